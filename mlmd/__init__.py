@@ -1,0 +1,76 @@
+"""Molecular dynamics of non-crystalline materials and ion conductors with any ASE calculator.
+
+Names are imported when they are first used, so that ``import mlmd`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mlmd._version import __version__
+
+if TYPE_CHECKING:
+    from mlmd.analysis.arrhenius import arrhenius
+    from mlmd.analysis.diffusivity import diffusivity
+    from mlmd.analysis.msd import mean_squared_displacement
+    from mlmd.calculators.loading import load_calculator
+    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.errors import MlmdError
+    from mlmd.protocol import Protocol
+    from mlmd.run.run import Run
+    from mlmd.stages.equilibrate import Equilibrate
+    from mlmd.stages.production import Production
+    from mlmd.stages.quench import Quench
+    from mlmd.stages.relax import Relax
+    from mlmd.structure.packing import pack
+    from mlmd.trajectory.trajectory import Trajectory
+
+_HOMES = {
+    "CalculatorSpec": "mlmd.calculators.spec",
+    "Equilibrate": "mlmd.stages.equilibrate",
+    "MlmdError": "mlmd.errors",
+    "Production": "mlmd.stages.production",
+    "Protocol": "mlmd.protocol",
+    "Quench": "mlmd.stages.quench",
+    "Relax": "mlmd.stages.relax",
+    "Run": "mlmd.run.run",
+    "Trajectory": "mlmd.trajectory.trajectory",
+    "arrhenius": "mlmd.analysis.arrhenius",
+    "diffusivity": "mlmd.analysis.diffusivity",
+    "load_calculator": "mlmd.calculators.loading",
+    "mean_squared_displacement": "mlmd.analysis.msd",
+    "pack": "mlmd.structure.packing",
+}
+
+__all__ = [
+    "CalculatorSpec",
+    "Equilibrate",
+    "MlmdError",
+    "Production",
+    "Protocol",
+    "Quench",
+    "Relax",
+    "Run",
+    "Trajectory",
+    "__version__",
+    "arrhenius",
+    "diffusivity",
+    "load_calculator",
+    "mean_squared_displacement",
+    "pack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlmd' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

@@ -1,0 +1,6 @@
+"""Calculators by name: the part of mlmd that knows where forces come from."""
+
+from mlmd.calculators.loading import load_calculator
+from mlmd.calculators.spec import CalculatorSpec
+
+__all__ = ["CalculatorSpec", "load_calculator"]

@@ -1,0 +1,95 @@
+"""CHGNet: weights come with its package, nothing is downloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import logging
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from mlmd.calculators.spec import CalculatorSpec
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "0.3.0"
+
+
+def build(spec: CalculatorSpec) -> Calculator:
+    """Load the weights and make the calculator.
+
+    Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions).
+    A file of weights is unpickled by the package: load only files you trust.
+    """
+    weights = _weights(spec)
+    import torch
+    from chgnet.model import CHGNet, CHGNetCalculator
+
+    # One setting for the whole process: torch knows no other.
+    torch.set_num_threads(spec.threads)
+    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
+    device = None if spec.device == "auto" else spec.device
+    notes = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(notes):
+            if _is_file(spec):
+                model = CHGNet.from_file(str(weights))
+            else:
+                model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)
+            calculator: Calculator = CHGNetCalculator(
+                model=model, use_device=device, **dict(spec.options)
+            )
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"calculator 'chgnet' was not made: {error}") from error
+    for line in notes.getvalue().splitlines():
+        logger.info("%s", line)
+    return calculator
+
+
+def model_identity(spec: CalculatorSpec) -> dict[str, str]:
+    """Return the model's name and the SHA-256 of its weights, without importing torch."""
+    weights = _weights(spec)
+    return {
+        "name": weights.name if _is_file(spec) else _name(spec),
+        "sha256": _sha256(weights),
+    }
+
+
+def _is_file(spec: CalculatorSpec) -> bool:
+    return spec.model is not None and Path(spec.model).is_file()
+
+
+def _name(spec: CalculatorSpec) -> str:
+    return spec.model or DEFAULT_MODEL
+
+
+def _weights(spec: CalculatorSpec) -> Path:
+    """Return the file with the weights: the one given, or the package's own by version."""
+    if spec.model is not None and _is_file(spec):
+        return Path(spec.model)
+    package = importlib.util.find_spec("chgnet")
+    if package is None or package.origin is None:
+        raise InputError("package 'chgnet' cannot be located")
+    folder = Path(package.origin).parent / "pretrained"
+    shipped = {file.parent.name: file for file in sorted(folder.glob("*/*.tar"))}
+    if _name(spec) not in shipped:
+        raise InputError(
+            f"calculator 'chgnet' has no model '{spec.model}'; expected a file of weights or one "
+            f"of {', '.join(shipped)}"
+        )
+    return shipped[_name(spec)]
+
+
+@cache
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

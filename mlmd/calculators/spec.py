@@ -1,0 +1,140 @@
+"""A calculator as plain data: picklable, hashable into a run's identity, loadable anywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+
+@dataclass(frozen=True)
+class CalculatorSpec:
+    """What is needed to make a calculator, here or in another process.
+
+    Attributes
+    ----------
+    name
+        A known name (``mlmd calculators`` lists them) or ``package.module:factory``, a
+        callable that returns an ASE calculator. The latter runs your own code.
+    model
+        Version or file of the model's weights; the package's default where None.
+    device
+        ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+    threads
+        CPU threads of the model. One is bitwise repeatable for every model and does not
+        collapse when another process is busy; it is the default.
+    options
+        Keyword arguments of the calculator itself; part of the physics.
+    """
+
+    name: str
+    model: str | None = None
+    device: str = "auto"
+    threads: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Freeze the options and check what can be checked without loading anything."""
+        from mlmd.calculators.registry import check_name
+
+        check_name(self.name)
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise InputError(f"threads is {self.threads!r}; expected a whole number of at least 1")
+        try:
+            options = json.loads(json.dumps(dict(self.options), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"options of calculator '{self.name}' must be plain data (numbers, text, lists, "
+                f"mappings) so that a run can be identified by them: {error}"
+            ) from error
+        object.__setattr__(self, "options", MappingProxyType(options))
+
+    def __hash__(self) -> int:
+        """Hash by content."""
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as plain data (a mapping proxy alone does not)."""
+        return (
+            type(self),
+            (self.name, self.model, self.device, self.threads, dict(self.options)),
+        )
+
+    @classmethod
+    def parse(cls, text: str, **changes: Any) -> CalculatorSpec:
+        """Read ``name``, ``name:model`` or ``package.module:factory``.
+
+        Parameters
+        ----------
+        text
+            As given on the command line or in YAML.
+        **changes
+            Other fields of the spec.
+
+        Raises
+        ------
+        InputError
+            If the name is neither known nor of the form ``package.module:factory``.
+        """
+        from mlmd.calculators.registry import is_known
+
+        name, colon, model = text.partition(":")
+        if colon and is_known(name):
+            if not model:
+                raise InputError(f"calculator '{text}' names no model after the colon")
+            return cls(name=name, model=model, **changes)
+        return cls(name=text, **changes)
+
+    def load(self) -> Calculator:
+        """Make the calculator.
+
+        Raises
+        ------
+        MissingExtraError
+            If its package is not installed.
+        InputError
+            If the model or an option is not known to it.
+        """
+        from mlmd.calculators.registry import build
+
+        return build(self)
+
+    def physics(self) -> dict[str, Any]:
+        """Return what decides the forces: name, model with its checksum, options.
+
+        Device and threads are not in it: they change rounding, not physics.
+        """
+        from mlmd.calculators.registry import physics
+
+        return physics(self)
+
+    def packages(self) -> dict[str, str]:
+        """Return the versions of the packages that compute the forces."""
+        from mlmd.calculators.registry import packages
+
+        return packages(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spec as plain data, the form written to a run's manifest."""
+        return {
+            "name": self.name,
+            "model": self.model,
+            "device": self.device,
+            "threads": self.threads,
+            "options": dict(self.options),
+        }
+
+
+def positive_number(name: str, value: Any, unit: str) -> float:
+    """Return `value` as a float, or say that it has to be a positive number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"{name} is {value!r}; expected a positive number in {unit}")
+    return float(value)

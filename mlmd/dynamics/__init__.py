@@ -1,0 +1,1 @@
+"""Thermostats with exact restart. Knows nothing of files."""

@@ -1,0 +1,166 @@
+"""Velocity Verlet as an ASE ``MolecularDynamics`` that can stop and go on bit for bit."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import units
+from ase.md.md import MolecularDynamics
+
+from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
+from mlmd.errors import InputError, SimulationError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+
+class RestartableDynamics(MolecularDynamics):
+    """Velocity Verlet between two calls of a thermostat.
+
+    The centre of mass stays at rest: its momentum is taken out once and its acceleration (the
+    net force of a model in single precision, say) at each step. Observers attach as to any
+    ASE dynamics.
+
+    Parameters
+    ----------
+    atoms
+        With a calculator, momenta set, and no constraints.
+    timestep_fs
+        Time step in femtoseconds.
+    temperature_K
+        Target temperature in kelvin.
+    """
+
+    def __init__(self, atoms: Atoms, *, timestep_fs: float, temperature_K: float) -> None:
+        if atoms.constraints:
+            raise InputError(
+                "the atoms have constraints; dynamics counts 3N - 3 degrees of freedom and "
+                "supports none: remove them with atoms.set_constraint()"
+            )
+        if len(atoms) < 2:
+            raise InputError(f"dynamics needs at least two atoms; given {len(atoms)}")
+        super().__init__(atoms, timestep_fs * units.fs)
+        self.timestep_fs = timestep_fs
+        self.degrees_of_freedom = degrees_of_freedom(len(atoms))
+        self._inverse_masses = 1.0 / self.masses
+        self._mass_fractions = self.masses / self.masses.sum()
+        self._momenta: FloatArray = at_rest(atoms.get_momenta(), self.masses)
+        atoms.set_momenta(self._momenta)
+        self._positions: FloatArray = atoms.get_positions()
+        self._forces: FloatArray | None = None
+        self.set_temperature(temperature_K)
+
+    def set_temperature(self, temperature_K: float) -> None:
+        """Set the target temperature in kelvin."""
+        self.temperature_K = temperature_K
+        self._kT = units.kB * temperature_K
+
+    @property
+    def kinetic_energy_eV(self) -> float:
+        """Kinetic energy in eV."""
+        return 0.5 * float(np.vdot(self._momenta, self._momenta * self._inverse_masses))
+
+    @property
+    def kinetic_temperature_K(self) -> float:
+        """Instantaneous temperature over 3N - 3 degrees of freedom, in kelvin."""
+        return temperature_of_energy_K(self.kinetic_energy_eV, len(self.atoms))
+
+    @property
+    def potential_energy_eV(self) -> float:
+        """Potential energy at the present positions, the one the forces derive from, in eV."""
+        results = self.atoms.calc.results
+        energy = results.get("free_energy", results.get("energy"))
+        if energy is None:
+            energy = self.atoms.get_potential_energy()
+        return float(energy)
+
+    @property
+    @abstractmethod
+    def conserved_energy_eV(self) -> float:
+        """The quantity that exact dynamics would conserve, in eV."""
+
+    @abstractmethod
+    def _thermostat_before(self) -> None:
+        """Act on the momenta before the Verlet step."""
+
+    @abstractmethod
+    def _thermostat_after(self) -> None:
+        """Act on the momenta after the Verlet step."""
+
+    @abstractmethod
+    def _thermostat_state(self) -> dict[str, Any]:
+        """Return the thermostat's own variables."""
+
+    @abstractmethod
+    def _restore_thermostat(self, state: Mapping[str, Any]) -> None:
+        """Take the thermostat's own variables back."""
+
+    def step(self) -> None:
+        """Advance by one time step."""
+        if self._forces is None:
+            self._forces = self._new_forces()
+        half = 0.5 * self.dt
+        self._thermostat_before()
+        self._momenta += half * self._forces
+        self._positions += self.dt * self._momenta * self._inverse_masses
+        self.atoms.positions[:] = self._positions
+        self._forces = self._new_forces()
+        self._momenta += half * self._forces
+        self._thermostat_after()
+        self.atoms.arrays["momenta"][:] = self._momenta
+
+    def _new_forces(self) -> FloatArray:
+        """Return the forces at the present positions, without net force, in double precision."""
+        forces = np.array(self.atoms.calc.get_property("forces", self.atoms), dtype=np.float64)
+        if not np.isfinite(np.vdot(forces, forces)):
+            raise SimulationError(
+                f"the calculator gave forces that are not finite at step {self.nsteps}; "
+                "atoms may have come too close: try a smaller timestep_fs or a Relax before"
+            )
+        forces -= self._mass_fractions * forces.sum(axis=0)
+        return forces
+
+    def _refresh_properties(self) -> None:
+        """Do nothing: a step ends with forces at the new positions (ASE would ask again)."""
+        if self._forces is None:
+            self._forces = self._new_forces()
+
+    def todict(self) -> dict[str, Any]:
+        """Describe the dynamics, as ASE's trajectories want it."""
+        return {**super().todict(), "temperature_K": self.temperature_K}
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a bitwise continuation needs: arrays, numbers and plain mappings."""
+        if self._forces is None:
+            self._forces = self._new_forces()
+        return {
+            "nsteps": self.nsteps,
+            "temperature_K": self.temperature_K,
+            "cell": self.atoms.cell.array.copy(),
+            "positions": self._positions.copy(),
+            "momenta": self._momenta.copy(),
+            "forces": self._forces.copy(),
+            **self._thermostat_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state from :meth:`state`, in this process or another.
+
+        The forces are taken from the state, not computed again, so that a calculator with a
+        memory of its own (wavefunctions, a neighbour list) has no say in them.
+        """
+        self.nsteps = int(state["nsteps"])
+        self.set_temperature(float(state["temperature_K"]))
+        self._positions = np.array(state["positions"], dtype=np.float64)
+        self._momenta = np.array(state["momenta"], dtype=np.float64)
+        self._forces = np.array(state["forces"], dtype=np.float64)
+        self.atoms.set_cell(state["cell"])
+        self.atoms.positions[:] = self._positions
+        self.atoms.set_momenta(self._momenta)
+        self._restore_thermostat(state)

@@ -1,0 +1,52 @@
+"""Errors of mlmd: one line that says what was given, what was expected, what to do."""
+
+from __future__ import annotations
+
+
+class MlmdError(Exception):
+    """Base of every error that mlmd raises on purpose."""
+
+
+class InputError(MlmdError, ValueError):
+    """What was given cannot be used; nothing was written."""
+
+
+class MissingExtraError(InputError):
+    """An optional package is not installed; the message names the pip command."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"package '{package}' is not installed; install it with: pip install 'mlmd[{extra}]'"
+        )
+
+
+class PackingError(MlmdError):
+    """PACKMOL did not find a packing; the message carries its output."""
+
+
+class RunDirectoryError(InputError):
+    """The directory belongs to another run, is no run, or has a newer schema."""
+
+
+class RunLockedError(InputError):
+    """Another process works on the directory."""
+
+
+class DamagedDataError(MlmdError):
+    """A file of a run cannot be read and there is nothing to fall back to."""
+
+
+class SimulationError(MlmdError):
+    """The dynamics gave numbers that cannot be used (not finite, say)."""
+
+
+class StageFailedError(MlmdError):
+    """A stage ended with an error; the message names it and the cause is chained."""
+
+
+class StoppedError(MlmdError):
+    """The run stopped before its end; what is checkpointed is kept and it can go on."""
+
+
+class DiskFullError(StoppedError):
+    """The disk is full; everything up to the last checkpoint is readable."""

@@ -1,0 +1,137 @@
+"""Mean squared displacement of raw arrays: over all time origins, or from the first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+    IntArray = NDArray[np.integer[Any]]
+
+# Work memory of one block of atoms: what stays in the cache. 4 MB took two thirds of the time
+# of one large block at 100 atoms x 10,000 frames; anything from 2 to 16 MB was within 20 %.
+_BLOCK_BYTES = 4 * 2**20
+
+
+def all_origins_msd(
+    positions: FloatArray,
+    *,
+    atoms: IntArray | None = None,
+    offset: FloatArray | None = None,
+    max_lag: int | None = None,
+) -> FloatArray:
+    r"""Mean squared displacement over atoms and all time origins, by FFT.
+
+    .. math::
+
+        \mathrm{MSD}(m) = \frac{1}{A (N - m)} \sum_{a} \sum_{k=0}^{N-m-1}
+        |\mathbf r_a(k + m) - \mathbf r_a(k)|^2
+
+    The square is expanded; the cross term is an autocorrelation, so that all lags cost
+    :math:`O(N \log N)`. The power spectra are summed over atoms and axes first, and one
+    inverse transform gives the sum of all autocorrelations.
+
+    Parameters
+    ----------
+    positions : (frames, atoms, 3)
+        Unwrapped positions, of any float type; the arithmetic is in float64.
+    atoms : (n,), optional
+        Indices of the atoms to average over; all where not given.
+    offset : (frames, 3), optional
+        Subtracted from all atoms of a frame (the drift).
+    max_lag
+        Largest lag in frames; all lags where not given.
+
+    Returns
+    -------
+    (max_lag + 1,)
+        Squared length in the unit of the positions; the first is 0.
+
+    Notes
+    -----
+    Memory beyond the input is a few megabytes or three trajectories of one atom, whichever
+    is more. Positions are taken relative to each atom's mean, which keeps the cancellation
+    between the terms small: the absolute error is about 1e-15 of the mean square distance
+    from that mean.
+
+    References
+    ----------
+    V. Calandrini, E. Pellegrini, P. Calligari, K. Hinsen, G. R. Kneller, Collection SFN 12,
+    201 (2011), section 4.2. DOI 10.1051/sfn/201112010
+    """
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    frames = positions.shape[0]
+    lags = frames if max_lag is None else min(frames, max_lag + 1)
+    size = next_fast_len(frames + lags - 1, real=True)  # padding: no lag wraps around
+    power = np.zeros(size // 2 + 1)
+    squares = np.zeros(frames)
+    n_atoms = 0
+    for series in _blocks(positions, atoms, offset, bytes_per_series=24 * size):
+        block = np.subtract(series, series.mean(axis=1, keepdims=True), out=series)
+        n_atoms += block.shape[0] // 3
+        squares += np.einsum("sf,sf->f", block, block)
+        spectrum = rfft(block, size, axis=1)
+        power += np.einsum("sf,sf->f", spectrum.real, spectrum.real)
+        power += np.einsum("sf,sf->f", spectrum.imag, spectrum.imag)
+    # Sums over k < N - m and over k >= m, from one running sum. In extended precision (where
+    # the platform has it), because short lags are small differences of these large sums.
+    running = np.concatenate([[0.0], np.cumsum(squares, dtype=np.longdouble)])
+    m = np.arange(lags)
+    ends = running[frames - m] + (running[frames] - running[m])
+    summed = (ends - 2.0 * irfft(power, size)[:lags]).astype(float)
+    result: FloatArray = np.maximum(summed, 0.0) / (n_atoms * (frames - m))
+    result[0] = 0.0
+    return result
+
+
+def first_origin_msd(
+    positions: FloatArray,
+    *,
+    atoms: IntArray | None = None,
+    offset: FloatArray | None = None,
+    max_lag: int | None = None,
+) -> FloatArray:
+    """Mean squared displacement from the first frame only, averaged over atoms.
+
+    Parameters and result as :func:`all_origins_msd`.
+    """
+    frames = positions.shape[0]
+    lags = frames if max_lag is None else min(frames, max_lag + 1)
+    cut = None if offset is None else offset[:lags]
+    squares, n_atoms = np.zeros(lags), 0
+    for series in _blocks(positions[:lags], atoms, cut, bytes_per_series=16 * lags):
+        block = series - series[:, :1]
+        n_atoms += block.shape[0] // 3
+        squares += np.einsum("sf,sf->f", block, block)
+    return squares / n_atoms
+
+
+def _blocks(
+    positions: FloatArray,
+    atoms: IntArray | None,
+    offset: FloatArray | None,
+    *,
+    bytes_per_series: int,
+) -> Iterator[FloatArray]:
+    """Yield new float64 arrays (3 x atoms of the block, frames), contiguous in time."""
+    chosen = np.arange(positions.shape[1]) if atoms is None else atoms
+    step = max(1, _BLOCK_BYTES // (3 * bytes_per_series))
+    frames = positions.shape[0]
+    for start in range(0, len(chosen), step):
+        part = chosen[start : start + step]
+        if part[-1] - part[0] == len(part) - 1 and (np.diff(part) == 1).all():
+            taken = positions[:, part[0] : part[-1] + 1]  # a view: no copy of a strided choice
+        else:
+            taken = positions[:, part]
+        block = np.empty((len(part), 3, frames))
+        np.copyto(block, taken.transpose(1, 2, 0))
+        if offset is not None:
+            block -= offset.T
+        yield block.reshape(-1, frames)

@@ -1,0 +1,152 @@
+"""Weighted fit of a decaying exponential, in the data and not in their logarithm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.numerics.weighted_line import weighted_least_squares
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+# The largest |rate| looked at, in units of 1 / (range of x): a factor of e^200 between the ends.
+_STEEPEST = 200.0
+_GRID = 2001
+_STEPS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class ExponentialFit:
+    """Solution of ``y = exp(log_amplitude - rate * x)``.
+
+    Attributes
+    ----------
+    log_amplitude, rate : float
+        The parameters.
+    covariance : (2, 2)
+        Of (log_amplitude, rate), linearised at the solution, sigmas taken as absolute.
+    chi2 : float
+        Sum of squared residuals, each over its sigma.
+    df : int
+        Points minus two.
+    """
+
+    log_amplitude: float
+    rate: float
+    covariance: FloatArray
+    chi2: float
+    df: int
+
+
+def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> ExponentialFit:
+    """Minimise the sum of ``((y - exp(a - b x)) / sigma)**2`` over ``a`` and ``b``.
+
+    The amplitude is positive; single data may be negative. For every rate the best amplitude
+    is known in closed form, so a scan over the rate finds the valley of the global minimum
+    (starts from a guess can end in another); Gauss-Newton steps with halving then finish.
+
+    Parameters
+    ----------
+    x, y, sigma : (n,)
+        Abscissa, data and their standard deviations.
+
+    Raises
+    ------
+    InputError
+        If the data do not determine both parameters: a single point stands out of the noise,
+        say, and any steeper law fits as well.
+    """
+    abscissa, data, errors = (np.asarray(values, dtype=float) for values in (x, y, sigma))
+    middle = float(abscissa.mean())
+    centred = abscissa - middle
+    span = float(np.ptp(centred))
+    if span == 0 or not (data > 0).any():
+        raise InputError(
+            f"{int((data > 0).sum())} positive value(s) at {len(set(abscissa.tolist()))} "
+            "abscissa(s); an exponential needs two different abscissas and a positive value"
+        )
+    rates = np.concatenate(
+        [np.linspace(-_STEEPEST, _STEEPEST, _GRID) / span, _pair_rates(centred, data)]
+    )
+    chi2, logs = _profile(rates, centred, data, errors)
+    best = int(np.argmin(chi2))
+    a, b, fit_chi2 = _refine(float(logs[best]), float(rates[best]), centred, data, errors)
+    model = np.exp(a - b * centred)
+    try:
+        tangent = weighted_least_squares(
+            np.column_stack([model, -model * centred]), data - model, errors
+        )
+    except InputError:
+        tangent = None
+    if tangent is None or abs(b) * span > _STEEPEST:
+        raise InputError(
+            "the points do not determine an exponential law: beyond the errors at most one of "
+            "them differs from zero; give more points or smaller errors"
+        )
+    shift = np.array([[1.0, middle], [0.0, 1.0]])  # from the centred to the given abscissa
+    covariance = shift @ tangent.covariance @ shift.T
+    return ExponentialFit(a + b * middle, b, covariance, fit_chi2, len(data) - 2)
+
+
+def _pair_rates(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Rates through every pair of positive points: exact data lie on one of them."""
+    good = y > 0
+    abscissa, logs = x[good], np.log(y[good])
+    i, j = np.triu_indices(abscissa.size, 1)
+    apart = abscissa[i] != abscissa[j]
+    i, j = i[apart], j[apart]
+    rates: FloatArray = -(logs[i] - logs[j]) / (abscissa[i] - abscissa[j])
+    return rates
+
+
+def _profile(
+    rates: FloatArray, x: FloatArray, y: FloatArray, sigma: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Chi-squared at the best positive amplitude for each rate, and that amplitude's log."""
+    target = y / sigma
+    exponents = -rates[:, None] * x - np.log(sigma)
+    largest = exponents.max(axis=1, keepdims=True)
+    shape = np.exp(exponents - largest)  # at most 1: no overflow however steep the law
+    amplitude = (shape @ target) / (shape**2).sum(axis=1)
+    chi2 = ((target - amplitude[:, None] * shape) ** 2).sum(axis=1)
+    positive = amplitude > 0
+    logs = np.log(np.where(positive, amplitude, 1.0)) - largest[:, 0]
+    return np.where(positive, chi2, np.inf), logs
+
+
+def _refine(
+    a: float, b: float, x: FloatArray, y: FloatArray, sigma: FloatArray
+) -> tuple[float, float, float]:
+    """Gauss-Newton with step halving, from a point in the right valley."""
+
+    def chi2_of(a: float, b: float) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = float((((y - np.exp(a - b * x)) / sigma) ** 2).sum())
+        return value if math.isfinite(value) else math.inf
+
+    chi2 = chi2_of(a, b)
+    for _ in range(_STEPS):
+        model = np.exp(a - b * x)
+        try:
+            step = weighted_least_squares(
+                np.column_stack([model, -model * x]), y - model, sigma
+            ).parameters
+        except InputError:
+            break
+        factor = 1.0
+        while factor > 1e-10:
+            trial = chi2_of(a + factor * step[0], b + factor * step[1])
+            if trial < chi2:
+                break
+            factor /= 2
+        else:
+            break  # no way down: this is the minimum to rounding
+        a, b, chi2 = a + factor * float(step[0]), b + factor * float(step[1]), trial
+    return a, b, chi2

@@ -1,0 +1,118 @@
+"""Which calculator serves which stage, and what that makes of the run's identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlmd.calculators.registry import repeats_bitwise
+from mlmd.calculators.spec import CalculatorSpec
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from mlmd.protocol.protocol import Protocol
+    from mlmd.stages.stage import Stage
+
+DEFAULT = "default"
+
+
+class StageCalculators:
+    """Calculators by stage name, stage class name, or for all; each made when first needed.
+
+    Parameters
+    ----------
+    given
+        What the user gave: a calculator, a spec, a spec's short form, or a mapping to these.
+    protocol
+        Whose stages they serve.
+    """
+
+    def __init__(self, given: Any, protocol: Protocol) -> None:
+        sources = dict(given) if isinstance(given, Mapping) else {DEFAULT: given}
+        kinds = {type(stage).__name__ for stage in protocol.stages}
+        names = {stage.name for stage in protocol.stages}
+        for key in sources:
+            if key not in names | kinds | {DEFAULT}:
+                raise InputError(
+                    f"calculator for '{key}' serves no stage; expected a stage name, a stage class "
+                    f"or '{DEFAULT}'"
+                )
+        self._sources = {key: _source(value) for key, value in sources.items()}
+        self._made: dict[CalculatorSpec, Calculator] = {}
+        for stage in protocol.stages:
+            self._source_of(stage)
+
+    def _source_of(self, stage: Stage) -> CalculatorSpec | Calculator:
+        for key in (stage.name, type(stage).__name__, DEFAULT):
+            if key in self._sources:
+                return self._sources[key]
+        raise InputError(
+            f"stage '{stage.name}' has no calculator; name one for it, its class or '{DEFAULT}'"
+        )
+
+    def serve(self, stage: Stage) -> Calculator:
+        """Return the calculator of a stage; stages with the same spec share one."""
+        source = self._source_of(stage)
+        if not isinstance(source, CalculatorSpec):
+            return source
+        if source not in self._made:
+            self._made[source] = source.load()
+        return self._made[source]
+
+    def physics(self) -> dict[str, Any]:
+        """Return what decides the forces, by key: part of the run's identity."""
+        return {
+            key: source.physics() if isinstance(source, CalculatorSpec) else _describe(source)
+            for key, source in sorted(self._sources.items())
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return specs, or a description of the calculators given ready-made."""
+        return {
+            key: source.to_dict() if isinstance(source, CalculatorSpec) else _describe(source)
+            for key, source in sorted(self._sources.items())
+        }
+
+    def packages(self) -> dict[str, str]:
+        """Return the versions of the packages that compute forces."""
+        versions: dict[str, str] = {}
+        for source in self._sources.values():
+            if isinstance(source, CalculatorSpec):
+                versions.update(source.packages())
+        return versions
+
+    def reproducible(self) -> bool | None:
+        """Tell whether all that were made repeat their forces bit for bit; None: not known."""
+        ready_made = any(not isinstance(s, CalculatorSpec) for s in self._sources.values())
+        if ready_made or not self._made:
+            return None
+        known = [repeats_bitwise(spec, calculator) for spec, calculator in self._made.items()]
+        return True if all(known) else None
+
+
+def _source(value: Any) -> CalculatorSpec | Calculator:
+    if isinstance(value, str):
+        return CalculatorSpec.parse(value)
+    if isinstance(value, CalculatorSpec):
+        return value
+    if hasattr(value, "get_property") and hasattr(value, "implemented_properties"):
+        return value  # type: ignore[no-any-return]
+    raise InputError(
+        f"calculator is {type(value).__name__}; expected an ASE calculator, a CalculatorSpec or a "
+        "name such as 'chgnet'"
+    )
+
+
+def _describe(calculator: Calculator) -> dict[str, Any]:
+    """Describe a ready-made calculator by its class and its parameters where they are data."""
+    parameters: dict[str, Any] = {}
+    for key, value in sorted(dict(getattr(calculator, "parameters", {})).items()):
+        try:
+            parameters[key] = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError):
+            parameters[key] = type(value).__name__
+    kind = type(calculator)
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "parameters": parameters}

@@ -1,0 +1,271 @@
+"""Running a protocol in a directory: start, go on, stop, extend."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import DamagedDataError, InputError, MlmdError, StageFailedError, StoppedError
+from mlmd.protocol.calculators import StageCalculators
+from mlmd.protocol.extension import extended, register
+from mlmd.protocol.start import (
+    create_run,
+    find_run,
+    identity_of,
+    refuse_other_versions,
+    versions,
+)
+from mlmd.run.atomic import disk_full_is_a_stop
+from mlmd.run.checkpoint import CheckpointStore
+from mlmd.run.directory import StageFolder
+from mlmd.run.events import EventLog
+from mlmd.run.identity import structure_from_text, structure_text
+from mlmd.run.lock import RunLock, this_process
+from mlmd.run.manifest import Manifest, StageEntry
+from mlmd.run.run import Run
+from mlmd.run.stopping import StopToken
+from mlmd.stages.context import Progress, ProgressReport, StageContext
+from mlmd.structure.checks import check_structure
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.random import Generator
+
+    from mlmd.protocol.protocol import Protocol
+    from mlmd.stages.stage import Stage
+
+GO_ON = "give the same command to go on"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is kept; nothing here changes its numbers.
+
+    Attributes
+    ----------
+    checkpoint_every_s
+        Wall time between checkpoints, in seconds.
+    allow_version_change
+        Go on with other versions of the packages than the run began with; logged.
+    take_over
+        Take the directory even if another process seems to hold it.
+    """
+
+    checkpoint_every_s: float = 30.0
+    allow_version_change: bool = False
+    take_over: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the interval."""
+        if not self.checkpoint_every_s > 0:
+            raise InputError(
+                f"checkpoint_every_s is {self.checkpoint_every_s!r}; expected a number above zero"
+            )
+
+
+def run_protocol(
+    protocol: Protocol,
+    atoms: Atoms,
+    calculator: Any,
+    folder: Path,
+    *,
+    seed: int,
+    progress: ProgressReport | None,
+    stop: StopToken | None,
+    extend: Mapping[str, float],
+    settings: RunSettings | None,
+) -> Run:
+    """Run a protocol; see :meth:`mlmd.Protocol.run`."""
+    settings = settings or RunSettings()
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
+    check_structure(atoms)
+    calculators = StageCalculators(calculator, protocol)
+    structure = structure_text(atoms)
+    identity = identity_of(protocol, structure, calculators, int(seed))
+    found = find_run(folder, identity)
+    extended(protocol, {**(found.extensions if found else {}), **extend})
+    if found is None:
+        _try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+    elif _is_done(found) and not register(found, extend):
+        return Run.open(folder)
+    with disk_full_is_a_stop(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(folder, take_over=settings.take_over) as lock:
+        manifest = find_run(folder, identity) or create_run(
+            folder, protocol, structure, identity, calculators, atoms.info.get("packing")
+        )
+        now = versions(calculators)
+        if not settings.allow_version_change:
+            refuse_other_versions(manifest, now, folder)
+        events = EventLog(folder)
+        if now != manifest.versions:
+            events.write("versions changed", then=manifest.versions, now=now)
+            manifest.versions = now
+        for name in register(manifest, extend):
+            events.write("stage extended", stage=name, duration_ps=manifest.extensions[name])
+        manifest.sessions.append({**this_process(), "calculators": calculators.to_dict()})
+        manifest.write(folder)
+        work = _Work(
+            protocol=extended(protocol, manifest.extensions),
+            manifest=manifest,
+            folder=folder,
+            lock=lock,
+            calculators=calculators,
+            seed=int(seed),
+            report=progress or _ignore,
+            stop=stop or StopToken(),
+            events=events,
+            settings=settings,
+        )
+        work.run()
+    return Run.open(folder)
+
+
+@dataclass
+class _Work:
+    """One session on a run directory that is ours."""
+
+    protocol: Protocol
+    manifest: Manifest
+    folder: Path
+    lock: RunLock
+    calculators: StageCalculators
+    seed: int
+    report: ProgressReport
+    stop: StopToken
+    events: EventLog
+    settings: RunSettings
+
+    def run(self) -> None:
+        """Do every stage that is not done."""
+        before = 0
+        for stage in self.protocol.stages:
+            entry = self.manifest.stage(stage.name)
+            if entry.status != "done":
+                self._run_stage(stage, entry, before)
+            before += stage.n_steps
+        self.events.write("run done")
+
+    def _run_stage(self, stage: Stage, entry: StageEntry, steps_before: int) -> None:
+        start = self._start_of(stage)
+        entry.status, entry.error = "running", None
+        entry.settings = stage.to_dict()
+        self.manifest.write(self.folder)
+        self.events.write("stage started", stage=stage.name)
+        clock = time.monotonic()
+        try:
+            calculator = self.calculators.serve(stage)
+            self.manifest.reproducible = self.calculators.reproducible()
+            context = StageContext(
+                calculator=calculator,
+                rng=stage_generator(self.seed, stage.name),
+                folder=StageFolder(self.folder / entry.folder, self.lock),
+                stop=self.stop,
+                report=self.report,
+                checkpoint_every_s=self.settings.checkpoint_every_s,
+                steps_before=steps_before,
+                run_n_steps=sum(item.n_steps for item in self.protocol.stages),
+            )
+            _, result = stage.run(start, context)
+        except (StoppedError, KeyboardInterrupt) as error:
+            self._leave(entry, "stopped", error)
+            if isinstance(error, StoppedError):
+                raise type(error)(f"{error}; {GO_ON}") from error
+            raise
+        except Exception as error:
+            self._leave(entry, "failed", error)
+            raise StageFailedError(
+                f"stage '{stage.name}' failed: {_one_line(error)}; the traceback is in "
+                f"{self.folder / 'log.jsonl'}"
+            ) from error
+        entry.status, entry.result = "done", asdict(result)
+        self.manifest.write(self.folder)
+        self.events.write(
+            "stage done",
+            stage=stage.name,
+            wall_s=round(time.monotonic() - clock, 3),
+            result=entry.result,
+        )
+
+    def _leave(self, entry: StageEntry, status: str, error: BaseException) -> None:
+        """Note how a stage ended early, as far as the disk and the lock still allow it."""
+        entry.status, entry.error = status, _one_line(error)
+        details = {"stage": entry.name, "error": entry.error}
+        if status == "failed":
+            details["traceback"] = "".join(traceback.format_exception(error))
+        try:
+            self.lock.check()
+            self.manifest.write(self.folder)
+        except StoppedError:
+            return
+        self.events.write(f"stage {status}", **details)
+
+    def _start_of(self, stage: Stage) -> Atoms:
+        """Return the structure that a stage starts from."""
+        atoms = structure_from_text((self.folder / "structure.extxyz").read_text())
+        names = [item.name for item in self.protocol.stages]
+        position = names.index(stage.name)
+        source = stage.starts_from or (names[position - 1] if position else None)
+        if source is None:
+            return atoms
+        entry = self.manifest.stage(source)
+        state = CheckpointStore(self.folder / entry.folder).load()
+        if state is None:
+            raise DamagedDataError(
+                f"stage '{source}' has no checkpoint in {self.folder / entry.folder}; "
+                f"'{stage.name}' cannot start from it"
+            )
+        atoms.set_cell(state["cell"])
+        atoms.positions[:] = state["positions"]
+        if "momenta" in state:
+            atoms.set_momenta(state["momenta"])
+        return atoms
+
+
+def stage_generator(seed: int, name: str) -> Generator:
+    """Return a stage's own generator: it depends on the seed and the stage's name alone."""
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u4")
+    return np.random.default_rng([seed, *(int(word) for word in words)])
+
+
+def _is_done(manifest: Manifest) -> bool:
+    return all(entry.status == "done" for entry in manifest.stages)
+
+
+def _try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> None:
+    """See that the first stage's calculator can do this structure, before anything is written.
+
+    The calculator keeps the result, so that the stage does not pay again.
+    """
+    calculator = calculators.serve(stage)
+    try:
+        forces = calculator.get_property("forces", atoms)
+    except MlmdError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the calculator cannot do this structure ({atoms.get_chemical_formula()}): "
+            f"{_one_line(error)}"
+        ) from error
+    if not np.isfinite(forces).all():
+        raise InputError(
+            "the calculator gives forces that are not finite on the starting structure; "
+            "pack at a lower density"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, MlmdError) else f"{type(error).__name__}: {text}"
+
+
+def _ignore(progress: Progress) -> None:
+    """Report to nobody."""

@@ -1,0 +1,65 @@
+"""Lengthening a stage of a run: the same run, with more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlmd.errors import InputError
+from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+
+if TYPE_CHECKING:
+    from mlmd.protocol.protocol import Protocol
+    from mlmd.run.manifest import Manifest
+
+
+def extended(protocol: Protocol, durations_ps: Mapping[str, float]) -> Protocol:
+    """Return the protocol with stages lengthened to new total durations in ps.
+
+    Raises
+    ------
+    InputError
+        If a stage is unknown, is not dynamics, would be shortened, or is where another starts.
+    """
+    for name, duration_ps in durations_ps.items():
+        stage = protocol.stage(name)
+        if not isinstance(stage, MolecularDynamicsStage):
+            raise InputError(f"stage '{name}' ({type(stage).__name__}) has no duration to extend")
+        if isinstance(duration_ps, int | float) and duration_ps < stage.duration_ps:
+            raise InputError(
+                f"stage '{name}' already has {stage.duration_ps:g} ps; an extension to "
+                f"{duration_ps:g} ps would shorten it: give the new total"
+            )
+        dependent = _starting_from(protocol, name)
+        if dependent and duration_ps != stage.duration_ps:
+            raise InputError(
+                f"stage '{name}' cannot be extended: '{dependent}' starts from its last frame"
+            )
+    return protocol.with_settings({f"{name}.duration_ps": ps for name, ps in durations_ps.items()})
+
+
+def register(manifest: Manifest, durations_ps: Mapping[str, float]) -> list[str]:
+    """Note new durations in a manifest; return the stages that have more to do.
+
+    The result of a finished stage is kept beside the one to come.
+    """
+    longer = [name for name, ps in durations_ps.items() if manifest.duration_ps(name) != float(ps)]
+    for name in longer:
+        manifest.extensions[name] = float(durations_ps[name])
+        entry = manifest.stage(name)
+        if entry.result is not None:
+            entry.earlier_results.append(entry.result)
+            entry.result = None
+        if entry.status == "done":
+            entry.status = "stopped"
+    return longer
+
+
+def _starting_from(protocol: Protocol, name: str) -> str | None:
+    """Return the first stage that starts from the named one, by name or by order."""
+    before = None
+    for stage in protocol.stages:
+        if (stage.starts_from or before) == name:
+            return stage.name
+        before = stage.name
+    return None

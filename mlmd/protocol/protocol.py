@@ -1,0 +1,265 @@
+"""A protocol: named stages that say what is done to a structure, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.errors import InputError
+from mlmd.stages.registry import stage_class
+from mlmd.stages.stage import Stage
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.protocol.engine import RunSettings
+    from mlmd.run.run import Run
+    from mlmd.run.stopping import StopToken
+    from mlmd.stages.context import ProgressReport
+
+SCHEMA = 1
+KEYS = ("schema", "name", "reference", "description", "deviations", "stages")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Named stages.
+
+    Attributes
+    ----------
+    name
+        Of the protocol.
+    stages
+        In order; names are unique.
+    reference
+        Where it is published (DOI), or that it is ours.
+    description
+        A few sentences for people.
+    deviations
+        Where it differs from the reference, or where that is silent.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    reference: str = ""
+    description: str = ""
+    deviations: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Check that names are unique and that every stage knows where it starts."""
+        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "deviations", tuple(self.deviations))
+        if not self.stages:
+            raise InputError(f"protocol '{self.name}' has no stages; expected at least one")
+        seen: set[str] = set()
+        for stage in self.stages:
+            if stage.name in seen:
+                raise InputError(
+                    f"protocol '{self.name}' has two stages named '{stage.name}'; names are unique"
+                )
+            if stage.starts_from is not None and stage.starts_from not in seen:
+                raise InputError(
+                    f"stage '{stage.name}' starts from '{stage.starts_from}'; expected a stage "
+                    f"before it ({', '.join(s.name for s in self.stages if s.name in seen)})"
+                )
+            seen.add(stage.name)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Protocol:
+        """Read a protocol that ships with mlmd by its name, or any YAML file.
+
+        Raises
+        ------
+        InputError
+            If there is none such, or a key in it is unknown.
+        """
+        from mlmd.protocol.recipes import read_recipe
+
+        return cls.from_dict(read_recipe(name_or_path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Protocol:
+        """Make a protocol from plain data, as YAML gives it; unknown keys are errors."""
+        unknown = [str(key) for key in content if key not in KEYS]
+        if unknown:
+            raise InputError(
+                f"protocol has unknown key(s) {', '.join(unknown)}; expected among "
+                f"{', '.join(KEYS)}"
+            )
+        if content.get("schema") != SCHEMA:
+            raise InputError(
+                f"protocol has schema {content.get('schema')!r}; this mlmd reads schema {SCHEMA}"
+            )
+        if not isinstance(content.get("name"), str) or not content["name"]:
+            raise InputError("protocol has no name; expected a text under 'name'")
+        stages = content.get("stages")
+        if not isinstance(stages, list):
+            raise InputError("protocol has no list of stages under 'stages'")
+        return cls(
+            name=content["name"],
+            stages=tuple(_stage(item) for item in stages),
+            reference=content.get("reference", ""),
+            description=content.get("description", ""),
+            deviations=tuple(content.get("deviations") or ()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the protocol as plain data; every field of every stage is written out."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "reference": self.reference,
+            "description": self.description,
+            "deviations": list(self.deviations),
+            "stages": [stage.to_dict() for stage in self.stages],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the protocol as YAML; the file must not exist."""
+        import yaml
+
+        try:
+            with Path(path).open("x") as file:
+                yaml.safe_dump(self.to_dict(), file, sort_keys=False, allow_unicode=True)
+        except FileExistsError:
+            raise InputError(f"{path} exists; nothing is overwritten") from None
+
+    def stage(self, name: str) -> Stage:
+        """Return a stage by name.
+
+        Raises
+        ------
+        InputError
+            If there is none such.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise InputError(
+            f"protocol '{self.name}' has no stage '{name}'; it has "
+            f"{', '.join(stage.name for stage in self.stages)}"
+        )
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Protocol:
+        """Return the protocol with some fields changed.
+
+        Parameters
+        ----------
+        settings
+            ``{"NAME.field": value}``; NAME is a stage's name, else a class name, which
+            addresses all stages of that class.
+
+        Raises
+        ------
+        InputError
+            If the name or the field is unknown or the value not allowed.
+        """
+        protocol = self
+        for key, value in settings.items():
+            protocol = protocol._with_setting(key, value)
+        return protocol
+
+    def _with_setting(self, key: str, value: Any) -> Protocol:
+        target, dot, name = key.rpartition(".")
+        if not dot:
+            raise InputError(f"setting '{key}' names no field; expected NAME.field=value")
+        chosen = [stage for stage in self.stages if stage.name == target] or [
+            stage for stage in self.stages if type(stage).__name__ == target
+        ]
+        if not chosen:
+            known = [stage.name for stage in self.stages]
+            kinds = dict.fromkeys(type(stage).__name__ for stage in self.stages)
+            raise InputError(
+                f"setting '{key}': no stage or class '{target}'; expected one of "
+                f"{', '.join([*known, *kinds])}"
+            )
+        if name == "name":
+            raise InputError(f"setting '{key}': the name of a stage cannot be set")
+        changed = tuple(
+            type(stage).from_dict({**_fields(stage), name: value}) if stage in chosen else stage
+            for stage in self.stages
+        )
+        return replace(self, stages=changed)
+
+    def run(
+        self,
+        atoms: Atoms,
+        calculator: Any,
+        directory: str | Path,
+        *,
+        seed: int = 0,
+        progress: ProgressReport | None = None,
+        stop: StopToken | None = None,
+        extend: Mapping[str, float] | None = None,
+        settings: RunSettings | None = None,
+    ) -> Run:
+        """Run the protocol in a directory, or go on with it there.
+
+        The same call on the same directory goes on where the last checkpoint is, or returns
+        at once where everything is done.
+
+        Parameters
+        ----------
+        atoms
+            The structure to start from; not changed.
+        calculator
+            An ASE calculator, a :class:`~mlmd.CalculatorSpec`, its short form (``"chgnet"``),
+            or a mapping from stage name or stage class name to either; the key ``"default"``
+            serves the stages that no other key names.
+        directory
+            Made where it does not exist.
+        seed
+            Every stage spawns its own generator from it.
+        progress
+            Called with :class:`~mlmd.stages.context.Progress` a few times a second.
+        stop
+            Set it, from a signal handler or another thread, to stop at a checkpoint.
+        extend
+            Stage name to its new total duration in ps; the stage goes on from its end.
+        settings
+            How the run is kept, see :class:`~mlmd.protocol.engine.RunSettings`.
+
+        Returns
+        -------
+        Run
+            The finished run.
+
+        Raises
+        ------
+        InputError
+            If something given cannot be used, or the directory holds another run.
+        StoppedError
+            If it was stopped or the disk is full; the same call goes on.
+        """
+        from mlmd.protocol.engine import run_protocol
+
+        return run_protocol(
+            self,
+            atoms,
+            calculator,
+            Path(directory),
+            seed=seed,
+            progress=progress,
+            stop=stop,
+            extend=extend or {},
+            settings=settings,
+        )
+
+
+def _stage(content: Any) -> Stage:
+    if not isinstance(content, dict) or "name" not in content or "class" not in content:
+        raise InputError(
+            f"stage {content!r} is not understood; expected a mapping with 'name' and 'class'"
+        )
+    settings = {key: value for key, value in content.items() if key != "class"}
+    return stage_class(content["class"]).from_dict(settings)
+
+
+def _fields(stage: Stage) -> dict[str, Any]:
+    """Return the settings of a stage, without those that its class derives from others."""
+    settings = {key: value for key, value in stage.to_dict().items() if key != "class"}
+    if settings.get("rate_K_ps") is not None:
+        settings.pop("duration_ps")
+    return settings

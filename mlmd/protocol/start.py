@@ -1,0 +1,119 @@
+"""Is this the same run? Looking at a directory, and making a new run in it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd._version import __version__
+from mlmd.errors import InputError, RunDirectoryError
+from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
+from mlmd.run.identity import digest, digest_text, refuse_difference
+from mlmd.run.manifest import NAME, Manifest, StageEntry
+
+if TYPE_CHECKING:
+    from mlmd.protocol.calculators import StageCalculators
+    from mlmd.protocol.protocol import Protocol
+
+LEFT_BY_A_KILLED_START = {"lock", "heartbeat", "structure.extxyz", "log.jsonl"}
+
+
+def identity_of(
+    protocol: Protocol, structure: str, calculators: StageCalculators, seed: int
+) -> dict[str, Any]:
+    """Return what makes a run this run and no other.
+
+    The stages of the protocol (not its prose), the checksum of the structure's text, the
+    calculators' physics, and the seed; not device, threads, paths or progress.
+    """
+    return {
+        "protocol": {"stages": [stage.to_dict() for stage in protocol.stages]},
+        "structure_sha256": digest_text(structure),
+        "calculators": calculators.physics(),
+        "seed": seed,
+    }
+
+
+def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
+    """Return the manifest of the run in a folder, None where there is room for a new one.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run (saying what differs) or other files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunDirectoryError(f"{folder} is a file; expected a directory for the run")
+    if (folder / NAME).exists():
+        manifest = Manifest.read(folder)
+        refuse_difference(manifest.identity, identity, str(folder))
+        return manifest
+    if folder.is_dir():
+        foreign = sorted(
+            item.name
+            for item in folder.iterdir()
+            if item.name not in LEFT_BY_A_KILLED_START and not item.name.startswith(".")
+        )
+        if foreign:
+            raise RunDirectoryError(
+                f"{folder} is not empty and no run ({', '.join(foreign[:3])}...); give a new "
+                "directory"
+            )
+    return None
+
+
+def create_run(
+    folder: Path,
+    protocol: Protocol,
+    structure: str,
+    identity: dict[str, Any],
+    calculators: StageCalculators,
+    packing: Any,
+) -> Manifest:
+    """Write ``structure.extxyz`` and ``run.json`` of a new run, the latter last."""
+    stages = [
+        StageEntry(stage.name, type(stage).__name__, f"{i:02d}-{stage.name}", stage.to_dict())
+        for i, stage in enumerate(protocol.stages, start=1)
+    ]
+    manifest = Manifest(
+        identity=json.loads(json.dumps(identity)),
+        identity_sha256=digest(identity),
+        protocol=protocol.to_dict(),
+        input={"file": "structure.extxyz", "packing": packing},
+        calculators=calculators.to_dict(),
+        versions=versions(calculators),
+        stages=stages,
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )
+    with disk_full_is_a_stop(str(folder)):
+        write_atomically(folder / "structure.extxyz", lambda file: file.write(structure.encode()))
+    manifest.write(folder)
+    return manifest
+
+
+def versions(calculators: StageCalculators) -> dict[str, str]:
+    """Return the versions of everything that can change a number of the run."""
+    return {
+        "mlmd": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("ase", "numpy")},
+        **calculators.packages(),
+    }
+
+
+def refuse_other_versions(manifest: Manifest, now: dict[str, str], folder: Path) -> None:
+    """Raise InputError where a package has another version than the run began with."""
+    changed = [
+        f"{name} {manifest.versions.get(name)} then, {now.get(name)} now"
+        for name in dict.fromkeys([*manifest.versions, *now])
+        if manifest.versions.get(name) != now.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"{folder} began with other versions: {'; '.join(changed)}; install those, or go on "
+            "with --allow-version-change"
+        )

@@ -1,0 +1,1 @@
+"""The run directory: manifest, lock, recorder, checkpoints. Knows nothing of stages."""

@@ -1,0 +1,95 @@
+"""When is it the same run? The same protocol, structure, calculator physics and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+KEPT_INFO = ("packing",)
+"""Entries of ``Atoms.info`` that belong to the structure: how it was made."""
+
+
+def structure_text(atoms: Atoms) -> str:
+    """Return the structure as extended XYZ: what a run starts from is what this text says.
+
+    Numbers, positions, cell, periodicity, and momenta where set; nothing that a calculator
+    left behind.
+    """
+    from ase import Atoms
+    from ase.io import write
+
+    clean = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if atoms.has("masses"):
+        clean.set_masses(atoms.get_masses())
+    if atoms.has("momenta") and atoms.get_momenta().any():
+        clean.set_momenta(atoms.get_momenta())
+    clean.info.update({key: atoms.info[key] for key in KEPT_INFO if key in atoms.info})
+    buffer = io.StringIO()
+    write(buffer, clean, format="extxyz")
+    return buffer.getvalue()
+
+
+def structure_from_text(text: str) -> Atoms:
+    """Return the structure of :func:`structure_text`."""
+    from ase import Atoms
+    from ase.io import read
+
+    atoms = read(io.StringIO(text), format="extxyz", index=-1)
+    assert isinstance(atoms, Atoms)
+    atoms.calc = None
+    return atoms
+
+
+def digest(content: Any) -> str:
+    """Return the SHA-256 of plain data, independent of the order of keys."""
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_text(text: str) -> str:
+    """Return the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def refuse_difference(there: dict[str, Any], given: dict[str, Any], folder: str) -> None:
+    """Raise InputError that says where the run in `folder` differs from what was given."""
+    differences = list(_differences(json.loads(json.dumps(there)), json.loads(json.dumps(given))))
+    if not differences:
+        return
+    shown = "; ".join(differences[:3])
+    more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+    raise InputError(
+        f"{folder} holds another run: {shown}{more}; give another directory, or the settings of "
+        "that run to go on with it"
+    )
+
+
+def _differences(there: Any, given: Any, path: str = "") -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(given, dict):
+        for key in dict.fromkeys([*there, *given]):
+            where = f"{path}.{key}" if path else str(key)
+            yield from _differences(there.get(key), given.get(key), where)
+    elif isinstance(there, list) and isinstance(given, list):
+        names = [
+            item.get("name", i) if isinstance(item, dict) else i for i, item in enumerate(there)
+        ]
+        if len(there) != len(given):
+            yield f"{path} has {len(there)} entries there and {len(given)} given"
+            return
+        for name, one, other in zip(names, there, given, strict=True):
+            yield from _differences(one, other, f"{path}[{name}]")
+    elif there != given:
+        yield f"{path} is {_short(there)} there and {_short(given)} given"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,117 @@
+"""``run.json``: what the run is, how far it has come, what came out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlmd.errors import DamagedDataError, RunDirectoryError
+from mlmd.run.atomic import disk_full_is_a_stop, write_json
+
+SCHEMA = 1
+NAME = "run.json"
+
+
+@dataclass
+class StageEntry:
+    """One stage in the manifest.
+
+    ``status`` is one of ``pending``, ``running``, ``stopped``, ``failed``, ``done``; ``result``
+    is the stage's result where done; ``error`` the one line that it failed with.
+    ``earlier_results`` keeps what an extension replaced.
+    """
+
+    name: str
+    kind: str
+    folder: str
+    settings: dict[str, Any]
+    status: str = "pending"
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    earlier_results: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Manifest:
+    """The content of ``run.json``.
+
+    ``identity`` holds the stages, the structure's checksum, the calculators' physics and the
+    seed, and ``identity_sha256`` their digest; ``protocol`` is the resolved protocol with its
+    prose; ``extensions`` the durations (ps) that stages were lengthened to; ``sessions`` where
+    and with which device and threads each start of the run worked; ``reproducible`` whether its
+    calculators promise the same bits again, null where that is not known.
+    """
+
+    identity: dict[str, Any]
+    identity_sha256: str
+    protocol: dict[str, Any]
+    input: dict[str, Any]
+    calculators: dict[str, Any]
+    versions: dict[str, str]
+    stages: list[StageEntry]
+    created: str
+    reproducible: bool | None = None
+    extensions: dict[str, float] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    def stage(self, name: str) -> StageEntry:
+        """Return the entry of a stage.
+
+        Raises
+        ------
+        RunDirectoryError
+            If the run has no such stage.
+        """
+        for entry in self.stages:
+            if entry.name == name:
+                return entry
+        names = ", ".join(entry.name for entry in self.stages)
+        raise RunDirectoryError(f"the run has no stage '{name}'; it has {names}")
+
+    def duration_ps(self, name: str) -> float | None:
+        """Return the duration of a stage as it stands, extensions included, in ps."""
+        duration = self.extensions.get(name, self.stage(name).settings.get("duration_ps"))
+        return None if duration is None else float(duration)
+
+    def write(self, folder: Path) -> None:
+        """Write ``run.json``, atomically."""
+        content = {
+            "schema": SCHEMA,
+            **{key: value for key, value in vars(self).items() if key != "stages"},
+            "stages": [vars(entry) for entry in self.stages],
+        }
+        with disk_full_is_a_stop(str(folder / NAME)):
+            write_json(folder / NAME, content)
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read ``run.json``.
+
+        Raises
+        ------
+        RunDirectoryError
+            If there is none, or its schema is newer than this mlmd.
+        DamagedDataError
+            If it cannot be understood.
+        """
+        path = folder / NAME
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise RunDirectoryError(
+                f"{folder} is not a run directory (it has no {NAME}); give one made by mlmd run"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise DamagedDataError(f"{path} cannot be read: {error}") from error
+        schema = content.pop("schema", None)
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise RunDirectoryError(
+                f"{path} has schema {schema}; this mlmd reads up to {SCHEMA}: install a newer one"
+            )
+        try:
+            stages = [StageEntry(**entry) for entry in content.pop("stages")]
+            return cls(stages=stages, **content)
+        except (KeyError, TypeError) as error:
+            raise DamagedDataError(f"{path} is not a manifest of mlmd: {error}") from error

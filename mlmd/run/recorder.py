@@ -1,0 +1,169 @@
+"""Recording frames: buffered, in step with the checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import DamagedDataError
+from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
+from mlmd.trajectory.h5md_writer import OBSERVABLES, H5MDWriter
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+BUFFERED_FRAMES = 64
+
+
+class Recorder:
+    """Collects frames and appends them to a trajectory file in blocks.
+
+    Parameters
+    ----------
+    path
+        The trajectory file.
+    atoms
+        Whose frames are recorded; they keep their number and order.
+    n_frames_planned
+        For the file's layout.
+    resume_after
+        Frames that the checkpoint vouches for; later ones are dropped. None starts a new
+        file, and a file that no checkpoint vouches for is replaced.
+    velocities
+        Whether to record velocities.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        atoms: Atoms,
+        *,
+        n_frames_planned: int,
+        resume_after: int | None = None,
+        velocities: bool = False,
+    ) -> None:
+        self._path = path
+        with disk_full_is_a_stop(str(path)):
+            if resume_after is None:
+                path.unlink(missing_ok=True)
+                self._writer = H5MDWriter.create(
+                    path,
+                    atoms.numbers,
+                    atoms.get_masses(),
+                    atoms.pbc,
+                    n_frames_planned=n_frames_planned,
+                    velocities=velocities,
+                )
+                sync_folder(path.parent)
+            else:
+                self._writer = H5MDWriter.resume(path, resume_after)
+        count = len(atoms)
+        rows = BUFFERED_FRAMES
+        self._rows: dict[str, NDArray[Any]] = {
+            "step": np.empty(rows, dtype=np.int64),
+            "time": np.empty(rows),
+            "edges": np.empty((rows, 3, 3)),
+            "position": np.empty((rows, count, 3), dtype=np.float32),
+            **{name: np.empty(rows) for name in OBSERVABLES},
+        }
+        if velocities:
+            self._rows["velocity"] = np.empty((rows, count, 3), dtype=np.float32)
+        self._filled = 0
+
+    @property
+    def takes_velocities(self) -> bool:
+        """Whether velocities are recorded."""
+        return "velocity" in self._rows
+
+    @staticmethod
+    def probe(path: Path, n_frames: int) -> None:
+        """Raise DamagedDataError unless `path` can be continued after `n_frames`."""
+        if not path.exists():
+            raise DamagedDataError(f"{path} is missing")
+        H5MDWriter.resume(path, n_frames).close()
+
+    @property
+    def n_frames(self) -> int:
+        """Frames recorded so far, buffered ones included."""
+        return self._writer.n_frames + self._filled
+
+    def record(
+        self,
+        step: int,
+        time_fs: float,
+        atoms: Atoms,
+        observables: Mapping[str, float],
+        velocities_A_fs: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """Take a frame.
+
+        Parameters
+        ----------
+        step, time_fs
+            Step of the dynamics and its time.
+        atoms
+            Positions (unwrapped) and cell are copied.
+        observables
+            Value of each of :data:`mlmd.trajectory.h5md_writer.OBSERVABLES`; NaN where unknown.
+        velocities_A_fs : (atoms, 3), optional
+            Where they are recorded.
+        """
+        i, rows = self._filled, self._rows
+        rows["step"][i] = step
+        rows["time"][i] = time_fs
+        rows["edges"][i] = atoms.cell.array
+        rows["position"][i] = atoms.positions
+        if velocities_A_fs is not None:
+            rows["velocity"][i] = velocities_A_fs
+        for name in OBSERVABLES:
+            rows[name][i] = observables[name]
+        self._filled += 1
+        if self._filled == BUFFERED_FRAMES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._filled:
+            return
+        with disk_full_is_a_stop(str(self._path)):
+            self._writer.append({name: row[: self._filled] for name, row in self._rows.items()})
+        self._filled = 0
+
+    def sync(self) -> int:
+        """Put every frame on the disk; return how many there are."""
+        self._flush()
+        with disk_full_is_a_stop(str(self._path)):
+            self._writer.sync()
+        return self._writer.n_frames
+
+    def close(self) -> None:
+        """Close the file. Frames since the last :meth:`sync` may be dropped."""
+        self._writer.close()
+
+    def __enter__(self) -> Recorder:
+        """Return the recorder."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file another name, so that nothing is lost; return the name."""
+    for number in range(1, 1000):
+        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+        if not aside.exists():
+            os.rename(path, aside)
+            return aside
+    raise FileExistsError(f"too many damaged copies of {path}")

@@ -1,0 +1,1 @@
+"""The legs of a protocol: one class, one file, one leg."""

@@ -1,0 +1,200 @@
+"""What the stages of dynamics share: their fields, and the loop that records and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmd.errors import InputError, StoppedError
+from mlmd.stages.context import Progress, StageContext
+from mlmd.stages.stage import Stage, require_positive
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.dynamics.restartable import RestartableDynamics
+    from mlmd.run.recorder import Recorder
+    from mlmd.stages.frames import FrameTaker
+    from mlmd.stages.results import DynamicsResult
+
+THERMOSTATS = ("nose_hoover", "bussi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MolecularDynamicsStage(Stage):
+    """NVT dynamics for a given time.
+
+    Attributes
+    ----------
+    temperature_K
+        Target temperature in kelvin.
+    duration_ps
+        Simulated time in picoseconds, a whole number of recording intervals.
+    timestep_fs
+        Time step in femtoseconds. 2 fs is too long for H (0.5 fs) and coarse at 5000 K.
+    record_every_fs
+        Time between recorded frames, a whole number of time steps.
+    thermostat
+        ``nose_hoover`` (a chain of three) or ``bussi`` (stochastic velocity rescaling).
+    thermostat_time_fs
+        Relaxation time of the thermostat in femtoseconds.
+    record_velocities
+        Whether velocities are recorded beside the positions.
+    """
+
+    temperature_K: float
+    duration_ps: float
+    timestep_fs: float = 2.0
+    record_every_fs: float = 20.0
+    thermostat: str = "nose_hoover"
+    thermostat_time_fs: float = 100.0
+    record_velocities: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers and that they divide each other."""
+        super().__post_init__()
+        require_positive(
+            self,
+            temperature_K=self.temperature_K,
+            duration_ps=self.duration_ps,
+            timestep_fs=self.timestep_fs,
+            record_every_fs=self.record_every_fs,
+            thermostat_time_fs=self.thermostat_time_fs,
+        )
+        if self.thermostat not in THERMOSTATS:
+            raise InputError(
+                f"stage '{self.name}': thermostat is {self.thermostat!r}; expected "
+                f"{' or '.join(THERMOSTATS)}"
+            )
+        if not isinstance(self.record_velocities, bool):
+            raise InputError(
+                f"stage '{self.name}': record_velocities is {self.record_velocities!r}; "
+                "expected true or false"
+            )
+        if _ratio(self.record_every_fs, self.timestep_fs) is None:
+            raise InputError(
+                f"stage '{self.name}': record_every_fs ({self.record_every_fs:g}) is not a whole "
+                f"number of time steps of {self.timestep_fs:g} fs"
+            )
+        if _ratio(1000.0 * self.duration_ps, self.record_every_fs) is None:
+            raise InputError(
+                f"stage '{self.name}': duration_ps ({self.duration_ps:g}) is not a whole number "
+                f"of recording intervals of {self.record_every_fs:g} fs"
+            )
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Time steps between recorded frames."""
+        return _ratio(self.record_every_fs, self.timestep_fs) or 0
+
+    @property
+    def n_steps(self) -> int:
+        """Time steps of the stage."""
+        frames = _ratio(1000.0 * self.duration_ps, self.record_every_fs) or 0
+        return frames * self.steps_per_frame
+
+    def prepare(self, atoms: Atoms, context: StageContext) -> None:
+        """Set the momenta that the stage begins with."""
+        from mlmd.dynamics.kinetics import draw_momenta
+
+        draw_momenta(atoms, self.temperature_at_K(0), context.rng)
+
+    def temperature_at_K(self, step: int) -> float:
+        """Return the target temperature at a step, in kelvin."""
+        return self.temperature_K
+
+    def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, DynamicsResult]:
+        """Integrate, record, and sum up what was recorded."""
+        from mlmd.stages.results import dynamics_result
+
+        atoms = atoms.copy()
+        atoms.calc = context.calculator
+        checkpoint = context.folder.load()
+        if checkpoint is None:
+            self.prepare(atoms, context)
+        dynamics = self.dynamics(atoms, context)
+        if checkpoint is not None:
+            dynamics.restore(checkpoint)
+        with context.folder.recorder(
+            atoms,
+            n_frames_planned=self.n_steps // self.steps_per_frame + 1,
+            resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
+            velocities=self.record_velocities,
+        ) as recorder:
+            self._integrate(dynamics, recorder, context)
+        atoms.calc = None
+        return atoms, dynamics_result(context.folder.trajectory_path)
+
+    def dynamics(self, atoms: Atoms, context: StageContext) -> RestartableDynamics:
+        """Return the integrator with its thermostat."""
+        from mlmd.dynamics.bussi import Bussi
+        from mlmd.dynamics.nose_hoover import NoseHooverChain
+
+        settings: dict[str, Any] = {
+            "timestep_fs": self.timestep_fs,
+            "temperature_K": self.temperature_at_K(0),
+            "thermostat_time_fs": self.thermostat_time_fs,
+        }
+        if self.thermostat == "bussi":
+            return Bussi(atoms, rng=context.rng, **settings)
+        return NoseHooverChain(atoms, **settings)
+
+    def _integrate(
+        self, dynamics: RestartableDynamics, recorder: Recorder, context: StageContext
+    ) -> None:
+        """Run to the end of the stage, or to a checkpoint when asked to stop."""
+        from mlmd.stages.frames import FrameTaker
+
+        take = FrameTaker(dynamics, recorder)
+        first, started = dynamics.nsteps, time.monotonic()
+
+        def save() -> None:
+            context.folder.save({**dynamics.state(), "n_frames": recorder.sync()})
+
+        def follow() -> None:
+            """After each step: the next target, the stop token, a checkpoint, a report."""
+            step = dynamics.nsteps
+            dynamics.set_temperature(self.temperature_at_K(step))
+            if context.stop.reason is not None and step < self.n_steps:
+                save()
+                raise StoppedError(
+                    f"{context.stop.reason}: stopped in stage '{self.name}' at "
+                    f"{step * self.timestep_fs / 1000:.3f} of {self.duration_ps:g} ps, checkpointed"
+                )
+            if step == 0 or context.checkpoint_is_due():
+                save()
+            if context.report_is_due() or step == self.n_steps:
+                rate = (step - first) / max(time.monotonic() - started, 1e-9)
+                context.report(self._progress(step, rate, take, context))
+
+        # A frame that the checkpoint already vouches for is not taken again.
+        dynamics.attach(take, interval=self.steps_per_frame)
+        dynamics.attach(follow)
+        dynamics.run(self.n_steps - dynamics.nsteps)
+        save()
+
+    def _progress(
+        self, step: int, steps_per_s: float, take: FrameTaker, context: StageContext
+    ) -> Progress:
+        run_step = context.steps_before + step
+        return Progress(
+            stage=self.name,
+            step=step,
+            n_steps=self.n_steps,
+            time_ps=step * self.timestep_fs / 1000.0,
+            temperature_K=take.temperature_K,
+            pressure_GPa=take.pressure_GPa,
+            ns_per_day=steps_per_s * self.timestep_fs * 1e-6 * 86400.0 or None,
+            run_step=run_step,
+            run_n_steps=context.run_n_steps,
+            seconds_left=(context.run_n_steps - run_step) / steps_per_s if steps_per_s else None,
+        )
+
+
+def _ratio(whole: float, part: float) -> int | None:
+    """Return `whole` / `part` where that is a whole number of at least 1, else None."""
+    ratio = whole / part
+    nearest = round(ratio)
+    return nearest if nearest >= 1 and math.isclose(ratio, nearest, rel_tol=1e-9) else None

@@ -1,0 +1,107 @@
+"""What every stage is: settings that check themselves, and one method that does the work."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.stages.context import StageContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC):
+    """One leg of a protocol.
+
+    Attributes
+    ----------
+    name
+        Unique in the protocol; letters, digits, ``-``, ``_``, ``.``.
+    starts_from
+        Name of the stage whose last structure this one takes; the stage before where None.
+    """
+
+    name: str
+    starts_from: str | None = None
+
+    measured: ClassVar[bool] = False
+    """Whether the stage's trajectory is what the protocol is for: analysed by default."""
+
+    def __post_init__(self) -> None:
+        """Check what all stages share; whole numbers become floats where floats are meant."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if str(item.type).startswith("float") and type(value) is int:
+                object.__setattr__(self, item.name, float(value))
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.\-]*", self.name):
+            raise InputError(
+                f"stage name {self.name!r} cannot be used; expected letters, digits, '-', '_', '.'"
+            )
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of dynamics that the stage takes (0 where it takes none)."""
+        return 0
+
+    @abstractmethod
+    def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, Any]:
+        """Do the work.
+
+        Parameters
+        ----------
+        atoms
+            Where the stage starts; not changed.
+        context
+            Calculator, random numbers, files, the stop token and the progress report.
+
+        Returns
+        -------
+        atoms, result
+            The last structure, and a dataclass of what was found.
+
+        Raises
+        ------
+        StoppedError
+            If the stop token was set; a checkpoint is written then.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the stage as plain data: ``class``, then its fields."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {"name": values.pop("name"), "class": type(self).__name__, **values}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Stage:
+        """Make a stage from plain data, all of whose keys must be fields of the class."""
+        known = {item.name for item in fields(cls)}
+        unknown = [str(key) for key in settings if key not in known]
+        if unknown:
+            raise InputError(
+                f"stage '{settings.get('name', '?')}' ({cls.__name__}) has unknown key(s) "
+                f"{', '.join(unknown)}; expected among {', '.join(sorted(known))}"
+            )
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            missing = str(error).partition("missing ")[2] or str(error)
+            raise InputError(
+                f"stage '{settings.get('name', '?')}' ({cls.__name__}) lacks {missing}"
+            ) from error
+
+
+def require_positive(stage: Stage, **values: Any) -> None:
+    """Raise InputError unless each of the named values is a finite number above zero."""
+    for name, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise InputError(
+                f"stage '{stage.name}': {name} is {value!r}; expected a number above zero"
+            )

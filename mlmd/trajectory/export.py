@@ -1,0 +1,80 @@
+"""Writing a trajectory in a format that other programs read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.trajectory.trajectory import Trajectory
+
+FORMATS = {".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj", ".h5md": "h5md"}
+
+
+def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
+    """Write a trajectory; the name says the format.
+
+    Parameters
+    ----------
+    trajectory
+        What to write.
+    path
+        ``.extxyz`` or ``.xyz`` (extended XYZ), ``.traj`` (ASE), ``.h5md``. Must not exist.
+
+    Raises
+    ------
+    InputError
+        If the file exists or the format is not known.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
+    if path.exists():
+        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    if not path.parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; make it first")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        if path.suffix == ".h5md":
+            _write_h5md(trajectory, partial)
+        else:
+            from mlmd.trajectory.ase_formats import write_with_ase
+
+            write_with_ase(trajectory, partial, FORMATS[path.suffix])
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _write_h5md(trajectory: Trajectory, path: Path) -> None:
+    from mlmd.trajectory.h5md_reader import FIELDS
+    from mlmd.trajectory.h5md_writer import H5MDWriter
+
+    observables = {
+        name: values
+        for name, attribute in FIELDS.items()
+        if (values := getattr(trajectory, attribute)) is not None
+    }
+    assert trajectory.masses_u is not None
+    block = {
+        "step": np.arange(len(trajectory)),
+        "time": trajectory.time_fs,
+        "edges": trajectory.cells_A(),
+        "position": trajectory.positions_A,
+        **observables,
+    }
+    if trajectory.velocities_A_fs is not None:
+        block["velocity"] = trajectory.velocities_A_fs
+    with H5MDWriter.create(
+        path,
+        trajectory.numbers,
+        trajectory.masses_u,
+        (True, True, True),
+        n_frames_planned=len(trajectory),
+        velocities=trajectory.velocities_A_fs is not None,
+        observables=tuple(observables),
+    ) as writer:
+        writer.append(block)
