@@ -10,9 +10,7 @@ from mlmd.numerics.student import ONE_SIGMA, independent_mean, student_factor
 def test_factors_are_those_of_the_distribution():
     # One degree of freedom is the Cauchy distribution, two has a closed form too.
     assert student_factor(1) == pytest.approx(np.tan(np.pi * ONE_SIGMA / 2), rel=1e-9)
-    assert student_factor(2) == pytest.approx(
-        ONE_SIGMA * np.sqrt(2 / (1 - ONE_SIGMA**2)), rel=1e-9
-    )
+    assert student_factor(2) == pytest.approx(ONE_SIGMA * np.sqrt(2 / (1 - ONE_SIGMA**2)), rel=1e-9)
     assert student_factor(np.inf) == pytest.approx(1.0, rel=1e-9)
     assert student_factor(10, 0.95) == pytest.approx(2.228, abs=5e-4)  # any printed table
 

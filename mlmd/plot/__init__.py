@@ -1,0 +1,6 @@
+"""Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn."""
+
+from mlmd.plot.arrhenius import plot_arrhenius
+from mlmd.plot.msd import plot_msd
+
+__all__ = ["plot_arrhenius", "plot_msd"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd._version import __version__
 from mlmd.errors import InputError, RunDirectoryError
 from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
-from mlmd.run.identity import digest, digest_text, refuse_difference
+from mlmd.run.identity import digest, digest_text, identity_differences
 from mlmd.run.manifest import NAME, Manifest, StageEntry
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
         raise RunDirectoryError(f"{folder} is a file; expected a directory for the run")
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
-        refuse_difference(manifest.identity, identity, str(folder))
+        _refuse_differences(identity_differences(manifest.identity, identity), folder)
         return manifest
     if folder.is_dir():
         foreign = sorted(
@@ -64,6 +64,21 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
                 "directory"
             )
     return None
+
+
+def _refuse_differences(differences: list[str], folder: Path) -> None:
+    if not differences:
+        return
+    more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+    longer = all("].duration_ps is " in difference for difference in differences)
+    remedy = (
+        "to lengthen a stage of that run use --extend STAGE=PS with its other settings"
+        if longer
+        else "give another directory, or the settings of that run to go on with it"
+    )
+    raise RunDirectoryError(
+        f"{folder} holds another run: {'; '.join(differences[:3])}{more}; {remedy}"
+    )
 
 
 def create_run(

@@ -32,12 +32,14 @@ def disk_full_is_a_stop(what: str) -> Iterator[None]:
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write beside `path`, wait for the disk, rename.
 
+    For the one process that owns the folder: what a killed one left half done is replaced.
+
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
             write(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +45,7 @@ class CheckpointStore:
         # JSON of Python floats and integers is exact, also for a generator's 128-bit state.
         text = json.dumps({"schema": SCHEMA, **plain}, allow_nan=False)
         if self.path.exists():
-            second_name = self.previous.with_name(f".{self.previous.name}.{os.getpid()}")
+            second_name = self.previous.with_name(f".{self.previous.name}.partial")
             second_name.unlink(missing_ok=True)
             second_name.hardlink_to(self.path)
             second_name.replace(self.previous)

@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import InputError
-
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -59,17 +57,9 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def refuse_difference(there: dict[str, Any], given: dict[str, Any], folder: str) -> None:
-    """Raise InputError that says where the run in `folder` differs from what was given."""
-    differences = list(_differences(json.loads(json.dumps(there)), json.loads(json.dumps(given))))
-    if not differences:
-        return
-    shown = "; ".join(differences[:3])
-    more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
-    raise InputError(
-        f"{folder} holds another run: {shown}{more}; give another directory, or the settings of "
-        "that run to go on with it"
-    )
+def identity_differences(there: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """Return in words where the identity of a run differs from what was given."""
+    return list(_differences(json.loads(json.dumps(there)), json.loads(json.dumps(given))))
 
 
 def _differences(there: Any, given: Any, path: str = "") -> Iterator[str]:

@@ -101,10 +101,11 @@ def _check_occupancies(atoms: Atoms) -> None:
     elif not isinstance(sites, Iterable):
         sites = [sites]
     for site in sites:
-        species = dict(site) if isinstance(site, Mapping) else {"site": site}
-        total = math.fsum(float(x) for x in species.values())
+        species = site if isinstance(site, Mapping) else {"site": site}
+        species = {symbol: float(x) for symbol, x in species.items() if float(x) != 0.0}
+        total = math.fsum(species.values())
         if len(species) > 1 or not total >= _FULL_OCCUPANCY:
-            shown = ", ".join(f"{symbol} {float(x):g}" for symbol, x in species.items())
+            shown = ", ".join(f"{symbol} {x:g}" for symbol, x in species.items())
             raise InputError(
                 f"the structure has a partly occupied or shared site ({shown}); expected whole "
                 "atoms, make an ordered structure first (atoms.info['occupancy'] tells)"

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import re
-import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
 from mlmd.errors import InputError
+from mlmd.structure.arguments import whole_number
+from mlmd.structure.formula import parse_formula
 
 logger = logging.getLogger(__name__)
-
-_OPENING = {"(": ")", "[": "]", "{": "}"}
-_TOKEN = re.compile(r"(?P<symbol>[A-Z][a-z]?)|(?P<number>[0-9]+\.?[0-9]*|\.[0-9]+)|(?P<sign>.)")
-_LONGEST_TEXT = 300
-_LONGEST_NUMBER = 12
-_EXAMPLES = "write it like Li3PS4, Li0.5Si0.5 or (Li2S)0.75(P2S5)0.25"
 
 # A cell may have up to this many times the atoms asked for, or this many atoms, whichever is
 # more, so that one whole formula unit fits; beyond that the answer would not be what was meant.
@@ -54,9 +46,7 @@ class Composition:
     def parse(cls, text: str) -> Composition:
         """Read a composition with nested brackets and whole or decimal amounts.
 
-        Amounts are exact. A decimal of four or more places that is a rounded third, sixth,
-        seventh, ninth, eleventh or twelfth (0.3333, 0.6667, 0.1429) is taken for that
-        fraction, which is nearer to what is meant than 3333/10000.
+        See `mlmd.structure.formula` for what can be written.
 
         Parameters
         ----------
@@ -69,13 +59,7 @@ class Composition:
             If the text is empty, names an unknown element, has an amount that is not
             positive, unbalanced brackets, or anything else.
         """
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f"composition is empty (given: {text!r}); {_EXAMPLES}")
-        if len(text) > _LONGEST_TEXT:
-            raise InputError(
-                f"composition has {len(text)} characters; expected at most {_LONGEST_TEXT}"
-            )
-        amounts = _Parser(text).parse()
+        amounts = parse_formula(text)
         return cls(text=text.strip(), amounts=tuple(amounts.items()))
 
     @cached_property
@@ -109,9 +93,9 @@ class Composition:
     def counts(self, n_atoms: int) -> dict[str, int]:
         """Atoms of each element in about `n_atoms`, in whole formula units.
 
-        The nearest whole number of formula units is taken, and at least one. That is never
-        fewer than two thirds of `n_atoms`, and at most 1.5 times as many (or 50 atoms, where
-        a small number is asked for).
+        The nearest whole number of formula units is taken (of two equally near, the larger),
+        and at least one. That is never fewer than two thirds of `n_atoms`, and at most 1.5
+        times as many (or 50 atoms, where a small number is asked for).
 
         Parameters
         ----------
@@ -124,7 +108,7 @@ class Composition:
             If `n_atoms` is not a positive whole number, or a single formula unit has far
             more atoms than that.
         """
-        wanted = positive_integer("n_atoms", n_atoms)
+        wanted = whole_number("n_atoms", n_atoms, smallest=1)
         unit = self.atoms_per_unit
         if unit > max(_MOST_TIMES_ASKED * wanted, _ALWAYS_ALLOWED_ATOMS):
             shown = self.formula if len(self.formula) <= 40 else self.text
@@ -137,84 +121,3 @@ class Composition:
         if abs(units * unit - wanted) > 0.1 * wanted:
             logger.info("%d atoms of %s instead of %d", units * unit, self.formula, wanted)
         return {symbol: units * number for symbol, number in self.reduced.items()}
-
-
-def positive_integer(name: str, value: Any) -> int:
-    """Return `value` as an int, or raise InputError if it is not a whole number above 0."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} is {value!r}; expected a whole number of at least 1")
-    return int(value)
-
-
-class _Parser:
-    """Recursive descent over ``group := (symbol | '(' group ')') [number]``, repeated."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text.strip()
-        plain = "".join(unicodedata.normalize("NFKC", text).split())  # subscripts become digits
-        self.tokens = [(m.lastgroup, m.group()) for m in _TOKEN.finditer(plain)]
-        self.place = 0
-
-    def parse(self) -> dict[str, Fraction]:
-        """Read the whole text."""
-        return self._group(closing=None)
-
-    def _fail(self, what: str) -> InputError:
-        return InputError(f"composition {self.text!r}: {what}")
-
-    def _group(self, closing: str | None) -> dict[str, Fraction]:
-        total: dict[str, Fraction] = {}
-        while self.place < len(self.tokens):
-            kind, token = self.tokens[self.place]
-            self.place += 1
-            if kind == "symbol":
-                if token == "X" or token not in atomic_numbers:
-                    raise self._fail(f"unknown element {token!r}; {_EXAMPLES}")
-                part = {token: Fraction(1)}
-            elif token in _OPENING:
-                part = self._group(closing=_OPENING[token])
-            elif token in _OPENING.values():
-                if token != closing:
-                    raise self._fail(f"unbalanced bracket {token!r}; close each bracket once")
-                if not total:
-                    raise self._fail("empty brackets; put a formula into them or leave them out")
-                return total
-            else:
-                raise self._unexpected(kind, token)
-            factor = self._number()
-            for symbol, amount in part.items():
-                total[symbol] = total.get(symbol, Fraction(0)) + amount * factor
-        if closing is not None:
-            raise self._fail(f"unbalanced bracket, {closing!r} is missing; close each bracket once")
-        return total
-
-    def _unexpected(self, kind: str | None, token: str) -> InputError:
-        if kind == "number":
-            return self._fail(f"{token} stands before what it counts; {_EXAMPLES}")
-        if token in "-\N{MINUS SIGN}":
-            return self._fail(f"{token!r} is not allowed, amounts are positive; {_EXAMPLES}")
-        return self._fail(f"{token!r} is no element and no amount; {_EXAMPLES}")
-
-    def _number(self) -> Fraction:
-        if self.place == len(self.tokens) or self.tokens[self.place][0] != "number":
-            return Fraction(1)
-        token = self.tokens[self.place][1]
-        self.place += 1
-        if len(token) > _LONGEST_NUMBER:
-            raise self._fail(f"amount {token} has more than {_LONGEST_NUMBER} digits; round it")
-        amount = _amount(token)
-        if amount <= 0:
-            raise self._fail(f"amount {token} is not positive; leave the element out")
-        return amount
-
-
-def _amount(token: str) -> Fraction:
-    """Value of a decimal number; what is a rounded small fraction becomes that fraction."""
-    exact = Fraction(token if token[0] != "." else f"0{token}")
-    places = len(token.partition(".")[2])
-    simple = exact.limit_denominator(12)
-    recurring = any(simple.denominator % prime == 0 for prime in (3, 7, 11))
-    if places >= 4 and recurring and abs(simple - exact) <= Fraction(1, 2 * 10**places):
-        logger.info("amount %s is taken as %s", token, simple)
-        return simple
-    return exact

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
 from mlmd.errors import InputError, PackingError
+from mlmd.structure.arguments import positive_number, whole_number
 from mlmd.structure.composition import Composition
 from mlmd.structure.contacts import OVERLAP_FRACTION, closest_contact
 from mlmd.structure.spheres import Spheres, place_spheres
-from mlmd.structure.volume import VolumeEstimate, _positive, starting_volume
+from mlmd.structure.volume import VolumeEstimate, starting_volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,8 +68,8 @@ def pack(
     """
     if not isinstance(composition, Composition):
         composition = Composition.parse(composition)
-    seed = _checked_seed(seed)
-    tolerance_A = _positive("tolerance_A", tolerance_A, "A")
+    seed = whole_number("seed", seed, smallest=0)
+    tolerance_A = positive_number("tolerance_A", tolerance_A, "A")
     counts = composition.counts(n_atoms)
     radii_A = {symbol: _keeping_radius(symbol, tolerance_A) for symbol in counts}
     total = sum(counts.values())
@@ -79,7 +81,7 @@ def pack(
         exclusion_volume_A3=sum(n * (2.0 * radii_A[s]) ** 3 for s, n in counts.items()) / total,
     )
     edge_A = (volume.volume_per_atom_A3 * total) ** (1.0 / 3.0)
-    _check_edge(edge_A, total, volume, 2.0 * max(radii_A.values()))
+    _check_edge(edge_A, composition, volume, 2.0 * max(radii_A.values()))
     kinds = [Spheres(symbol, number, radii_A[symbol]) for symbol, number in counts.items()]
     symbols = [symbol for symbol, number in counts.items() for _ in range(number)]
     atoms = Atoms(symbols, place_spheres(kinds, edge_A, seed), cell=[edge_A] * 3, pbc=True)
@@ -89,27 +91,23 @@ def pack(
     return atoms
 
 
-def _checked_seed(seed: Any) -> int:
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, (bool, np.bool_))
-    if not whole or seed < 0:
-        raise InputError(f"seed is {seed!r}; expected a whole number that is not negative")
-    return int(seed)
-
-
 def _keeping_radius(symbol: str, tolerance_A: float) -> float:
     """Radius of the sphere that an atom keeps free, so that `check_structure` is content."""
     covalent_A = float(covalent_radii[atomic_numbers[symbol]])
     return max(0.5 * tolerance_A, OVERLAP_FRACTION * covalent_A)
 
 
-def _check_edge(edge_A: float, total: int, volume: VolumeEstimate, diameter_A: float) -> None:
+def _check_edge(
+    edge_A: float, composition: Composition, volume: VolumeEstimate, diameter_A: float
+) -> None:
     shortest_A = 2.0 * diameter_A  # room for one other atom between an atom and its image
-    if edge_A < shortest_A:
-        enough = int(np.ceil(shortest_A**3 / volume.volume_per_atom_A3))
+    if edge_A < shortest_A * (1.0 - 1e-9):
+        unit = composition.atoms_per_unit
+        units = math.ceil(shortest_A**3 / volume.volume_per_atom_A3 / unit)
         raise InputError(
-            f"a cell of {total} atoms has an edge of {edge_A:.3f} A, so that atoms are near their "
-            f"own periodic images; expected at least {shortest_A:.3f} A, ask for n_atoms of "
-            f"{enough} or more"
+            f"the cell of {composition.text} would have an edge of {edge_A:.3f} A, so that atoms "
+            f"are near their own periodic images; expected at least {shortest_A:.3f} A, "
+            f"ask for n_atoms of {units * unit} or more"
         )
 
 

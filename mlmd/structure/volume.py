@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ase import units
+from ase import Atoms, units
 
 from mlmd.errors import InputError
+from mlmd.structure.arguments import positive_number
 from mlmd.structure.composition import Composition
 from mlmd.structure.radii import volume_from_radii
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +89,11 @@ def starting_volume(
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)} are all given; expected one source of the volume")
     if density_g_cm3 is not None:
-        density = _positive("density_g_cm3", density_g_cm3, "g/cm3")
+        density = positive_number("density_g_cm3", density_g_cm3, "g/cm3")
         volume = composition.mass_per_atom_u * _U_PER_A3_IN_G_CM3 / density
         found = VolumeEstimate(volume, "density", f"{density:g} g/cm3")
     elif volume_per_atom_A3 is not None:
-        volume = _positive("volume_per_atom_A3", volume_per_atom_A3, "A3")
+        volume = positive_number("volume_per_atom_A3", volume_per_atom_A3, "A3")
         found = VolumeEstimate(volume, "volume per atom", f"{volume:g} A3/atom")
     elif reference is not None:
         found = _from_reference(composition, reference)
@@ -106,17 +103,9 @@ def starting_volume(
     return found
 
 
-def _positive(name: str, value: float, unit: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise InputError(f"{name} is {value!r}; expected a positive number of {unit}")
-    return number
-
-
 def _from_reference(composition: Composition, reference: Atoms) -> VolumeEstimate:
+    if not isinstance(reference, Atoms):
+        raise InputError(f"reference is {reference!r}; expected a structure as ase.Atoms")
     if len(reference) == 0 or not all(reference.pbc) or not reference.cell.volume > 0:
         raise InputError(
             "the reference structure is not periodic in three directions or has no cell or no "

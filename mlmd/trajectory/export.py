@@ -29,12 +29,7 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
         If the file exists or the format is not known.
     """
     path = Path(path)
-    if path.suffix not in FORMATS:
-        raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
-    if path.exists():
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; make it first")
+    check_target(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         if path.suffix == ".h5md":
@@ -47,6 +42,16 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def check_target(path: Path) -> None:
+    """Raise InputError unless a trajectory can be written to `path`."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
+    if path.exists():
+        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    if not path.parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; make it first")
 
 
 def _write_h5md(trajectory: Trajectory, path: Path) -> None:

@@ -1,0 +1,142 @@
+"""``mlmd analyze``: diffusivities and activation energies of a run or a trajectory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from mlmd.cli.options import AsJson
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmd.analysis.summary import AnalysisSummary
+    from mlmd.trajectory import Trajectory
+
+PUBLISHED_WINDOW_PS = 15.0
+
+
+def analyze_command(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_TRAJECTORY", help="A run directory or a file.")
+    ],
+    timestep_fs: Annotated[
+        float | None,
+        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
+    ] = None,
+    temperature_K: Annotated[
+        float | None, typer.Option("--temperature-K", help="Temperature of a bare trajectory.")
+    ] = None,
+    species: Annotated[
+        list[str] | None, typer.Option("--species", help="Chemical symbol; may be repeated.")
+    ] = None,
+    estimator: Annotated[str, typer.Option("--estimator", help="How D is estimated.")] = "windowed",
+    window_ps: Annotated[float, typer.Option("--window-ps", help="Length of a window.")] = 15.0,
+    fit_ps: Annotated[
+        tuple[float, float], typer.Option("--fit-ps", help="Lags that the line is fitted to.")
+    ] = (1.0, 15.0),
+    drift: Annotated[
+        str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
+    ] = "cell",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder for msd-SPECIES.png and arrhenius.png.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Diffusivity of every species with its interval, and the activation energy."""
+    from mlmd.analysis.drift import Drift, check_drift
+    from mlmd.analysis.summary import summarize
+
+    check_drift(drift)
+    stages = _stages(path, timestep_fs, temperature_K)
+    summary = summarize(
+        stages,
+        species=species or None,
+        estimator=estimator,
+        window_ps=window_ps,
+        fit_ps=fit_ps,
+        drift=cast(Drift, drift),
+    )
+    written = [] if plot is None else _plot(summary, plot)
+    if as_json:
+        print(json.dumps(summary.to_dict()))
+        return
+    _print(summary, window_ps, fit_ps)
+    for file in written:
+        print(f"plot: {file}")
+
+
+def _stages(
+    path: Path, timestep_fs: float | None, temperature_K: float | None
+) -> dict[str, tuple[Trajectory, float | None]]:
+    if temperature_K is not None and not temperature_K > 0:
+        raise InputError(f"--temperature-K is {temperature_K:g}; expected a number above zero")
+    if path.is_dir():
+        if timestep_fs is not None or temperature_K is not None:
+            raise InputError("a run knows its times and temperatures; leave those options out")
+        from mlmd.analysis.measured import measured_stages
+        from mlmd.run.run import Run
+
+        return measured_stages(Run.open(path))
+    from mlmd.trajectory import Trajectory
+
+    return {"trajectory": (Trajectory.read(path, timestep_fs), temperature_K)}
+
+
+def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
+    """Draw the mean squared displacements of each species, and all Arrhenius lines in one."""
+    from mlmd.plot import plot_arrhenius, plot_msd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for symbol in summary.arrhenius:
+        results = {
+            name: stage.species[symbol]
+            for name, stage in summary.stages.items()
+            if symbol in stage.species
+        }
+        written.append(folder / f"msd-{symbol}.png")
+        _save(plot_msd(results), written[-1])
+    axes = None
+    for symbol, law in summary.arrhenius.items():
+        if law is not None:
+            axes = plot_arrhenius(law, ax=axes, label=symbol)
+    if axes is not None:
+        written.append(folder / "arrhenius.png")
+        _save(axes, written[-1])
+    return written
+
+
+def _save(axes: object, path: Path) -> None:
+    axes.figure.savefig(path, dpi=150, bbox_inches="tight")  # type: ignore[attr-defined]
+
+
+def _print(summary: AnalysisSummary, window_ps: float, fit_ps: tuple[float, float]) -> None:
+    short = f" (short: {PUBLISHED_WINDOW_PS:g} ps is usual)" if window_ps < 15.0 else ""
+    print(
+        f"D in cm2/s from windows of {window_ps:g} ps{short}, fitted {fit_ps[0]:g} to "
+        f"{fit_ps[1]:g} ps; 68 % intervals by Student's t over the windows"
+    )
+    width = max(len(name) for name in summary.stages)
+    for name, stage in summary.stages.items():
+        at = "" if stage.temperature_K is None else f" {stage.temperature_K:6.0f} K"
+        for symbol, result in stage.species.items():
+            interval = result.D_interval68_cm2_s
+            error = (
+                "no error (one window)"
+                if interval is None
+                else f"[{interval[0]:.2e}, {interval[1]:.2e}]"
+            )
+            verdict = "" if result.is_diffusive else "  NOT DIFFUSIVE"
+            print(
+                f"{name:<{width}}{at}  {symbol:<2}  D = {result.D_cm2_s:9.2e}  {error}  "
+                f"{result.n_windows} window(s) of {stage.duration_ps:g} ps{verdict}"
+            )
+    for symbol, law in summary.arrhenius.items():
+        if law is not None:
+            error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
+            print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV, D0 = {law.D0_cm2_s:.2e} cm2/s")
+        if symbol in summary.notes:
+            print(f"{symbol}: {summary.notes[symbol]}")

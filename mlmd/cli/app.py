@@ -1,0 +1,92 @@
+"""The ``mlmd`` command and how its failures become one line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mlmd._version import __version__
+from mlmd.cli import analyze, calculators, export, pack, protocols, run, status
+from mlmd.errors import InputError, MlmdError, StoppedError
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="mlmd",
+    help="Molecular dynamics of non-crystalline materials and ion conductors with any ASE "
+    "calculator.",
+    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 stopped and resumable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what happens to standard error.")
+    ] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="mlmd: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+app.command("pack")(pack.pack_command)
+app.command("run")(run.run_command)
+app.command("status")(status.status_command)
+app.command("export")(export.export_command)
+app.command("analyze")(analyze.analyze_command)
+app.command("protocols")(protocols.protocols_command)
+app.command("calculators")(calculators.calculators_command)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def run_command_line(arguments: list[str]) -> int:
+    """Run a command line; return the exit code (0 done, 1 failed, 2 bad input, 3 stopped)."""
+    try:
+        code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        logging.getLogger(__name__).info("traceback", exc_info=error)
+        code, message = _verdict(error)
+        print(f"mlmd: {' '.join(message.split())}", file=sys.stderr)
+        return code
+    return code if isinstance(code, int) else DONE
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """Return exit code and message of a failure."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED, "interrupted; give the same command to go on"
+    if isinstance(error, MlmdError):
+        kinds = ((StoppedError, STOPPED), (InputError, BAD_INPUT))
+        code = next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
+        return code, str(error)
+    if hasattr(error, "format_message"):  # the command line itself: an unknown option, say
+        return BAD_INPUT, error.format_message() or "see mlmd --help"
+    return FAILED, f"{type(error).__name__}: {error} (mlmd -v ... shows where)"

@@ -1,0 +1,35 @@
+"""``mlmd export``: a stage's trajectory in a format that other programs read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlmd.cli.options import AsJson, RunDirectory
+
+
+def export_command(
+    directory: RunDirectory,
+    stage: Annotated[str, typer.Argument(help="Name of the stage.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File: .extxyz, .xyz, .traj or .h5md.")
+    ],
+    start: Annotated[int | None, typer.Option("--start", help="First frame.")] = None,
+    stop: Annotated[int | None, typer.Option("--stop", help="Frame to stop before.")] = None,
+    every: Annotated[int, typer.Option("--every", help="Take every so many frames.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write a stage's trajectory to a file."""
+    from mlmd.run.run import Run
+    from mlmd.trajectory.export import check_target, export_trajectory
+
+    check_target(output)
+    trajectory = Run.open(directory).trajectory(stage, start, stop, every)
+    export_trajectory(trajectory, output)
+    if as_json:
+        print(json.dumps({"file": str(output), "n_frames": len(trajectory)}))
+    else:
+        print(f"{output}: {len(trajectory)} frames of {trajectory.n_atoms} atoms")

@@ -1,0 +1,44 @@
+"""Options that several commands share, and reading their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlmd.errors import InputError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+NAtoms = Annotated[int, typer.Option("--n-atoms", help="About how many atoms to pack.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Density = Annotated[
+    float | None, typer.Option("--density-g-cm3", help="Density to pack at, in g/cm3.")
+]
+VolumePerAtom = Annotated[
+    float | None,
+    typer.Option("--volume-per-atom-A3", help="Volume per atom to pack at, in cubic angstrom."),
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+
+
+def assignments(texts: list[str], option: str) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` texts; values as YAML reads them (numbers, true, text, lists).
+
+    Raises
+    ------
+    InputError
+        If a text has no ``=`` or its value is not YAML.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"{option} '{text}' is not understood; expected KEY=VALUE")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"{option} '{text}': the value is not YAML") from error
+    return values

@@ -1,0 +1,74 @@
+"""``mlmd pack``: a composition to a packed cell in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlmd.cli.options import AsJson, Density, NAtoms, Seed, VolumePerAtom
+from mlmd.errors import InputError
+
+
+def pack_command(
+    composition: Annotated[str, typer.Argument(help="Such as Li3PS4 or '(Li2S)0.75(P2S5)0.25'.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; by its suffix.")],
+    n_atoms: NAtoms = 100,
+    seed: Seed = 0,
+    density_g_cm3: Density = None,
+    volume_per_atom_A3: VolumePerAtom = None,
+    tolerance_A: Annotated[
+        float, typer.Option("--tolerance-A", help="No two atoms closer than this.")
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Pack a composition into a cubic periodic cell."""
+    if output.exists():
+        raise InputError(f"{output} exists; nothing is overwritten: give another name")
+    if not output.parent.is_dir():
+        raise InputError(f"folder {output.parent} does not exist; make it first")
+    from ase.io import write
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    try:
+        filetype(output, read=False)
+    except UnknownFileTypeError:
+        raise InputError(
+            f"'{output.name}' has no suffix that ASE can write; expected .extxyz, .cif, .vasp, ..."
+        ) from None
+    from mlmd.structure import pack
+
+    atoms = pack(
+        composition,
+        n_atoms,
+        seed=seed,
+        density_g_cm3=density_g_cm3,
+        volume_per_atom_A3=volume_per_atom_A3,
+        tolerance_A=tolerance_A,
+    )
+    partial = output.with_name(f".{output.stem}.{os.getpid()}{output.suffix}")
+    try:
+        write(partial, atoms)
+        partial.rename(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    volume = atoms.get_volume()
+    made = {
+        "file": str(output),
+        "formula": atoms.get_chemical_formula(),
+        "n_atoms": len(atoms),
+        "volume_A3": volume,
+        "volume_per_atom_A3": volume / len(atoms),
+        "density_g_cm3": float(atoms.get_masses().sum()) / volume * 1.66053906660,
+        "packing": atoms.info["packing"],
+    }
+    if as_json:
+        print(json.dumps(made))
+        return
+    print(
+        f"{output}: {made['formula']}, {len(atoms)} atoms, "
+        f"{made['volume_per_atom_A3']:.2f} A3/atom, {made['density_g_cm3']:.3f} g/cm3"
+    )

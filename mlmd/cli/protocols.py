@@ -1,0 +1,24 @@
+"""``mlmd protocols``: the recipes that ship with mlmd."""
+
+from __future__ import annotations
+
+import json
+
+from mlmd.cli.options import AsJson
+
+
+def protocols_command(as_json: AsJson = False) -> None:
+    """List the protocols that ship with mlmd."""
+    from mlmd.protocol import Protocol
+    from mlmd.protocol.recipes import recipe_names
+
+    protocols = {name: Protocol.load(name) for name in recipe_names()}
+    if as_json:
+        print(json.dumps({name: protocol.to_dict() for name, protocol in protocols.items()}))
+        return
+    for name, protocol in protocols.items():
+        print(f"{name}: {' '.join(protocol.description.split())}")
+        print(f"  reference: {protocol.reference}")
+        for stage in protocol.stages:
+            start = f" from {stage.starts_from}" if stage.starts_from else ""
+            print(f"  {stage.name} ({type(stage).__name__}{start})")

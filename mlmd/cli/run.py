@@ -1,0 +1,147 @@
+"""``mlmd run``: a protocol on a structure, in a directory."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlmd.cli.options import AsJson, Density, NAtoms, Seed, VolumePerAtom, assignments
+from mlmd.errors import InputError, RunDirectoryError, StoppedError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.run.run import Run
+
+
+def run_command(
+    protocol: Annotated[str, typer.Argument(help="A protocol's name or a YAML file.")],
+    calculator: Annotated[
+        str,
+        typer.Option(
+            "--calculator", help="A name (chgnet, chgnet:0.3.0, lj, ...) or package.module:factory."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Directory of the run.")],
+    composition: Annotated[
+        str | None, typer.Option("--composition", help="Composition to pack.")
+    ] = None,
+    structure: Annotated[
+        Path | None, typer.Option("--structure", help="File to start from instead.")
+    ] = None,
+    n_atoms: NAtoms = 100,
+    density_g_cm3: Density = None,
+    volume_per_atom_A3: VolumePerAtom = None,
+    seed: Seed = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME.field=value: one stage, or all stages of a class."),
+    ] = None,
+    extend: Annotated[
+        list[str] | None,
+        typer.Option("--extend", help="STAGE=PS: lengthen a stage to this total."),
+    ] = None,
+    calculator_options: Annotated[
+        list[str] | None,
+        typer.Option("--calculator-option", help="KEY=VALUE handed to the calculator."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    checkpoint_every_s: Annotated[
+        float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
+    ] = 30.0,
+    allow_version_change: Annotated[
+        bool, typer.Option("--allow-version-change", help="Go on with other package versions.")
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take a directory that another process holds.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a protocol; the same command goes on where it stopped."""
+    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.cli.progress import shown_progress
+    from mlmd.cli.signals import stop_on_signals
+    from mlmd.protocol import Protocol
+    from mlmd.protocol.engine import RunSettings
+
+    chosen = Protocol.load(protocol).with_settings(assignments(settings or [], "--set"))
+    spec = CalculatorSpec.parse(
+        calculator,
+        device=device,
+        threads=threads,
+        options=assignments(calculator_options or [], "--calculator-option"),
+    )
+    kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
+    atoms = _atoms(composition, structure, n_atoms, seed, density_g_cm3, volume_per_atom_A3)
+    was_done = _is_done(out)
+    with stop_on_signals() as stop, shown_progress() as progress:
+        try:
+            run = chosen.run(
+                atoms,
+                spec,
+                out,
+                seed=seed,
+                progress=progress,
+                stop=stop,
+                extend=assignments(extend or [], "--extend"),
+                settings=kept,
+            )
+        except StoppedError as error:
+            raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
+    _report(run, was_done and not extend, as_json)
+
+
+def _atoms(
+    composition: str | None,
+    structure: Path | None,
+    n_atoms: int,
+    seed: int,
+    density_g_cm3: float | None,
+    volume_per_atom_A3: float | None,
+) -> Atoms:
+    if (composition is None) == (structure is None):
+        raise InputError("give either --composition or --structure")
+    if structure is not None:
+        if density_g_cm3 is not None or volume_per_atom_A3 is not None:
+            raise InputError("--structure has its own volume; leave out density and volume")
+        from mlmd.structure import read_structure
+
+        return read_structure(structure)
+    from mlmd.structure import pack
+
+    assert composition is not None
+    return pack(
+        composition,
+        n_atoms,
+        seed=seed,
+        density_g_cm3=density_g_cm3,
+        volume_per_atom_A3=volume_per_atom_A3,
+    )
+
+
+def _is_done(out: Path) -> bool:
+    from mlmd.run.run import Run
+
+    try:
+        return Run.open(out).status == "done"
+    except RunDirectoryError:
+        return False
+
+
+def _report(run: Run, nothing_to_do: bool, as_json: bool) -> None:
+    if as_json:
+        content: dict[str, Any] = {
+            "directory": str(run.path),
+            "status": run.status,
+            "results": run.results,
+        }
+        print(json.dumps(content))
+        return
+    what = "nothing to do" if nothing_to_do else f"{len(run.stages)} stages"
+    print(f"{run.path} is done: {what}; analyse it with: mlmd analyze {run.path}")

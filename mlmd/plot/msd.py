@@ -1,0 +1,148 @@
+"""Mean squared displacements with the fitted window and the diffusivity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mlmd.analysis.diffusivity import Diffusivity
+from mlmd.analysis.units import A2_PS_IN_CM2_S
+from mlmd.errors import InputError
+from mlmd.plot.style import COLOURS, new_axes, with_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+# Curves are thinned to this many points: no printer shows more, and a PDF stays small.
+_POINTS = 600
+
+
+def plot_msd(
+    results: Diffusivity | Sequence[Diffusivity] | Mapping[str, Diffusivity],
+    ax: Axes | None = None,
+    *,
+    scale: Literal["linear", "log"] = "linear",
+) -> Axes:
+    """Draw the MSD of every window (thin), their mean (bold) and the fitted line (dashed).
+
+    The fit range is shaded, and the legend gives D with its 68 % interval.
+
+    Parameters
+    ----------
+    results
+        One result or several; the keys of a mapping (stage names, say) become labels.
+    ax
+        Axes to draw on; a new figure (``ax.figure``) where not given.
+    scale
+        "linear", in which diffusion is a straight line; "log", in which its slope is 1 and
+        that of vibration 0.
+
+    Raises
+    ------
+    InputError
+        If there is no result, or the scale is not known.
+    """
+    labelled = _labelled(results)
+    if scale not in ("linear", "log"):
+        raise InputError(f"scale '{scale}' is not known; give linear or log")
+    if ax is None:
+        ax = new_axes()
+    for fit_ps in {result.settings.fit_ps for _, result in labelled}:
+        ax.axvspan(*fit_ps, color="0.94", lw=0, zorder=0)
+    for (label, result), colour in zip(labelled, _cycle(len(labelled)), strict=True):
+        _draw(ax, result, label, colour, scale)
+    ax.plot([], [], color="0.3", ls="--", lw=1.2, label="fit in the shaded range")
+    ax.set_xscale(scale)
+    ax.set_yscale(scale)
+    ax.set_xlabel("Lag time (ps)")
+    ax.set_ylabel(r"Mean squared displacement ($\mathrm{\AA}^2$)")
+    _set_limits(ax, [result for _, result in labelled], scale)
+    legend = ax.legend(
+        loc="upper left",
+        fontsize="small",
+        frameon=False,
+        handlelength=1.6,
+        title="Diffusivity with its 68 % interval",
+        title_fontsize="small",
+        alignment="left",
+    )
+    legend.set_zorder(5)
+    return ax
+
+
+def _draw(ax: Axes, result: Diffusivity, label: str, colour: str, scale: str) -> None:
+    """Draw one result."""
+    chosen = _thinned(len(result.lag_ps), scale)
+    lag_ps = result.lag_ps[chosen]
+    if result.n_windows > 1:
+        for curve in result.window_msd_A2:
+            ax.plot(lag_ps, curve[chosen], color=colour, lw=0.6, alpha=0.4, zorder=2)
+    ax.plot(
+        lag_ps, result.msd_A2[chosen], color=colour, lw=2.0, zorder=3, label=_text(label, result)
+    )
+    fit_ps = np.linspace(*result.settings.fit_ps, 200)
+    line = result.intercept_A2 + 6.0 * result.D_cm2_s / A2_PS_IN_CM2_S * fit_ps
+    drawn = line > 0 if scale == "log" else np.full(line.shape, True)
+    ax.plot(fit_ps[drawn], line[drawn], color="0.15", ls="--", lw=1.1, zorder=4)
+
+
+def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str) -> None:
+    """Frame the curves and leave room above them for the legend."""
+    longest = max(float(result.lag_ps[-1]) for result in results)
+    highest = max(float(result.window_msd_A2.max()) for result in results) or 1.0
+    room = min(0.6, 0.05 + 0.065 * (len(results) + 2))
+    if scale == "linear":
+        ax.set_xlim(0, longest)
+        ax.set_ylim(0, highest / (1.0 - room))
+        return
+    ax.set_xlim(min(float(result.lag_ps[1]) for result in results), longest)
+    bottom = min(ax.get_ylim()[0], highest / 10.0)
+    ax.set_ylim(bottom, bottom * (highest / bottom) ** (1.0 / (1.0 - room)))
+
+
+def _text(label: str, result: Diffusivity) -> str:
+    """Legend entry: D with its interval, and what to doubt."""
+    interval = result.D_interval68_cm2_s
+    half = None if interval is None else (interval[1] - interval[0]) / 2.0
+    text = f"{label} = {with_error(result.D_cm2_s, half)} cm$^2$/s"
+    if half is None:
+        text += " (one window: no error)"
+    return text if result.is_diffusive else text + ", not diffusive"
+
+
+def _labelled(
+    results: Diffusivity | Sequence[Diffusivity] | Mapping[str, Diffusivity],
+) -> list[tuple[str, Diffusivity]]:
+    """Return the results with their labels."""
+    if isinstance(results, Diffusivity):
+        results = [results]
+    if isinstance(results, Mapping):
+        pairs = [(f"{name}, {_symbol(result)}", result) for name, result in results.items()]
+    else:
+        pairs = [(_symbol(result), result) for result in results]
+    if not pairs:
+        raise InputError("no diffusivity was given to plot; expected at least one")
+    return pairs
+
+
+def _symbol(result: Diffusivity) -> str:
+    """Return the diffusivity's symbol in mathtext."""
+    return rf"$D_\mathrm{{{result.species}}}$"
+
+
+def _thinned(n: int, scale: str) -> np.ndarray:
+    """Return indices that look like all points on the given scale."""
+    if n <= _POINTS:
+        return np.arange(n)
+    if scale == "linear":
+        return np.unique(np.linspace(0, n - 1, _POINTS).astype(int))
+    return np.unique(np.geomspace(1, n - 1, _POINTS).astype(int))
+
+
+def _cycle(n: int) -> list[str]:
+    """Return n colours."""
+    return [COLOURS[i % len(COLOURS)] for i in range(n)]

@@ -1,0 +1,119 @@
+"""The summary of a run: exactly the agreed JSON, and nothing unknown made up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mlmd.analysis.summary import summarize
+from mlmd.errors import InputError
+from mlmd.trajectory.trajectory import Trajectory
+
+SHORT = {"window_ps": 2.0, "fit_ps": (0.2, 2.0)}
+
+
+def run(D_A2_ps: float, duration_ps: float, seed: int) -> Trajectory:
+    """Return walking Li and resting Cl, 20 of each, every 20 fs."""
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(0, np.sqrt(2 * D_A2_ps * 0.02), (round(duration_ps / 0.02) + 1, 40, 3))
+    steps[:, 20:] = 0.0
+    numbers = np.array([3] * 20 + [17] * 20)
+    times = np.arange(len(steps)) * 20.0
+    rest = rng.normal(0, 0.05, steps.shape)
+    return Trajectory(np.cumsum(steps, axis=0) + rest, np.eye(3) * 10, numbers, times)
+
+
+def D_at(T: float) -> float:
+    return 60.0 * np.exp(-0.3 / (8.617333262e-5 * T))
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return {f"production-{T}K": (run(D_at(T), 6.0, T), float(T)) for T in (1000, 1400, 1800)}
+
+
+def test_json_has_exactly_the_agreed_keys(stages):
+    summary = json.loads(json.dumps(summarize(stages, **SHORT).to_dict(), allow_nan=False))
+    assert list(summary) == ["stages", "arrhenius"]
+    assert list(summary["stages"]) == list(stages)
+    for stage in summary["stages"].values():
+        assert list(stage) == ["temperature_K", "duration_ps", "species"]
+        assert stage["duration_ps"] == pytest.approx(6.0)
+        assert list(stage["species"]) == ["Li", "Cl"]
+        for result in stage["species"].values():
+            assert list(result) == [
+                "D_cm2_s",
+                "D_stderr_cm2_s",
+                "D_interval68_cm2_s",
+                "is_diffusive",
+                "n_windows",
+                "estimator",
+            ]
+            low, high = result["D_interval68_cm2_s"]
+            assert low < result["D_cm2_s"] < high
+            assert (result["n_windows"], result["estimator"]) == (3, "windowed")
+        assert stage["species"]["Li"]["is_diffusive"] is True
+        assert stage["species"]["Cl"]["is_diffusive"] is False
+    assert list(summary["arrhenius"]) == ["Li", "Cl"]
+    for law in summary["arrhenius"].values():
+        assert list(law) == ["E_a_eV", "E_a_stderr_eV", "D0_cm2_s"]
+
+
+def test_activation_energy_agrees_with_the_truth(stages):
+    law = summarize(stages, species="Li", **SHORT).arrhenius["Li"]
+    assert law.E_a_eV == pytest.approx(0.3, abs=3 * law.E_a_stderr_eV)
+    assert law.E_a_stderr_eV < 0.1
+    assert "in D" in law.method
+
+
+def test_objects_stay_accessible(stages):
+    summary = summarize(stages, species=["Li"], **SHORT)
+    result = summary.stages["production-1000K"].species["Li"]
+    assert list(summary.stages["production-1000K"].species) == ["Li"]
+    assert result.settings.window_ps == 2.0
+    assert summary.arrhenius["Li"].D_cm2_s[0] == result.D_cm2_s
+    low, high = result.D_interval68_cm2_s
+    assert summary.arrhenius["Li"].D_stderr_cm2_s[0] == pytest.approx((high - low) / 2)
+    assert "Li" not in summary.notes
+
+
+def test_fewer_than_two_temperatures_give_null(stages):
+    nothing = {"E_a_eV": None, "E_a_stderr_eV": None, "D0_cm2_s": None}
+    one = dict(list(stages.items())[:1])
+    assert summarize(one, species="Li", **SHORT).to_dict()["arrhenius"] == {"Li": nothing}
+    unknown = {"trajectory": (run(1.0, 6.0, 1), None)}
+    summary = summarize(unknown, species="Li", **SHORT)
+    assert summary.to_dict()["arrhenius"] == {"Li": nothing}
+    assert summary.to_dict()["stages"]["trajectory"]["temperature_K"] is None
+    assert "fewer than two temperatures" in summary.notes["Li"]
+
+
+def test_one_window_gives_null_errors(stages):
+    cut = {name: (run(D_at(T), 3.0, 7), T) for name, (_, T) in stages.items()}
+    summary = summarize(cut, species="Li", **SHORT)
+    for stage in summary.to_dict()["stages"].values():
+        assert stage["species"]["Li"]["D_stderr_cm2_s"] is None
+        assert stage["species"]["Li"]["D_interval68_cm2_s"] is None
+        assert stage["species"]["Li"]["n_windows"] == 1
+    assert "unweighted" in summary.arrhenius["Li"].method
+
+
+def test_stages_at_one_temperature_are_separate_points(stages):
+    again = {**stages, "second": (run(D_at(1000), 6.0, 8), 1000.0)}
+    law = summarize(again, species="Li", **SHORT).arrhenius["Li"]
+    assert sorted(law.temperatures_K) == [1000, 1000, 1400, 1800]
+    assert law.df == 2
+
+
+def test_points_without_diffusion_are_named(stages):
+    note = summarize(stages, species="Cl", **SHORT).notes["Cl"]
+    assert note.startswith(("not diffusive in production-1000K", "no activation energy"))
+
+
+def test_errors_name_the_stage(stages):
+    with pytest.raises(InputError, match="stage 'production-1000K': a window of 15 ps is longer"):
+        summarize(stages)
+    with pytest.raises(InputError, match="stage 'production-1000K': no atom of species 'Na'"):
+        summarize(stages, species="Na", **SHORT)
+    with pytest.raises(InputError, match="no stage was given"):
+        summarize({})

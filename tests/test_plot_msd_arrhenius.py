@@ -1,0 +1,152 @@
+"""Plots show the numbers of their results, with units, and touch no global state."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mlmd.analysis.arrhenius import arrhenius
+from mlmd.analysis.diffusivity import diffusivity
+from mlmd.errors import InputError
+from mlmd.plot import plot_arrhenius, plot_msd
+from mlmd.plot.style import with_error
+from mlmd.trajectory.trajectory import Trajectory
+
+
+def result_of(seed: int, windows: int = 3):
+    steps = np.random.default_rng(seed).normal(0, 0.4, (30 * windows + 1, 10, 3))
+    times = np.arange(len(steps)) * 500.0
+    trajectory = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), times)
+    return diffusivity(trajectory, "Li", drift="none")
+
+
+def texts(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def drawn(ax) -> list[np.ndarray]:
+    return [np.column_stack(line.get_data()) for line in ax.get_lines() if len(line.get_xdata())]
+
+
+def overlaps(ax) -> bool:
+    """Whether the legend covers a point of a curve."""
+    ax.figure.draw_without_rendering()
+    box = ax.get_legend().get_window_extent()
+    points = np.concatenate([ax.transData.transform(curve) for curve in drawn(ax)])
+    return bool(((points > box.min) & (points < box.max)).all(axis=1).any())
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_msd_shows_windows_mean_fit_and_D(scale, count):
+    results = {f"run-{i}": result_of(i) for i in range(count)}
+    ax = plot_msd(results, scale=scale)
+    assert len(drawn(ax)) == count * (3 + 1 + 1)  # windows, mean, fit
+    first = results["run-0"]
+    mean = drawn(ax)[3]
+    assert mean[-1] == pytest.approx([15.0, first.msd_A2[-1]])
+    fit = drawn(ax)[4]
+    assert fit[[0, -1], 0] == pytest.approx([1.0, 15.0])
+    slope = np.ptp(fit[:, 1]) / np.ptp(fit[:, 0])
+    assert slope / 6 * 1e-4 == pytest.approx(first.D_cm2_s)
+    half = (first.D_interval68_cm2_s[1] - first.D_interval68_cm2_s[0]) / 2
+    assert with_error(first.D_cm2_s, half) in texts(ax)[0]
+    assert "68 %" in ax.get_legend().get_title().get_text()
+    assert "(ps)" in ax.get_xlabel()
+    assert "AA" in ax.get_ylabel()
+    shaded = [patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches]
+    assert [(box.x0, box.x1) for box in shaded] == [pytest.approx((1.0, 15.0))]
+    assert not overlaps(ax)
+
+
+def test_msd_of_one_window_says_that_it_has_no_error():
+    ax = plot_msd(result_of(1, windows=1))
+    assert "no error" in texts(ax)[0]
+    assert r"\pm" not in texts(ax)[0]
+
+
+def test_msd_draws_on_given_axes_and_refuses_nothing():
+    ax = Figure().add_subplot()
+    assert plot_msd([result_of(1)], ax) is ax
+    with pytest.raises(InputError, match="at least one"):
+        plot_msd([])
+    with pytest.raises(InputError, match="linear or log"):
+        plot_msd(result_of(1), scale="cubic")
+
+
+def law():
+    T = np.array([417, 500, 667, 1000])
+    D = 1e-3 * np.exp(-0.25 / (8.617333262e-5 * T))
+    return arrhenius(T, D * np.array([1.1, 0.9, 1.0, 1.05]), 0.2 * D)
+
+
+def test_arrhenius_shows_points_law_band_and_energy():
+    result = law()
+    ax = plot_arrhenius(result, label="Li")
+    points, line = drawn(ax)[0], drawn(ax)[-1]
+    assert points == pytest.approx(np.column_stack([1000 / result.temperatures_K, result.D_cm2_s]))
+    assert line[50, 1] == pytest.approx(result.at(1000 / line[50, 0]).D_cm2_s)
+    bands = [path for c in ax.collections for path in c.get_paths() if len(path) > 50]
+    low, high = result.at(1000 / line[50, 0]).D_interval68_cm2_s
+    at_x = bands[0].vertices[np.isclose(bands[0].vertices[:, 0], line[50, 0]), 1]
+    assert sorted(set(at_x)) == pytest.approx([low, high])
+    energy = with_error(result.E_a_eV, result.E_a_stderr_eV)
+    assert texts(ax) == [rf"Li: $E_\mathrm{{a}}$ = {energy} eV"]
+    assert ax.get_yscale() == "log"
+    assert "cm" in ax.get_ylabel()
+    assert "K$^{-1}$" in ax.get_xlabel()
+    assert not overlaps(ax)
+
+
+def test_top_axis_has_the_temperatures_once_and_apart():
+    ax = plot_arrhenius(law())
+    plot_arrhenius(arrhenius([300, 600], [1e-8, 1e-6]), ax)
+    assert len(ax.child_axes) == 1
+    top = ax.child_axes[0]
+    assert top.get_xlabel() == "Temperature (K)"
+    shown = {int(text.get_text()) for text in top.get_xticklabels()}
+    assert {300, 417, 500, 600, 1000} <= shown  # 667 is too close to 600
+    ax.figure.draw_without_rendering()
+    boxes = sorted(
+        (label.get_window_extent() for label in top.get_xticklabels()), key=lambda box: box.x0
+    )
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    assert "no error known" in texts(ax)[1]
+
+
+def test_negative_point_is_marked_by_its_upper_bound():
+    result = arrhenius([1000, 667, 500], [4e-5, 3e-6, -2e-7], [4e-6, 1e-6, 4e-7])
+    ax = plot_arrhenius(result)
+    bound = next(line for line in ax.get_lines() if line.get_marker() == "v")
+    assert bound.get_xydata() == pytest.approx(np.array([[2.0, 2e-7]]))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.943e-4, 3.1e-5, r"$(1.94 \pm 0.31)\times 10^{-4}$"),
+        (2.3e-7, 1.1e-5, r"$(0.0 \pm 1.1)\times 10^{-5}$"),
+        (-5.04e-6, 1.2e-6, r"$(-5.0 \pm 1.2)\times 10^{-6}$"),
+        (0.2512, 0.0183, r"$0.251 \pm 0.018$"),
+        (1.0e-4, None, r"$1.00\times 10^{-4}$"),
+        (0.25, None, r"$0.250$"),
+        (0.0, None, "$0$"),
+    ],
+)
+def test_numbers_with_their_errors(value, error, text):
+    assert with_error(value, error) == text
+
+
+def test_importing_is_light_and_pyplot_is_never_touched():
+    code = (
+        "import sys, mlmd.plot, mlmd.analysis\n"
+        "heavy = {'matplotlib', 'scipy', 'pandas', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "mlmd.plot.plot_arrhenius(mlmd.analysis.arrhenius([500, 900], [1e-6, 1e-5]))\n"
+        "assert 'matplotlib' in sys.modules\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,234 @@
+"""Structures that cannot be simulated are refused with their reason."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, make_supercell
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
+from ase.data import covalent_radii
+from ase.io import write
+
+from mlmd.errors import InputError
+from mlmd.structure import check_structure, read_structure
+from mlmd.structure.contacts import closest_contact
+
+
+def rock_salt() -> Atoms:
+    return bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+
+
+def changed(**attributes) -> Atoms:
+    atoms = rock_salt()
+    for name, value in attributes.items():
+        setattr(atoms, name, value)
+    return atoms
+
+
+def moved(index, position) -> Atoms:
+    atoms = rock_salt()
+    atoms.positions[index] = position
+    return atoms
+
+
+def constrained() -> Atoms:
+    atoms = rock_salt()
+    atoms.set_constraint(FixAtoms([0]))
+    return atoms
+
+
+def left_handed() -> Atoms:
+    atoms = rock_salt()
+    atoms.set_cell(np.diag([5.64, 5.64, -5.64]))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        rock_salt(),
+        bulk("Cu"),  # one atom per cell, repeated below
+        bulk("Si"),
+        bulk("Fe", "bcc", a=2.87),
+        Atoms("H2O", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], cell=[4, 4, 4], pbc=True),
+        changed(info={"occupancy": {"0": {"Na": 1.0}, "1": {"Cl": 1.0, "Br": 0.0}}}),
+    ],
+)
+def test_sane_structures_pass_in_any_cell(atoms):
+    atoms = atoms * (2, 2, 2)
+    check_structure(atoms)
+    skewed = make_supercell(atoms, [[1, 3, 0], [0, 1, 2], [0, 0, 1]])  # same crystal
+    check_structure(skewed)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "message"),
+    [
+        (Atoms(cell=[5, 5, 5], pbc=True), "has 0 atoms; expected at least 2"),
+        (Atoms("Na", cell=[5, 5, 5], pbc=True), "has 1 atoms; expected at least 2"),
+        (changed(numbers=[0, 17] * 4), "atom 0 is of no known element .*'X'"),
+        (changed(pbc=False), r"periodic as \[False, False, False\]; expected all three"),
+        (changed(pbc=[True, True, False]), r"\[True, True, False\]"),
+        (changed(cell=np.zeros((3, 3))), "volume of 0 A3"),
+        (changed(cell=np.diag([5.64, 5.64, 0.0])), "volume of 0 A3"),
+        (changed(cell=np.diag([5.64, np.nan, 5.64])), "cell has numbers that are not finite"),
+        (changed(cell=np.diag([0.564] * 3)), "volume of 0.1794 A3 for 8 atoms"),  # nm
+        (left_handed(), "left-handed"),
+        (moved(3, [np.nan, 0, 0]), r"position of atom 3 \(Cl\) is \[nan, 0.0, 0.0\]"),
+        (moved(0, [np.inf, 0, 0]), r"atom 0 \(Na\)"),
+        (constrained(), r"has constraints \(FixAtoms\).*set_constraint\(\)"),
+        (changed(info={"occupancy": {"0": {"Na": 0.8}}}), r"shared site \(Na 0.8\)"),
+        (changed(info={"occupancy": {"0": {"Na": 0.5, "K": 0.5}}}), r"\(Na 0.5, K 0.5\)"),
+        (changed(info={"occupancy": [1.0, 0.3]}), r"\(site 0.3\)"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused_in_one_line(atoms, message):
+    with pytest.raises(InputError, match=message) as error:
+        check_structure(atoms)
+    assert "\n" not in str(error.value)
+
+
+def test_overlap_names_the_pair_its_distance_and_the_limit():
+    limit = 0.5 * (covalent_radii[11] + covalent_radii[17])
+    assert limit == pytest.approx(1.34)
+    with pytest.raises(InputError, match=r"atom 0 \(Na\) and atom 1 \(Cl\) overlap: 1.330 A apart"):
+        check_structure(moved(1, [1.33, 0, 0]))
+    check_structure(moved(1, [1.35, 0, 0]))
+
+
+def test_overlap_through_the_boundary_is_found_and_only_there():
+    atoms = Atoms("NaCl", [[0.1, 2, 2], [5.5, 2, 2]], cell=[5.64] * 3, pbc=True)
+    with pytest.raises(InputError, match=r"overlap: 0\.240 A apart"):
+        check_structure(atoms)
+    radii = 0.5 * covalent_radii[atoms.numbers]
+    assert closest_contact(atoms, radii) is not None
+    atoms.pbc = False  # the two are 5.4 A apart within the cell
+    assert closest_contact(atoms, radii) is None
+
+
+def test_overlap_with_the_own_image_is_found_in_a_thin_cell():
+    atoms = Atoms("Na2", [[0, 0, 0], [0, 2.5, 2.5]], cell=[1.5, 5, 5], pbc=True)
+    with pytest.raises(InputError, match=r"own periodic image overlap: 1\.500 A apart"):
+        check_structure(atoms)
+
+
+def test_the_worst_overlap_is_the_one_named():
+    atoms = moved(1, [1.2, 0, 0])
+    atoms.positions[5] = atoms.positions[4] + [0, 0, 0.3]
+    with pytest.raises(InputError, match=r"atom [45] .* and atom [45] .* 0.300 A"):
+        check_structure(atoms)
+
+
+def test_contacts_agree_with_plain_arithmetic_over_images():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        cell = np.diag(rng.uniform(3, 6, 3)) + rng.uniform(-1, 1, (3, 3))
+        atoms = Atoms("NaCl2", scaled_positions=rng.random((3, 3)), cell=cell, pbc=True)
+        radii = np.array([1.0, 0.7, 1.3])
+        shifts = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3), axis=-1).reshape(-1, 3) @ cell
+        vectors = atoms.positions[None, :, None] + shifts - atoms.positions[:, None, None]
+        distances = np.linalg.norm(vectors, axis=-1)
+        distances[distances < 1e-9] = np.inf
+        ratio = (distances / (radii[:, None] + radii)[:, :, None]).min()
+        contact = closest_contact(atoms, radii)
+        if ratio < 1:
+            assert contact.distance_A / contact.limit_A == pytest.approx(ratio, rel=1e-9)
+        else:
+            assert contact is None
+
+
+def test_five_hundred_atoms_take_less_than_fifty_milliseconds():
+    atoms = rock_salt() * (4, 4, 4)
+    assert len(atoms) == 512
+    check_structure(atoms)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        check_structure(atoms)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.05
+
+
+CIF = """data_x
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0.0 0.0 0.0 {na}
+{extra}Cl1 Cl 0.5 0.5 0.5 1.0
+"""
+
+
+def test_cif_with_whole_atoms_is_read(tmp_path):
+    path = tmp_path / "ordered.cif"
+    path.write_text(CIF.format(na="1.0", extra=""))
+    atoms = read_structure(path)
+    assert str(atoms.symbols) == "NaCl"
+    assert atoms.get_volume() == pytest.approx(5.64**3)
+
+
+@pytest.mark.parametrize(
+    ("na", "extra", "message"),
+    [("0.7", "", "Na 0.7"), ("0.5", "K1 K 0.0 0.0 0.0 0.5\n", "Na 0.5, K 0.5|K 0.5, Na 0.5")],
+)
+def test_cif_with_partial_occupancies_is_refused(tmp_path, na, extra, message):
+    path = tmp_path / "disordered.cif"
+    path.write_text(CIF.format(na=na, extra=extra))
+    with pytest.raises(InputError, match=rf"disordered.cif.*\(({message})\).*ordered structure"):
+        read_structure(path)
+
+
+def test_the_last_structure_of_a_trajectory_is_read(tmp_path):
+    frames = [rock_salt(), rock_salt() * (2, 1, 1)]
+    for name in ("frames.traj", "frames.extxyz", "frames@9.traj"):
+        write(tmp_path / name, frames)
+        atoms = read_structure(str(tmp_path / name))
+        assert len(atoms) == 16
+        assert np.allclose(atoms.positions, frames[-1].positions, atol=1e-7)
+
+
+def test_poscar_with_selective_dynamics_is_refused_with_a_remedy(tmp_path):
+    write(tmp_path / "POSCAR", constrained(), format="vasp")
+    with pytest.raises(InputError, match="without selective dynamics"):
+        read_structure(tmp_path / "POSCAR")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.cif", None, "absent.cif' does not exist"),
+        (".", None, "is a folder"),
+        ("broken.cif", "no cif at all", "cannot be read"),
+        ("notes.unknown", "some words", "cannot be read .*expected a format that ASE knows"),
+        ("empty.traj", "", "cannot be read"),
+        ("empty.extxyz", "", "cannot be read"),
+        ("POSCAR", "rubbish\n", "cannot be read"),
+        ("molecule.xyz", "2\n\nH 0 0 0\nH 0.74 0 0\n", "periodic as"),
+    ],
+)
+def test_unreadable_files_are_refused_in_one_line(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        read_structure(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_calculator_attached_does_not_matter():
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = EMT()
+    check_structure(atoms)
