@@ -93,11 +93,22 @@ def test_windows_share_their_boundary_frame(duration_ps, windows):
 
 
 def test_awkward_intervals_keep_the_windows():
-    # 0.1 ps and 0.7 fs are no binary numbers: 15 of 15.0 must not become 14.
+    # 0.3 / 0.1 is 2.9999999999999996: three frames must not become two.
     positions = walk(45.0, 3, 6, interval_fs=100.0)
+    result = diffusivity(trajectory_of(positions, 100.0), "Li", window_ps=0.3, fit_ps=(0.1, 0.3))
+    assert result.n_windows == 150
+    assert result.lag_ps == pytest.approx([0.0, 0.1, 0.2, 0.3])
     assert diffusivity(trajectory_of(positions, 100.0), "Li").n_windows == 3
-    settings = {"window_ps": 0.0021, "fit_ps": (0.0, 0.0021)}
-    assert diffusivity(trajectory_of(positions[:10], 0.7), "Li", **settings).n_windows == 3
+
+
+def test_window_that_is_no_multiple_of_the_interval():
+    positions = walk(7.0, 4, 6, interval_fs=700.0)
+    settings = {"window_ps": 3.0, "fit_ps": (0.0, 3.0), "drift": "none", "origins": "first"}
+    result = diffusivity(trajectory_of(positions, 700.0), "Li", **settings)
+    assert result.n_windows == 2  # floor(7 / 3)
+    assert result.lag_ps == pytest.approx([0.0, 0.7, 1.4, 2.1, 2.8])
+    step = positions[4:9] - positions[4]  # the second window starts at 3.0 ps: frame 4
+    assert result.window_msd_A2[1] == pytest.approx((step**2).sum(axis=2).mean(axis=1))
 
 
 def test_sliding_origins_stay_inside_the_window():

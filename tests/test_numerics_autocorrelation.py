@@ -39,6 +39,12 @@ def test_interval_covers_the_mean_and_the_naive_one_does_not():
     assert np.mean(np.abs(series.mean(axis=1)) < naive) < 0.25  # negative control
 
 
+def test_time_is_not_underestimated_because_the_mean_is_taken_from_the_series():
+    series = ar1(int(60 * TAU), 1500, PHI, np.random.default_rng(7))
+    times = [standard_error(row).tau_samples for row in series]
+    assert TAU < np.mean(times) < 1.1 * TAU  # 2.5 % too small without the correction
+
+
 def test_a_series_too_short_for_its_correlation_gets_no_error():
     series = ar1(int(10 * TAU), 500, PHI, np.random.default_rng(3))
     results = [standard_error(row) for row in series]

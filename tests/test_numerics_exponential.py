@@ -33,6 +33,28 @@ def test_is_the_minimum_that_scipy_finds():
         assert ours.covariance == pytest.approx(covariance, rel=2e-3)
 
 
+def test_is_the_global_minimum_on_awkward_data():
+    # Errors over two decades and scatter beyond them: a fit in ln y starts in a wrong valley.
+    rng = np.random.default_rng(4)
+    checked = 0
+    for _ in range(200):
+        x = np.sort(rng.uniform(6, 39, 5))
+        y = np.exp(-rng.uniform(0, 1.5) * (x - x[0]))
+        sigma = y * 10 ** rng.uniform(-2, 0, 5)
+        y = y + 3 * sigma * rng.normal(size=5)
+        try:
+            fit = fit_exponential(x, y, sigma)
+        except InputError:
+            continue
+        rates = np.linspace(-3, 6, 20_001)[:, None]
+        shape = np.exp(-rates * (x - x[0])) / sigma
+        amplitude = np.maximum((shape @ (y / sigma)) / (shape**2).sum(axis=1), 0)
+        chi2 = ((y / sigma - amplitude[:, None] * shape) ** 2).sum(axis=1)
+        assert fit.chi2 <= chi2.min() * (1 + 1e-9)
+        checked += 1
+    assert checked > 150
+
+
 def test_negative_data_count():
     x, sigma = np.array([0.0, 1.0, 2.0]), np.array([0.1, 0.1, 0.1])
     plus = fit_exponential(x, np.array([1.0, 0.1, 0.05]), sigma)

@@ -29,9 +29,7 @@ def structure(tmp_path: Path, atoms: Atoms) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_every_s", ["0.3", "0.001"], ids=["seldom", "while-writing"])
-def test_killed_at_random_moments(
-    tmp_path: Path, structure: Path, checkpoint_every_s: str
-) -> None:
+def test_killed_at_random_moments(tmp_path: Path, structure: Path, checkpoint_every_s: str) -> None:
     """Ten kills each: between checkpoints, and with a checkpoint at every step."""
     length = 40.0 if checkpoint_every_s == "0.3" else 4.0
     protocol = write_protocol(tmp_path / "p.yaml", 1.0, length)

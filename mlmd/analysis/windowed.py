@@ -50,16 +50,19 @@ def windowed(trajectory: Trajectory, species: str, settings: DiffusivitySettings
     DOI 10.1039/C9EE02457C
     """
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
-    # A window holds whole frames; adjacent windows share the frame on their boundary.
-    frames = math.floor(settings.window_ps / interval_ps + 1e-6)
-    n_windows = (len(trajectory) - 1) // frames if frames else 0
-    if n_windows == 0:
+    # Adjacent windows share the frame on their boundary. A window that is no multiple of the
+    # interval holds whole frames only and starts on the frame at or before its time.
+    width = settings.window_ps / interval_ps
+    frames = math.floor(width + 1e-6)
+    n_windows = math.floor((len(trajectory) - 1) / width + 1e-6)
+    if frames == 0 or n_windows == 0:
         _reject_window(trajectory, settings, interval_ps)
     atoms = trajectory.indices(species)
     offset = drift_A(trajectory, settings.drift, settings.mobile or species)
     measure = all_origins_msd if settings.origins == "sliding" else first_origin_msd
     curves = []
-    for first in range(0, n_windows * frames, frames):
+    for window in range(n_windows):
+        first = math.floor(window * width + 1e-6)
         part = slice(first, first + frames + 1)
         drift = None if offset is None else offset[part]
         curves.append(measure(trajectory.positions_A[part], atoms=atoms, offset=drift))

@@ -31,14 +31,13 @@ def pack_command(
     if not output.parent.is_dir():
         raise InputError(f"folder {output.parent} does not exist; make it first")
     from ase.io import write
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import filetype, ioformats
 
-    try:
-        filetype(output, read=False)
-    except UnknownFileTypeError:
+    known = ioformats.get(filetype(str(output), read=False))
+    if known is None or not known.can_write:
         raise InputError(
             f"'{output.name}' has no suffix that ASE can write; expected .extxyz, .cif, .vasp, ..."
-        ) from None
+        )
     from mlmd.structure import pack
 
     atoms = pack(

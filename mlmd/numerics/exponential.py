@@ -72,9 +72,7 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
             f"{int((data > 0).sum())} positive value(s) at {len(set(abscissa.tolist()))} "
             "abscissa(s); an exponential needs two different abscissas and a positive value"
         )
-    rates = np.concatenate(
-        [np.linspace(-_STEEPEST, _STEEPEST, _GRID) / span, _pair_rates(centred, data)]
-    )
+    rates = np.linspace(-_STEEPEST, _STEEPEST, _GRID) / span
     chi2, logs = _profile(rates, centred, data, errors)
     best = int(np.argmin(chi2))
     a, b, fit_chi2 = _refine(float(logs[best]), float(rates[best]), centred, data, errors)
@@ -93,17 +91,6 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
     shift = np.array([[1.0, middle], [0.0, 1.0]])  # from the centred to the given abscissa
     covariance = shift @ tangent.covariance @ shift.T
     return ExponentialFit(a + b * middle, b, covariance, fit_chi2, len(data) - 2)
-
-
-def _pair_rates(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Rates through every pair of positive points: exact data lie on one of them."""
-    good = y > 0
-    abscissa, logs = x[good], np.log(y[good])
-    i, j = np.triu_indices(abscissa.size, 1)
-    apart = abscissa[i] != abscissa[j]
-    i, j = i[apart], j[apart]
-    rates: FloatArray = -(logs[i] - logs[j]) / (abscissa[i] - abscissa[j])
-    return rates
 
 
 def _profile(

@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LICL := --composition LiCl --n-atoms 32 --volume-per-atom-A3 27 --calculator chgnet
+# torch by itself and first: a range would let pip take another build of it.
+TORCH := $(shell grep -E '^torch==' constraints.txt)
+
+.PHONY: demo test lint examples wheel-check benchmarks clean
+
+demo: $(VENV)/.demo-ready  ## molten LiCl with CHGNet: D_Li at three temperatures and E_a
+	$(BIN)/mlmd run quickstart $(LICL) --out runs/demo
+	$(BIN)/mlmd analyze runs/demo --window-ps 2 --fit-ps 0.5 2 --plot runs/demo/plots
+
+test: $(VENV)/.test-ready  ## every test, the slow ones too
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.test-ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+examples: $(VENV)/.test-ready  ## every example in smoke mode
+	set -e; for file in examples/*.py; do echo "== $$file"; \
+	  folder=$$(mktemp -d); $(BIN)/python $$file --smoke --out $$folder/run; rm -rf $$folder; done
+
+wheel-check:  ## build the wheel, install it in a clean environment, run from there
+	PYTHON=$(PYTHON) bash .ci/wheel-check
+
+benchmarks: $(VENV)/.test-ready  ## every number of benchmarks/README.md, measured again
+	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+$(VENV)/.demo-ready: constraints.txt setup.cfg
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chgnet]"
+	touch $@
+
+$(VENV)/.test-ready: $(VENV)/.demo-ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chgnet,dev]"
+	touch $@
+
+clean:  ## the environment and what tools leave behind; never runs/
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
