@@ -97,7 +97,7 @@ def test_newer_schema_is_refused(
     manifest = json.loads((run.path / "run.json").read_text())
     assert manifest["schema"] == 1
     (run.path / "run.json").write_text(json.dumps({**manifest, "schema": 2}))
-    with pytest.raises(RunDirectoryError, match="schema 2.*install a newer"):
+    with pytest.raises(RunDirectoryError, match=r"schema 2.*install a newer"):
         Run.open(run.path)
 
 

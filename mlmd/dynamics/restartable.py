@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,9 @@ class RestartableDynamics(MolecularDynamics):
         self._momenta: FloatArray = at_rest(atoms.get_momenta(), self.masses)
         atoms.set_momenta(self._momenta)
         self._positions: FloatArray = atoms.get_positions()
+        self._cell: FloatArray = atoms.cell.array.copy()
         self._forces: FloatArray | None = None
+        self._potential_eV: float | None = None
         self.set_temperature(temperature_K)
 
     def set_temperature(self, temperature_K: float) -> None:
@@ -74,11 +76,11 @@ class RestartableDynamics(MolecularDynamics):
     @property
     def potential_energy_eV(self) -> float:
         """Potential energy at the present positions, the one the forces derive from, in eV."""
-        results = self.atoms.calc.results
-        energy = results.get("free_energy", results.get("energy"))
-        if energy is None:
-            energy = self.atoms.get_potential_energy()
-        return float(energy)
+        if self._forces is None:
+            self._forces = self._new_forces()
+        if self._potential_eV is None:
+            self._potential_eV = float(self.atoms.get_potential_energy())
+        return self._potential_eV
 
     @property
     @abstractmethod
@@ -100,6 +102,29 @@ class RestartableDynamics(MolecularDynamics):
     @abstractmethod
     def _restore_thermostat(self, state: Mapping[str, Any]) -> None:
         """Take the thermostat's own variables back."""
+
+    def irun(self, steps: int = 50) -> Iterator[bool]:
+        """Run as a generator; what was changed on the atoms since the last run is respected."""
+        self._adopt_changes()
+        return super().irun(steps)  # type: ignore[no-any-return]
+
+    def _adopt_changes(self) -> None:
+        """Take over positions, cell and momenta that were set on the atoms from outside.
+
+        Within a run the dynamics has its own, so that an observer may wrap the atoms.
+        """
+        atoms = self.atoms
+        momenta = atoms.get_momenta()
+        if not np.array_equal(momenta, self._momenta):
+            self._momenta = at_rest(momenta, self.masses)
+            atoms.set_momenta(self._momenta)
+        if not (
+            np.array_equal(atoms.positions, self._positions)
+            and np.array_equal(atoms.cell.array, self._cell)
+        ):
+            self._positions = atoms.get_positions()
+            self._cell = atoms.cell.array.copy()
+            self._forces = None
 
     def step(self) -> None:
         """Advance by one time step."""
@@ -124,6 +149,9 @@ class RestartableDynamics(MolecularDynamics):
                 "atoms may have come too close: try a smaller timestep_fs or a Relax before"
             )
         forces -= self._mass_fractions * forces.sum(axis=0)
+        results = self.atoms.calc.results
+        energy = results.get("free_energy", results.get("energy"))
+        self._potential_eV = None if energy is None else float(energy)
         return forces
 
     def _refresh_properties(self) -> None:
@@ -146,6 +174,7 @@ class RestartableDynamics(MolecularDynamics):
             "positions": self._positions.copy(),
             "momenta": self._momenta.copy(),
             "forces": self._forces.copy(),
+            "potential_energy": self.potential_energy_eV,
             **self._thermostat_state(),
         }
 
@@ -160,7 +189,9 @@ class RestartableDynamics(MolecularDynamics):
         self._positions = np.array(state["positions"], dtype=np.float64)
         self._momenta = np.array(state["momenta"], dtype=np.float64)
         self._forces = np.array(state["forces"], dtype=np.float64)
-        self.atoms.set_cell(state["cell"])
+        self._potential_eV = state.get("potential_energy")
+        self._cell = np.array(state["cell"], dtype=np.float64)
+        self.atoms.set_cell(self._cell)
         self.atoms.positions[:] = self._positions
         self.atoms.set_momenta(self._momenta)
         self._restore_thermostat(state)
