@@ -13,7 +13,7 @@ from runs import assert_equal_bits
 
 from mlmd import CalculatorSpec, MlmdError, Protocol, Run
 from mlmd.errors import DamagedDataError, StoppedError
-from mlmd.protocol.engine import RunSettings
+from mlmd.protocol.settings import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmd.calculators.spec import refuse_unknown
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "0.3.0"
+OPTIONS = ("check_cuda_mem", "stress_weight", "on_isolated_atoms", "return_site_energies")
 
 
 def build(spec: CalculatorSpec) -> Calculator:
@@ -31,6 +33,7 @@ def build(spec: CalculatorSpec) -> Calculator:
     A file of weights is unpickled by the package: load only files you trust.
     """
     weights = _weights(spec)
+    refuse_unknown(spec, OPTIONS)
     import torch
     from chgnet.model import CHGNet, CHGNetCalculator
 
@@ -48,8 +51,12 @@ def build(spec: CalculatorSpec) -> Calculator:
             calculator: Calculator = CHGNetCalculator(
                 model=model, use_device=device, **dict(spec.options)
             )
-    except (TypeError, RuntimeError) as error:
-        raise InputError(f"calculator 'chgnet' was not made: {error}") from error
+    except Exception as error:  # torch and pickle raise anything; the cause is kept
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"calculator 'chgnet' was not made ({type(error).__name__}: {reason}); expected a "
+            "device of this machine and weights that CHGNet saved"
+        ) from error
     for line in notes.getvalue().splitlines():
         logger.info("%s", line)
     return calculator

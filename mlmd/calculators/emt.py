@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ase.calculators.calculator import all_changes
 from ase.calculators.emt import EMT
 
+from mlmd.calculators.spec import refuse_unknown
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,10 +36,8 @@ class StatelessEMT(EMT):
 def build(spec: CalculatorSpec) -> StatelessEMT:
     """Make the calculator."""
     model_identity(spec)
-    try:
-        return StatelessEMT(**spec.options)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"calculator 'emt' was not made: {error}") from error
+    refuse_unknown(spec, EMT.default_parameters)
+    return StatelessEMT(**spec.options)
 
 
 def model_identity(spec: CalculatorSpec) -> None:

@@ -61,12 +61,15 @@ class LennardJones(Calculator):
         epsilon_eV: float | Mapping[str, float] | None = None,
         cutoff_A: float | None = None,
     ) -> None:
-        super().__init__()
+        # ASE keeps these as `parameters`, by which a ready-made calculator is known.
+        super().__init__(sigma_A=sigma_A, epsilon_eV=epsilon_eV, cutoff_A=cutoff_A)
         self._sigma_A = _checked("sigma_A", sigma_A, "angstrom")
         self._epsilon_eV = _checked("epsilon_eV", epsilon_eV, "eV")
         self._cutoff_A = None if cutoff_A is None else positive_number("cutoff_A", cutoff_A, "A")
         self._tables: tuple[bytes, FloatArray, FloatArray, float] | None = None
 
+    # Atoms on top of each other: forces that are not finite, which the dynamics reports.
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -78,6 +81,11 @@ class LennardJones(Calculator):
         assert self.atoms is not None  # the line above copies them
         sigma, epsilon4, cutoff = self._pair_tables(self.atoms.numbers)
         cell = self.atoms.cell.array
+        if not self.atoms.pbc.all() or self.atoms.cell.rank < 3:
+            raise InputError(
+                "Lennard-Jones is periodic in three directions; the atoms are not: set "
+                "atoms.cell and atoms.pbc = True"
+            )
         heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
         if 2.0 * cutoff > heights.min() * (1 + 1e-12):
             raise InputError(

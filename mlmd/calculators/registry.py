@@ -130,8 +130,11 @@ def _build_from_factory(spec: CalculatorSpec) -> Calculator:
         options["model"] = spec.model
     try:
         calculator = factory(**options)
-    except TypeError as error:
-        raise InputError(f"calculator '{spec.name}' was not made: {error}") from error
+    except Exception as error:  # the user's own code; the cause is kept
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"calculator '{spec.name}' was not made ({type(error).__name__}: {reason})"
+        ) from error
     if not hasattr(calculator, "get_property"):
         raise InputError(
             f"calculator '{spec.name}' returned {type(calculator).__name__}; "

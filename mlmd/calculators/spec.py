@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,10 @@ class CalculatorSpec:
         """Freeze the options and check what can be checked without loading anything."""
         from mlmd.calculators.registry import check_name
 
+        for name in ("name", "model", "device"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "model" and value is None):
+                raise InputError(f"{name} of the calculator is {value!r}; expected text")
         check_name(self.name)
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
             raise InputError(f"threads is {self.threads!r}; expected a whole number of at least 1")
@@ -58,8 +62,8 @@ class CalculatorSpec:
         object.__setattr__(self, "options", MappingProxyType(options))
 
     def __hash__(self) -> int:
-        """Hash by content."""
-        return hash(json.dumps(self.to_dict(), sort_keys=True))
+        """Hash by content, but for the values of the options: 8 and 8.0 are equal."""
+        return hash((self.name, self.model, self.device, self.threads, frozenset(self.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as plain data (a mapping proxy alone does not)."""
@@ -131,6 +135,16 @@ class CalculatorSpec:
             "threads": self.threads,
             "options": dict(self.options),
         }
+
+
+def refuse_unknown(spec: CalculatorSpec, known: Iterable[str]) -> None:
+    """Raise InputError for options that a calculator would swallow without a word."""
+    unknown = sorted(set(spec.options) - set(known))
+    if unknown:
+        raise InputError(
+            f"calculator '{spec.name}' has no option {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def positive_number(name: str, value: Any, unit: str) -> float:

@@ -76,7 +76,7 @@ def describe(progress: Progress) -> str:
         parts.append(f"{progress.pressure_GPa:+.2f} GPa")
     if progress.ns_per_day is not None:
         parts.append(f"{progress.ns_per_day:.3g} ns/day")
-    if progress.seconds_left is not None:
+    if progress.seconds_left is not None and progress.step < progress.n_steps:
         parts.append(f"{_clock(progress.seconds_left)} left")
     if progress.note:
         parts.append(progress.note)

@@ -68,7 +68,7 @@ def run_command(
     from mlmd.cli.progress import shown_progress
     from mlmd.cli.signals import stop_on_signals
     from mlmd.protocol import Protocol
-    from mlmd.protocol.engine import RunSettings
+    from mlmd.protocol.settings import RunSettings
 
     chosen = Protocol.load(protocol).with_settings(assignments(settings or [], "--set"))
     spec = CalculatorSpec.parse(

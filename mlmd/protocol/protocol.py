@@ -14,7 +14,7 @@ from mlmd.stages.stage import Stage
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from mlmd.protocol.engine import RunSettings
+    from mlmd.protocol.settings import RunSettings
     from mlmd.run.run import Run
     from mlmd.run.stopping import StopToken
     from mlmd.stages.context import ProgressReport
@@ -219,7 +219,7 @@ class Protocol:
         extend
             Stage name to its new total duration in ps; the stage goes on from its end.
         settings
-            How the run is kept, see :class:`~mlmd.protocol.engine.RunSettings`.
+            How the run is kept, see :class:`~mlmd.protocol.settings.RunSettings`.
 
         Returns
         -------

@@ -114,7 +114,7 @@ def versions(calculators: StageCalculators) -> dict[str, str]:
     """Return the versions of everything that can change a number of the run."""
     return {
         "mlmd": __version__,
-        "python": platform.python_version(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
         **{name: importlib.metadata.version(name) for name in ("ase", "numpy")},
         **calculators.packages(),
     }

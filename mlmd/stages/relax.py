@@ -84,6 +84,18 @@ class Relax(Stage):
         def save() -> None:
             context.folder.save({**_state(optimizer), "energy_before_eV": energy_before})
 
+        def report(force: float) -> None:
+            context.report(
+                Progress(
+                    stage=self.name,
+                    step=optimizer.nsteps,
+                    n_steps=self.max_steps,
+                    run_step=context.steps_before,
+                    run_n_steps=context.run_n_steps,
+                    note=f"largest force {force:.2f} eV/A",
+                )
+            )
+
         def follow() -> None:
             step = optimizer.nsteps
             force = _max_force(atoms)
@@ -101,22 +113,13 @@ class Relax(Stage):
             if context.checkpoint_is_due():
                 save()
             if context.report_is_due():
-                note = f"largest force {force:.2f} eV/A"
-                context.report(
-                    Progress(
-                        self.name,
-                        step,
-                        self.max_steps,
-                        note=note,
-                        run_step=context.steps_before,
-                        run_n_steps=context.run_n_steps,
-                    )
-                )
+                report(force)
 
         optimizer.attach(follow)
         optimizer.run(fmax=self.max_force_eV_A, steps=self.max_steps - optimizer.nsteps)
         save()
         force = _max_force(atoms)
+        report(force)
         result = RelaxResult(
             n_steps=optimizer.nsteps,
             converged=force <= self.max_force_eV_A,
