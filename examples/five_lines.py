@@ -20,7 +20,8 @@ atoms = pack("LiCl", n_atoms=32, volume_per_atom_A3=27)
 run = protocol.run(atoms, calculator, given.out)
 trajectories = {T: run.trajectory(f"production-{T}K") for T in (1000, 1400, 1800)}
 D = {T: diffusivity(t, "Li", window_ps=2, fit_ps=(0.5, 2)) for T, t in trajectories.items()}
-law = arrhenius(list(D), [d.D_cm2_s for d in D.values()], [d.D_stderr_cm2_s for d in D.values()])
+errors = [d.D_half_width68_cm2_s for d in D.values()]
+law = arrhenius(list(D), [d.D_cm2_s for d in D.values()], errors)
 
 for T, d in D.items():
     print(f"{T} K: D_Li = {d.D_cm2_s:.2e} cm2/s, 68 % interval {d.D_interval68_cm2_s}")

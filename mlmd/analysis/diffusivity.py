@@ -83,6 +83,14 @@ class Diffusivity:
     source: str
 
     @property
+    def D_half_width68_cm2_s(self) -> float | None:
+        """Half the 68 % interval: an error for a fit that allows for few windows."""
+        if self.D_interval68_cm2_s is None:
+            return None
+        low, high = self.D_interval68_cm2_s
+        return (high - low) / 2.0
+
+    @property
     def is_diffusive(self) -> bool:
         """Whether the motion is diffusive by :func:`mlmd.analysis.motion.judge_motion`."""
         return self.motion.is_diffusive

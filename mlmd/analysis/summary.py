@@ -153,17 +153,9 @@ def _arrhenius_of(
         law = arrhenius(
             [temperature_K for _, temperature_K, _ in points],
             [result.D_cm2_s for _, _, result in points],
-            [_half_width(result) for _, _, result in points],
+            [result.D_half_width68_cm2_s for _, _, result in points],
         )
     except InputError as error:
         return None, f"no activation energy: {error}"
     doubtful = [name for name, _, result in points if not result.is_diffusive]
     return law, f"not diffusive in {', '.join(doubtful)}" if doubtful else ""
-
-
-def _half_width(result: Diffusivity) -> float | None:
-    """Half the 68 % interval: a standard error that allows for few windows."""
-    if result.D_interval68_cm2_s is None:
-        return None
-    low, high = result.D_interval68_cm2_s
-    return (high - low) / 2.0
