@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -74,7 +75,8 @@ def run_command_line(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         logging.getLogger(__name__).info("traceback", exc_info=error)
         code, message = _verdict(error)
-        print(f"mlmd: {' '.join(message.split())}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"mlmd: {' '.join(message.split())}", file=sys.stderr)
         return code
     return code if isinstance(code, int) else DONE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class _Lines:
         ended = progress.step == progress.n_steps
         if new or ended or now - self._last >= LINE_INTERVAL_S:
             self._stage, self._last = progress.stage, now
-            print(f"{progress.stage}: {describe(progress)}", file=sys.stderr, flush=True)
+            # Nobody reads it any more, or its disk is full: no reason to end the run.
+            with suppress(OSError):
+                print(f"{progress.stage}: {describe(progress)}", file=sys.stderr, flush=True)
 
 
 def describe(progress: Progress) -> str:

@@ -1,7 +1,9 @@
 """Statistics and fits that know no physics: arrays in, frozen dataclass out."""
 
 from mlmd.numerics.autocorrelation import CorrelatedMean, standard_error
+from mlmd.numerics.birch_murnaghan import BirchMurnaghan, fit_birch_murnaghan, next_volume
 from mlmd.numerics.displacement import all_origins_msd, first_origin_msd
+from mlmd.numerics.equilibration import Drift, Equilibration, detect_equilibration, drift
 from mlmd.numerics.exponential import ExponentialFit, fit_exponential
 from mlmd.numerics.student import ONE_SIGMA, IndependentMean, independent_mean, student_factor
 from mlmd.numerics.weighted_line import (
@@ -13,15 +15,22 @@ from mlmd.numerics.weighted_line import (
 
 __all__ = [
     "ONE_SIGMA",
+    "BirchMurnaghan",
     "CorrelatedMean",
+    "Drift",
+    "Equilibration",
     "ExponentialFit",
     "IndependentMean",
     "LinearFit",
     "WeightedLine",
     "all_origins_msd",
+    "detect_equilibration",
+    "drift",
     "first_origin_msd",
+    "fit_birch_murnaghan",
     "fit_exponential",
     "independent_mean",
+    "next_volume",
     "standard_error",
     "student_factor",
     "weighted_least_squares",

@@ -66,7 +66,7 @@ def run_protocol(
     structure = structure_text(atoms)
     identity = identity_of(protocol, structure, calculators, int(seed))
     found = find_run(folder, identity)
-    extended(protocol, {**(found.extensions if found else {}), **extend})
+    extended(protocol, extend, found.extensions if found else {})
     if found is None:
         _try_forces(calculators, protocol.stages[0], structure_from_text(structure))
     elif _is_done(found) and not register(found, extend):
@@ -90,6 +90,7 @@ def run_protocol(
         manifest.write(folder)
         work = _Work(
             protocol=extended(protocol, manifest.extensions),
+            structure=structure,
             manifest=manifest,
             folder=folder,
             lock=lock,
@@ -109,6 +110,7 @@ class _Work:
     """One session on a run directory that is ours."""
 
     protocol: Protocol
+    structure: str
     manifest: Manifest
     folder: Path
     lock: RunLock
@@ -121,15 +123,13 @@ class _Work:
 
     def run(self) -> None:
         """Do every stage that is not done."""
-        before = 0
         for stage in self.protocol.stages:
-            entry = self.manifest.stage(stage.name)
-            if entry.status != "done":
-                self._run_stage(stage, entry, before)
-            before += stage.n_steps
+            if self.manifest.stage(stage.name).status != "done":
+                self._run_stage(stage)
         self.events.write("run done")
 
-    def _run_stage(self, stage: Stage, entry: StageEntry, steps_before: int) -> None:
+    def _run_stage(self, stage: Stage) -> None:
+        entry = self.manifest.stage(stage.name)
         start = self._start_of(stage)
         entry.status, entry.error = "running", None
         entry.settings = stage.to_dict()
@@ -146,14 +146,15 @@ class _Work:
                 stop=self.stop,
                 report=self.report,
                 checkpoint_every_s=self.settings.checkpoint_every_s,
-                steps_before=steps_before,
+                steps_before=sum(item.n_steps for item in self._before(stage)),
                 run_n_steps=sum(item.n_steps for item in self.protocol.stages),
             )
-            _, result = stage.run(start, context)
+            with disk_full_is_a_stop(str(context.folder.path)):
+                _, result = stage.run(start, context)
         except (StoppedError, KeyboardInterrupt) as error:
             self._leave(entry, "stopped", error)
-            if isinstance(error, StoppedError):
-                raise type(error)(f"{error}; {GO_ON}") from error
+            if type(error) is StoppedError:
+                raise StoppedError(f"{error}; {GO_ON}") from error
             raise
         except Exception as error:
             self._leave(entry, "failed", error)
@@ -179,30 +180,46 @@ class _Work:
         try:
             self.lock.check()
             self.manifest.write(self.folder)
-        except StoppedError:
+        except (StoppedError, OSError):
             return
         self.events.write(f"stage {status}", **details)
 
+    def _before(self, stage: Stage) -> list[Stage]:
+        """Return the stages before one."""
+        stages = list(self.protocol.stages)
+        return stages[: [item.name for item in stages].index(stage.name)]
+
     def _start_of(self, stage: Stage) -> Atoms:
         """Return the structure that a stage starts from."""
-        atoms = structure_from_text((self.folder / "structure.extxyz").read_text())
-        names = [item.name for item in self.protocol.stages]
-        position = names.index(stage.name)
-        source = stage.starts_from or (names[position - 1] if position else None)
-        if source is None:
+        atoms = structure_from_text(self.structure)
+        before = self._before(stage)
+        if not before:
             return atoms
-        entry = self.manifest.stage(source)
-        state = CheckpointStore(self.folder / entry.folder).load()
+        source = self.protocol.stage(stage.starts_from) if stage.starts_from else before[-1]
+        state = self._end_of(source)
+        if state is None:
+            # Its checkpoint is lost, or only the one before is left: the same numbers again.
+            self.events.write("stage repeated", stage=source.name, why="its end is lost")
+            self._run_stage(source)
+            state = self._end_of(source)
         if state is None:
             raise DamagedDataError(
-                f"stage '{source}' has no checkpoint in {self.folder / entry.folder}; "
-                f"'{stage.name}' cannot start from it"
+                f"stage '{source.name}' has no checkpoint of its end in "
+                f"{self.folder / self.manifest.stage(source.name).folder}; '{stage.name}' cannot "
+                "start from it"
             )
         atoms.set_cell(state["cell"])
         atoms.positions[:] = state["positions"]
         if "momenta" in state:
             atoms.set_momenta(state["momenta"])
         return atoms
+
+    def _end_of(self, stage: Stage) -> dict[str, Any] | None:
+        """Return the checkpoint of a finished stage's end, None where that is lost."""
+        entry = self.manifest.stage(stage.name)
+        state = CheckpointStore(self.folder / entry.folder).load()
+        n_steps = (entry.result or {}).get("n_steps", stage.n_steps)
+        return state if state is not None and state["nsteps"] == n_steps else None
 
 
 def stage_generator(seed: int, name: str) -> Generator:

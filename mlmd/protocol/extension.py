@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError
@@ -13,21 +14,36 @@ if TYPE_CHECKING:
     from mlmd.run.manifest import Manifest
 
 
-def extended(protocol: Protocol, durations_ps: Mapping[str, float]) -> Protocol:
+def extended(
+    protocol: Protocol,
+    durations_ps: Mapping[str, float],
+    before: Mapping[str, float] = MappingProxyType({}),
+) -> Protocol:
     """Return the protocol with stages lengthened to new total durations in ps.
+
+    Parameters
+    ----------
+    protocol
+        As it was at first.
+    durations_ps
+        New durations, by stage.
+    before
+        Durations that earlier extensions gave; a stage without a new one keeps its own.
 
     Raises
     ------
     InputError
         If a stage is unknown, is not dynamics, would be shortened, or is where another starts.
     """
+    durations_ps = {**before, **durations_ps}
     for name, duration_ps in durations_ps.items():
         stage = protocol.stage(name)
         if not isinstance(stage, MolecularDynamicsStage):
             raise InputError(f"stage '{name}' ({type(stage).__name__}) has no duration to extend")
-        if isinstance(duration_ps, int | float) and duration_ps < stage.duration_ps:
+        there_ps = before.get(name, stage.duration_ps)
+        if isinstance(duration_ps, int | float) and duration_ps < there_ps:
             raise InputError(
-                f"stage '{name}' already has {stage.duration_ps:g} ps; an extension to "
+                f"stage '{name}' already has {there_ps:g} ps; an extension to "
                 f"{duration_ps:g} ps would shorten it: give the new total"
             )
         dependent = _starting_from(protocol, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import time
 from pathlib import Path
@@ -14,12 +16,11 @@ from mlmd.errors import InputError, RunDirectoryError
 from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
 from mlmd.run.identity import digest, digest_text, identity_differences
 from mlmd.run.manifest import NAME, Manifest, StageEntry
+from mlmd.run.run import STRUCTURE
 
 if TYPE_CHECKING:
     from mlmd.protocol.calculators import StageCalculators
     from mlmd.protocol.protocol import Protocol
-
-LEFT_BY_A_KILLED_START = {"lock", "heartbeat", "structure.extxyz", "log.jsonl"}
 
 
 def identity_of(
@@ -46,8 +47,11 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
     InputError
         If the folder holds another run (saying what differs) or other files.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunDirectoryError(f"{folder} is a file; expected a directory for the run")
+    place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not place.is_dir():
+        raise RunDirectoryError(
+            f"{place} is a file or a broken link; expected a directory for the run"
+        )
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
         _refuse_differences(identity_differences(manifest.identity, identity), folder)
@@ -56,7 +60,7 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
         foreign = sorted(
             item.name
             for item in folder.iterdir()
-            if item.name not in LEFT_BY_A_KILLED_START and not item.name.startswith(".")
+            if not _left_by_a_killed_start(item, identity["structure_sha256"])
         )
         if foreign:
             raise RunDirectoryError(
@@ -64,6 +68,13 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
                 "directory"
             )
     return None
+
+
+def _left_by_a_killed_start(item: Path, structure_sha256: str) -> bool:
+    """Tell whether a file is ours to replace: a structure only where it is the same."""
+    if item.name == STRUCTURE:
+        return item.is_file() and hashlib.sha256(item.read_bytes()).hexdigest() == structure_sha256
+    return item.name in ("lock", "heartbeat") or item.name.startswith(".")
 
 
 def _refuse_differences(differences: list[str], folder: Path) -> None:
@@ -89,7 +100,7 @@ def create_run(
     calculators: StageCalculators,
     packing: Any,
 ) -> Manifest:
-    """Write ``structure.extxyz`` and ``run.json`` of a new run, the latter last."""
+    """Write the structure and ``run.json`` of a new run, the latter last."""
     stages = [
         StageEntry(stage.name, type(stage).__name__, f"{i:02d}-{stage.name}", stage.to_dict())
         for i, stage in enumerate(protocol.stages, start=1)
@@ -98,14 +109,14 @@ def create_run(
         identity=json.loads(json.dumps(identity)),
         identity_sha256=digest(identity),
         protocol=protocol.to_dict(),
-        input={"file": "structure.extxyz", "packing": packing},
+        input={"file": STRUCTURE, "packing": packing},
         calculators=calculators.to_dict(),
         versions=versions(calculators),
         stages=stages,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
     with disk_full_is_a_stop(str(folder)):
-        write_atomically(folder / "structure.extxyz", lambda file: file.write(structure.encode()))
+        write_atomically(folder / STRUCTURE, lambda file: file.write(structure.encode()))
     manifest.write(folder)
     return manifest
 

@@ -20,8 +20,8 @@ def disk_full_is_a_stop(what: str) -> Iterator[None]:
     """Turn the system's "no space left" into :class:`DiskFullError`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, RuntimeError) as error:
+        if not _is_full(error):
             raise
         raise DiskFullError(
             f"no space left on the disk while writing {what}; everything up to the last checkpoint "
@@ -29,10 +29,28 @@ def disk_full_is_a_stop(what: str) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def _is_full(error: OSError | RuntimeError) -> bool:
+    """Tell whether there was no space; some errors of HDF5 say so in their text only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    return any(f"errno = {number}," in str(error) for number in FULL)
+
+
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], Any], *, previous: Path | None = None
+) -> None:
     """Write beside `path`, wait for the disk, rename.
 
     For the one process that owns the folder: what a killed one left half done is replaced.
+
+    Parameters
+    ----------
+    path
+        The file.
+    write
+        Writes the content.
+    previous
+        Name that the file there is now shall have afterwards.
 
     Raises
     ------
@@ -45,11 +63,28 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            _keep_as(path, previous)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _keep_as(path: Path, previous: Path) -> None:
+    """Give a file a second name, or rename it where the file system has no hard links."""
+    second_name = previous.with_name(f".{previous.name}.partial")
+    second_name.unlink(missing_ok=True)
+    try:
+        second_name.hardlink_to(path)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        path.replace(previous)
+        return
+    second_name.replace(previous)
+    second_name.unlink(missing_ok=True)  # still there where both were one file already
 
 
 def write_json(path: Path, content: Any) -> None:

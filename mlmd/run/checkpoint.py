@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,16 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 PLAIN = "plain"
 """Name of the entry that holds everything that is not an array, as JSON."""
+ARRAYS = "arrays"
+"""Key of its list of the arrays: a damaged archive can lose one and still look whole."""
 
 
 class CheckpointStore:
     """The two newest checkpoints of one folder.
 
-    ``checkpoint.npz`` is always whole: a new one is written beside it, synced and renamed,
-    after the old one got its second name ``checkpoint.previous.npz``.
+    A new one is written under a third name and synced; then the old one gets its second name
+    ``checkpoint.previous.npz`` and the new one becomes ``checkpoint.npz``, which is always
+    whole. Only where the file system has no hard links can a kill leave the previous one alone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,15 +45,11 @@ class CheckpointStore:
         arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
         plain = {name: value for name, value in state.items() if name not in arrays}
         # JSON of Python floats and integers is exact, also for a generator's 128-bit state.
-        text = json.dumps({"schema": SCHEMA, **plain}, allow_nan=False)
-        if self.path.exists():
-            second_name = self.previous.with_name(f".{self.previous.name}.partial")
-            second_name.unlink(missing_ok=True)
-            second_name.hardlink_to(self.path)
-            second_name.replace(self.previous)
+        text = json.dumps({"schema": SCHEMA, ARRAYS: sorted(arrays), **plain}, allow_nan=False)
         write_atomically(
             self.path,
             lambda file: np.savez(file, allow_pickle=False, **{PLAIN: np.array(text)}, **arrays),
+            previous=self.previous,
         )
 
     def load(self) -> dict[str, Any] | None:
@@ -68,7 +66,7 @@ class CheckpointStore:
                 continue
             try:
                 state = _read(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            except Exception as error:  # of zip, of NumPy, of JSON: each has its own kinds
                 problems.append(f"{path}: {error}")
                 continue
             if problems:
@@ -91,4 +89,6 @@ def _read(path: Path) -> dict[str, Any]:
     plain = json.loads(str(state.pop(PLAIN)))
     if plain.pop("schema") > SCHEMA:
         raise ValueError("it was written by a newer mlmd")
+    if sorted(state) != plain.pop(ARRAYS, sorted(state)):
+        raise ValueError("arrays are missing from it")
     return {**state, **plain}

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError
-from mlmd.run.atomic import disk_full_is_a_stop
+from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.lock import RunLock
 from mlmd.run.recorder import Recorder, set_aside
 from mlmd.run.run import TRAJECTORY
+from mlmd.trajectory.h5md_reader import read_scalars
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,8 +49,12 @@ class StageFolder:
         bookkeeping) is set aside under another name and the stage starts again from its
         beginning; the same seed gives the same frames.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        with disk_full_is_a_stop(str(self.path)):
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
         state = CheckpointStore(self.path).load()
+        if state is None:
+            self._keep_unvouched_frames()
         if state is None or "n_frames" not in state:
             return state
         try:
@@ -61,6 +66,25 @@ class StageFolder:
                     logger.warning("kept as %s", set_aside(path))
             return None
         return state
+
+    def _keep_unvouched_frames(self) -> None:
+        """Set aside a trajectory whose checkpoints somebody removed.
+
+        A kill before the first checkpoint leaves one frame at most: that is written again.
+        """
+        if not self.trajectory_path.exists():
+            return
+        try:
+            if len(read_scalars(self.trajectory_path)["time_fs"]) <= 1:
+                return
+        except DamagedDataError:
+            return
+        logger.warning(
+            "%s has no checkpoint; the stage starts again from its beginning, the frames are kept "
+            "as %s",
+            self.trajectory_path,
+            set_aside(self.trajectory_path),
+        )
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write a checkpoint, unless another process owns the run by now."""
@@ -78,4 +102,5 @@ class StageFolder:
             n_frames_planned=n_frames_planned,
             resume_after=resume_after,
             velocities=velocities,
+            check_ownership=self.lock.check,
         )

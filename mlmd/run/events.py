@@ -23,9 +23,12 @@ class EventLog:
         """Append an event with the time; a full disk loses the line, not the run."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **details}
         logger.info("%s %s", event, details)
+        text = (json.dumps(line) + "\n").encode()
         with contextlib.suppress(OSError):
             handle = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
             try:
-                os.write(handle, (json.dumps(line) + "\n").encode())
+                written = os.write(handle, text)
+                if written < len(text):  # the disk is full: no half a line before the next one
+                    os.ftruncate(handle, os.fstat(handle).st_size - written)
             finally:
                 os.close(handle)

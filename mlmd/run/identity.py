@@ -8,18 +8,22 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mlmd.errors import InputError
+
 if TYPE_CHECKING:
     from ase import Atoms
 
-KEPT_INFO = ("packing",)
-"""Entries of ``Atoms.info`` that belong to the structure: how it was made."""
+KEPT_INFO = "packing"
+"""Entry of ``Atoms.info`` that belongs to the structure: how it was made."""
+KEPT_ARRAYS = ("initial_magmoms", "initial_charges")
+"""What calculators may start from (VASP, say) besides numbers and positions."""
 
 
 def structure_text(atoms: Atoms) -> str:
     """Return the structure as extended XYZ: what a run starts from is what this text says.
 
-    Numbers, positions, cell, periodicity, and momenta where set; nothing that a calculator
-    left behind.
+    Numbers, positions, cell, periodicity; masses, momenta, initial magnetic moments and
+    charges where set; nothing that a calculator left behind.
     """
     from ase import Atoms
     from ase.io import write
@@ -29,10 +33,27 @@ def structure_text(atoms: Atoms) -> str:
         clean.set_masses(atoms.get_masses())
     if atoms.has("momenta") and atoms.get_momenta().any():
         clean.set_momenta(atoms.get_momenta())
-    clean.info.update({key: atoms.info[key] for key in KEPT_INFO if key in atoms.info})
+    for name in KEPT_ARRAYS:
+        if atoms.has(name) and atoms.get_array(name).any():
+            clean.set_array(name, atoms.get_array(name), dtype=float)
+    if KEPT_INFO in atoms.info:
+        clean.info[KEPT_INFO] = _plain(atoms.info[KEPT_INFO])
     buffer = io.StringIO()
     write(buffer, clean, format="extxyz")
     return buffer.getvalue()
+
+
+def _plain(packing: Any) -> dict[str, Any]:
+    """Return how a structure was packed, which is to be plain data as `pack` wrote it."""
+    try:
+        text = json.dumps(dict(packing), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"atoms.info['{KEPT_INFO}'] is not what mlmd.pack writes there ({error}); remove it or "
+            "give it another name"
+        ) from error
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 def structure_from_text(text: str) -> Atoms:

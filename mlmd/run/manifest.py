@@ -99,7 +99,7 @@ class Manifest:
         path = folder / NAME
         try:
             content = json.loads(path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RunDirectoryError(
                 f"{folder} is not a run directory (it has no {NAME}); give one made by mlmd run"
             ) from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import DamagedDataError
+from mlmd.errors import DamagedDataError, StoppedError
 from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
 from mlmd.trajectory.h5md_writer import OBSERVABLES, H5MDWriter
 
@@ -37,6 +37,9 @@ class Recorder:
         file, and a file that no checkpoint vouches for is replaced.
     velocities
         Whether to record velocities.
+    check_ownership
+        Called before each write; raises StoppedError where another process has taken the run
+        over. Then the file is let go as it is.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Recorder:
         n_frames_planned: int,
         resume_after: int | None = None,
         velocities: bool = False,
+        check_ownership: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
+        self._check_ownership = check_ownership
         with disk_full_is_a_stop(str(path)):
             if resume_after is None:
                 path.unlink(missing_ok=True)
@@ -62,7 +67,7 @@ class Recorder:
                 )
                 sync_folder(path.parent)
             else:
-                self._writer = H5MDWriter.resume(path, resume_after)
+                self._writer = H5MDWriter.resume(path, resume_after, n_frames_planned)
         count = len(atoms)
         rows = BUFFERED_FRAMES
         self._rows: dict[str, NDArray[Any]] = {
@@ -86,7 +91,8 @@ class Recorder:
         """Raise DamagedDataError unless `path` can be continued after `n_frames`."""
         if not path.exists():
             raise DamagedDataError(f"{path} is missing")
-        H5MDWriter.resume(path, n_frames).close()
+        with disk_full_is_a_stop(str(path)):
+            H5MDWriter.resume(path, n_frames).close()
 
     @property
     def n_frames(self) -> int:
@@ -130,12 +136,14 @@ class Recorder:
     def _flush(self) -> None:
         if not self._filled:
             return
+        self._check_ownership()
         with disk_full_is_a_stop(str(self._path)):
             self._writer.append({name: row[: self._filled] for name, row in self._rows.items()})
         self._filled = 0
 
     def sync(self) -> int:
         """Put every frame on the disk; return how many there are."""
+        self._check_ownership()
         self._flush()
         with disk_full_is_a_stop(str(self._path)):
             self._writer.sync()
@@ -143,7 +151,13 @@ class Recorder:
 
     def close(self) -> None:
         """Close the file. Frames since the last :meth:`sync` may be dropped."""
-        self._writer.close()
+        try:
+            self._check_ownership()
+        except StoppedError:
+            self._writer.abandon()
+            return
+        with disk_full_is_a_stop(str(self._path)):
+            self._writer.close()
 
     def __enter__(self) -> Recorder:
         """Return the recorder."""

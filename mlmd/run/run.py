@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlmd.trajectory import Trajectory
 
 TRAJECTORY = "trajectory.h5md"
+STRUCTURE = "structure.extxyz"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Run:
         """The structure that the run started from."""
         from mlmd.run.identity import structure_from_text
 
-        return structure_from_text((self.path / "structure.extxyz").read_text())
+        return structure_from_text((self.path / STRUCTURE).read_text(encoding="utf-8"))
 
     def trajectory(
         self, stage: str, start: int | None = None, stop: int | None = None, every: int = 1

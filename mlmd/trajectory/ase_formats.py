@@ -37,20 +37,22 @@ def read_with_ase(path: Path, timestep_fs: float | None, frames: slice) -> Traje
     if not images:
         raise InputError(f"{path} holds no frames")
     times = _times_fs(path, images, timestep_fs)[frames]
-    images = images[frames]
-    numbers = images[0].numbers if images else np.zeros(0, dtype=int)
+    numbers = images[0].numbers
     if any(not np.array_equal(image.numbers, numbers) for image in images):
         raise InputError(f"{path}: the atoms are not the same in every frame")
-    positions = np.array([image.positions for image in images]).reshape(-1, len(numbers), 3)
-    cells = np.array([image.cell.array for image in images]).reshape(-1, 3, 3)
-    if len(images) > 1 and all(image.pbc.all() for image in images):
+    masses = images[0].get_masses()
+    positions = np.array([image.positions for image in images])
+    cells = np.array([image.cell.array for image in images])
+    if all(image.pbc.all() for image in images):
+        # Before any frames are left out: between those that stay an atom may go further.
         positions = unwrap(positions, cells, str(path))
+    images, positions, cells = images[frames], positions[frames], cells[frames]
     return Trajectory(
         positions_A=positions,
         cell_A=cells[0] if len(cells) and (cells == cells[0]).all() else cells,
         numbers=numbers,
         time_fs=times,
-        masses_u=images[0].get_masses() if images else None,
+        masses_u=masses,
         velocities_A_fs=_velocities(images),
         energies_eV=_results(images, "energy"),
         forces_eV_A=_results(images, "forces"),

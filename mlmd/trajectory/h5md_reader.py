@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ import numpy as np
 
 from mlmd.errors import DamagedDataError, InputError
 from mlmd.trajectory.h5md_writer import SCHEMA
+from mlmd.trajectory.hdf5_faults import damage_named
 from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BLOCK_BYTES = 2**22
 UNITS = {
     "position/value": "Angstrom",
     "position/time": "fs",
@@ -46,7 +49,7 @@ def read_h5md(path: Path, frames: slice) -> Trajectory:
     DamagedDataError
         If HDF5 cannot open it.
     """
-    with _open(path) as file:
+    with _open(path) as file, damage_named(path):
         if "mlmd" not in file or "particles/trajectory/position/value" not in file:
             raise InputError(f"{path} was not written by mlmd; convert it to extended XYZ first")
         schema = int(file["mlmd"].attrs["schema"])
@@ -72,7 +75,7 @@ def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
         ``time_fs`` (frames,), ``cell_A`` (frames, 3, 3) and those of :data:`FIELDS` that were
         recorded, under the names that :class:`Trajectory` gives them.
     """
-    with _open(path) as file:
+    with _open(path) as file, damage_named(path):
         particles = file["particles/trajectory"]
         return {
             "time_fs": particles["position/time"][:],
@@ -89,7 +92,7 @@ def _open(path: Path) -> h5py.File:
     try:
         # Without locking: a run that is still going may be read.
         return h5py.File(path, "r", locking=False)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
 
 
@@ -131,9 +134,10 @@ def _read(file: h5py.File, path: Path, frames: slice) -> Trajectory:
 
 
 def _slice(column: h5py.Dataset, start: int, stop: int, every: int) -> NDArray[Any]:
-    """Read ``column[start:stop:every]`` chunk by chunk; HDF5's own strides are slow."""
+    """Read ``column[start:stop:every]`` block by block; HDF5's own strides are slow."""
     if every == 1:
         return np.asarray(column[start:stop])
-    block = every * max(1, column.chunks[0] // every)
+    row_bytes = column.dtype.itemsize * math.prod(column.shape[1:])
+    block = every * max(1, BLOCK_BYTES // (row_bytes * every))
     parts = [column[at : min(at + block, stop)][::every] for at in range(start, stop, block)]
     return np.concatenate(parts) if parts else np.asarray(column[0:0])

@@ -22,8 +22,8 @@ def unwrap(positions_A: FloatArray, cells_A: FloatArray, source: str) -> FloatAr
     """Return positions that cross cell borders without jumping.
 
     Each atom is taken to have moved by the minimum image of its step between frames, in
-    fractional coordinates so that a changing cell does no harm. Positions that already leave
-    the cell are returned as they are: they cannot have been wrapped.
+    fractional coordinates so that a changing cell does no harm. Positions that spread over more
+    than one cell are returned as they are: they cannot have been wrapped.
 
     Parameters
     ----------
@@ -35,11 +35,21 @@ def unwrap(positions_A: FloatArray, cells_A: FloatArray, source: str) -> FloatAr
         Name for the warning where a step is close to half a cell.
     """
     fractional = positions_A @ np.linalg.inv(cells_A)
-    if fractional.min() < -1e-3 or fractional.max() > 1.0 + 1e-3:
-        return positions_A
     steps = np.diff(fractional, axis=0)
-    steps -= np.rint(steps)
-    largest = float(np.abs(steps).max(initial=0.0))
+    # Of the cell's own size wherever its origin is: some programs wrap to [-1/2, 1/2).
+    spread = fractional.max(axis=(0, 1)) - fractional.min(axis=(0, 1))
+    if (spread > 1.0 + 2e-3).any():
+        largest = float(np.abs(steps).max(initial=0.0))
+        if largest > 0.5:
+            logger.warning(
+                "%s: taken as unwrapped, since the atoms spread over more than one cell, but one "
+                "moves by %.2f of a cell vector between frames",
+                source,
+                largest,
+            )
+        return positions_A
+    crossings = np.rint(steps)
+    largest = float(np.abs(steps - crossings).max(initial=0.0))
     if largest > AMBIGUOUS_FRACTION:
         logger.warning(
             "%s: an atom moves by %.2f of a cell vector between frames; unwrapping needs frames "
@@ -47,5 +57,8 @@ def unwrap(positions_A: FloatArray, cells_A: FloatArray, source: str) -> FloatAr
             source,
             largest,
         )
-    fractional[1:] = fractional[0] + np.cumsum(steps, axis=0)
-    return fractional @ cells_A
+    if not crossings.any():
+        return positions_A
+    unwrapped = positions_A.copy()
+    unwrapped[1:] -= np.cumsum(crossings, axis=0) @ cells_A[1:]
+    return unwrapped
