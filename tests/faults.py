@@ -35,7 +35,7 @@ import mlmd.stages.context
 import mlmd.stages.frames
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.errors import DiskFullError
-from mlmd.protocol.engine import RunSettings
+from mlmd.protocol.settings import RunSettings
 
 MODES = {"count": 0, "kill": 1, "torn": 2, "error": 3, "full": 4}
 FINISHED, DISK_FULL, BROKEN = 0, 3, 5

@@ -4,6 +4,7 @@ from mlmd.analysis.arrhenius import Arrhenius, ArrheniusValue, arrhenius
 from mlmd.analysis.diffusivity import ESTIMATORS, Diffusivity, diffusivity
 from mlmd.analysis.drift import Drift, drift_A
 from mlmd.analysis.estimate import DiffusivitySettings, Estimate, Origins
+from mlmd.analysis.measured import measured_stages
 from mlmd.analysis.motion import Motion, judge_motion
 from mlmd.analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
@@ -26,5 +27,6 @@ __all__ = [
     "drift_A",
     "judge_motion",
     "mean_squared_displacement",
+    "measured_stages",
     "summarize",
 ]
