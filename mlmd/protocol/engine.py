@@ -142,6 +142,7 @@ class _Work:
             context = StageContext(
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),
+                spawn=lambda inner: stage_generator(self.seed, f"{stage.name}/{inner}"),
                 folder=StageFolder(self.folder / entry.folder, self.lock),
                 stop=self.stop,
                 report=self.report,

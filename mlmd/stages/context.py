@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlmd.run.directory import StageFolder
@@ -67,6 +67,8 @@ class StageContext:
         An ASE calculator.
     rng
         This stage's own generator: another stage never changes its numbers.
+    spawn
+        Gives the generator of a sub-run by its name.
     folder
         Its place on the disk.
     stop
@@ -81,6 +83,7 @@ class StageContext:
 
     calculator: Calculator
     rng: Generator
+    spawn: Callable[[str], Generator]
     folder: StageFolder
     stop: StopToken
     report: ProgressReport
@@ -89,6 +92,18 @@ class StageContext:
     run_n_steps: int = 0
     _last_checkpoint: float = field(default_factory=time.monotonic)
     _last_report: float = 0.0
+
+    def inside(self, name: str) -> StageContext:
+        """Return the context of a sub-run: a folder and a generator of its own."""
+        spawn, report = self.spawn, self.report
+        outer = self.folder.path.name.partition("-")[2]
+        return replace(
+            self,
+            rng=spawn(name),
+            spawn=lambda inner: spawn(f"{name}/{inner}"),
+            folder=StageFolder(self.folder.path / name, self.folder.lock),
+            report=lambda progress: report(replace(progress, stage=f"{outer}/{progress.stage}")),
+        )
 
     def checkpoint_is_due(self) -> bool:
         """Tell whether a checkpoint is due, and start the clock again if so."""
