@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
     from mlmd.stages.equilibrate import Equilibrate
+    from mlmd.stages.equilibrate_volume import EquilibrateVolume
     from mlmd.stages.production import Production
     from mlmd.stages.quench import Quench
     from mlmd.stages.relax import Relax
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CalculatorSpec": "mlmd.calculators.spec",
     "Equilibrate": "mlmd.stages.equilibrate",
+    "EquilibrateVolume": "mlmd.stages.equilibrate_volume",
     "MlmdError": "mlmd.errors",
     "Production": "mlmd.stages.production",
     "Protocol": "mlmd.protocol",
@@ -46,6 +48,7 @@ _HOMES = {
 __all__ = [
     "CalculatorSpec",
     "Equilibrate",
+    "EquilibrateVolume",
     "MlmdError",
     "Production",
     "Protocol",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MlmdError(Exception):
     """Base of every error that mlmd raises on purpose."""
@@ -50,3 +52,21 @@ class StoppedError(MlmdError):
 
 class DiskFullError(StoppedError):
     """The disk is full; everything up to the last checkpoint is readable."""
+
+
+class SimulationUnstable(SimulationError):
+    """A guard tripped: the trajectory has left what is physical."""
+
+
+class VolumeNotFoundError(MlmdError):
+    """A volume search ended without a volume to go on with.
+
+    Attributes
+    ----------
+    result : mlmd.stages.volume_result.VolumeResult
+        What it saw.
+    """
+
+    def __init__(self, message: str, result: Any) -> None:
+        super().__init__(message)
+        self.result = result

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import read
 from ase.io.trajectory import Trajectory as AseTrajectory
@@ -182,6 +184,73 @@ def test_an_observer_that_wraps_the_atoms_does_not_change_the_dynamics(dynamics_
         runs.append(dynamics.state()["positions"])
     assert (runs[1] < 0).any()  # atoms have left the cell
     assert (runs[0] == runs[1]).all()
+
+
+class Watched(LennardJones):
+    """Notes what it is told to have changed."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.told = []
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        self.told.append(sorted(system_changes))
+        super().calculate(atoms, properties, system_changes)
+
+
+@both
+def test_each_step_computes_once_and_what_observers_ask_is_there_already(dynamics_of):
+    atoms = argon(3)
+    atoms.calc = Watched(cutoff_A=5.5)
+    dynamics = dynamics_of(atoms)
+    for ask in (atoms.get_potential_energy, atoms.get_forces, atoms.get_stress):
+        dynamics.attach(ask)
+    dynamics.run(10)
+    assert len(atoms.calc.told) == 11
+    assert "numbers" in atoms.calc.told[0]
+    assert atoms.calc.told[1:] == [["positions"]] * 10
+
+
+def test_two_dynamics_may_share_a_calculator_that_remembers():
+    # ASE's EMT sets itself up anew only when told that the elements have changed.
+    def metal(symbol):
+        atoms = bulk(symbol, cubic=True) * 2
+        draw_momenta(atoms, 500.0, np.random.default_rng(1))
+        return atoms
+
+    alone = []
+    for symbol in ("Cu", "Au"):
+        atoms = metal(symbol)
+        atoms.calc = EMT()
+        nose_hoover(atoms).run(6)
+        alone.append(atoms.get_potential_energy())
+    shared = EMT()
+    dynamics = []
+    for symbol in ("Cu", "Au"):
+        atoms = metal(symbol)
+        atoms.calc = shared
+        dynamics.append(nose_hoover(atoms))
+    for _ in range(3):
+        for one in dynamics:
+            one.run(2)
+    together = [one.atoms.get_potential_energy() for one in dynamics]
+    assert together == pytest.approx(alone, abs=1e-9)
+
+
+def test_an_observer_may_use_the_calculator_or_change_the_cell():
+    atoms = argon(3)
+    atoms.calc = Watched(cutoff_A=5.0)
+    dynamics = nose_hoover(atoms)
+    other = argon(3, seed=4)
+    other.calc = atoms.calc
+    dynamics.attach(other.get_forces, interval=3)
+    dynamics.attach(lambda: atoms.set_cell(1.001 * atoms.cell), interval=-4)
+    dynamics.run(5)
+    fresh = atoms.copy()
+    fresh.calc = LennardJones(cutoff_A=5.0)
+    assert dynamics.potential_energy_eV == fresh.get_potential_energy()
+    after_the_cell = atoms.calc.told[-1]
+    assert "cell" in after_the_cell
 
 
 @pytest.mark.parametrize("chain_length", [1, 2, 5])

@@ -34,12 +34,14 @@ class DiffusivityOptions(TypedDict, total=False):
 class StageDiffusivity:
     """Diffusivities of one stage, by species.
 
-    ``temperature_K`` is that of the thermostat; None where it is not known.
+    ``temperature_K`` is that of the thermostat; None where it is not known. ``flags`` are doubts
+    that the run has about the stage (``unconverged_volume``).
     """
 
     temperature_K: float | None
     duration_ps: float
     species: Mapping[str, Diffusivity]
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class AnalysisSummary:
                     "temperature_K": stage.temperature_K,
                     "duration_ps": stage.duration_ps,
                     "species": {s: result.to_dict() for s, result in stage.species.items()},
+                    "flags": list(stage.flags),
                 }
                 for name, stage in self.stages.items()
             },
@@ -86,6 +89,7 @@ def summarize(
     stages: Mapping[str, tuple[Trajectory, float | None]],
     *,
     species: str | Sequence[str] | None = None,
+    flags: Mapping[str, Sequence[str]] | None = None,
     **settings: Unpack[DiffusivityOptions],
 ) -> AnalysisSummary:
     """Diffusivity of every species in every stage, and its Arrhenius law over the stages.
@@ -97,6 +101,8 @@ def summarize(
         Stages at the same temperature are separate points of the Arrhenius fit.
     species
         One symbol or several; every species that occurs where not given.
+    flags
+        Doubts by stage name, handed on with the results and named in the notes.
     **settings
         Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`, the same for all stages.
 
@@ -127,7 +133,8 @@ def summarize(
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
         known_K = None if temperature_K is None else float(temperature_K)
-        results[name] = StageDiffusivity(known_K, trajectory.duration_ps, by_species)
+        doubts = tuple((flags or {}).get(name, ()))
+        results[name] = StageDiffusivity(known_K, trajectory.duration_ps, by_species, doubts)
     laws: dict[str, Arrhenius | None] = {}
     notes: dict[str, str] = {}
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
@@ -157,5 +164,8 @@ def _arrhenius_of(
         )
     except InputError as error:
         return None, f"no activation energy: {error}"
-    doubtful = [name for name, _, result in points if not result.is_diffusive]
-    return law, f"not diffusive in {', '.join(doubtful)}" if doubtful else ""
+    doubts: dict[str, list[str]] = {}
+    for name, _, result in points:
+        for doubt in (*([] if result.is_diffusive else ["not diffusive"]), *stages[name].flags):
+            doubts.setdefault(doubt, []).append(name)
+    return law, "; ".join(f"{doubt} in {', '.join(names)}" for doubt, names in doubts.items())

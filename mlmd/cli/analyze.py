@@ -41,7 +41,8 @@ def analyze_command(
         str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
     ] = "cell",
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder for msd-SPECIES.png and arrhenius.png.")
+        Path | None,
+        typer.Option("--plot", help="Folder for msd-SPECIES.png, arrhenius.png, volume-STAGE.png."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,16 +51,24 @@ def analyze_command(
     from mlmd.analysis.summary import summarize
 
     check_drift(drift)
-    stages = _stages(path, timestep_fs, temperature_K)
+    volumes = _plot_volumes(path, plot) if plot is not None and path.is_dir() else []
+    try:
+        stages = _stages(path, timestep_fs, temperature_K)
+    except InputError as error:
+        if not volumes:
+            raise
+        _print_volumes_only(volumes, error, as_json)
+        return
     summary = summarize(
         stages,
         species=species or None,
+        flags=_flags(path),
         estimator=estimator,
         window_ps=window_ps,
         fit_ps=fit_ps,
         drift=cast(Drift, drift),
     )
-    written = [] if plot is None else _plot(summary, plot)
+    written = [] if plot is None else [*volumes, *_plot(summary, plot)]
     if as_json:
         print(json.dumps(summary.to_dict()))
         return
@@ -83,6 +92,40 @@ def _stages(
     from mlmd.trajectory import Trajectory
 
     return {"trajectory": (Trajectory.read(path, timestep_fs), temperature_K)}
+
+
+def _flags(path: Path) -> dict[str, list[str]]:
+    """Return what the stages of a run are marked with."""
+    if not path.is_dir():
+        return {}
+    from mlmd.run.run import Run
+
+    return {entry.name: entry.flags for entry in Run.open(path).stages}
+
+
+def _plot_volumes(path: Path, folder: Path) -> list[Path]:
+    """Draw pressure against volume for each volume search of a run, a failed one too."""
+    from mlmd.plot import plot_equation_of_state
+    from mlmd.run.run import Run
+    from mlmd.stages.volume_result import VolumeResult
+
+    written = []
+    for entry in Run.open(path).stages:
+        if entry.kind == "EquilibrateVolume" and entry.result is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            written.append(folder / f"volume-{entry.name}.png")
+            _save(plot_equation_of_state(VolumeResult(**entry.result)), written[-1])
+    return written
+
+
+def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -> None:
+    """Say that there was nothing else to analyse."""
+    if as_json:
+        print(json.dumps({"stages": {}, "arrhenius": {}}))
+        return
+    for file in written:
+        print(f"plot: {file}")
+    print(f"nothing else: {error}")
 
 
 def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
@@ -122,6 +165,7 @@ def _print(summary: AnalysisSummary, window_ps: float, fit_ps: tuple[float, floa
     width = max(len(name) for name in summary.stages)
     for name, stage in summary.stages.items():
         at = "" if stage.temperature_K is None else f" {stage.temperature_K:6.0f} K"
+        doubts = "".join(f"  {flag.upper()}" for flag in stage.flags)
         for symbol, result in stage.species.items():
             interval = result.D_interval68_cm2_s
             error = (
@@ -132,7 +176,7 @@ def _print(summary: AnalysisSummary, window_ps: float, fit_ps: tuple[float, floa
             verdict = "" if result.is_diffusive else "  NOT DIFFUSIVE"
             print(
                 f"{name:<{width}}{at}  {symbol:<2}  D = {result.D_cm2_s:9.2e}  {error}  "
-                f"{result.n_windows} window(s) of {stage.duration_ps:g} ps{verdict}"
+                f"{result.n_windows} window(s) of {stage.duration_ps:g} ps{verdict}{doubts}"
             )
     for symbol, law in summary.arrhenius.items():
         if law is not None:

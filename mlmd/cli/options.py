@@ -19,6 +19,26 @@ VolumePerAtom = Annotated[
     float | None,
     typer.Option("--volume-per-atom-A3", help="Volume per atom to pack at, in cubic angstrom."),
 ]
+SupercellDiameter = Annotated[
+    float | None,
+    typer.Option(
+        "--supercell-diameter-A", help="Repeat the crystal until a sphere of this diameter fits in."
+    ),
+]
+SupercellAtoms = Annotated[
+    int | None,
+    typer.Option(
+        "--supercell-n-atoms",
+        help="Repeat the crystal to this many atoms, up to half as many more.",
+    ),
+]
+Vacancies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vacancies",
+        help="Li=0.02 takes out 2 % of the Li atoms, Li=2 two of them; may be repeated.",
+    ),
+]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 

@@ -79,13 +79,14 @@ def describe(progress: Progress) -> str:
     if progress.ns_per_day is not None:
         parts.append(f"{progress.ns_per_day:.3g} ns/day")
     if progress.seconds_left is not None and progress.step < progress.n_steps:
-        parts.append(f"{_clock(progress.seconds_left)} left")
+        parts.append(f"{clock(progress.seconds_left)} left")
     if progress.note:
         parts.append(progress.note)
     return "  ".join(parts)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write a time as h:mm:ss, or in days where it is long."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 100:

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlmd.cli.options import AsJson, Density, NAtoms, Seed, VolumePerAtom, assignments
+from mlmd.cli.options import (
+    AsJson,
+    Density,
+    NAtoms,
+    Seed,
+    SupercellAtoms,
+    SupercellDiameter,
+    Vacancies,
+    VolumePerAtom,
+    assignments,
+)
 from mlmd.errors import InputError, RunDirectoryError, StoppedError
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from mlmd.run.run import Run
 
 
@@ -37,6 +45,9 @@ def run_command(
     n_atoms: NAtoms = 100,
     density_g_cm3: Density = None,
     volume_per_atom_A3: VolumePerAtom = None,
+    supercell_diameter_A: SupercellDiameter = None,
+    supercell_n_atoms: SupercellAtoms = None,
+    vacancies: Vacancies = None,
     seed: Seed = 0,
     settings: Annotated[
         list[str] | None,
@@ -61,10 +72,15 @@ def run_command(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take a directory that another process holds.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show steps, frames, disk and time; write nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a protocol; the same command goes on where it stopped."""
     from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.cli import starting
     from mlmd.cli.progress import shown_progress
     from mlmd.cli.signals import stop_on_signals
     from mlmd.protocol import Protocol
@@ -78,7 +94,28 @@ def run_command(
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
-    atoms = _atoms(composition, structure, n_atoms, seed, density_g_cm3, volume_per_atom_A3)
+    if (composition is None) == (structure is None):
+        raise InputError("give either --composition or --structure")
+    if structure is not None:
+        if density_g_cm3 is not None or volume_per_atom_A3 is not None:
+            raise InputError("--structure has its own volume; leave out density and volume")
+        atoms = starting.crystal(
+            structure, supercell_diameter_A, supercell_n_atoms, vacancies or [], seed
+        )
+    else:
+        assert composition is not None
+        if supercell_diameter_A is not None or supercell_n_atoms is not None or vacancies:
+            raise InputError(
+                "supercells and vacancies are for crystals: give --structure instead of "
+                "--composition, or --n-atoms for a larger packing"
+            )
+        atoms = starting.packed(composition, n_atoms, seed, density_g_cm3, volume_per_atom_A3)
+    more = assignments(extend or [], "--extend")
+    if dry_run:
+        from mlmd.cli.dry_run import show_plan
+
+        show_plan(chosen, atoms, spec, out, seed, more, as_json)
+        return
     was_done = _is_done(out)
     with stop_on_signals() as stop, shown_progress() as progress:
         try:
@@ -89,40 +126,12 @@ def run_command(
                 seed=seed,
                 progress=progress,
                 stop=stop,
-                extend=assignments(extend or [], "--extend"),
+                extend=more,
                 settings=kept,
             )
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     _report(run, was_done and not extend, as_json)
-
-
-def _atoms(
-    composition: str | None,
-    structure: Path | None,
-    n_atoms: int,
-    seed: int,
-    density_g_cm3: float | None,
-    volume_per_atom_A3: float | None,
-) -> Atoms:
-    if (composition is None) == (structure is None):
-        raise InputError("give either --composition or --structure")
-    if structure is not None:
-        if density_g_cm3 is not None or volume_per_atom_A3 is not None:
-            raise InputError("--structure has its own volume; leave out density and volume")
-        from mlmd.structure import read_structure
-
-        return read_structure(structure)
-    from mlmd.structure import pack
-
-    assert composition is not None
-    return pack(
-        composition,
-        n_atoms,
-        seed=seed,
-        density_g_cm3=density_g_cm3,
-        volume_per_atom_A3=volume_per_atom_A3,
-    )
 
 
 def _is_done(out: Path) -> bool:

@@ -1,46 +1,215 @@
-"""``mlmd status``: how far a run is."""
+"""``mlmd status``: the stages of a run, what they found, and what comes next."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from mlmd.cli.options import AsJson, RunDirectory
+from mlmd.cli.progress import clock
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from mlmd.run.overview import StageView
+    from mlmd.run.run import Run
+
+COLOURS = {
+    "done": "green",
+    "running": "cyan",
+    "stopped": "yellow",
+    "failed": "bold red",
+    "blocked": "red",
+    "pending": "dim",
+}
+HEADS = ("stage", "status", "T/K", "A3/atom", "P/GPa", "ps", "wall")
 
 
 def status_command(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show the stages of a run and what they found."""
-    from mlmd.run.lock import read_owner
+    """Show the stages of a run, what they found, and what comes next.
+
+    T, volume per atom and P are averages; ps is the simulated time, so far and in all.
+    """
+    from mlmd.run.overview import overview
     from mlmd.run.run import Run
 
     run = Run.open(directory)
+    views = overview(run)
     if as_json:
-        stages = [
-            {key: getattr(entry, key) for key in ("name", "kind", "status", "result", "error")}
-            for entry in run.stages
-        ]
-        print(json.dumps({"directory": str(run.path), "status": run.status, "stages": stages}))
+        print(json.dumps(_json(run, views)))
         return
+    show(run, views)
+
+
+def show(run: Run, views: list[StageView]) -> None:
+    """Print the tree: in colour and folded to the width on a terminal, else plain lines."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False) if sys.stdout.isatty() else None
+    for indent, text in _lines(run, views):
+        if console is None:
+            print(f"{' ' * indent}{text.plain}")
+        elif indent:
+            console.print(Padding(text, (0, 0, 0, indent)))
+        else:
+            console.print(Text(text.plain, spans=text.spans, no_wrap=True, overflow="ellipsis"))
+
+
+def _lines(run: Run, views: list[StageView]) -> Iterator[tuple[int, Text]]:
+    """Yield the lines to be shown, with an indent where they are to be folded."""
+    from rich.text import Text
+
+    yield 0, Text.assemble(f"{run.path}: ", (run.status, COLOURS[run.status]), _by(run))
+    names = [f"{guide}{view.entry.name}" for guide, view in zip(_guides(views), views, strict=True)]
+    rows = [
+        (name, view.entry.status, *_cells(view)) for name, view in zip(names, views, strict=True)
+    ]
+    widths = [max(len(row[i]) for row in (HEADS, *rows)) for i in range(len(HEADS))]
+    yield 0, Text("  " + _line(HEADS, widths), "bold")
+    for row, view in zip(rows, views, strict=True):
+        line = Text("  " + _line(row, widths))
+        start = 2 + widths[0] + 2
+        line.stylize(COLOURS.get(view.entry.status, ""), start, start + len(view.entry.status))
+        yield 0, line
+        for note, colour in _notes(view):
+            yield 6 + 2 * view.level, Text(note, colour)
+    for text in _next(run, views):
+        yield 0, Text(text)
+
+
+def _by(run: Run) -> str:
+    """Say which process works on the run."""
+    from mlmd.run.lock import read_owner
+
     owner = read_owner(run.path) if run.status == "running" else None
-    by = f" (process {owner['pid']} on {owner['host']})" if owner else ""
-    print(f"{run.path}: {run.status}{by}")
-    width = max(len(entry.name) for entry in run.stages)
-    for entry in run.stages:
-        print(f"  {entry.name:<{width}}  {entry.status:<8} {_summary(entry.result, entry.error)}")
+    return f" (process {owner['pid']} on {owner['host']})" if owner else ""
 
 
-def _summary(result: dict[str, float | None] | None, error: str | None) -> str:
-    if error:
-        return error
-    if not result:
-        return ""
-    parts = []
-    for key, unit, digits in (
-        ("duration_ps", "ps", 2),
-        ("temperature_K", "K", 0),
-        ("pressure_GPa", "GPa", 2),
-        ("max_force_eV_A", "eV/A", 2),
-    ):
-        value = result.get(key)
-        if value is not None:
-            parts.append(f"{value:.{digits}f} {unit}")
-    return "  ".join(parts)
+def _guides(views: list[StageView]) -> list[str]:
+    """Return what stands before each name: the first stage of a branch hangs from its source."""
+    guides = []
+    for i, view in enumerate(views):
+        if view.level == 0:
+            guides.append("")
+            continue
+        # The line goes on where another branch of the same level follows below.
+        inner = "".join(
+            "│ " if _goes_on(views, i, level) else "  " for level in range(1, view.level)
+        )
+        more = _goes_on(views, i, view.level)
+        begins = view.entry.settings.get("starts_from") is not None
+        guides.append(inner + (("├ " if more else "└ ") if begins else ("│ " if more else "  ")))
+    return guides
+
+
+def _goes_on(views: list[StageView], i: int, level: int) -> bool:
+    """Tell whether a branch of this level begins below, before the tree returns above it."""
+    for view in views[i + 1 :]:
+        if view.level < level:
+            return False
+        if view.level == level and view.entry.settings.get("starts_from") is not None:
+            return True
+    return False
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    left = [f"{cell:<{width}}" for cell, width in zip(cells[:2], widths[:2], strict=True)]
+    right = [f"{cell:>{width}}" for cell, width in zip(cells[2:], widths[2:], strict=True)]
+    return "  ".join([*left, *right]).rstrip()
+
+
+def _cells(view: StageView) -> tuple[str, ...]:
+    def number(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    time = number(view.simulated_ps, ".4g")
+    if view.duration_ps is not None and view.entry.status != "done":
+        time = f"{time or '0'}/{view.duration_ps:g}"
+    wall = ""
+    if view.wall is not None:
+        wall = ("" if view.wall.is_complete else ">") + clock(view.wall.seconds)
+    return (
+        number(view.temperature_K, ".0f"),
+        number(view.volume_per_atom_A3, ".2f"),
+        number(view.pressure_GPa, "+.2f"),
+        time,
+        wall,
+    )
+
+
+def _notes(view: StageView) -> list[tuple[str, str]]:
+    """Return the lines below a stage, each with its colour."""
+    entry, result = view.entry, view.entry.result or {}
+    notes = [(f"flag: {flag}", "yellow") for flag in view.flags]
+    notes += [(f"guard: {trip}", "yellow") for trip in result.get("guard_trips") or ()]
+    if entry.error:
+        notes.append((entry.error, COLOURS.get(entry.status, "")))
+    elif isinstance(result.get("status"), str):
+        notes.append((f"{result['status']}: {result.get('reason', '')}", ""))
+    elif result.get("max_force_eV_A") is not None:
+        notes.append((f"largest force {result['max_force_eV_A']:.2f} eV/A", ""))
+    return notes
+
+
+def _next(run: Run, views: list[StageView]) -> list[str]:
+    """Say what comes next, and what to do for it."""
+    by_status: dict[str, list[str]] = {}
+    for view in views:
+        by_status.setdefault(view.entry.status, []).append(view.entry.name)
+    if run.status == "done":
+        return [f"next: mlmd analyze {run.path}"]
+    if run.status == "running":
+        now = by_status.get("running", [])
+        later = by_status.get("pending", []) + by_status.get("stopped", [])
+        order = [view.entry.name for view in views if view.entry.name in later]
+        return [
+            f"now: {', '.join(now) or 'starting'}; then {_names(order) or 'the end'}",
+        ]
+    lines = []
+    begun = by_status.get("stopped", []) + by_status.get("running", [])
+    if begun:
+        lines.append(f"goes on from its last checkpoint: {', '.join(begun)}")
+    if "failed" in by_status:
+        lines.append(f"tried again from its last checkpoint: {', '.join(by_status['failed'])}")
+    rest = [v.entry.name for v in views if v.entry.status in ("pending", "blocked")]
+    if rest:
+        lines.append(f"then: {_names(rest)}")
+    return ["next: give the same mlmd run command again", *(f"  {line}" for line in lines)]
+
+
+def _names(names: list[str], limit: int = 4) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def _json(run: Run, views: list[StageView]) -> dict[str, Any]:
+    from mlmd.run.overview import TO_DO
+
+    stages = []
+    for view in views:
+        entry = view.entry
+        stages.append(
+            {
+                **{
+                    key: getattr(entry, key)
+                    for key in ("name", "kind", "status", "result", "error")
+                },
+                "starts_from": view.starts_from,
+                "flags": list(view.flags),
+                "volume_per_atom_A3": view.volume_per_atom_A3,
+                "simulated_ps": view.simulated_ps,
+                "duration_ps": view.duration_ps,
+                "wall_s": None if view.wall is None else view.wall.seconds,
+                "wall_is_complete": None if view.wall is None else view.wall.is_complete,
+            }
+        )
+    return {
+        "directory": str(run.path),
+        "status": run.status,
+        "stages": stages,
+        "next": [view.entry.name for view in views if view.entry.status in TO_DO],
+    }

@@ -50,9 +50,15 @@ class Bussi(RestartableDynamics):
         thermostat_time_fs: float = 100.0,
     ) -> None:
         self._rng = rng
-        self._decay = exp(-timestep_fs / thermostat_time_fs)
         self._given_eV = 0.0
+        self._thermostat_time_fs = thermostat_time_fs
+        self._decay = exp(-timestep_fs / thermostat_time_fs)
         super().__init__(atoms, timestep_fs=timestep_fs, temperature_K=temperature_K)
+
+    def divide_step(self, substeps: int) -> None:
+        """Take each time step in this many parts; the thermostat acts in each."""
+        super().divide_step(substeps)
+        self._decay = exp(-self.timestep_fs / substeps / self._thermostat_time_fs)
 
     @property
     def conserved_energy_eV(self) -> float:

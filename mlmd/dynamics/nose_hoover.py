@@ -96,27 +96,27 @@ class NoseHooverChain(RestartableDynamics):
         """Advance the chain by `delta`; return the factor that scales the particles' momenta."""
         eta, momenta, masses = self._eta, self._eta_momenta, self._chain_masses
         last = len(eta) - 1
-        for j in range(last, -1, -1):
-            self._kick_chain(j, twice_kinetic, delta)
+        self._kick_chain(range(last, -1, -1), twice_kinetic, delta)
         factor = exp(-delta * momenta[0] / masses[0])
         for j in range(last + 1):
             eta[j] += delta * momenta[j] / masses[j]
         twice_kinetic *= factor * factor
-        for j in range(last + 1):
-            self._kick_chain(j, twice_kinetic, delta)
+        self._kick_chain(range(last + 1), twice_kinetic, delta)
         return factor
 
-    def _kick_chain(self, j: int, twice_kinetic: float, delta: float) -> None:
-        """Advance the momentum of thermostat `j` by half of `delta`."""
-        momenta, masses = self._eta_momenta, self._chain_masses
-        if j == 0:
-            drive = twice_kinetic - self.degrees_of_freedom * self._kT
-        else:
-            drive = momenta[j - 1] ** 2 / masses[j - 1] - self._kT
-        friction = 1.0
-        if j < len(momenta) - 1:
-            friction = exp(-0.25 * delta * momenta[j + 1] / masses[j + 1])
-        momenta[j] = (momenta[j] * friction + 0.5 * delta * drive) * friction
+    def _kick_chain(self, order: range, twice_kinetic: float, delta: float) -> None:
+        """Advance the momenta of the thermostats, one after another, by half of `delta`."""
+        momenta, masses, kT = self._eta_momenta, self._chain_masses, self._kT
+        last = len(momenta) - 1
+        for j in order:
+            if j == 0:
+                drive = twice_kinetic - self.degrees_of_freedom * kT
+            else:
+                drive = momenta[j - 1] * momenta[j - 1] / masses[j - 1] - kT
+            friction = 1.0
+            if j < last:
+                friction = exp(-0.25 * delta * momenta[j + 1] / masses[j + 1])
+            momenta[j] = (momenta[j] * friction + 0.5 * delta * drive) * friction
 
     def _thermostat_state(self) -> dict[str, Any]:
         return {"eta": np.array(self._eta), "eta_momenta": np.array(self._eta_momenta)}

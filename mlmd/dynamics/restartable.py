@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
 from ase.md.md import MolecularDynamics
 
+from mlmd.dynamics.forces import ForceAsker
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
-from mlmd.errors import InputError, SimulationError
+from mlmd.errors import InputError, SimulationUnstable
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,6 +49,7 @@ class RestartableDynamics(MolecularDynamics):
             raise InputError(f"dynamics needs at least two atoms; given {len(atoms)}")
         super().__init__(atoms, timestep_fs * units.fs)
         self.timestep_fs = timestep_fs
+        self.substeps = 1
         self.degrees_of_freedom = degrees_of_freedom(len(atoms))
         self._inverse_masses = 1.0 / self.masses
         self._mass_fractions = self.masses / self.masses.sum()
@@ -54,8 +57,10 @@ class RestartableDynamics(MolecularDynamics):
         atoms.set_momenta(self._momenta)
         self._positions: FloatArray = atoms.get_positions()
         self._cell: FloatArray = atoms.cell.array.copy()
+        self._ask = ForceAsker()
         self._forces: FloatArray | None = None
         self._potential_eV: float | None = None
+        self._kinetic_eV: float | None = None  # of the present momenta; None: not yet known
         self.set_temperature(temperature_K)
 
     def set_temperature(self, temperature_K: float) -> None:
@@ -64,9 +69,20 @@ class RestartableDynamics(MolecularDynamics):
         self._kT = units.kB * temperature_K
 
     @property
+    def forces_eV_A(self) -> FloatArray:
+        """Forces at the present positions, without net force, in eV/angstrom."""
+        if self._forces is None:
+            self._forces = self._new_forces()
+        return self._forces
+
+    @property
     def kinetic_energy_eV(self) -> float:
         """Kinetic energy in eV."""
-        return 0.5 * float(np.vdot(self._momenta, self._momenta * self._inverse_masses))
+        if self._kinetic_eV is None:
+            self._kinetic_eV = 0.5 * float(
+                np.vdot(self._momenta, self._momenta * self._inverse_masses)
+            )
+        return self._kinetic_eV
 
     @property
     def kinetic_temperature_K(self) -> float:
@@ -117,6 +133,7 @@ class RestartableDynamics(MolecularDynamics):
         momenta = atoms.get_momenta()
         if not np.array_equal(momenta, self._momenta):
             self._momenta = at_rest(momenta, self.masses)
+            self._kinetic_eV = None
             atoms.set_momenta(self._momenta)
         if not (
             np.array_equal(atoms.positions, self._positions)
@@ -126,25 +143,50 @@ class RestartableDynamics(MolecularDynamics):
             self._cell = atoms.cell.array.copy()
             self._forces = None
 
+    def divide_step(self, substeps: int) -> None:
+        """Take each time step in this many parts, so that steps and frames keep their times."""
+        self.substeps = substeps
+        self.dt = self.timestep_fs * units.fs / substeps
+
+    def get_time(self) -> float:
+        """Return the simulated time in ASE's units, however the steps were divided."""
+        return float(self.nsteps * self.timestep_fs * units.fs)
+
     def step(self) -> None:
-        """Advance by one time step."""
-        if self._forces is None:
-            self._forces = self._new_forces()
+        """Advance by one time step.
+
+        Raises
+        ------
+        SimulationUnstable
+            If the forces are not finite, or so large that the thermostat overflows.
+        """
+        try:
+            for _ in range(self.substeps):
+                self._substep()
+        except OverflowError as error:
+            raise SimulationUnstable(
+                f"the temperature ran away at step {self.nsteps}: the thermostat overflows"
+            ) from error
+
+    def _substep(self) -> None:
         half = 0.5 * self.dt
+        forces = self.forces_eV_A
         self._thermostat_before()
-        self._momenta += half * self._forces
+        self._momenta += half * forces
         self._positions += self.dt * self._momenta * self._inverse_masses
         self.atoms.positions[:] = self._positions
         self._forces = self._new_forces()
         self._momenta += half * self._forces
+        self._kinetic_eV = None
         self._thermostat_after()
+        self._kinetic_eV = None
         self.atoms.arrays["momenta"][:] = self._momenta
 
     def _new_forces(self) -> FloatArray:
         """Return the forces at the present positions, without net force, in double precision."""
-        forces = np.array(self.atoms.calc.get_property("forces", self.atoms), dtype=np.float64)
+        forces = np.array(self._ask(self.atoms), dtype=np.float64)
         if not np.isfinite(np.vdot(forces, forces)):
-            raise SimulationError(
+            raise SimulationUnstable(
                 f"the calculator gave forces that are not finite at step {self.nsteps}; "
                 "atoms may have come too close: try a smaller timestep_fs or a Relax before"
             )
@@ -152,12 +194,15 @@ class RestartableDynamics(MolecularDynamics):
         results = self.atoms.calc.results
         energy = results.get("free_energy", results.get("energy"))
         self._potential_eV = None if energy is None else float(energy)
+        if energy is not None and not isfinite(energy):
+            raise SimulationUnstable(
+                f"the calculator gave an energy of {energy} eV at step {self.nsteps}"
+            )
         return forces
 
     def _refresh_properties(self) -> None:
         """Do nothing: a step ends with forces at the new positions (ASE would ask again)."""
-        if self._forces is None:
-            self._forces = self._new_forces()
+        _ = self.forces_eV_A
 
     def todict(self) -> dict[str, Any]:
         """Describe the dynamics, as ASE's trajectories want it."""
@@ -165,15 +210,14 @@ class RestartableDynamics(MolecularDynamics):
 
     def state(self) -> dict[str, Any]:
         """Return all that a bitwise continuation needs: arrays, numbers and plain mappings."""
-        if self._forces is None:
-            self._forces = self._new_forces()
         return {
             "nsteps": self.nsteps,
+            "substeps": self.substeps,
             "temperature_K": self.temperature_K,
             "cell": self.atoms.cell.array.copy(),
             "positions": self._positions.copy(),
             "momenta": self._momenta.copy(),
-            "forces": self._forces.copy(),
+            "forces": self.forces_eV_A.copy(),
             "potential_energy": self.potential_energy_eV,
             **self._thermostat_state(),
         }
@@ -185,9 +229,11 @@ class RestartableDynamics(MolecularDynamics):
         memory of its own (wavefunctions, a neighbour list) has no say in them.
         """
         self.nsteps = int(state["nsteps"])
+        self.divide_step(int(state["substeps"]))
         self.set_temperature(float(state["temperature_K"]))
         self._positions = np.array(state["positions"], dtype=np.float64)
         self._momenta = np.array(state["momenta"], dtype=np.float64)
+        self._kinetic_eV = None
         self._forces = np.array(state["forces"], dtype=np.float64)
         self._potential_eV = state.get("potential_energy")
         self._cell = np.array(state["cell"], dtype=np.float64)

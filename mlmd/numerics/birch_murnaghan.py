@@ -1,4 +1,4 @@
-"""Third-order Birch-Murnaghan equation of state, fitted to pressures, and the search with it."""
+"""Third-order Birch-Murnaghan equation of state, fitted to pressures."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ _SIGNIFICANT = 2.0  # standard errors from zero at which a pressure has a sign
 _POWERS = np.array([5.0, 7.0, 9.0]) / 3.0  # of 1/V in P(V)
 _CHORD = 0.03  # relative distance in volume from which on two pressures define a slope
 _SPAN, _GRID = 30.0, 681  # V0 is looked for up to this factor away, in steps of 1 %
-_OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the other sign
-_NO_STEP = 0.002  # what is left to the limit when it counts as reached
-_SAME = 1e-4  # relative difference of volumes that does not matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +142,7 @@ def fit_birch_murnaghan(
     the chord through the last two volumes (at least 3 % apart, two standard errors in the
     chord's favour). A fit that is, or a chord that ends more than 20 % outside, is not believed.
     """
-    volumes, pressures, errors, margin = _checked(volumes_A3, pressures_GPa, stderr_GPa)
+    volumes, pressures, errors, margin = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
     n_parameters, n_points = (2, 2) if B0_prime is not None else (3, 4)
     different = len(np.unique(volumes))
     if len(volumes) < n_points or different < n_parameters:
@@ -172,7 +169,7 @@ def fit_birch_murnaghan(
         covariance = weighted_least_squares(tangent, residuals, sigma).covariance
         covariance *= np.outer(unit, unit) * (1.0 if errors is not None else chi2 / df)
         stderr[:n_parameters] = np.sqrt(np.diag(covariance)).tolist()
-    is_bracketed = _bracket(volumes, pressures, margin) is not None
+    is_bracketed = tightest_bracket(volumes, pressures, margin) is not None
     V0 = None if solution is None else solution[0] * reference
     status, reason = _judge(V0, stderr[0], volumes, pressures, margin, is_bracketed)
     if solution is None or status == "none":
@@ -185,78 +182,10 @@ def fit_birch_murnaghan(
     )
 
 
-def next_volume(
-    volumes_A3: ArrayLike,
-    pressures_GPa: ArrayLike,
-    stderr_GPa: ArrayLike | None = None,
-    *,
-    limits_A3: tuple[float, float],
-    max_step: float = 1.2,
-    B0_prime: float = 4.0,
-) -> float | None:
-    """Volume at which to measure the pressure next in a search for zero pressure.
-
-    Until P = 0 is bracketed (as in :class:`BirchMurnaghan`), the search goes outward, from the
-    largest volume while no pressure is significantly negative, from the smallest while none is
-    positive: to 5 % beyond the fitted V0, at most by `max_step`. With a bracket it is the zero
-    of the curve through the tightest bracket and what lies inside, which converges also where
-    a fixed B0' describes distant points badly; measuring there goes on to lower V0's error.
-
-    Parameters
-    ----------
-    volumes_A3, pressures_GPa, stderr_GPa : (n,)
-        What has been measured; one point is enough.
-    limits_A3
-        Smallest and largest volume that may be measured.
-    max_step
-        Largest factor, above 1, between a measured volume and a new one outside of it.
-    B0_prime
-        Of the curve used for guessing.
-
-    Returns
-    -------
-    float or None
-        None where the limits are reached without a bracket: by a boiling melt, or where the
-        errors exceed any tension that the material bears.
-
-    Raises
-    ------
-    InputError
-        As :func:`fit_birch_murnaghan`, or if limits or step make no sense.
-    """
-    volumes, pressures, errors, margin = _checked(volumes_A3, pressures_GPa, stderr_GPa)
-    low, high = limits_A3
-    if not (0 < low < high < math.inf and 1 < max_step < math.inf):
-        given = f"limits_A3 is {limits_A3} and max_step {max_step!r}"
-        raise InputError(f"{given}; expected 0 < smallest < largest and a factor above 1")
-    if (bracket := _bracket(volumes, pressures, margin)) is not None:
-        middle = math.sqrt(bracket[0] * bracket[1])
-        if bracket[1] < bracket[0] * (1 + _SAME):  # without errors it goes on to zero width
-            return min(max(middle, low), high)
-        inside = (volumes >= bracket[0]) & (volumes <= bracket[1])
-        sigma = None if errors is None else errors[inside]
-        fit = fit_birch_murnaghan(volumes[inside], pressures[inside], sigma, B0_prime=B0_prime)
-        V0 = middle if fit.V0_A3 is None else fit.V0_A3
-        is_inside = bracket[0] * (1 - _SAME) < V0 < bracket[1] * (1 + _SAME)
-        return min(max(V0 if is_inside else middle, low), high)
-    smallest, largest, expected = float(volumes.min()), float(volumes.max()), None
-    if len(np.unique(volumes)) > 1:
-        expected = fit_birch_murnaghan(volumes, pressures, errors, B0_prime=B0_prime).V0_A3
-    has_positive = (pressures > margin).any() or pressures.mean() >= 0
-    if (pressures < -margin).any() or not has_positive:
-        # The dense side is the stable one, even where torn material has P > 0 at large volumes.
-        wanted = smallest / max_step if expected is None else expected / (1 + _OVERSHOOT)
-        denser = max(low, smallest / max_step, min(wanted, smallest / (1 + _OVERSHOOT)))
-        return denser if denser < smallest * (1 - _NO_STEP) else None
-    wanted = largest * max_step if expected is None else expected * (1 + _OVERSHOOT)
-    wider = min(high, largest * max_step, max(wanted, largest * (1 + _OVERSHOOT)))
-    return wider if wider > largest * (1 + _NO_STEP) else None
-
-
-def _checked(
+def checked_points(
     volumes_A3: ArrayLike, pressures_GPa: ArrayLike, stderr_GPa: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None, FloatArray]:
-    """Volumes, pressures, errors, and how far from zero a pressure is significant."""
+    """Return volumes, pressures, errors, and how far from zero a pressure is significant."""
     volumes = np.asarray(volumes_A3, dtype=float)
     pressures = np.asarray(pressures_GPa, dtype=float)
     errors = None if stderr_GPa is None else np.asarray(stderr_GPa, dtype=float)
@@ -271,10 +200,10 @@ def _checked(
     return volumes, pressures, errors, margin
 
 
-def _bracket(
+def tightest_bracket(
     volumes: FloatArray, pressures: FloatArray, margin: FloatArray
 ) -> tuple[float, float] | None:
-    """Tightest pair of volumes with P > 0 at the smaller and P < 0 at the larger one."""
+    """Return the tightest pair of volumes with P > 0 at the smaller, P < 0 at the larger one."""
     negative = volumes[pressures < -margin]
     positive = volumes[(pressures > margin) & (volumes < negative.max(initial=0.0))]
     if positive.size == 0:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import DamagedDataError, InputError, MlmdError, StageFailedError, StoppedError
+from mlmd.errors import (
+    DamagedDataError,
+    InputError,
+    MlmdError,
+    StageFailedError,
+    StoppedError,
+    VolumeNotFoundError,
+)
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.settings import RunSettings
@@ -27,7 +34,7 @@ from mlmd.run.atomic import disk_full_is_a_stop
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.directory import StageFolder
 from mlmd.run.events import EventLog
-from mlmd.run.identity import structure_from_text, structure_text
+from mlmd.run.identity import how_made, structure_from_text, structure_text
 from mlmd.run.lock import RunLock, this_process
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
@@ -68,14 +75,14 @@ def run_protocol(
     found = find_run(folder, identity)
     extended(protocol, extend, found.extensions if found else {})
     if found is None:
-        _try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+        try_forces(calculators, protocol.stages[0], structure_from_text(structure))
     elif _is_done(found) and not register(found, extend):
         return Run.open(folder)
     with disk_full_is_a_stop(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder, take_over=settings.take_over) as lock:
         manifest = find_run(folder, identity) or create_run(
-            folder, protocol, structure, identity, calculators, atoms.info.get("packing")
+            folder, protocol, structure, identity, calculators, how_made(atoms)
         )
         now = versions(calculators)
         if not settings.allow_version_change:
@@ -122,17 +129,49 @@ class _Work:
     settings: RunSettings
 
     def run(self) -> None:
-        """Do every stage that is not done."""
+        """Do every stage that is not done; where one fails, those that do not need it.
+
+        Raises
+        ------
+        StageFailedError
+            At the end, if any stage failed.
+        """
+        for entry in self.manifest.stages:
+            if entry.status == "blocked":
+                entry.status, entry.error = "pending", None
+        failures: list[StageFailedError] = []
         for stage in self.protocol.stages:
-            if self.manifest.stage(stage.name).status != "done":
+            if self.manifest.stage(stage.name).status in ("done", "blocked"):
+                continue
+            try:
                 self._run_stage(stage)
+            except StageFailedError as error:
+                failures.append(error)
+                self.lock.check()
+        if failures:
+            raise StageFailedError(self._verdict()) from failures[0].__cause__
         self.events.write("run done")
+
+    def _verdict(self) -> str:
+        """Name every stage that failed and what was not run because of it."""
+        entries = self.manifest.stages
+        failed = [f"stage '{e.name}' failed: {e.error}" for e in entries if e.status == "failed"]
+        blocked = [e.name for e in entries if e.status == "blocked"]
+        not_run = [f"not run because of that: {', '.join(blocked)}"] if blocked else []
+        where = f"tracebacks are in {self.folder / 'log.jsonl'}"
+        return "; ".join([*failed, *not_run, where])
 
     def _run_stage(self, stage: Stage) -> None:
         entry = self.manifest.stage(stage.name)
-        start = self._start_of(stage)
+        try:
+            start = self._start_of(stage)
+        except DamagedDataError as error:
+            self._leave(entry, "failed", error)
+            raise StageFailedError(_one_line(error)) from error
         entry.status, entry.error = "running", None
         entry.settings = stage.to_dict()
+        parent = self.protocol.parent(stage.name)
+        entry.flags = [] if parent is None else list(self.manifest.stage(parent.name).flags)
         self.manifest.write(self.folder)
         self.events.write("stage started", stage=stage.name)
         clock = time.monotonic()
@@ -153,17 +192,17 @@ class _Work:
             with disk_full_is_a_stop(str(context.folder.path)):
                 _, result = stage.run(start, context)
         except (StoppedError, KeyboardInterrupt) as error:
-            self._leave(entry, "stopped", error)
+            self._leave(entry, "stopped", error, clock)
             if type(error) is StoppedError:
                 raise StoppedError(f"{error}; {GO_ON}") from error
             raise
         except Exception as error:
-            self._leave(entry, "failed", error)
-            raise StageFailedError(
-                f"stage '{stage.name}' failed: {_one_line(error)}; the traceback is in "
-                f"{self.folder / 'log.jsonl'}"
-            ) from error
+            if isinstance(error, VolumeNotFoundError):
+                entry.result = asdict(error.result)
+            self._leave(entry, "failed", error, clock)
+            raise StageFailedError(_one_line(error)) from error
         entry.status, entry.result = "done", asdict(result)
+        entry.flags = list(dict.fromkeys([*entry.flags, *getattr(result, "flags", ())]))
         self.manifest.write(self.folder)
         self.events.write(
             "stage done",
@@ -172,18 +211,33 @@ class _Work:
             result=entry.result,
         )
 
-    def _leave(self, entry: StageEntry, status: str, error: BaseException) -> None:
+    def _leave(
+        self, entry: StageEntry, status: str, error: BaseException, clock: float | None = None
+    ) -> None:
         """Note how a stage ended early, as far as the disk and the lock still allow it."""
         entry.status, entry.error = status, _one_line(error)
-        details = {"stage": entry.name, "error": entry.error}
+        details: dict[str, Any] = {"stage": entry.name, "error": entry.error}
+        if clock is not None:
+            details["wall_s"] = round(time.monotonic() - clock, 3)
         if status == "failed":
             details["traceback"] = "".join(traceback.format_exception(error))
+            details["blocks"] = self._block_descendants(entry.name)
         try:
             self.lock.check()
             self.manifest.write(self.folder)
         except (StoppedError, OSError):
             return
         self.events.write(f"stage {status}", **details)
+
+    def _block_descendants(self, name: str) -> list[str]:
+        """Mark the stages that cannot start because the named one failed; return their names."""
+        blocked = []
+        for stage in self.protocol.descendants(name):
+            entry = self.manifest.stage(stage.name)
+            if entry.status != "done":
+                entry.status, entry.error = "blocked", f"waits for '{name}', which failed"
+                blocked.append(entry.name)
+        return blocked
 
     def _before(self, stage: Stage) -> list[Stage]:
         """Return the stages before one."""
@@ -193,10 +247,9 @@ class _Work:
     def _start_of(self, stage: Stage) -> Atoms:
         """Return the structure that a stage starts from."""
         atoms = structure_from_text(self.structure)
-        before = self._before(stage)
-        if not before:
+        source = self.protocol.parent(stage.name)
+        if source is None:
             return atoms
-        source = self.protocol.stage(stage.starts_from) if stage.starts_from else before[-1]
         state = self._end_of(source)
         if state is None:
             # Its checkpoint is lost, or only the one before is left: the same numbers again.
@@ -233,7 +286,7 @@ def _is_done(manifest: Manifest) -> bool:
     return all(entry.status == "done" for entry in manifest.stages)
 
 
-def _try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> None:
+def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> None:
     """See that the first stage's calculator can do this structure, before anything is written.
 
     The calculator keeps the result, so that the stage does not pay again.

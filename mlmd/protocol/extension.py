@@ -46,10 +46,11 @@ def extended(
                 f"stage '{name}' already has {there_ps:g} ps; an extension to "
                 f"{duration_ps:g} ps would shorten it: give the new total"
             )
-        dependent = _starting_from(protocol, name)
-        if dependent and duration_ps != stage.duration_ps:
+        dependents = protocol.descendants(name)
+        if dependents and duration_ps != stage.duration_ps:
             raise InputError(
-                f"stage '{name}' cannot be extended: '{dependent}' starts from its last frame"
+                f"stage '{name}' cannot be extended: '{dependents[0].name}' starts from its last "
+                "frame"
             )
     return protocol.with_settings({f"{name}.duration_ps": ps for name, ps in durations_ps.items()})
 
@@ -69,13 +70,3 @@ def register(manifest: Manifest, durations_ps: Mapping[str, float]) -> list[str]
         if entry.status == "done":
             entry.status = "stopped"
     return longer
-
-
-def _starting_from(protocol: Protocol, name: str) -> str | None:
-    """Return the first stage that starts from the named one, by name or by order."""
-    before = None
-    for stage in protocol.stages:
-        if (stage.starts_from or before) == name:
-            return stage.name
-        before = stage.name
-    return None

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from mlmd.stages.context import ProgressReport
 
 SCHEMA = 1
-KEYS = ("schema", "name", "reference", "description", "deviations", "stages")
+KEYS = ("schema", "name", "reference", "description", "deviations", "sources", "stages")
+BESIDE_THE_STAGES = ("structure", "analysis")
+"""Targets of sources that name no stage: what the command line gives `run` and `analyze`."""
+
+SET_BY_HAND = "changed from the protocol's own value"
+"""Source of a value that :meth:`Protocol.with_settings` changed."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class Protocol:
         A few sentences for people.
     deviations
         Where it differs from the reference, or where that is silent.
+    sources
+        Where each value comes from: ``{"NAME.field": "paper, section"}``. NAME is a stage's
+        name, else a class name; ``structure`` and ``analysis`` stand for options of ``mlmd run``
+        and ``mlmd analyze`` that belong to the protocol.
     """
 
     name: str
@@ -46,6 +55,7 @@ class Protocol:
     reference: str = ""
     description: str = ""
     deviations: tuple[str, ...] = field(default=())
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check that names are unique and that every stage knows where it starts."""
@@ -65,6 +75,7 @@ class Protocol:
                     f"before it ({', '.join(s.name for s in self.stages if s.name in seen)})"
                 )
             seen.add(stage.name)
+        object.__setattr__(self, "sources", dict(self.sources))
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Protocol:
@@ -97,12 +108,16 @@ class Protocol:
         stages = content.get("stages")
         if not isinstance(stages, list):
             raise InputError("protocol has no list of stages under 'stages'")
+        made = tuple(_stage(item) for item in stages)
+        sources = content.get("sources") or {}
+        _check_sources(sources, made)
         return cls(
             name=content["name"],
-            stages=tuple(_stage(item) for item in stages),
+            stages=made,
             reference=content.get("reference", ""),
             description=content.get("description", ""),
             deviations=tuple(content.get("deviations") or ()),
+            sources=sources,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,6 +128,7 @@ class Protocol:
             "reference": self.reference,
             "description": self.description,
             "deviations": list(self.deviations),
+            "sources": dict(self.sources),
             "stages": [stage.to_dict() for stage in self.stages],
         }
 
@@ -141,6 +157,29 @@ class Protocol:
             f"protocol '{self.name}' has no stage '{name}'; it has "
             f"{', '.join(stage.name for stage in self.stages)}"
         )
+
+    def parent(self, name: str) -> Stage | None:
+        """Return the stage whose end the named one starts from; None for the first."""
+        stage, before = self.stage(name), None
+        for other in self.stages:
+            if other.name == name:
+                break
+            before = other
+        return self.stage(stage.starts_from) if stage.starts_from else before
+
+    def descendants(self, name: str) -> list[Stage]:
+        """Return the stages that start from the named one, or from one that does, in order."""
+        found: list[Stage] = []
+        for stage in self.stages:
+            parent = self.parent(stage.name)
+            if parent is not None and (parent.name == name or parent in found):
+                found.append(stage)
+        return found
+
+    def source(self, name: str, setting: str) -> str | None:
+        """Return where the value of a stage's field comes from, None where nothing is said."""
+        kind = type(self.stage(name)).__name__
+        return self.sources.get(f"{name}.{setting}") or self.sources.get(f"{kind}.{setting}")
 
     def with_settings(self, settings: Mapping[str, Any]) -> Protocol:
         """Return the protocol with some fields changed.
@@ -181,7 +220,9 @@ class Protocol:
             type(stage).from_dict({**_fields(stage), name: value}) if stage in chosen else stage
             for stage in self.stages
         )
-        return replace(self, stages=changed)
+        overridden = {f"{stage.name}.{name}": SET_BY_HAND for stage in chosen}
+        sources = {**self.sources, **overridden} if self.sources else {}
+        return replace(self, stages=changed, sources=sources)
 
     def run(
         self,
@@ -255,6 +296,21 @@ def _stage(content: Any) -> Stage:
         )
     settings = {key: value for key, value in content.items() if key != "class"}
     return stage_class(content["class"]).from_dict(settings)
+
+
+def _check_sources(sources: Any, stages: tuple[Stage, ...]) -> None:
+    """Raise InputError unless every source is a text about a field that is there."""
+    if not isinstance(sources, Mapping):
+        raise InputError(f"sources is {sources!r}; expected a mapping of NAME.field to a text")
+    for key, text in sources.items():
+        target, _, name = str(key).rpartition(".")
+        meant = [stage for stage in stages if target in (stage.name, type(stage).__name__)]
+        known = target in BESIDE_THE_STAGES or any(name in stage.to_dict() for stage in meant)
+        if not known or not isinstance(text, str) or not text:
+            raise InputError(
+                f"source '{key}: {text}' is not understood; expected STAGE.field or Class.field of "
+                "this protocol, and a text"
+            )
 
 
 def _fields(stage: Stage) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def create_run(
     structure: str,
     identity: dict[str, Any],
     calculators: StageCalculators,
-    packing: Any,
+    made: dict[str, Any],
 ) -> Manifest:
     """Write the structure and ``run.json`` of a new run, the latter last."""
     stages = [
@@ -109,7 +109,7 @@ def create_run(
         identity=json.loads(json.dumps(identity)),
         identity_sha256=digest(identity),
         protocol=protocol.to_dict(),
-        input={"file": STRUCTURE, "packing": packing},
+        input={"file": STRUCTURE, "packing": None, **made},
         calculators=calculators.to_dict(),
         versions=versions(calculators),
         stages=stages,

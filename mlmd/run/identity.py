@@ -13,8 +13,8 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
-KEPT_INFO = "packing"
-"""Entry of ``Atoms.info`` that belongs to the structure: how it was made."""
+KEPT_INFO = ("packing", "supercell", "vacancies")
+"""Entries of ``Atoms.info`` that belong to the structure: how it was made."""
 KEPT_ARRAYS = ("initial_magmoms", "initial_charges")
 """What calculators may start from (VASP, say) besides numbers and positions."""
 
@@ -36,23 +36,34 @@ def structure_text(atoms: Atoms) -> str:
     for name in KEPT_ARRAYS:
         if atoms.has(name) and atoms.get_array(name).any():
             clean.set_array(name, atoms.get_array(name), dtype=float)
-    if KEPT_INFO in atoms.info:
-        clean.info[KEPT_INFO] = _plain(atoms.info[KEPT_INFO])
+    clean.info.update(how_made(atoms))
     buffer = io.StringIO()
     write(buffer, clean, format="extxyz")
     return buffer.getvalue()
 
 
-def _plain(packing: Any) -> dict[str, Any]:
-    """Return how a structure was packed, which is to be plain data as `pack` wrote it."""
-    try:
-        text = json.dumps(dict(packing), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"atoms.info['{KEPT_INFO}'] is not what mlmd.pack writes there ({error}); remove it or "
-            "give it another name"
-        ) from error
-    content: dict[str, Any] = json.loads(text)
+def how_made(atoms: Atoms) -> dict[str, Any]:
+    """Return how a structure was packed, repeated and thinned out, as plain data.
+
+    Raises
+    ------
+    InputError
+        If an entry of that name is not what `pack`, `supercell` or `with_vacancies` writes.
+    """
+    content: dict[str, Any] = {}
+    for name in KEPT_INFO:
+        if name not in atoms.info:
+            continue
+        try:
+            text = json.dumps(atoms.info[name], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            text = str(error)
+        if not text.startswith(("{", "[{")):
+            raise InputError(
+                f"atoms.info['{name}'] is not what mlmd writes there ({text}); remove it or give "
+                "it another name"
+            )
+        content[name] = json.loads(text)
     return content
 
 

@@ -18,9 +18,12 @@ NAME = "run.json"
 class StageEntry:
     """One stage in the manifest.
 
-    ``status`` is one of ``pending``, ``running``, ``stopped``, ``failed``, ``done``; ``result``
-    is the stage's result where done; ``error`` the one line that it failed with.
-    ``earlier_results`` keeps what an extension replaced.
+    ``status`` is one of ``pending``, ``running``, ``stopped``, ``failed``, ``done``, and
+    ``blocked``: not run, because a stage that it descends from failed. ``result`` is the stage's
+    result where done, or what a failed search has seen; ``error`` the one line that it failed
+    with, or that names what blocks it. ``earlier_results`` keeps what an extension replaced.
+    ``flags`` are doubts about every number of the stage, its own and those of the stages that it
+    descends from: ``unconverged_volume``.
     """
 
     name: str
@@ -31,6 +34,7 @@ class StageEntry:
     result: dict[str, Any] | None = None
     error: str | None = None
     earlier_results: list[dict[str, Any]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
 
 
 @dataclass

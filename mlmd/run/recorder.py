@@ -141,6 +141,18 @@ class Recorder:
             self._writer.append({name: row[: self._filled] for name, row in self._rows.items()})
         self._filled = 0
 
+    def rewind(self, n_frames: int) -> None:
+        """Drop all frames after the first `n_frames`."""
+        buffered = n_frames - self._writer.n_frames
+        if buffered >= 0:
+            self._filled = buffered
+            return
+        self._filled = 0
+        self._check_ownership()
+        with disk_full_is_a_stop(str(self._path)):
+            self._writer.close()
+            self._writer = H5MDWriter.resume(self._path, n_frames)
+
     def sync(self) -> int:
         """Put every frame on the disk; return how many there are."""
         self._check_ownership()

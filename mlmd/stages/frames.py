@@ -10,6 +10,7 @@ from ase import units
 from mlmd.dynamics.kinetics import pressure_GPa
 
 if TYPE_CHECKING:
+    from mlmd.dynamics.npt import IsotropicNPT
     from mlmd.dynamics.restartable import RestartableDynamics
     from mlmd.run.recorder import Recorder
 
@@ -25,13 +26,17 @@ class FrameTaker:
         Where to. A frame that it already has is not recorded again.
     """
 
-    def __init__(self, dynamics: RestartableDynamics, recorder: Recorder) -> None:
+    def __init__(self, dynamics: RestartableDynamics | IsotropicNPT, recorder: Recorder) -> None:
         self._dynamics = dynamics
         self._recorder = recorder
         self._next_step = dynamics.nsteps if recorder.n_frames == 0 else dynamics.nsteps + 1
         self._gives_stress = "stress" in dynamics.atoms.calc.implemented_properties
         self.temperature_K: float | None = None
         self.pressure_GPa: float | None = None
+
+    def forget(self) -> None:
+        """Start anew, after the dynamics went back to a state whose frame is recorded."""
+        self._next_step = self._dynamics.nsteps + 1
 
     def __call__(self) -> None:
         """Record a frame."""

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import InputError, StoppedError
+from mlmd.dynamics.guards import CHECK_EVERY, Guard, GuardLimits
+from mlmd.errors import InputError, SimulationUnstable, StoppedError
 from mlmd.stages.context import Progress, StageContext
+from mlmd.stages.recovery import ANCHOR_STEPS, Recovery
 from mlmd.stages.stage import Stage, require_positive
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from mlmd.dynamics.npt import IsotropicNPT
     from mlmd.dynamics.restartable import RestartableDynamics
     from mlmd.run.recorder import Recorder
     from mlmd.stages.frames import FrameTaker
     from mlmd.stages.results import DynamicsResult
 
+    AnyDynamics = RestartableDynamics | IsotropicNPT
+
+logger = logging.getLogger(__name__)
+
 THERMOSTATS = ("nose_hoover", "bussi")
+ENSEMBLES = ("nvt", "nve", "npt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,16 @@ class MolecularDynamicsStage(Stage):
         Relaxation time of the thermostat in femtoseconds.
     record_velocities
         Whether velocities are recorded beside the positions.
+    ensemble
+        ``nvt``, ``nve`` (the thermostat's fields are not used) or ``npt`` (isotropic
+        Martyna-Tobias-Klein with chains of its own; `thermostat` is not used).
+    pressure_GPa, barostat_time_fs
+        Target pressure and relaxation time of ``npt``.
+    max_halvings
+        How often a tripped guard may halve the time step before the stage fails. The
+        recording interval stays.
+    guard
+        Limits other than the defaults of :class:`mlmd.dynamics.guards.GuardLimits`, by name.
     """
 
     temperature_K: float
@@ -51,6 +71,11 @@ class MolecularDynamicsStage(Stage):
     thermostat: str = "nose_hoover"
     thermostat_time_fs: float = 100.0
     record_velocities: bool = False
+    ensemble: str = "nvt"
+    pressure_GPa: float = 0.0
+    barostat_time_fs: float = 1000.0
+    max_halvings: int = 3
+    guard: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the numbers and that they divide each other."""
@@ -62,12 +87,28 @@ class MolecularDynamicsStage(Stage):
             timestep_fs=self.timestep_fs,
             record_every_fs=self.record_every_fs,
             thermostat_time_fs=self.thermostat_time_fs,
+            barostat_time_fs=self.barostat_time_fs,
         )
-        if self.thermostat not in THERMOSTATS:
+        for name, allowed in (("thermostat", THERMOSTATS), ("ensemble", ENSEMBLES)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(
+                    f"stage '{self.name}': {name} is {value!r}; expected {' or '.join(allowed)}"
+                )
+        if not isinstance(self.pressure_GPa, int | float) or not math.isfinite(self.pressure_GPa):
             raise InputError(
-                f"stage '{self.name}': thermostat is {self.thermostat!r}; expected "
-                f"{' or '.join(THERMOSTATS)}"
+                f"stage '{self.name}': pressure_GPa is {self.pressure_GPa!r}; expected a number"
             )
+        if type(self.max_halvings) is not int or self.max_halvings < 0:
+            raise InputError(
+                f"stage '{self.name}': max_halvings is {self.max_halvings!r}; expected a whole "
+                "number of at least 0"
+            )
+        if not isinstance(self.guard, Mapping):
+            raise InputError(
+                f"stage '{self.name}': guard is {self.guard!r}; expected limits by name"
+            )
+        GuardLimits.from_dict(self.guard)
         if not isinstance(self.record_velocities, bool):
             raise InputError(
                 f"stage '{self.name}': record_velocities is {self.record_velocities!r}; "
@@ -111,38 +152,58 @@ class MolecularDynamicsStage(Stage):
 
         atoms = atoms.copy()
         atoms.calc = context.calculator
+        warn_of_long_steps(self, atoms)
         checkpoint = context.folder.load()
         if checkpoint is None:
             self.prepare(atoms, context)
-        dynamics = self.dynamics(atoms, context)
+        dynamics, volume_A3 = self.dynamics(atoms, context), float(atoms.get_volume())
         if checkpoint is not None:
             dynamics.restore(checkpoint)
+        guard = Guard(dynamics, GuardLimits.from_dict(self.guard), volume_A3)
+        every = self.steps_per_frame * math.ceil(ANCHOR_STEPS / self.steps_per_frame)
+        recovery = Recovery.from_state(every, checkpoint)
         with context.folder.recorder(
             atoms,
             n_frames_planned=self.n_steps // self.steps_per_frame + 1,
             resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
             velocities=self.record_velocities,
         ) as recorder:
-            self._integrate(dynamics, recorder, context)
+            self._integrate(dynamics, guard, recorder, recovery, context)
         atoms.calc = None
-        return atoms, dynamics_result(context.folder.trajectory_path)
+        return atoms, dynamics_result(context.folder.trajectory_path, recovery.trips)
 
-    def dynamics(self, atoms: Atoms, context: StageContext) -> RestartableDynamics:
-        """Return the integrator with its thermostat."""
+    def dynamics(self, atoms: Atoms, context: StageContext) -> AnyDynamics:
+        """Return the integrator with its thermostat and barostat."""
         from mlmd.dynamics.bussi import Bussi
         from mlmd.dynamics.nose_hoover import NoseHooverChain
+        from mlmd.dynamics.npt import IsotropicNPT
+        from mlmd.dynamics.nve import VelocityVerlet
 
         settings: dict[str, Any] = {
             "timestep_fs": self.timestep_fs,
             "temperature_K": self.temperature_at_K(0),
-            "thermostat_time_fs": self.thermostat_time_fs,
         }
+        if self.ensemble == "nve":
+            return VelocityVerlet(atoms, **settings)
+        settings["thermostat_time_fs"] = self.thermostat_time_fs
+        if self.ensemble == "npt":
+            return IsotropicNPT(
+                atoms,
+                pressure_GPa=self.pressure_GPa,
+                barostat_time_fs=self.barostat_time_fs,
+                **settings,
+            )
         if self.thermostat == "bussi":
             return Bussi(atoms, rng=context.rng, **settings)
         return NoseHooverChain(atoms, **settings)
 
     def _integrate(
-        self, dynamics: RestartableDynamics, recorder: Recorder, context: StageContext
+        self,
+        dynamics: AnyDynamics,
+        guard: Guard,
+        recorder: Recorder,
+        recovery: Recovery,
+        context: StageContext,
     ) -> None:
         """Run to the end of the stage, or to a checkpoint when asked to stop."""
         from mlmd.stages.frames import FrameTaker
@@ -151,12 +212,15 @@ class MolecularDynamicsStage(Stage):
         first, started = dynamics.nsteps, time.monotonic()
 
         def save() -> None:
-            context.folder.save({**dynamics.state(), "n_frames": recorder.sync()})
+            n_frames = recorder.sync()
+            context.folder.save({**dynamics.state(), **recovery.state(), "n_frames": n_frames})
 
         def follow() -> None:
             """After each step: the next target, the stop token, a checkpoint, a report."""
             step = dynamics.nsteps
             dynamics.set_temperature(self.temperature_at_K(step))
+            if recovery.is_due(step):
+                recovery.keep({**dynamics.state(), "n_frames": recorder.n_frames})
             if context.stop.reason is not None and step < self.n_steps:
                 save()
                 raise StoppedError(
@@ -169,11 +233,51 @@ class MolecularDynamicsStage(Stage):
                 rate = (step - first) / max(time.monotonic() - started, 1e-9)
                 context.report(self._progress(step, rate, take, context))
 
+        dynamics.attach(guard, interval=CHECK_EVERY)
         # A frame that the checkpoint already vouches for is not taken again.
         dynamics.attach(take, interval=self.steps_per_frame)
         dynamics.attach(follow)
-        dynamics.run(self.n_steps - dynamics.nsteps)
+        while True:
+            try:
+                dynamics.run(self.n_steps - dynamics.nsteps)
+                guard()  # the last steps as well
+                break
+            except SimulationUnstable as error:
+                self._go_back(dynamics, recorder, recovery, context, error)
+                guard.forget()
+                take.forget()
         save()
+
+    def _go_back(
+        self,
+        dynamics: AnyDynamics,
+        recorder: Recorder,
+        recovery: Recovery,
+        context: StageContext,
+        error: SimulationUnstable,
+    ) -> None:
+        """Return to an earlier state with half the time step, or fail with the frame saved."""
+        from mlmd.stages.offence import save_offending_frame
+
+        if len(recovery.trips) == self.max_halvings or not recovery.anchors:
+            path = save_offending_frame(dynamics.atoms, context.folder)
+            raise SimulationUnstable(
+                f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
+                f"in {path}"
+            ) from error
+        anchor = recovery.go_back(str(error))
+        logger.warning(
+            "stage '%s': %s; going back to step %d with a time step of %g fs",
+            self.name,
+            error,
+            anchor["nsteps"],
+            self.timestep_fs / 2 ** len(recovery.trips),
+        )
+        dynamics.restore({**anchor, "substeps": 2 ** len(recovery.trips)})
+        n_frames = int(anchor["n_frames"])
+        # First the checkpoint: were it the frames, a kill between would leave too few of them.
+        context.folder.save({**dynamics.state(), **recovery.state(), "n_frames": n_frames})
+        recorder.rewind(n_frames)
 
     def _progress(
         self, step: int, steps_per_s: float, take: FrameTaker, context: StageContext
@@ -198,3 +302,20 @@ def _ratio(whole: float, part: float) -> int | None:
     ratio = whole / part
     nearest = round(ratio)
     return nearest if nearest >= 1 and math.isclose(ratio, nearest, rel_tol=1e-9) else None
+
+
+def warn_of_long_steps(stage: MolecularDynamicsStage, atoms: Atoms) -> None:
+    """Warn where the time step is known to be too long for what moves."""
+    if stage.timestep_fs > 1.0 and "H" in atoms.symbols:
+        logger.warning(
+            "stage '%s': %g fs is too long a time step for hydrogen; 0.5 fs is usual",
+            stage.name,
+            stage.timestep_fs,
+        )
+    elif stage.timestep_fs > 1.0 and stage.temperature_K >= 4000:
+        logger.warning(
+            "stage '%s': %g fs is a coarse time step at %g K; 1 fs is safer",
+            stage.name,
+            stage.timestep_fs,
+            stage.temperature_K,
+        )

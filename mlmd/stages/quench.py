@@ -51,6 +51,10 @@ class Quench(MolecularDynamicsStage):
                 from_temperature_K=self.from_temperature_K,
                 rate_K_ps=self.rate_K_ps,
             )
+            if self.ensemble != "nvt":
+                raise InputError(
+                    f"stage '{self.name}': a ramp needs ensemble nvt; given {self.ensemble}"
+                )
             duration = abs(self.temperature_K - self.from_temperature_K) / self.rate_K_ps
             if self.duration_ps not in (0.0, duration):
                 raise InputError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from mlmd.errors import InputError
 from mlmd.stages.equilibrate import Equilibrate
+from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.production import Production
 from mlmd.stages.quench import Quench
 from mlmd.stages.relax import Relax
 from mlmd.stages.stage import Stage
 
 STAGES: dict[str, type[Stage]] = {
-    kind.__name__: kind for kind in (Relax, Equilibrate, Quench, Production)
+    kind.__name__: kind for kind in (Relax, Equilibrate, EquilibrateVolume, Quench, Production)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ class DynamicsResult:
         Of the whole cell.
     conserved_energy_drift_eV_ps
         Slope of the conserved quantity, the whole cell.
+    guard_trips
+        Why guards tripped; each time the time step was halved for the rest of the stage.
     """
 
     n_frames: int
@@ -48,9 +51,10 @@ class DynamicsResult:
     potential_energy_eV: float
     potential_energy_stderr_eV: float | None
     conserved_energy_drift_eV_ps: float | None
+    guard_trips: tuple[str, ...] = ()
 
 
-def dynamics_result(path: Path) -> DynamicsResult:
+def dynamics_result(path: Path, guard_trips: Sequence[str] = ()) -> DynamicsResult:
     """Sum up a recorded trajectory.
 
     Computed from the file alone, so that a run that was interrupted gives the same numbers as
@@ -74,6 +78,7 @@ def dynamics_result(path: Path) -> DynamicsResult:
         potential_energy_eV=energy.mean,
         potential_energy_stderr_eV=energy.stderr,
         conserved_energy_drift_eV_ps=_slope(time_ps, scalars["conserved_energies_eV"]),
+        guard_trips=tuple(guard_trips),
     )
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 # Room for all of HDF5's own bookkeeping, in one piece at the head of the file.
-METADATA_BYTES = 2**16
+METADATA_BYTES = 3 * 2**14
 CHUNK_LIMIT_BYTES = 2**32 - 1  # HDF5's; a larger plan gets more chunks, made when needed
 COPY_BYTES = 2**26
 OPEN = {"locking": False, "rdcc_nbytes": 0}

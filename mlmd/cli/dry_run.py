@@ -1,0 +1,126 @@
+"""``mlmd run --dry-run``: what the run would take, writing nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.cli.progress import clock
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.protocol import Protocol
+    from mlmd.run.manifest import Manifest
+
+
+def show_plan(
+    protocol: Protocol,
+    atoms: Atoms,
+    spec: CalculatorSpec,
+    out: Path,
+    seed: int,
+    extend: Mapping[str, float],
+    as_json: bool,
+) -> None:
+    """Print steps, frames, disk and an estimate of the time of every stage.
+
+    Whatever the run itself would refuse, a directory of another run too, is refused here.
+    """
+    from mlmd.protocol.calculators import StageCalculators
+    from mlmd.protocol.engine import try_forces
+    from mlmd.protocol.extension import extended
+    from mlmd.protocol.plan import plan, time_force_calls
+    from mlmd.protocol.start import find_run, identity_of
+    from mlmd.run.identity import structure_from_text, structure_text
+    from mlmd.structure import check_structure
+
+    check_structure(atoms)
+    calculators = StageCalculators(spec, protocol)
+    structure = structure_text(atoms)
+    found = find_run(out, identity_of(protocol, structure, calculators, seed))
+    protocol = extended(protocol, extend, found.extensions if found else {})
+    start = structure_from_text(structure)
+    try_forces(calculators, protocol.stages[0], start)
+    call = time_force_calls(calculators.serve(protocol.stages[0]), start)
+    rows = [
+        {
+            **asdict(stage),
+            "status": _status(found, stage.name, extend),
+            "seconds": stage.n_steps * call.seconds,
+        }
+        for stage in plan(protocol, len(atoms))
+    ]
+    left = [row for row in rows if row["status"] != "done"]
+    content = {
+        "protocol": protocol.name,
+        "formula": atoms.get_chemical_formula(),
+        "n_atoms": len(atoms),
+        "calculator": spec.to_dict(),
+        "directory": str(out),
+        "force_call_s": call.seconds,
+        "n_force_calls_timed": call.n_calls,
+        "stages": rows,
+        "n_steps": sum(row["n_steps"] for row in rows),
+        "n_frames": sum(row["n_frames"] for row in rows),
+        "disk_bytes": sum(row["disk_bytes"] for row in rows),
+        "seconds": sum(row["seconds"] for row in rows),
+        "seconds_left": sum(row["seconds"] for row in left),
+    }
+    if as_json:
+        print(json.dumps(content))
+        return
+    _print(content, spec.name)
+
+
+def _status(found: Manifest | None, name: str, extend: Mapping[str, float]) -> str:
+    """Return a stage's status in the directory; an extended one is not done."""
+    if found is None:
+        return "pending"
+    longer = name in extend and found.duration_ps(name) != extend[name]
+    return "stopped" if longer else found.stage(name).status
+
+
+def _print(content: Mapping[str, Any], calculator: str) -> None:
+    rows = content["stages"]
+    print(
+        f"{content['protocol']} on {content['formula']} ({content['n_atoms']} atoms) with "
+        f"{calculator} in {content['directory']}: dry run, nothing is written"
+    )
+    width = max(len(row["name"]) for row in rows)
+    before = max(len(row["starts_from"] or "") for row in rows)
+    print(
+        f"  {'stage':<{width}}  {'starts from':<{max(before, 11)}}  {'steps':>9}  {'frames':>8}  "
+        f"{'disk':>8}  {'time':>9}"
+    )
+    for row in rows:
+        state = "" if row["status"] == "pending" else f"  {row['status']}"
+        print(
+            f"  {row['name']:<{width}}  {row['starts_from'] or '-':<{max(before, 11)}}  "
+            f"{row['n_steps']:>9}  {row['n_frames']:>8}  {_size(row['disk_bytes']):>8}  "
+            f"{clock(row['seconds']):>9}{state}"
+        )
+    print(
+        f"  {'total':<{width}}  {'':<{max(before, 11)}}  {content['n_steps']:>9}  "
+        f"{content['n_frames']:>8}  {_size(content['disk_bytes']):>8}  "
+        f"{clock(content['seconds']):>9}"
+    )
+    if content["seconds_left"] < content["seconds"]:
+        print(f"left to do: {clock(content['seconds_left'])}")
+    print(
+        f"The time is an estimate: the median of {content['n_force_calls_timed']} force calls on "
+        f"the starting structure here and now, {content['force_call_s'] * 1000:.3g} ms, times the "
+        "steps. Relaxations may end earlier; volume equilibrations may add runs."
+    )
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError

@@ -1,0 +1,127 @@
+"""What a protocol would take: steps, frames, disk and time, before anything is run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.stages.relax import Relax
+from mlmd.trajectory.h5md_writer import METADATA_BYTES, OBSERVABLES
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+    from mlmd.protocol.protocol import Protocol
+    from mlmd.stages.stage import Stage
+
+SHIFT_A = 0.01
+"""Atoms are moved by about this between timed calls, so that no result is used again."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage would take.
+
+    Attributes
+    ----------
+    name, kind, starts_from
+        The stage, its class, and the stage whose end it starts from (None: the structure).
+    n_steps
+        Force calls: steps of dynamics, or at most so many of a relaxation. A stage that adds
+        runs until it is content (a volume equilibration, say) can take more.
+    n_frames
+        Recorded frames.
+    disk_bytes
+        Trajectory and two checkpoints.
+    """
+
+    name: str
+    kind: str
+    starts_from: str | None
+    n_steps: int
+    n_frames: int
+    disk_bytes: int
+
+
+def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
+    """Return what every stage of a protocol would take on a structure of so many atoms."""
+    stages = []
+    for stage in protocol.stages:
+        parent = protocol.parent(stage.name)
+        n_steps = stage.max_steps if isinstance(stage, Relax) else stage.n_steps
+        n_frames = _n_frames(stage)
+        arrays = 2 if getattr(stage, "record_velocities", False) else 1
+        frame_bytes = 12 * n_atoms * arrays + 8 * (2 + 9 + len(OBSERVABLES))
+        trajectory = METADATA_BYTES + n_frames * frame_bytes if n_frames else 0
+        checkpoints = 2 * (2 * 24 * n_atoms + 4096)
+        stages.append(
+            StagePlan(
+                name=stage.name,
+                kind=type(stage).__name__,
+                starts_from=None if parent is None else parent.name,
+                n_steps=n_steps,
+                n_frames=n_frames,
+                disk_bytes=trajectory + checkpoints,
+            )
+        )
+    return stages
+
+
+def _n_frames(stage: Stage) -> int:
+    """Return the frames that a stage records, 0 where it records none."""
+    every_fs = getattr(stage, "record_every_fs", None)
+    timestep_fs = getattr(stage, "timestep_fs", None)
+    if every_fs is None or timestep_fs is None:
+        return 0
+    return int(round(stage.n_steps * timestep_fs / every_fs)) + 1
+
+
+@dataclass(frozen=True)
+class ForceCallTime:
+    """How long a force call takes.
+
+    Attributes
+    ----------
+    seconds
+        Median of the timed calls.
+    n_calls
+        How many were timed, after a first one that was not.
+    """
+
+    seconds: float
+    n_calls: int
+
+
+def time_force_calls(
+    calculator: Calculator, atoms: Atoms, *, n_calls: int = 5, limit_s: float = 20.0
+) -> ForceCallTime:
+    """Time force calls on slightly different copies of a structure.
+
+    Parameters
+    ----------
+    calculator
+        Warmed up with one call that is not counted.
+    atoms
+        Not changed.
+    n_calls
+        How many calls; fewer where `limit_s` is reached, one at least.
+    limit_s
+        Wall time after which no further call is made.
+    """
+    rng = np.random.default_rng(0)
+    started, times = time.monotonic(), []
+    for number in range(n_calls + 1):
+        moved: Any = atoms.copy()
+        moved.positions += rng.normal(0.0, SHIFT_A, moved.positions.shape)
+        before = time.perf_counter()
+        calculator.get_property("forces", moved)
+        if number > 0:
+            times.append(time.perf_counter() - before)
+        if times and time.monotonic() - started > limit_s:
+            break
+    return ForceCallTime(statistics.median(times), len(times))

@@ -1,0 +1,94 @@
+"""When is a volume the equilibrium volume? Named criteria for the verification run.
+
+``modulus``
+    |P|/B below a tolerance, the standard error of P below half of it, and no drift of the
+    potential energy beyond its own error: what pressure means depends on the stiffness.
+``mpmorph``
+    As published with that code: |P| below 5 kbar and a relative difference of the mean energies
+    of the two halves of the run below 0.001. The first accepts any volume of a soft liquid and
+    the second depends on the zero of energy; kept to repeat published runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlmd.numerics.birch_murnaghan import BirchMurnaghan
+from mlmd.stages.volume_pressure import PressureMeasurement
+
+MPMORPH_PRESSURE_GPa = 0.5
+MPMORPH_ENERGY_DIFFERENCE = 0.001
+_CLEARLY = 2.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a verification run satisfies the criteria.
+
+    Attributes
+    ----------
+    passed
+        It does.
+    can_improve
+        It does not, and more of the same run may change that.
+    seen
+        The numbers, in one line.
+    """
+
+    passed: bool
+    can_improve: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Settings of the criteria; see :class:`mlmd.stages.EquilibrateVolume`."""
+
+    pressure: float
+    energy_drift_stderrs: float
+
+
+Criterion = Callable[[PressureMeasurement, BirchMurnaghan | None, Tolerances], Verdict]
+
+
+def judge_by_modulus(
+    run: PressureMeasurement, curve: BirchMurnaghan | None, limits: Tolerances
+) -> Verdict:
+    """Hold the pressure against the bulk modulus of the fitted curve."""
+    B_GPa = None if curve is None else curve.B0_GPa
+    if B_GPa is None:
+        return Verdict(False, False, f"{_pressure(run)}, the bulk modulus is not known")
+    ratio, error = abs(run.pressure_GPa) / B_GPa, run.stderr_GPa / B_GPa
+    slope = run.energy_drift
+    is_sharp = run.is_reliable and error < limits.pressure / 2
+    is_still = slope.is_within(limits.energy_drift_stderrs)
+    drift_error = "unknown error" if slope.stderr_per_ps is None else f"{slope.stderr_per_ps:.2g}"
+    seen = (
+        f"{_pressure(run)}, |P|/B = {ratio:.4f} +- {error:.4f} with B = {B_GPa:.3g} GPa, energy "
+        f"drift {slope.slope_per_ps:.2g} +- {drift_error} eV/ps"
+    )
+    is_wrong_volume = ratio - _CLEARLY * error > limits.pressure and run.is_reliable
+    passed = ratio < limits.pressure and is_sharp and bool(is_still)
+    return Verdict(passed, not (is_sharp and is_still) and not is_wrong_volume, seen)
+
+
+def judge_as_mpmorph(
+    run: PressureMeasurement, curve: BirchMurnaghan | None, limits: Tolerances
+) -> Verdict:
+    """Apply the published thresholds; a run is never lengthened."""
+    difference = run.half_energy_difference
+    passed = abs(run.pressure_GPa) < MPMORPH_PRESSURE_GPa and difference < MPMORPH_ENERGY_DIFFERENCE
+    return Verdict(
+        passed,
+        False,
+        f"{_pressure(run)}, mean energies of the halves differ by {difference:.2g} of their mean",
+    )
+
+
+def _pressure(run: PressureMeasurement) -> str:
+    doubt = "" if run.is_reliable else f" (from {run.n_effective:.0f} independent samples only)"
+    return f"P = {run.pressure_GPa:+.3f} +- {run.stderr_GPa:.3f} GPa{doubt}"
+
+
+CRITERIA: dict[str, Criterion] = {"modulus": judge_by_modulus, "mpmorph": judge_as_mpmorph}

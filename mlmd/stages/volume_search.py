@@ -1,0 +1,173 @@
+"""The way from one volume to the next until the pressure is zero, and what is said at its end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmd.numerics.volume_search import next_volume
+from mlmd.stages.volume_criteria import CRITERIA, Tolerances, Verdict
+from mlmd.stages.volume_pressure import PressureMeasurement
+from mlmd.stages.volume_result import VolumeResult, equation_of_state, pressure_columns
+from mlmd.stages.volume_runs import SubRun, VolumeRuns
+
+if TYPE_CHECKING:
+    from mlmd.stages.equilibrate_volume import EquilibrateVolume
+
+GUESS_B0_PRIME = 4.0
+SCAN_EFFECTIVE = 20.0
+"""Independent samples of a pressure that is fitted; one that decides needs more."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a search ended: status and reason as in the result, and the last verification run."""
+
+    status: str
+    reason: str
+    run: SubRun | None = None
+
+
+class VolumeSearch:
+    """Search with the settings of a stage.
+
+    Parameters
+    ----------
+    settings
+        The stage.
+    runs
+        Measures the pressure at a volume.
+    """
+
+    def __init__(self, settings: EquilibrateVolume, runs: VolumeRuns) -> None:
+        self._settings, self._runs = settings, runs
+
+    def find(self) -> Found:
+        """Run at the scales, then where the pressures point to, until a run is verified."""
+        settings, runs = self._settings, self._runs
+        for scale in settings.scales:
+            runs.measure(scale, self._is_too_rough)
+        if not runs.good:
+            return Found("unconverged", f"no run gave a pressure: {runs.failed[0].error}")
+        verified, seen = None, "P = 0 is not bracketed"
+        while (next_scale := self._next_scale()) is not None:
+            if len(runs.points) == settings.max_runs:
+                return Found("unconverged", f"after {settings.max_runs} runs: {seen}", verified)
+            if not self._is_bracketed():
+                runs.measure(next_scale, self._is_too_rough, near_starts=True)
+                continue
+            run = runs.measure(next_scale, self._can_improve_at(next_scale), near_starts=True)
+            if run is None:
+                seen = f"the verification run failed: {runs.failed[-1].error}"
+                continue
+            verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
+            verified, seen = run, verdict.seen
+            if verdict.passed:
+                return Found("converged", seen, run)
+        return self._without_bracket()
+
+    def _is_bracketed(self) -> bool:
+        points = [asdict(point) for point in self._runs.points]
+        curve = equation_of_state(points, GUESS_B0_PRIME)
+        return curve is not None and curve.is_bracketed
+
+    def _next_scale(self) -> float | None:
+        """Return where to run next, at most half way to a volume at which runs failed."""
+        runs = self._runs
+        volumes, pressures, errors = pressure_columns([asdict(point) for point in runs.points])
+        low = runs.volume_A3 / self._settings.max_scale
+        high = runs.volume_A3 * self._settings.max_scale
+        for point in runs.failed:
+            if point.volume_A3 < min(volumes):
+                low = max(low, math.sqrt(point.volume_A3 * min(volumes)))
+            elif point.volume_A3 > max(volumes):
+                high = min(high, math.sqrt(point.volume_A3 * max(volumes)))
+        prime = self._settings.B0_prime
+        volume = next_volume(
+            volumes,
+            pressures,
+            errors,
+            limits_A3=(low, high),
+            B0_prime=GUESS_B0_PRIME if prime is None else prime,
+        )
+        return None if volume is None else volume / runs.volume_A3
+
+    def _without_bracket(self) -> Found:
+        """Say why there is no volume to run at next."""
+        runs = sorted(self._runs.good, key=lambda run: run.point.scale)
+        first, last = runs[0].point.scale, runs[-1].point.scale
+        ends = " and ".join(
+            f"{run.measurement.pressure_GPa:+.3f} +- {run.measurement.stderr_GPa:.3f} GPa at "
+            f"{run.point.volume_A3:.5g} A3 ({run.point.scale:.3g} of the start)"
+            for run in (runs[0], runs[-1])
+        )
+        seen = f"the pressure does not change its sign: {ends}"
+        beyond = [point for point in self._runs.failed if not first < point.scale < last]
+        if beyond:
+            failure = f"the run at {beyond[0].scale:.3g} of the start failed: {beyond[0].error}"
+            return Found("unconverged", f"{seen}; {failure}")
+        return Found("no_equilibrium_volume", seen)
+
+    def _is_too_rough(self, measurement: PressureMeasurement) -> bool:
+        is_published = self._settings.convergence == "mpmorph"
+        return not is_published and measurement.n_effective < SCAN_EFFECTIVE
+
+    def _can_improve_at(self, scale: float) -> Callable[[PressureMeasurement], bool]:
+        """Return what decides whether a verification run goes on."""
+
+        def can_improve(measurement: PressureMeasurement) -> bool:
+            points = self._runs.points_with(measurement, scale)
+            return self._verdict(measurement, points).can_improve
+
+        return can_improve
+
+    def _verdict(self, measurement: PressureMeasurement, points: list[dict[str, Any]]) -> Verdict:
+        settings = self._settings
+        limits = Tolerances(settings.pressure_tolerance, settings.energy_drift_stderrs)
+        curve = equation_of_state(points, settings.B0_prime)
+        return CRITERIA[settings.convergence](measurement, curve, limits)
+
+    def result(self, found: Found, n_atoms: int) -> VolumeResult:
+        """Put together what is kept of the search."""
+        settings, runs = self._settings, self._runs
+        points = [asdict(point) for point in runs.points]
+        curve = equation_of_state(points, settings.B0_prime)
+        V0 = stderr = B0 = B0_stderr = None
+        if curve is not None and curve.is_bracketed and curve.V0_A3 is not None:
+            V0, B0 = curve.V0_A3, curve.B0_GPa
+            # Points that the curve misses by more than their errors: R. T. Birge, 1932.
+            widened = math.sqrt(max(1.0, curve.chi2 / curve.df)) if curve.df else 1.0
+            stderr = None if curve.V0_stderr_A3 is None else curve.V0_stderr_A3 * widened
+            B0_stderr = None if curve.B0_stderr_GPa is None else curve.B0_stderr_GPa * widened
+        point = found.run.point if found.run else None
+        slope = found.run.measurement.energy_drift if found.run else None
+        return VolumeResult(
+            status=found.status,
+            reason=found.reason,
+            volume_A3=V0,
+            volume_stderr_A3=stderr,
+            volume_per_atom_A3=None if V0 is None else V0 / n_atoms,
+            cell_volume_A3=None if point is None else point.volume_A3,
+            bulk_modulus_GPa=B0,
+            bulk_modulus_stderr_GPa=B0_stderr,
+            pressure_convention=settings.pressure,
+            pressure_GPa=None if point is None else point.pressure_GPa,
+            pressure_stderr_GPa=None if point is None else point.stderr_GPa,
+            temperature_K=None if point is None else point.temperature_K,
+            energy_drift_eV_ps=None if slope is None else slope.slope_per_ps,
+            energy_drift_stderr_eV_ps=None if slope is None else slope.stderr_per_ps,
+            n_runs=len(runs.points),
+            n_steps=runs.n_steps,
+            points=points,
+            criteria={
+                "convergence": settings.convergence,
+                "pressure_tolerance": settings.pressure_tolerance,
+                "energy_drift_stderrs": settings.energy_drift_stderrs,
+                "B0_prime": settings.B0_prime,
+                "max_runs": settings.max_runs,
+                "max_duration_factor": settings.max_duration_factor,
+                "max_scale": settings.max_scale,
+            },
+        )
