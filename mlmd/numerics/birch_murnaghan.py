@@ -20,7 +20,7 @@ MAX_EXTRAPOLATION = 0.2
 """A zero-pressure volume further outside the measured volumes than this fraction is not given."""
 
 _MAX_RELATIVE_STDERR = 0.2  # nor is one that the pressures determine no better than this
-_SIGNIFICANT = 2.0  # standard errors from zero at which a pressure has a sign
+SIGNIFICANT = 2.0  # standard errors from zero at which a pressure has a sign
 _POWERS = np.array([5.0, 7.0, 9.0]) / 3.0  # of 1/V in P(V)
 _CHORD = 0.03  # relative distance in volume from which on two pressures define a slope
 _SPAN, _GRID = 30.0, 681  # V0 is looked for up to this factor away, in steps of 1 %
@@ -192,7 +192,7 @@ def checked_points(
     shapes = {array.shape for array in (volumes, pressures, errors) if array is not None}
     if len(shapes) != 1 or volumes.ndim != 1 or volumes.size == 0:
         raise InputError(f"volumes and pressures have shapes {sorted(shapes)}; expected one, (n,)")
-    margin = np.zeros_like(volumes) if errors is None else _SIGNIFICANT * errors
+    margin = np.zeros_like(volumes) if errors is None else SIGNIFICANT * errors
     if not np.isfinite([volumes, pressures, margin]).all():
         raise InputError("a volume, pressure or error is not finite; leave out such points")
     if (volumes <= 0).any() or (errors is not None and (errors <= 0).any()):

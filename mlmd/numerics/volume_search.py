@@ -9,6 +9,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.numerics.birch_murnaghan import (
+    SIGNIFICANT,
     BirchMurnaghan,
     checked_points,
     fit_birch_murnaghan,
@@ -22,7 +23,7 @@ _OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the o
 _NO_STEP = 0.002  # what is left to the limit when it counts as reached
 _SAME = 1e-4  # relative difference of volumes that does not matter
 _NEAR = 1.01  # factor about the bracket within which a point belongs to it
-_SPAN = 0.05  # relative, over which a slope is more than noise and a wrong B0' does not matter
+_SLOPE = 0.1  # relative standard error of the slope that is good enough
 
 
 def next_volume(
@@ -128,8 +129,8 @@ def is_around_zero(
 ) -> NDArray[np.bool_]:
     """Choose the tightest bracket of P = 0 with what lies in or within 1 % of it.
 
-    Where these span less than 5 % in volume, noise would decide on the slope: the nearest
-    points are added until they do not. Without a bracket every point is chosen.
+    Where these differ too little in pressure, noise decides on the slope: the nearest points are
+    added until it is known to 10 %. Without a bracket every point is chosen.
 
     Raises
     ------
@@ -143,7 +144,9 @@ def is_around_zero(
     chosen = (volumes >= bracket[0] / _NEAR) & (volumes <= bracket[1] * _NEAR)
     distance = np.abs(np.log(volumes / math.sqrt(bracket[0] * bracket[1])))
     for i in np.argsort(distance, kind="stable"):
-        if volumes[chosen].max() >= (1 + _SPAN) * volumes[chosen].min():
+        among = np.flatnonzero(chosen)
+        ends = among[[np.argmin(volumes[among]), np.argmax(volumes[among])]]
+        if np.hypot(*margin[ends]) <= SIGNIFICANT * _SLOPE * -np.diff(pressures[ends]).item():
             break
         chosen[i] = True
     return chosen

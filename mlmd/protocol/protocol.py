@@ -195,12 +195,23 @@ class Protocol:
         InputError
             If the name or the field is unknown or the value not allowed.
         """
-        protocol = self
+        changes: dict[str, dict[str, Any]] = {}
         for key, value in settings.items():
-            protocol = protocol._with_setting(key, value)
-        return protocol
+            for stage in self._addressed(key):
+                changes.setdefault(stage.name, {})[key.rpartition(".")[2]] = value
+        # All changes of a stage at once: one alone may not fit what the others are still.
+        stages = tuple(
+            type(stage).from_dict({**_fields(stage), **changes[stage.name]})
+            if stage.name in changes
+            else stage
+            for stage in self.stages
+        )
+        overridden = {f"{name}.{item}": SET_BY_HAND for name in changes for item in changes[name]}
+        sources = {**self.sources, **overridden} if self.sources else {}
+        return replace(self, stages=stages, sources=sources)
 
-    def _with_setting(self, key: str, value: Any) -> Protocol:
+    def _addressed(self, key: str) -> list[Stage]:
+        """Return the stages that ``NAME.field`` addresses."""
         target, dot, name = key.rpartition(".")
         if not dot:
             raise InputError(f"setting '{key}' names no field; expected NAME.field=value")
@@ -216,13 +227,7 @@ class Protocol:
             )
         if name == "name":
             raise InputError(f"setting '{key}': the name of a stage cannot be set")
-        changed = tuple(
-            type(stage).from_dict({**_fields(stage), name: value}) if stage in chosen else stage
-            for stage in self.stages
-        )
-        overridden = {f"{stage.name}.{name}": SET_BY_HAND for stage in chosen}
-        sources = {**self.sources, **overridden} if self.sources else {}
-        return replace(self, stages=changed, sources=sources)
+        return chosen
 
     def run(
         self,
