@@ -37,7 +37,8 @@ def test_json_has_exactly_the_agreed_keys(stages):
     assert list(summary) == ["stages", "arrhenius"]
     assert list(summary["stages"]) == list(stages)
     for stage in summary["stages"].values():
-        assert list(stage) == ["temperature_K", "duration_ps", "species"]
+        assert list(stage) == ["temperature_K", "duration_ps", "species", "flags"]
+        assert stage["flags"] == []
         assert stage["duration_ps"] == pytest.approx(6.0)
         assert list(stage["species"]) == ["Li", "Cl"]
         for result in stage["species"].values():
@@ -64,6 +65,14 @@ def test_activation_energy_agrees_with_the_truth(stages):
     assert law.E_a_eV == pytest.approx(0.3, abs=3 * law.E_a_stderr_eV)
     assert law.E_a_stderr_eV < 0.1
     assert "in D" in law.method
+
+
+def test_flags_go_with_their_stages_and_into_the_notes(stages):
+    flags = {"production-1400K": ["unconverged_volume"], "melt": ["unconverged_volume"]}
+    summary = summarize(stages, species="Li", flags=flags, **SHORT)
+    printed = summary.to_dict()["stages"]
+    assert [stage["flags"] for stage in printed.values()] == [[], ["unconverged_volume"], []]
+    assert "unconverged_volume in production-1400K" in summary.notes["Li"]
 
 
 def test_objects_stay_accessible(stages):

@@ -24,6 +24,7 @@ COLOURS = {
     "blocked": "red",
     "pending": "dim",
 }
+ASCII = str.maketrans("├└│", "|`|")
 HEADS = ("stage", "status", "T/K", "A3/atom", "P/GPa", "ps", "wall")
 
 
@@ -65,15 +66,13 @@ def _lines(run: Run, views: list[StageView]) -> Iterator[tuple[int, Text]]:
 
     yield 0, Text.assemble(f"{run.path}: ", (run.status, COLOURS[run.status]), _by(run))
     names = [f"{guide}{view.entry.name}" for guide, view in zip(_guides(views), views, strict=True)]
-    rows = [
-        (name, view.entry.status, *_cells(view)) for name, view in zip(names, views, strict=True)
-    ]
+    rows = [(name, view.status, *_cells(view)) for name, view in zip(names, views, strict=True)]
     widths = [max(len(row[i]) for row in (HEADS, *rows)) for i in range(len(HEADS))]
     yield 0, Text("  " + _line(HEADS, widths), "bold")
     for row, view in zip(rows, views, strict=True):
         line = Text("  " + _line(row, widths))
         start = 2 + widths[0] + 2
-        line.stylize(COLOURS.get(view.entry.status, ""), start, start + len(view.entry.status))
+        line.stylize(COLOURS.get(view.status, ""), start, start + len(view.status))
         yield 0, line
         for note, colour in _notes(view):
             yield 6 + 2 * view.level, Text(note, colour)
@@ -103,7 +102,15 @@ def _guides(views: list[StageView]) -> list[str]:
         more = _goes_on(views, i, view.level)
         begins = view.entry.settings.get("starts_from") is not None
         guides.append(inner + (("├ " if more else "└ ") if begins else ("│ " if more else "  ")))
-    return guides
+    return guides if _can_show("├└│") else [guide.translate(ASCII) for guide in guides]
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _goes_on(views: list[StageView], i: int, level: int) -> bool:
@@ -127,7 +134,7 @@ def _cells(view: StageView) -> tuple[str, ...]:
         return "" if value is None else format(value, form)
 
     time = number(view.simulated_ps, ".4g")
-    if view.duration_ps is not None and view.entry.status != "done":
+    if view.duration_ps is not None and view.status != "done":
         time = f"{time or '0'}/{view.duration_ps:g}"
     wall = ""
     if view.wall is not None:
@@ -144,12 +151,13 @@ def _cells(view: StageView) -> tuple[str, ...]:
 def _notes(view: StageView) -> list[tuple[str, str]]:
     """Return the lines below a stage, each with its colour."""
     entry, result = view.entry, view.entry.result or {}
-    notes = [(f"flag: {flag}", "yellow") for flag in view.flags]
+    notes = [(f"flags: {', '.join(view.flags)}", "yellow")] if view.flags else []
     notes += [(f"guard: {trip}", "yellow") for trip in result.get("guard_trips") or ()]
     if entry.error:
-        notes.append((entry.error, COLOURS.get(entry.status, "")))
+        notes.append((entry.error, COLOURS.get(view.status, "")))
     elif isinstance(result.get("status"), str):
-        notes.append((f"{result['status']}: {result.get('reason', '')}", ""))
+        virial = " (virial pressure)" if result.get("pressure_convention") == "virial" else ""
+        notes.append((f"{result['status']}{virial}: {result.get('reason', '')}", ""))
     elif result.get("max_force_eV_A") is not None:
         notes.append((f"largest force {result['max_force_eV_A']:.2f} eV/A", ""))
     return notes
@@ -159,7 +167,7 @@ def _next(run: Run, views: list[StageView]) -> list[str]:
     """Say what comes next, and what to do for it."""
     by_status: dict[str, list[str]] = {}
     for view in views:
-        by_status.setdefault(view.entry.status, []).append(view.entry.name)
+        by_status.setdefault(view.status, []).append(view.entry.name)
     if run.status == "done":
         return [f"next: mlmd analyze {run.path}"]
     if run.status == "running":
@@ -170,12 +178,11 @@ def _next(run: Run, views: list[StageView]) -> list[str]:
             f"now: {', '.join(now) or 'starting'}; then {_names(order) or 'the end'}",
         ]
     lines = []
-    begun = by_status.get("stopped", []) + by_status.get("running", [])
-    if begun:
-        lines.append(f"goes on from its last checkpoint: {', '.join(begun)}")
+    if "stopped" in by_status:
+        lines.append(f"goes on from its last checkpoint: {', '.join(by_status['stopped'])}")
     if "failed" in by_status:
         lines.append(f"tried again from its last checkpoint: {', '.join(by_status['failed'])}")
-    rest = [v.entry.name for v in views if v.entry.status in ("pending", "blocked")]
+    rest = [view.entry.name for view in views if view.status in ("pending", "blocked")]
     if rest:
         lines.append(f"then: {_names(rest)}")
     return ["next: give the same mlmd run command again", *(f"  {line}" for line in lines)]

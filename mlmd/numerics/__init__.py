@@ -6,13 +6,14 @@ from mlmd.numerics.displacement import all_origins_msd, first_origin_msd
 from mlmd.numerics.equilibration import Drift, Equilibration, detect_equilibration, drift
 from mlmd.numerics.exponential import ExponentialFit, fit_exponential
 from mlmd.numerics.student import ONE_SIGMA, IndependentMean, independent_mean, student_factor
-from mlmd.numerics.volume_search import fit_around_zero, next_volume
+from mlmd.numerics.volume_search import next_volume
 from mlmd.numerics.weighted_line import (
     LinearFit,
     WeightedLine,
     weighted_least_squares,
     weighted_line,
 )
+from mlmd.numerics.zero_pressure import ZeroPressure, fit_around_zero, zero_pressure
 
 __all__ = [
     "ONE_SIGMA",
@@ -24,6 +25,7 @@ __all__ = [
     "IndependentMean",
     "LinearFit",
     "WeightedLine",
+    "ZeroPressure",
     "all_origins_msd",
     "detect_equilibration",
     "drift",
@@ -37,4 +39,5 @@ __all__ = [
     "student_factor",
     "weighted_least_squares",
     "weighted_line",
+    "zero_pressure",
 ]

@@ -9,21 +9,17 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.numerics.birch_murnaghan import (
-    SIGNIFICANT,
-    BirchMurnaghan,
     checked_points,
     fit_birch_murnaghan,
     tightest_bracket,
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 _OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the other sign
 _NO_STEP = 0.002  # what is left to the limit when it counts as reached
 _SAME = 1e-4  # relative difference of volumes that does not matter
-_NEAR = 1.01  # factor about the bracket within which a point belongs to it
-_SLOPE = 0.1  # relative standard error of the slope that is good enough
 
 
 def next_volume(
@@ -92,61 +88,3 @@ def next_volume(
     wanted = largest * max_step if expected is None else expected * (1 + _OVERSHOOT)
     wider = min(high, largest * max_step, max(wanted, largest * (1 + _OVERSHOOT)))
     return wider if wider > largest * (1 + _NO_STEP) else None
-
-
-def fit_around_zero(
-    volumes_A3: ArrayLike,
-    pressures_GPa: ArrayLike,
-    stderr_GPa: ArrayLike | None = None,
-    *,
-    B0_prime: float | None = 4.0,
-) -> BirchMurnaghan:
-    """Fit the equation of state to the pressures that tell where P = 0 is.
-
-    A fixed B0' describes a liquid over a wide range of volumes badly: :func:`is_around_zero`
-    chooses the points then. Where B0' is fitted all of them are taken.
-
-    Parameters
-    ----------
-    volumes_A3, pressures_GPa, stderr_GPa, B0_prime
-        As in :func:`~mlmd.numerics.birch_murnaghan.fit_birch_murnaghan`.
-
-    Raises
-    ------
-    InputError
-        As :func:`~mlmd.numerics.birch_murnaghan.fit_birch_murnaghan`.
-    """
-    volumes, pressures, errors, _ = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
-    chosen = np.full(volumes.shape, True)
-    if B0_prime is not None:
-        chosen = is_around_zero(volumes, pressures, errors)
-    sigma = None if errors is None else errors[chosen]
-    return fit_birch_murnaghan(volumes[chosen], pressures[chosen], sigma, B0_prime=B0_prime)
-
-
-def is_around_zero(
-    volumes_A3: ArrayLike, pressures_GPa: ArrayLike, stderr_GPa: ArrayLike | None = None
-) -> NDArray[np.bool_]:
-    """Choose the tightest bracket of P = 0 with what lies in or within 1 % of it.
-
-    Where these differ too little in pressure, noise decides on the slope: the nearest points are
-    added until it is known to 10 %. Without a bracket every point is chosen.
-
-    Raises
-    ------
-    InputError
-        As :func:`~mlmd.numerics.birch_murnaghan.fit_birch_murnaghan`.
-    """
-    volumes, pressures, _, margin = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
-    bracket = tightest_bracket(volumes, pressures, margin)
-    if bracket is None:
-        return np.full(volumes.shape, True)
-    chosen = (volumes >= bracket[0] / _NEAR) & (volumes <= bracket[1] * _NEAR)
-    distance = np.abs(np.log(volumes / math.sqrt(bracket[0] * bracket[1])))
-    for i in np.argsort(distance, kind="stable"):
-        among = np.flatnonzero(chosen)
-        ends = among[[np.argmin(volumes[among]), np.argmax(volumes[among])]]
-        if np.hypot(*margin[ends]) <= SIGNIFICANT * _SLOPE * -np.diff(pressures[ends]).item():
-            break
-        chosen[i] = True
-    return chosen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.numerics.volume_search import is_around_zero
+from mlmd.numerics.zero_pressure import is_around_zero
 from mlmd.plot.style import COLOURS, new_axes, with_error
 from mlmd.stages.volume_result import pressure_columns
 
@@ -24,8 +24,8 @@ def plot_equation_of_state(result: VolumeResult, ax: Axes | None = None) -> Axes
     """Draw the pressures with their errors, the fitted curve, and V0 with its interval.
 
     Error bars and the band about V0 are one standard error. The curve is solid over the volumes
-    that it was fitted to, dashed elsewhere; without a bracket of P = 0 there is none. An open circle is the
-    verification run, a cross on the axis a volume at which the run failed.
+    that it was fitted to, dashed elsewhere; without a bracket of P = 0 there is none. An open
+    circle is the verification run, a cross on the axis a volume at which the run failed.
 
     Parameters
     ----------

@@ -155,7 +155,10 @@ class _Work:
     def _verdict(self) -> str:
         """Name every stage that failed and what was not run because of it."""
         entries = self.manifest.stages
-        failed = [f"stage '{e.name}' failed: {e.error}" for e in entries if e.status == "failed"]
+        errors = {e.name: e.error or "" for e in entries if e.status == "failed"}
+        if len(errors) > 1:  # mlmd status shows all of each
+            errors = {name: _shortened(error) for name, error in errors.items()}
+        failed = [f"stage '{name}' failed: {error}" for name, error in errors.items()]
         blocked = [e.name for e in entries if e.status == "blocked"]
         not_run = [f"not run because of that: {', '.join(blocked)}"] if blocked else []
         where = f"tracebacks are in {self.folder / 'log.jsonl'}"
@@ -311,6 +314,10 @@ def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> Non
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if isinstance(error, MlmdError) else f"{type(error).__name__}: {text}"
+
+
+def _shortened(text: str, length: int = 120) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _ignore(progress: Progress) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.relax import Relax
 from mlmd.trajectory.h5md_writer import METADATA_BYTES, OBSERVABLES
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SHIFT_A = 0.01
 """Atoms are moved by about this between timed calls, so that no result is used again."""
+CHECKPOINT_BYTES, CHECKPOINT_BYTES_PER_ATOM = 2**13, 9 * 24
+"""A checkpoint: positions, momenta and forces now and of the two states to go back to."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
     for stage in protocol.stages:
         parent = protocol.parent(stage.name)
         n_steps = stage.max_steps if isinstance(stage, Relax) else stage.n_steps
-        n_frames = _n_frames(stage)
+        n_runs = len(stage.scales) + 1 if isinstance(stage, EquilibrateVolume) else 1
+        n_frames = _n_frames(stage, n_runs)
         arrays = 2 if getattr(stage, "record_velocities", False) else 1
         frame_bytes = 12 * n_atoms * arrays + 8 * (2 + 9 + len(OBSERVABLES))
-        trajectory = METADATA_BYTES + n_frames * frame_bytes if n_frames else 0
-        checkpoints = 2 * (2 * 24 * n_atoms + 4096)
+        trajectory = n_runs * METADATA_BYTES + n_frames * frame_bytes if n_frames else 0
+        checkpoints = 2 * n_runs * (CHECKPOINT_BYTES + CHECKPOINT_BYTES_PER_ATOM * n_atoms)
         stages.append(
             StagePlan(
                 name=stage.name,
@@ -72,13 +76,14 @@ def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
     return stages
 
 
-def _n_frames(stage: Stage) -> int:
-    """Return the frames that a stage records, 0 where it records none."""
+def _n_frames(stage: Stage, n_runs: int) -> int:
+    """Return the frames that a stage of so many runs records, 0 where it records none."""
     every_fs = getattr(stage, "record_every_fs", None)
     timestep_fs = getattr(stage, "timestep_fs", None)
     if every_fs is None or timestep_fs is None:
         return 0
-    return int(round(stage.n_steps * timestep_fs / every_fs)) + 1
+    n_intervals: int = round(stage.n_steps * timestep_fs / every_fs)
+    return n_intervals + n_runs
 
 
 @dataclass(frozen=True)

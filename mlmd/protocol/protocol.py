@@ -276,6 +276,8 @@ class Protocol:
         ------
         InputError
             If something given cannot be used, or the directory holds another run.
+        StageFailedError
+            If stages failed, after those that do not start from them; the same call tries again.
         StoppedError
             If it was stopped or the disk is full; the same call goes on.
         """

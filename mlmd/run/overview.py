@@ -26,6 +26,8 @@ class StageView:
     ----------
     entry
         What the manifest says.
+    status
+        As there, but ``stopped`` for a stage whose process died at work.
     starts_from
         Name of the stage whose end it starts from; None for the first.
     level
@@ -42,6 +44,7 @@ class StageView:
     """
 
     entry: StageEntry
+    status: str
     starts_from: str | None
     level: int
     flags: tuple[str, ...]
@@ -56,7 +59,8 @@ class StageView:
 def overview(run: Run) -> list[StageView]:
     """Return the stages of a run in order."""
     n_atoms = _n_atoms(run)
-    walls = wall_times(run.path, run.status == "running")
+    at_work = run.status == "running"
+    walls = wall_times(run.path, at_work)
     levels: dict[str, int] = {}
     views: list[StageView] = []
     before: str | None = None
@@ -69,6 +73,7 @@ def overview(run: Run) -> list[StageView]:
         views.append(
             StageView(
                 entry=entry,
+                status="stopped" if entry.status == "running" and not at_work else entry.status,
                 starts_from=named or before,
                 level=level,
                 flags=tuple(getattr(entry, "flags", None) or ()),

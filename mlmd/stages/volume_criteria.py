@@ -87,7 +87,11 @@ def judge_as_mpmorph(
 
 
 def _pressure(run: PressureMeasurement) -> str:
-    doubt = "" if run.is_reliable else f" (from {run.n_effective:.0f} independent samples only)"
+    doubt = ""
+    if not run.is_settled:
+        doubt = " (not settled for half of the run)"
+    elif not run.is_reliable:
+        doubt = f" (from {run.n_effective:.0f} independent samples only)"
     return f"P = {run.pressure_GPa:+.3f} +- {run.stderr_GPa:.3f} GPa{doubt}"
 
 

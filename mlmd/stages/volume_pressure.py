@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
@@ -14,9 +15,13 @@ from mlmd.numerics.autocorrelation import standard_error
 from mlmd.numerics.equilibration import Drift, detect_equilibration, drift
 from mlmd.trajectory.h5md_reader import read_scalars
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 RELIABLE = 50.0
 """Effective samples from which on a standard error decides a convergence."""
 FLOOR_GPa = 1e-6  # an ideal gas has a constant virial; the fit needs an error
+_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class PressureMeasurement:
     half_energy_difference
         Difference of the mean potential energies of the two halves of the whole run over the
         mean of all. It depends on the zero of energy.
+    is_settled
+        Whether the equilibration was found to take no more than half of the run. A detector
+        that would keep less has found a quiet end by chance; half is kept then.
     n_discarded, n_frames, duration_ps
         Frames left out, of how many, and the simulated time, those included.
     """
@@ -46,6 +54,7 @@ class PressureMeasurement:
     temperature_K: float
     energy_drift: Drift
     half_energy_difference: float
+    is_settled: bool
     n_discarded: int
     n_frames: int
     duration_ps: float
@@ -53,7 +62,7 @@ class PressureMeasurement:
     @property
     def is_reliable(self) -> bool:
         """Whether the standard error can be trusted."""
-        return self.n_effective >= RELIABLE
+        return self.is_settled and self.n_effective >= RELIABLE
 
 
 def measure_pressure(
@@ -88,19 +97,39 @@ def measure_pressure(
         volume_A3 = abs(float(np.linalg.det(scalars["cell_A"][0])))
         pressures = pressures - n_atoms * units.kB * temperatures / volume_A3 / units.GPa
     middle = len(pressures) // 2
-    discarded = middle if second_half else detect_equilibration(pressures).n_discarded
-    mean = standard_error(pressures[discarded:], min_effective=0.0)
+    detected = middle if second_half else detect_equilibration(pressures).n_discarded
+    discarded = min(detected, middle)
+    mean, stderr, n_effective = _mean(pressures[discarded:])
     time_ps = scalars["time_fs"] / 1000.0
     halves = float(energies[middle:].mean() - energies[:middle].mean())
     total = abs(float(energies.mean()))
     return PressureMeasurement(
-        pressure_GPa=mean.mean,
-        stderr_GPa=max(mean.stderr or 0.0, FLOOR_GPa),
-        n_effective=mean.n_effective,
+        pressure_GPa=mean,
+        stderr_GPa=max(stderr, FLOOR_GPa),
+        n_effective=n_effective,
         temperature_K=float(temperatures[discarded:].mean()),
         energy_drift=drift(energies[discarded:], time_ps[discarded:]),
         half_energy_difference=abs(halves) / total if total > 0 else math.inf,
+        is_settled=detected <= middle,
         n_discarded=discarded,
         n_frames=len(pressures),
         duration_ps=float(time_ps[-1] - time_ps[0]),
     )
+
+
+def _mean(series: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
+    """Return mean, standard error and effective samples.
+
+    Oscillations can end the sum over the autocorrelation function before a slow part of it (the
+    exchange of heat with the thermostat) has come to bear: the means of blocks see that too, and
+    the larger error counts.
+    """
+    known = standard_error(series, min_effective=0.0)
+    stderr, n_effective = known.stderr or 0.0, known.n_effective
+    if len(series) >= 2 * _BLOCKS:
+        means = [float(block.mean()) for block in np.array_split(series, _BLOCKS)]
+        of_blocks = float(np.std(means, ddof=1)) / math.sqrt(_BLOCKS)
+        if of_blocks > stderr:
+            n_effective = float(np.var(series)) / of_blocks**2
+            stderr = of_blocks
+    return known.mean, stderr, n_effective

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.numerics.volume_search import fit_around_zero
+from mlmd.numerics.zero_pressure import fit_around_zero
 from mlmd.run.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class VolumeResult:
         Why, in one line with the numbers.
     volume_A3, volume_stderr_A3, volume_per_atom_A3
         Volume of zero pressure by the equation of state, of the cell, with its standard error
-        (widened where chi2 exceeds its degrees of freedom). None where P = 0 is not bracketed.
+        (see :func:`mlmd.numerics.zero_pressure`). None where P = 0 is not bracketed.
     cell_volume_A3
         Volume of the cell in the verification run, which later stages have. None without one.
     bulk_modulus_GPa, bulk_modulus_stderr_GPa

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmd.errors import InputError
 from mlmd.numerics.volume_search import next_volume
+from mlmd.numerics.zero_pressure import ZeroPressure, zero_pressure
 from mlmd.stages.volume_criteria import CRITERIA, Tolerances, Verdict
 from mlmd.stages.volume_pressure import PressureMeasurement
 from mlmd.stages.volume_result import VolumeResult, equation_of_state, pressure_columns
@@ -54,13 +56,13 @@ class VolumeSearch:
         verified, seen = None, "P = 0 is not bracketed"
         while (next_scale := self._next_scale()) is not None:
             if len(runs.points) == settings.max_runs:
+                seen += self._failure()
                 return Found("unconverged", f"after {settings.max_runs} runs: {seen}", verified)
             if not self._is_bracketed():
                 runs.measure(next_scale, self._is_too_rough, near_starts=True)
                 continue
             run = runs.measure(next_scale, self._can_improve_at(next_scale), near_starts=True)
             if run is None:
-                seen = f"the verification run failed: {runs.failed[-1].error}"
                 continue
             verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
             verified, seen = run, verdict.seen
@@ -104,15 +106,21 @@ class VolumeSearch:
             for run in (runs[0], runs[-1])
         )
         seen = f"the pressure does not change its sign: {ends}"
-        beyond = [point for point in self._runs.failed if not first < point.scale < last]
-        if beyond:
-            failure = f"the run at {beyond[0].scale:.3g} of the start failed: {beyond[0].error}"
-            return Found("unconverged", f"{seen}; {failure}")
+        if any(not first < point.scale < last for point in self._runs.failed):
+            return Found("unconverged", seen + self._failure())
         return Found("no_equilibrium_volume", seen)
+
+    def _failure(self) -> str:
+        """Return words about the last run that failed, none where none has."""
+        if not self._runs.failed:
+            return ""
+        last = self._runs.failed[-1]
+        return f"; the run at {last.scale:.3g} of the start failed: {last.error}"
 
     def _is_too_rough(self, measurement: PressureMeasurement) -> bool:
         is_published = self._settings.convergence == "mpmorph"
-        return not is_published and measurement.n_effective < SCAN_EFFECTIVE
+        is_rough = not measurement.is_settled or measurement.n_effective < SCAN_EFFECTIVE
+        return is_rough and not is_published
 
     def _can_improve_at(self, scale: float) -> Callable[[PressureMeasurement], bool]:
         """Return what decides whether a verification run goes on."""
@@ -129,29 +137,28 @@ class VolumeSearch:
         curve = equation_of_state(points, settings.B0_prime)
         return CRITERIA[settings.convergence](measurement, curve, limits)
 
+    def _zero_pressure(self, points: list[dict[str, Any]]) -> ZeroPressure | None:
+        try:
+            return zero_pressure(*pressure_columns(points), B0_prime=self._settings.B0_prime)
+        except InputError:  # too few points
+            return None
+
     def result(self, found: Found, n_atoms: int) -> VolumeResult:
         """Put together what is kept of the search."""
         settings, runs = self._settings, self._runs
         points = [asdict(point) for point in runs.points]
-        curve = equation_of_state(points, settings.B0_prime)
-        V0 = stderr = B0 = B0_stderr = None
-        if curve is not None and curve.is_bracketed and curve.V0_A3 is not None:
-            V0, B0 = curve.V0_A3, curve.B0_GPa
-            # Points that the curve misses by more than their errors: R. T. Birge, 1932.
-            widened = math.sqrt(max(1.0, curve.chi2 / curve.df)) if curve.df else 1.0
-            stderr = None if curve.V0_stderr_A3 is None else curve.V0_stderr_A3 * widened
-            B0_stderr = None if curve.B0_stderr_GPa is None else curve.B0_stderr_GPa * widened
+        zero = self._zero_pressure(points)
         point = found.run.point if found.run else None
         slope = found.run.measurement.energy_drift if found.run else None
         return VolumeResult(
             status=found.status,
             reason=found.reason,
-            volume_A3=V0,
-            volume_stderr_A3=stderr,
-            volume_per_atom_A3=None if V0 is None else V0 / n_atoms,
+            volume_A3=None if zero is None else zero.V0_A3,
+            volume_stderr_A3=None if zero is None else zero.V0_stderr_A3,
+            volume_per_atom_A3=None if zero is None else zero.V0_A3 / n_atoms,
             cell_volume_A3=None if point is None else point.volume_A3,
-            bulk_modulus_GPa=B0,
-            bulk_modulus_stderr_GPa=B0_stderr,
+            bulk_modulus_GPa=None if zero is None else zero.B0_GPa,
+            bulk_modulus_stderr_GPa=None if zero is None else zero.B0_stderr_GPa,
             pressure_convention=settings.pressure,
             pressure_GPa=None if point is None else point.pressure_GPa,
             pressure_stderr_GPa=None if point is None else point.stderr_GPa,
