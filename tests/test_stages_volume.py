@@ -20,8 +20,7 @@ from mlmd import CalculatorSpec, EquilibrateVolume, Production, Protocol, Run
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError, StageFailedError, StoppedError
-from mlmd.numerics import fit_around_zero, fit_birch_murnaghan, standard_error
-from mlmd.numerics.zero_pressure import is_around_zero
+from mlmd.numerics import fit_around_zero, fit_birch_murnaghan, standard_error, zero_pressure
 from mlmd.plot import plot_equation_of_state
 from mlmd.protocol.settings import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
@@ -576,20 +575,49 @@ def test_stage_is_plain_data() -> None:
     assert protocol.with_settings({"v.scales": [0.9, 1.1]}).stages[0].to_dict()["scales"][0] == 0.9
 
 
-def test_fit_around_zero_ignores_what_is_far_and_noise_in_the_slope() -> None:
-    volumes = np.array([0.7, 0.8, 0.98, 1.02, 1.2])
-    pressures = -20.0 * np.log(volumes)
-    wild = pressures + np.array([5.0, 2.0, 0.0, 0.0, -2.0])
+def test_distant_points_do_not_decide_where_zero_is() -> None:
+    volumes = np.array([0.7, 0.8, 0.97, 1.02, 1.2])
+    soft = -20.0 * np.log(volumes)  # B0' = 0: none of the points lies on a curve of B0' = 4
     errors = [0.02] * 5
-    assert is_around_zero(volumes, wild, errors).tolist() == [False, False, True, True, False]
-    fit = fit_around_zero(volumes, wild, errors)
-    assert abs(fit.V0_A3 - 1.0) < 1e-3
-    assert fit_birch_murnaghan(volumes, wild, errors).chi2 > 1000
+    zero = zero_pressure(volumes, soft, errors)
+    assert zero is not None
+    assert abs(zero.V0_A3 - 1.0) < 2 * zero.V0_stderr_A3
+    assert zero.V0_stderr_A3 < 0.003
+    assert abs(zero.B0_GPa - 20.0) < 2 * zero.B0_stderr_GPa
+    plain = fit_birch_murnaghan(volumes, soft, errors)
+    assert abs(plain.V0_A3 - 1.0) > 5 * abs(zero.V0_A3 - 1.0)
+    assert plain.chi2 > 100
+
+
+def test_noise_between_neighbours_is_no_slope() -> None:
     close = np.array([0.9, 0.999, 1.001, 1.1])
     noisy = -20.0 * np.log(close) + np.array([0.0, 0.1, -0.1, 0.0])
-    assert is_around_zero(close, noisy, [0.04] * 4).sum() >= 3
-    assert fit_around_zero(close, noisy, [0.04] * 4).B0_GPa == pytest.approx(20.0, rel=0.3)
-    assert is_around_zero(volumes, abs(pressures), errors).all()
+    zero = zero_pressure(close, noisy, [0.04] * 4)
+    assert zero is not None
+    assert abs(zero.B0_GPa - 20.0) < 2 * zero.B0_stderr_GPa < 10.0
+
+
+def test_volume_and_its_error_are_calibrated() -> None:
+    """Noise as given, B0' drawn as it is admitted: z has unit width."""
+    rng = np.random.default_rng(11)
+    volumes, errors = np.array([0.82, 0.95, 1.0, 1.03, 1.18]), np.full(5, 0.05)
+    z = []
+    for _ in range(300):
+        x = volumes ** (-1 / 3)
+        prime = rng.normal(4.0, 2.0)
+        pressures = 30.0 * (x**7 - x**5) * (1 + 0.75 * (prime - 4.0) * (x**2 - 1))
+        zero = zero_pressure(volumes, pressures + rng.normal(0, errors), errors)
+        assert zero is not None
+        z.append((zero.V0_A3 - 1.0) / zero.V0_stderr_A3)
+    assert abs(np.mean(z)) < 0.25
+    assert 0.7 < np.std(z) < 1.15
+
+
+def test_without_a_bracket_there_is_no_volume() -> None:
+    volumes = np.array([0.7, 0.8, 0.9])
+    assert zero_pressure(volumes, -20.0 * np.log(volumes), [0.02] * 3) is None
+    fit = fit_around_zero(volumes, -20.0 * np.log(volumes), [0.02] * 3)
+    assert not fit.is_bracketed
 
 
 def test_plot_shows_what_was_measured(found: dict[str, Run]) -> None:

@@ -1,4 +1,10 @@
-"""The volume of zero pressure and the bulk modulus there, with errors that admit the model's."""
+r"""The volume of zero pressure and the bulk modulus there, with errors that admit the model's.
+
+A given :math:`B_0'` that is off by :math:`\Delta` bends the curve by
+:math:`\tfrac12 B_0 \Delta \ln^2(V/V_0)`. With :math:`\Delta = 2` as its standard error each pressure
+has this one beside its own: near V0 nothing changes, and points far away, which the curve may miss,
+tell about the slope but not about where it is zero.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.numerics.birch_murnaghan import (
-    SIGNIFICANT,
-    BirchMurnaghan,
-    checked_points,
-    fit_birch_murnaghan,
-    tightest_bracket,
-)
+from mlmd.numerics.birch_murnaghan import BirchMurnaghan, checked_points, fit_birch_murnaghan
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 B0_PRIME_STDERR = 2.0
-"""How well a B0' that was not fitted is known: solids have 3 to 8."""
+"""How well a B0' that was not fitted is known: solids and melts have 3 to 8."""
 
-_NEAR = 1.01  # factor about the bracket within which a point belongs to it
-_SLOPE = 0.1  # relative standard error of the slope that is good enough
+_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class ZeroPressure:
     Attributes
     ----------
     V0_A3, V0_stderr_A3, B0_GPa, B0_stderr_GPa : float
-        Volume and bulk modulus. The standard errors are those of the fit, times
-        sqrt(chi2 / df) where that exceeds 1, and of a given B0' that may be off by 2.
+        Volume and bulk modulus with the standard errors of the fit, times sqrt(chi2 / df) where
+        that exceeds 1.
     """
 
     V0_A3: float
@@ -69,28 +68,19 @@ def zero_pressure(
     V0_error, B0_error = (
         widened * (error or 0.0) for error in (curve.V0_stderr_A3, curve.B0_stderr_GPa)
     )
-    if B0_prime is not None:
-        low, high = (
-            fit_around_zero(volumes_A3, pressures_GPa, stderr_GPa, B0_prime=B0_prime + change)
-            for change in (-B0_PRIME_STDERR, B0_PRIME_STDERR)
-        )
-        if low.V0_A3 and high.V0_A3 and low.B0_GPa and high.B0_GPa:
-            V0_error = math.hypot(V0_error, (high.V0_A3 - low.V0_A3) / 2)
-            B0_error = math.hypot(B0_error, (high.B0_GPa - low.B0_GPa) / 2)
     return ZeroPressure(curve.V0_A3, V0_error, curve.B0_GPa, B0_error)
 
 
 def fit_around_zero(
     volumes_A3: ArrayLike,
     pressures_GPa: ArrayLike,
-    stderr_GPa: ArrayLike | None = None,
+    stderr_GPa: ArrayLike,
     *,
     B0_prime: float | None = 4.0,
 ) -> BirchMurnaghan:
-    """Fit the equation of state to the pressures that tell where P = 0 is.
+    """Fit the equation of state with weights that fall with the distance from P = 0.
 
-    A fixed B0' describes a liquid over a wide range of volumes badly: :func:`is_around_zero`
-    chooses the points then. Where B0' is fitted all of them are taken.
+    Without a bracket of P = 0, and where B0' is fitted, it is the plain fit.
 
     Parameters
     ----------
@@ -103,36 +93,21 @@ def fit_around_zero(
         As :func:`~mlmd.numerics.birch_murnaghan.fit_birch_murnaghan`.
     """
     volumes, pressures, errors, _ = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
-    chosen = np.full(volumes.shape, True)
-    if B0_prime is not None:
-        chosen = is_around_zero(volumes, pressures, errors)
-    sigma = None if errors is None else errors[chosen]
-    return fit_birch_murnaghan(volumes[chosen], pressures[chosen], sigma, B0_prime=B0_prime)
-
-
-def is_around_zero(
-    volumes_A3: ArrayLike, pressures_GPa: ArrayLike, stderr_GPa: ArrayLike | None = None
-) -> NDArray[np.bool_]:
-    """Choose the tightest bracket of P = 0 with what lies in or within 1 % of it.
-
-    Where these differ too little in pressure, noise decides on the slope: the nearest points are
-    added until it is known to 10 %. Without a bracket every point is chosen.
-
-    Raises
-    ------
-    InputError
-        As :func:`~mlmd.numerics.birch_murnaghan.fit_birch_murnaghan`.
-    """
-    volumes, pressures, _, margin = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
-    bracket = tightest_bracket(volumes, pressures, margin)
-    if bracket is None:
-        return np.full(volumes.shape, True)
-    chosen = (volumes >= bracket[0] / _NEAR) & (volumes <= bracket[1] * _NEAR)
-    distance = np.abs(np.log(volumes / math.sqrt(bracket[0] * bracket[1])))
-    for i in np.argsort(distance, kind="stable"):
-        among = np.flatnonzero(chosen)
-        ends = among[[np.argmin(volumes[among]), np.argmax(volumes[among])]]
-        if np.hypot(*margin[ends]) <= SIGNIFICANT * _SLOPE * -np.diff(pressures[ends]).item():
+    plain = fit_birch_murnaghan(volumes, pressures, errors, B0_prime=B0_prime)
+    if B0_prime is None or errors is None or not plain.is_bracketed:
+        return plain
+    # A start that no distant point can spoil: the line between the nearest pressures of each sign.
+    above, below = (
+        np.flatnonzero(side)[np.argmin(np.abs(pressures[side]))]
+        for side in (pressures > 2 * errors, pressures < -2 * errors)
+    )
+    slope = (pressures[above] - pressures[below]) / np.log(volumes[below] / volumes[above])
+    V0 = float(volumes[above] * np.exp(pressures[above] / slope))
+    B0, best = float(slope), plain
+    for _ in range(_ROUNDS):
+        bend = 0.5 * B0_PRIME_STDERR * B0 * np.log(volumes / V0) ** 2
+        fit = fit_birch_murnaghan(volumes, pressures, np.hypot(errors, bend), B0_prime=B0_prime)
+        if not fit.is_bracketed or fit.V0_A3 is None or fit.B0_GPa is None:
             break
-        chosen[i] = True
-    return chosen
+        V0, B0, best = fit.V0_A3, fit.B0_GPa, fit
+    return best

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.numerics.zero_pressure import is_around_zero
 from mlmd.plot.style import COLOURS, new_axes, with_error
-from mlmd.stages.volume_result import pressure_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,13 +16,14 @@ if TYPE_CHECKING:
     from mlmd.stages.volume_result import VolumeResult
 
 _MARGIN = 0.06  # of the volumes, beyond the outermost
+_NEAR = 0.1  # logarithm of the volume over V0, up to which a B0' off by 2 costs 10 % of P
 
 
 def plot_equation_of_state(result: VolumeResult, ax: Axes | None = None) -> Axes:
     """Draw the pressures with their errors, the fitted curve, and V0 with its interval.
 
-    Error bars and the band about V0 are one standard error. The curve is solid over the volumes
-    that it was fitted to, dashed elsewhere; without a bracket of P = 0 there is none. An open
+    Error bars and the band about V0 are one standard error. The curve is dashed where it
+    is not meant to be good, beyond 10 % from V0; without a bracket of P = 0 there is none. An open
     circle is the verification run, a cross on the axis a volume at which the run failed.
 
     Parameters
@@ -48,7 +47,7 @@ def plot_equation_of_state(result: VolumeResult, ax: Axes | None = None) -> Axes
     ax.axhline(0.0, color="0.5", lw=0.8, zorder=1)
     if result.volume_A3 is not None:
         _draw_volume(ax, result.volume_A3, result.volume_stderr_A3)
-        _draw_curve(ax, result, _span(volumes))
+        _draw_curve(ax, result, result.volume_A3, _span(volumes))
     if good:
         _draw_points(ax, result, good)
     failed = [point["volume_A3"] for point in result.points if point["pressure_GPa"] is None]
@@ -71,18 +70,14 @@ def _draw_volume(ax: Axes, V0_A3: float, stderr_A3: float | None) -> None:
     ax.axvline(V0_A3, color=COLOURS[2], lw=1.2, label=label, zorder=2)
 
 
-def _draw_curve(ax: Axes, result: VolumeResult, span: NDArray[Any]) -> None:
+def _draw_curve(ax: Axes, result: VolumeResult, V0_A3: float, span: NDArray[Any]) -> None:
     """Draw the fitted curve where there is one."""
     curve = result.equation_of_state()
     if curve is None:
         return
     grid = np.linspace(span[0], span[1], 400)
     pressures = curve.pressure_GPa(grid)
-    columns = pressure_columns(result.points)
-    fitted = np.array(columns[0])
-    if result.criteria["B0_prime"] is not None:
-        fitted = fitted[is_around_zero(*columns)]
-    inside = (grid >= fitted.min()) & (grid <= fitted.max())
+    inside = np.abs(np.log(grid / V0_A3)) < _NEAR
     label = "Birch-Murnaghan"
     if result.bulk_modulus_GPa is not None:
         modulus = with_error(result.bulk_modulus_GPa, result.bulk_modulus_stderr_GPa)

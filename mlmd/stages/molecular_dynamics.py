@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmd.dynamics.guards import CHECK_EVERY, Guard, GuardLimits
-from mlmd.errors import InputError, SimulationUnstable, StoppedError
-from mlmd.stages.context import Progress, StageContext
+from mlmd.dynamics.guards import Guard, GuardLimits
+from mlmd.errors import InputError
+from mlmd.stages.context import StageContext
 from mlmd.stages.recovery import ANCHOR_STEPS, Recovery
 from mlmd.stages.stage import Stage, require_positive
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from mlmd.dynamics.npt import IsotropicNPT
     from mlmd.dynamics.restartable import RestartableDynamics
-    from mlmd.run.recorder import Recorder
-    from mlmd.stages.frames import FrameTaker
     from mlmd.stages.results import DynamicsResult
 
     AnyDynamics = RestartableDynamics | IsotropicNPT
@@ -148,6 +145,7 @@ class MolecularDynamicsStage(Stage):
 
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, DynamicsResult]:
         """Integrate, record, and sum up what was recorded."""
+        from mlmd.stages.dynamics_loop import DynamicsLoop
         from mlmd.stages.results import dynamics_result
 
         atoms = atoms.copy()
@@ -168,7 +166,7 @@ class MolecularDynamicsStage(Stage):
             resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
             velocities=self.record_velocities,
         ) as recorder:
-            self._integrate(dynamics, guard, recorder, recovery, context)
+            DynamicsLoop(self, dynamics, guard, recorder, recovery, context).run()
         atoms.calc = None
         return atoms, dynamics_result(context.folder.trajectory_path, recovery.trips)
 
@@ -196,105 +194,6 @@ class MolecularDynamicsStage(Stage):
         if self.thermostat == "bussi":
             return Bussi(atoms, rng=context.rng, **settings)
         return NoseHooverChain(atoms, **settings)
-
-    def _integrate(
-        self,
-        dynamics: AnyDynamics,
-        guard: Guard,
-        recorder: Recorder,
-        recovery: Recovery,
-        context: StageContext,
-    ) -> None:
-        """Run to the end of the stage, or to a checkpoint when asked to stop."""
-        from mlmd.stages.frames import FrameTaker
-
-        take = FrameTaker(dynamics, recorder)
-        first, started = dynamics.nsteps, time.monotonic()
-
-        def save() -> None:
-            n_frames = recorder.sync()
-            context.folder.save({**dynamics.state(), **recovery.state(), "n_frames": n_frames})
-
-        def follow() -> None:
-            """After each step: the next target, the stop token, a checkpoint, a report."""
-            step = dynamics.nsteps
-            dynamics.set_temperature(self.temperature_at_K(step))
-            if recovery.is_due(step):
-                recovery.keep({**dynamics.state(), "n_frames": recorder.n_frames})
-            if context.stop.reason is not None and step < self.n_steps:
-                save()
-                raise StoppedError(
-                    f"{context.stop.reason}: stopped in stage '{self.name}' at "
-                    f"{step * self.timestep_fs / 1000:.3f} of {self.duration_ps:g} ps, checkpointed"
-                )
-            if step == 0 or context.checkpoint_is_due():
-                save()
-            if context.report_is_due() or step == self.n_steps:
-                rate = (step - first) / max(time.monotonic() - started, 1e-9)
-                context.report(self._progress(step, rate, take, context))
-
-        dynamics.attach(guard, interval=CHECK_EVERY)
-        # A frame that the checkpoint already vouches for is not taken again.
-        dynamics.attach(take, interval=self.steps_per_frame)
-        dynamics.attach(follow)
-        while True:
-            try:
-                dynamics.run(self.n_steps - dynamics.nsteps)
-                guard()  # the last steps as well
-                break
-            except SimulationUnstable as error:
-                self._go_back(dynamics, recorder, recovery, context, error)
-                guard.forget()
-                take.forget()
-        save()
-
-    def _go_back(
-        self,
-        dynamics: AnyDynamics,
-        recorder: Recorder,
-        recovery: Recovery,
-        context: StageContext,
-        error: SimulationUnstable,
-    ) -> None:
-        """Return to an earlier state with half the time step, or fail with the frame saved."""
-        from mlmd.stages.offence import save_offending_frame
-
-        if len(recovery.trips) == self.max_halvings or not recovery.anchors:
-            path = save_offending_frame(dynamics.atoms, context.folder)
-            raise SimulationUnstable(
-                f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
-                f"in {path}"
-            ) from error
-        anchor = recovery.go_back(str(error))
-        logger.warning(
-            "stage '%s': %s; going back to step %d with a time step of %g fs",
-            self.name,
-            error,
-            anchor["nsteps"],
-            self.timestep_fs / 2 ** len(recovery.trips),
-        )
-        dynamics.restore({**anchor, "substeps": 2 ** len(recovery.trips)})
-        n_frames = int(anchor["n_frames"])
-        # First the checkpoint: were it the frames, a kill between would leave too few of them.
-        context.folder.save({**dynamics.state(), **recovery.state(), "n_frames": n_frames})
-        recorder.rewind(n_frames)
-
-    def _progress(
-        self, step: int, steps_per_s: float, take: FrameTaker, context: StageContext
-    ) -> Progress:
-        run_step = context.steps_before + step
-        return Progress(
-            stage=self.name,
-            step=step,
-            n_steps=self.n_steps,
-            time_ps=step * self.timestep_fs / 1000.0,
-            temperature_K=take.temperature_K,
-            pressure_GPa=take.pressure_GPa,
-            ns_per_day=steps_per_s * self.timestep_fs * 1e-6 * 86400.0 or None,
-            run_step=run_step,
-            run_n_steps=context.run_n_steps,
-            seconds_left=(context.run_n_steps - run_step) / steps_per_s if steps_per_s else None,
-        )
 
 
 def _ratio(whole: float, part: float) -> int | None:
