@@ -70,7 +70,7 @@ class AnalysisSummary:
                     "temperature_K": stage.temperature_K,
                     "duration_ps": stage.duration_ps,
                     "species": {s: result.to_dict() for s, result in stage.species.items()},
-                    "flags": list(stage.flags),
+                    **({"flags": list(stage.flags)} if stage.flags else {}),
                 }
                 for name, stage in self.stages.items()
             },

@@ -1,9 +1,9 @@
 r"""The volume of zero pressure and the bulk modulus there, with errors that admit the model's.
 
 A given :math:`B_0'` that is off by :math:`\Delta` bends the curve by
-:math:`\tfrac12 B_0 \Delta \ln^2(V/V_0)`. With :math:`\Delta = 2` as its standard error each pressure
-has this one beside its own: near V0 nothing changes, and points far away, which the curve may miss,
-tell about the slope but not about where it is zero.
+:math:`\tfrac12 B_0 \Delta \ln^2(V/V_0)`. With :math:`\Delta = 2` as its standard error each
+pressure has this one beside its own: near V0 nothing changes, and points far away, which the curve
+may miss, tell about the slope but not about where it is zero.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class EquilibrateVolume(Stage):
     convergence
         ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume_criteria`.
     pressure_tolerance
-        Largest \\|P\\|/B of a converged volume; its standard error is to be below half of that.
+        Largest abs(P)/B of a converged volume; its standard error is to be below half of that.
     energy_drift_stderrs
         Drift of the potential energy that is no drift, in its own standard errors.
     max_runs
@@ -100,6 +100,8 @@ class EquilibrateVolume(Stage):
 
         Raises
         ------
+        InputError
+            If the calculator gives no stress.
         VolumeNotFoundError
             If there is no volume to go on with.
         """
@@ -113,14 +115,14 @@ class EquilibrateVolume(Stage):
         found = search.find()
         result = search.result(found, len(atoms))
         accepted = result.status == "unconverged" and self.on_unconverged == "accept"
-        end = runs.end_of(found.run) if found.run is not None else None
-        if end is None or not (result.status == "converged" or accepted):
+        if found.run is None or not (result.status == "converged" or accepted):
             where = context.folder.path
             raise VolumeNotFoundError(
                 f"{result.status}: {result.reason}; the runs are in {where / TABLE}, their plot "
                 f"is made by: mlmd analyze {where.parent} --plot FOLDER",
                 result,
             )
+        end = runs.end_of(found.run)
         state = {name: end[name] for name in ("cell", "positions", "momenta")}
         context.folder.save({"nsteps": result.n_steps, **state})
         atoms = atoms.copy()

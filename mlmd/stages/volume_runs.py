@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import SimulationError
+from mlmd.errors import DamagedDataError, SimulationError
 from mlmd.stages.volume_plan import RunPlan
 from mlmd.stages.volume_pressure import PressureMeasurement
 from mlmd.stages.volume_result import TABLE, VolumePoint, write_table
@@ -101,17 +101,29 @@ class VolumeRuns:
         self._note(run.point)
         return run
 
-    def end_of(self, run: SubRun) -> dict[str, Any] | None:
-        """Return the checkpoint of a run's end."""
-        return self._context.inside(run.point.run).folder.load()
+    def end_of(self, run: SubRun) -> dict[str, Any]:
+        """Return the checkpoint of a run's end.
+
+        Raises
+        ------
+        DamagedDataError
+            If it is gone since the run ended.
+        """
+        folder = self._context.inside(run.point.run).folder
+        state = folder.load()
+        if state is None:
+            raise DamagedDataError(
+                f"{folder.path} has lost the end of its run; give the same command to make it again"
+            )
+        return state
 
     def _start(self, scale: float, near_starts: bool) -> Atoms:
         """Return the structure that a run starts from, at its volume."""
         atoms: Atoms = self._atoms.copy()
         if near_starts:
             nearest = min(self.good, key=lambda run: abs(math.log(run.point.scale / scale)))
-            state = self.end_of(nearest)
-            if state is not None and abs(math.log(nearest.point.scale / scale)) < NEAR:
+            if abs(math.log(nearest.point.scale / scale)) < NEAR:
+                state = self.end_of(nearest)
                 atoms.set_cell(state["cell"])
                 atoms.positions[:] = state["positions"]
         atoms.set_cell(self._atoms.cell.array * scale ** (1 / 3), scale_atoms=True)

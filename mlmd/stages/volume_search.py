@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from mlmd.stages.equilibrate_volume import EquilibrateVolume
 
 GUESS_B0_PRIME = 4.0
-SCAN_EFFECTIVE = 20.0
-"""Independent samples of a pressure that is fitted; one that decides needs more."""
+SCAN_EFFECTIVE = 20.0  # independent samples of a pressure that is only fitted
 
 
 @dataclass(frozen=True)
