@@ -156,6 +156,20 @@ def test_recovery_is_the_same_bits_however_often_it_is_stopped(
     assert_equal_bits(whole, run)
 
 
+def test_an_extension_never_goes_back_behind_the_end_of_what_was_found(
+    tmp_path: Path, atoms: Atoms
+) -> None:
+    protocol = Protocol(name="p", stages=stages()[2:])
+    run = protocol.run(atoms, Faulty(), tmp_path / "run")
+    found = run.trajectory("measure").positions_A.copy()
+    # The first call of the extension's session is at step 201, the fault at step 210.
+    run = protocol.run(atoms, Faulty("nan", 10), tmp_path / "run", extend={"measure": 0.8})
+    assert len(run.results["measure"]["guard_trips"]) == 1
+    longer = run.trajectory("measure").positions_A
+    assert len(longer) == 201
+    assert longer[: len(found)].tobytes() == found.tobytes()
+
+
 def test_half_the_step_gives_the_same_physics(tmp_path: Path, atoms: Atoms) -> None:
     """Mean temperature and energy after a recovery are those of a run without one."""
     common = {"temperature_K": 900, "duration_ps": 16, "record_every_fs": 10, "timestep_fs": 2.0}

@@ -78,6 +78,7 @@ class DynamicsLoop:
                 break
             except SimulationUnstable as error:
                 self._go_back(error)
+        self._recovery.finish({**dynamics.state(), "n_frames": self._recorder.n_frames})
         self._save()
 
     def _follow(self) -> None:

@@ -63,6 +63,10 @@ class Recovery:
         """Keep a state, and the one before it."""
         self.anchors = [*self.anchors[-1:], state]
 
+    def finish(self, state: dict[str, Any]) -> None:
+        """Keep the end of a stage alone: an extension must not go back behind what was found."""
+        self.anchors = [state]
+
     def go_back(self, why: str) -> dict[str, Any]:
         """Return the state to go back to; it is the only one that is kept then."""
         self.trips.append(why)
