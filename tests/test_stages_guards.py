@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.io import read
 from runs import assert_equal_bits
 
-from mlmd import Equilibrate, Production, Protocol, Quench, Run
+from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.dynamics.guards import GuardLimits
@@ -80,13 +80,27 @@ def test_a_passing_fault_is_recovered_from_and_recorded(
     assert steps.max() < 0.3
 
 
-@pytest.mark.parametrize("fault", ["shape", "exception"])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("shape", r"the calculator gave forces of shape \(5, 3\) for 27 atoms; expected \(27, 3\)"),
+        ("exception", "RuntimeError: the engine broke down"),
+    ],
+)
 def test_a_broken_calculator_fails_the_stage_at_once(
-    tmp_path: Path, atoms: Atoms, fault: str
+    tmp_path: Path, atoms: Atoms, fault: str, said: str
 ) -> None:
-    with pytest.raises(StageFailedError, match="stage 'melt' failed"):
+    with pytest.raises(StageFailedError, match=f"stage 'melt' failed: {said}"):
         Protocol(name="p", stages=stages()).run(atoms, Faulty(fault, 100), tmp_path / "run")
     assert Run.open(tmp_path / "run").manifest.stage("melt").status == "failed"
+
+
+@pytest.mark.parametrize("fault", ["nan", "shape", "exception"])
+def test_a_fault_fails_a_relaxation(tmp_path: Path, atoms: Atoms, fault: str) -> None:
+    relax = Relax(name="relax", max_force_eV_A=1e-4)
+    with pytest.raises(StageFailedError, match="stage 'relax' failed"):
+        Protocol(name="p", stages=(relax,)).run(atoms, Faulty(fault, 5), tmp_path / "run")
+    assert Run.open(tmp_path / "run").results == {}
 
 
 def test_a_lasting_fault_fails_with_its_frame_saved_and_is_not_analysed(

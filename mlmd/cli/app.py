@@ -15,6 +15,8 @@ from mlmd.cli import analyze, calculators, export, pack, protocols, run, status
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
+INTERRUPTED = 130
+"""What Typer makes of KeyboardInterrupt."""
 
 app = typer.Typer(
     name="mlmd",
@@ -68,6 +70,8 @@ def run_command_line(arguments: list[str]) -> int:
     """Run a command line; return the exit code (0 done, 1 failed, 2 bad input, 3 stopped)."""
     try:
         code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

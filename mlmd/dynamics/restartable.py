@@ -13,7 +13,7 @@ from ase.md.md import MolecularDynamics
 
 from mlmd.dynamics.forces import ForceAsker
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
-from mlmd.errors import InputError, SimulationUnstable
+from mlmd.errors import InputError, SimulationError, SimulationUnstable
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -185,6 +185,11 @@ class RestartableDynamics(MolecularDynamics):
     def _new_forces(self) -> FloatArray:
         """Return the forces at the present positions, without net force, in double precision."""
         forces = np.array(self._ask(self.atoms), dtype=np.float64)
+        if forces.shape != self._positions.shape:
+            raise SimulationError(
+                f"the calculator gave forces of shape {forces.shape} for {len(self.atoms)} atoms; "
+                f"expected {self._positions.shape}"
+            )
         if not np.isfinite(np.vdot(forces, forces)):
             raise SimulationUnstable(
                 f"the calculator gave forces that are not finite at step {self.nsteps}; "
