@@ -167,6 +167,8 @@ def test_the_volume_of_a_crystal_is_the_exact_one(found: dict[str, Run], pressur
 
 
 def test_conventions_differ_by_the_kinetic_pressure(found: dict[str, Run]) -> None:
+    flags = {pressure: run.stages[0].flags for pressure, run in found.items()}
+    assert flags == {"total": [], "virial": ["virial_pressure_volume"]}
     total, virial = (result_of(found[pressure]) for pressure in ("total", "virial"))
     expected = N_ATOMS * units.kB * TEMPERATURE_K / (B_GPa * units.GPa)
     error = np.hypot(total.volume_stderr_A3, virial.volume_stderr_A3)

@@ -23,7 +23,7 @@ class StageEntry:
     result where done, or what a failed search has seen; ``error`` the one line that it failed
     with, or that names what blocks it. ``earlier_results`` keeps what an extension replaced.
     ``flags`` are doubts about every number of the stage, its own and those of the stages that it
-    descends from: ``unconverged_volume``.
+    descends from: ``unconverged_volume``, ``virial_pressure_volume``.
     """
 
     name: str

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = "volumes.csv"
 UNCONVERGED = "unconverged_volume"
+VIRIAL = "virial_pressure_volume"
 """The flag of everything that is computed at a volume that was accepted as it was."""
 
 
@@ -76,7 +77,9 @@ class VolumeResult:
     @property
     def flags(self) -> list[str]:
         """What every later number is to be marked with."""
-        return [UNCONVERGED] if self.status == "unconverged" else []
+        flags = [UNCONVERGED] if self.status == "unconverged" else []
+        # Not the volume at ambient pressure: the kinetic part N kB T / V is left over.
+        return [*flags, VIRIAL] if self.pressure_convention == "virial" else flags
 
     def equation_of_state(self) -> BirchMurnaghan | None:
         """Return the curve that the volume was taken from; None with fewer than two volumes."""
