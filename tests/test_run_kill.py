@@ -122,27 +122,11 @@ def checkpointed_step(folder: Path) -> int:
         return int(json.loads(str(checkpoint["plain"]))["nsteps"])
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of 1.5 MB that can grow."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.slow
 def test_full_disk_keeps_everything_to_the_last_checkpoint(
     tmp_path: Path, structure: Path, small_disk: Path
 ) -> None:
+    subprocess.run(["mount", "-o", "remount,size=1536k", str(small_disk)], check=True)
     protocol = write_protocol(tmp_path / "p.yaml", 1.0, 12.0)
     arguments = command(protocol, structure, small_disk / "run", "--checkpoint-every-s", "0.05")
     full = finish(arguments)

@@ -224,23 +224,6 @@ def test_fewer_frames_than_the_checkpoint_knows_are_refused(tmp_path):
     assert assert_whole(path, 30) == 30
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 512 kB that can grow."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def append_until_full(writer: H5MDWriter) -> int:
     """Append until the disk is full; return the frames that are in."""
     while writer.n_frames < 100_000:
