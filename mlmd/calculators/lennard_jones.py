@@ -24,6 +24,7 @@ from ase.data import chemical_symbols, covalent_radii
 
 from mlmd.calculators.spec import positive_number
 from mlmd.errors import InputError
+from mlmd.numerics.periodic_cell import cell_heights, minimum_image
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -86,13 +87,13 @@ class LennardJones(Calculator):
                 "Lennard-Jones is periodic in three directions; the atoms are not: set "
                 "atoms.cell and atoms.pbc = True"
             )
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+        heights = cell_heights(cell)
         if 2.0 * cutoff > heights.min() * (1 + 1e-12):
             raise InputError(
                 f"Lennard-Jones cutoff {cutoff:.3f} A is more than half the smallest cell height "
                 f"{heights.min():.3f} A; give a smaller cutoff_A or a larger cell"
             )
-        separation = _minimum_image(self.atoms.positions, cell)
+        separation = minimum_image(self.atoms.positions, cell)
         squared = np.einsum("kij,kij->ij", separation, separation)
         np.fill_diagonal(squared, np.inf)
         squared[squared > cutoff**2] = np.inf
@@ -142,22 +143,6 @@ class LennardJones(Calculator):
 
     def _epsilon_of(self, number: int) -> float:
         return _of_species(self._epsilon_eV, number, DEFAULT_EPSILON_EV)
-
-
-def _minimum_image(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    """Return r_j - r_i by minimum image, shape (3, atoms, atoms).
-
-    Rounding fractional differences finds every image within half the smallest cell height,
-    also in a skewed cell, since there no fractional component exceeds one half.
-    """
-    fractional = np.linalg.solve(cell.T, positions.T)
-    difference: FloatArray = fractional[:, None, :] - fractional[:, :, None]
-    difference -= np.rint(difference)
-    if np.count_nonzero(cell - np.diag(np.diagonal(cell))) == 0:
-        difference *= np.diagonal(cell)[:, None, None]
-        return difference
-    cartesian: FloatArray = np.einsum("kij,kl->lij", difference, cell)
-    return cartesian
 
 
 def _checked(

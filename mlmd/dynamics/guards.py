@@ -14,6 +14,7 @@ import numpy as np
 from ase.data import covalent_radii
 
 from mlmd.errors import InputError, SimulationUnstable
+from mlmd.numerics.periodic_cell import minimum_image
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -203,16 +204,7 @@ class Guard:
 
 
 def _distances(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    """Return distances of all pairs by nearest image, in angstrom and single precision.
-
-    Rounding finds the nearest image within half the smallest cell height, far more than any
-    contact that is looked for.
-    """
-    fractional = np.linalg.solve(cell.T, positions.T).astype(np.float32)
-    difference = fractional[:, None, :] - fractional[:, :, None]
-    difference -= np.rint(difference)
-    n_atoms = len(positions)
-    separation = cell.T.astype(np.float32) @ difference.reshape(3, -1)
-    squared = np.einsum("ij,ij->j", separation, separation)
-    distances: FloatArray = np.sqrt(squared).reshape(n_atoms, n_atoms)
+    """Return distances of all pairs by nearest image, in angstrom and single precision."""
+    separation = minimum_image(positions, cell, np.float32)
+    distances: FloatArray = np.sqrt(np.einsum("kij,kij->ij", separation, separation))
     return distances

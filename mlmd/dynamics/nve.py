@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlmd.dynamics.restartable import RestartableDynamics
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 
 class VelocityVerlet(RestartableDynamics):
@@ -23,9 +20,6 @@ class VelocityVerlet(RestartableDynamics):
     temperature_K
         Of the momenta that the dynamics began with; it acts on nothing.
     """
-
-    def __init__(self, atoms: Atoms, *, timestep_fs: float, temperature_K: float) -> None:
-        super().__init__(atoms, timestep_fs=timestep_fs, temperature_K=temperature_K)
 
     @property
     def conserved_energy_eV(self) -> float:

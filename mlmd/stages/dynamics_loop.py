@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmd.dynamics.guards import CHECK_EVERY
 from mlmd.errors import SimulationUnstable, StoppedError
@@ -78,7 +78,7 @@ class DynamicsLoop:
                 break
             except SimulationUnstable as error:
                 self._go_back(error)
-        self._recovery.finish({**dynamics.state(), "n_frames": self._recorder.n_frames})
+        self._recovery.finish(self._state())
         self._save()
 
     def _follow(self) -> None:
@@ -87,7 +87,7 @@ class DynamicsLoop:
         step = dynamics.nsteps
         dynamics.set_temperature(stage.temperature_at_K(step))
         if self._recovery.is_due(step):
-            self._recovery.keep({**dynamics.state(), "n_frames": self._recorder.n_frames})
+            self._recovery.keep(self._state())
         if context.stop.reason is not None and step < stage.n_steps:
             self._save()
             raise StoppedError(
@@ -98,6 +98,10 @@ class DynamicsLoop:
             self._save()
         if context.report_is_due() or step == stage.n_steps:
             context.report(self._progress(step))
+
+    def _state(self) -> dict[str, Any]:
+        """Return what can be gone back to."""
+        return {**self._dynamics.state(), "n_frames": self._recorder.n_frames}
 
     def _save(self) -> None:
         """Put the frames on the disk, then a checkpoint that vouches for them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.numerics.periodic_cell import cell_heights
 from mlmd.structure.arguments import positive_number, whole_number
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def supercell(
         )
     candidates = []
     for basis in _bases(atoms.cell.array):
-        heights_A = _heights(basis @ atoms.cell.array)
+        heights_A = cell_heights(basis @ atoms.cell.array)
         if min_diameter_A is not None:
             diameter_A = positive_number("min_diameter_A", min_diameter_A, "A")
             repeats = np.maximum(np.ceil(diameter_A / heights_A - 1e-9), 1.0)
@@ -134,12 +135,6 @@ def _bases(cell_A: FloatArray) -> list[NDArray[np.integer[Any]]]:
     if np.linalg.det(reduced) < 0:  # keep the handedness
         reduced = -reduced
     return [np.eye(3, dtype=int), reduced]
-
-
-def _heights(cell_A: FloatArray) -> FloatArray:
-    """Distances between opposite faces of a cell, in angstrom."""
-    heights: FloatArray = 1.0 / np.linalg.norm(np.linalg.inv(cell_A), axis=0)
-    return heights
 
 
 def _largest_sphere(heights_A: FloatArray, fewest: int, most: int) -> FloatArray:
