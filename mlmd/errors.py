@@ -54,6 +54,13 @@ class DiskFullError(StoppedError):
     """The disk is full; everything up to the last checkpoint is readable."""
 
 
+class CalculatorError(MlmdError):
+    """A calculator gave no result: its program crashed, hung, did not converge, was cut short.
+
+    Not a :class:`SimulationError`: a shorter time step is no remedy.
+    """
+
+
 class SimulationUnstable(SimulationError):
     """A guard tripped: the trajectory has left what is physical."""
 

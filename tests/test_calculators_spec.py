@@ -170,7 +170,7 @@ def test_errors_of_a_factory_are_one_line(factories, name, options, says):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("lj", {"sigma": 3.4}), ("emt", {"cutoff": 3.0}), ("emt", {"directory": "x"})],
+    [("lj", {"sigma": 3.4}), ("emt", {"cutoff": 3.0})],
 )
 def test_options_that_a_calculator_does_not_have_are_refused(name, options):
     with pytest.raises(InputError, match=next(iter(options))) as caught:

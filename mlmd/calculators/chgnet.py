@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import io
 import logging
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmd.calculators.spec import refuse_unknown
+from mlmd.calculators.weights import package_folder, sha256_of
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,8 +65,14 @@ def model_identity(spec: CalculatorSpec) -> dict[str, str]:
     weights = _weights(spec)
     return {
         "name": weights.name if _is_file(spec) else _name(spec),
-        "sha256": _sha256(weights),
+        "sha256": sha256_of(weights),
     }
+
+
+def models() -> dict[str, Path]:
+    """Return the files of the models that come with the package, by name."""
+    folder = package_folder("chgnet") / "pretrained"
+    return {file.parent.name: file for file in sorted(folder.glob("*/*.tar"))}
 
 
 def _is_file(spec: CalculatorSpec) -> bool:
@@ -83,20 +87,10 @@ def _weights(spec: CalculatorSpec) -> Path:
     """Return the file with the weights: the one given, or the package's own by version."""
     if spec.model is not None and _is_file(spec):
         return Path(spec.model)
-    package = importlib.util.find_spec("chgnet")
-    if package is None or package.origin is None:
-        raise InputError("package 'chgnet' cannot be located")
-    folder = Path(package.origin).parent / "pretrained"
-    shipped = {file.parent.name: file for file in sorted(folder.glob("*/*.tar"))}
+    shipped = models()
     if _name(spec) not in shipped:
         raise InputError(
             f"calculator 'chgnet' has no model '{spec.model}'; expected a file of weights or one "
             f"of {', '.join(shipped)}"
         )
     return shipped[_name(spec)]
-
-
-@cache
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
@@ -15,7 +16,12 @@ def load_calculator(
     *,
     model: str | None = None,
     device: str = "auto",
+    dtype: str | None = None,
+    deterministic: bool = False,
     threads: int = 1,
+    python: str | None = None,
+    timeout_s: float | None = None,
+    directory: str | Path | None = None,
     **options: Any,
 ) -> Calculator:
     """Make an ASE calculator by name; change one word to change the engine.
@@ -23,14 +29,25 @@ def load_calculator(
     Parameters
     ----------
     name
-        ``"chgnet"``, ``"emt"``, ``"lj"``, or ``"package.module:factory"`` (your own code).
-        ``"chgnet:0.3.0"`` names the model as well.
+        ``"chgnet"``, ``"sevennet"``, ``"m3gnet"``, ``"mace"``, ``"vasp"``, ``"siesta"``,
+        ``"cp2k"``, ``"espresso"``, ``"emt"``, ``"lj"``, or ``"package.module:factory"`` (your
+        own code). ``"chgnet:0.3.0"`` names the model as well.
     model
         Version or file of the model's weights.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    dtype
+        ``"float32"`` or ``"float64"``; the model's own where None.
+    deterministic
+        Have torch use deterministic algorithms only.
     threads
         CPU threads of the model.
+    python
+        Interpreter of another environment to run the calculator in.
+    timeout_s
+        Wall time after which a force call in another process has hung.
+    directory
+        Where a program (VASP, SIESTA, ...) keeps its files; a temporary folder where None.
     **options
         Keyword arguments of the calculator itself.
 
@@ -46,7 +63,17 @@ def load_calculator(
     MissingExtraError
         If the package is not installed; the message names the pip command.
     """
-    changes: dict[str, Any] = {"device": device, "threads": threads, "options": options}
+    changes: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype,
+        "deterministic": deterministic,
+        "threads": threads,
+        "python": python,
+        "timeout_s": timeout_s,
+        "options": options,
+    }
     if model is not None:
         changes["model"] = model
-    return CalculatorSpec.parse(name, **changes).load()
+    return CalculatorSpec.parse(name, **changes).load(
+        None if directory is None else Path(directory)
+    )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError, MissingExtraError
@@ -23,9 +26,13 @@ class Entry:
     Attributes
     ----------
     module
-        Our module with ``build(spec)`` and ``model_identity(spec)``.
+        Our module for it, light to import. It has ``build(spec)``, for a program
+        ``build(spec, directory)``; ``model_identity(spec)``, plain data that names what
+        decides the forces besides the options (weights, pseudopotentials), without importing
+        the package; and where models are shipped or fetched ``models()``, the file of each by
+        name, None where it has to be fetched.
     package
-        The importable package that computes the forces.
+        The importable package that computes the forces, or talks to the program that does.
     distributions
         Distributions whose versions go into a run's manifest.
     extra
@@ -34,6 +41,8 @@ class Entry:
         One line for ``mlmd calculators``.
     bitwise_on_cpu
         Whether one thread on a CPU was seen to repeat its forces bit for bit.
+    program
+        Executable that has to be there; the option ``command`` names another.
     """
 
     module: str
@@ -42,6 +51,7 @@ class Entry:
     extra: str | None
     summary: str
     bitwise_on_cpu: bool
+    program: str | None = None
 
 
 KNOWN: dict[str, Entry] = {
@@ -90,25 +100,32 @@ def check_name(name: str) -> None:
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether the package of a known calculator can be imported."""
-    return importlib.util.find_spec(KNOWN[name].package) is not None
+    """Tell whether the package of a known calculator can be imported, or its program found."""
+    entry = KNOWN[name]
+    if entry.program is not None:
+        return shutil.which(entry.program) is not None
+    return importlib.util.find_spec(entry.package) is not None
 
 
 def require(name: str) -> None:
     """Raise MissingExtraError where the package of a known calculator is absent."""
     entry = KNOWN[name]
-    if entry.extra is not None and not is_installed(name):
+    if entry.extra is not None and importlib.util.find_spec(entry.package) is None:
         raise MissingExtraError(entry.package, entry.extra)
 
 
-def build(spec: CalculatorSpec) -> Calculator:
-    """Make the calculator of a spec."""
-    if spec.name in KNOWN:
-        require(spec.name)
-        module = importlib.import_module(KNOWN[spec.name].module)
+def build(spec: CalculatorSpec, directory: Path | None = None) -> Calculator:
+    """Make the calculator of a spec; see :meth:`mlmd.CalculatorSpec.load`."""
+    if spec.name not in KNOWN:
+        return _build_from_factory(spec)
+    require(spec.name)
+    module = importlib.import_module(KNOWN[spec.name].module)
+    if KNOWN[spec.name].program is None:
         calculator: Calculator = module.build(spec)
-        return calculator
-    return _build_from_factory(spec)
+    else:
+        folder = directory or Path(tempfile.mkdtemp(prefix=f"mlmd-{spec.name}-"))
+        calculator = module.build(spec, folder)
+    return calculator
 
 
 def _build_from_factory(spec: CalculatorSpec) -> Calculator:
@@ -149,7 +166,9 @@ def physics(spec: CalculatorSpec) -> dict[str, Any]:
     if spec.name in KNOWN:
         require(spec.name)
         model = importlib.import_module(KNOWN[spec.name].module).model_identity(spec)
-    return {"name": spec.name, "model": model, "options": dict(spec.options)}
+    given = {"name": spec.name, "model": model, "options": dict(spec.options)}
+    # Only where given: runs made before there was a choice stay what they were.
+    return given if spec.dtype is None else {**given, "dtype": spec.dtype}
 
 
 def packages(spec: CalculatorSpec) -> dict[str, str]:

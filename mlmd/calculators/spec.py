@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase.calculators.calculator import Calculator
+
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,18 @@ class CalculatorSpec:
         collapse when another process is busy; it is the default.
     options
         Keyword arguments of the calculator itself; part of the physics.
+    dtype
+        ``"float32"`` or ``"float64"``; the model's own where None. Part of the physics where
+        given.
+    deterministic
+        Have torch use deterministic algorithms only, for the whole process: forces then
+        repeat bit for bit on a GPU too, where the model allows it.
+    python
+        Interpreter of another environment in which the calculator runs, as a process of its
+        own; in this process where None.
+    timeout_s
+        Wall time after which a force call of a calculator in its own process, or of a
+        program, has hung; no limit where None.
     """
 
     name: str
@@ -40,16 +56,27 @@ class CalculatorSpec:
     device: str = "auto"
     threads: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
+    deterministic: bool = False
+    python: str | None = None
+    timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         """Freeze the options and check what can be checked without loading anything."""
         from mlmd.calculators.registry import check_name
 
-        for name in ("name", "model", "device"):
+        for name in ("name", "model", "device", "python"):
             value = getattr(self, name)
-            if not isinstance(value, str) and not (name == "model" and value is None):
+            if not isinstance(value, str) and not (name in ("model", "python") and value is None):
                 raise InputError(f"{name} of the calculator is {value!r}; expected text")
         check_name(self.name)
+        if self.dtype not in (None, *DTYPES):
+            raise InputError(f"dtype is {self.dtype!r}; expected {' or '.join(DTYPES)}")
+        if not isinstance(self.deterministic, bool):
+            raise InputError(f"deterministic is {self.deterministic!r}; expected true or false")
+        if self.timeout_s is not None:
+            timeout_s = positive_number("timeout_s", self.timeout_s, "s")
+            object.__setattr__(self, "timeout_s", timeout_s)
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
             raise InputError(f"threads is {self.threads!r}; expected a whole number of at least 1")
         try:
@@ -63,14 +90,12 @@ class CalculatorSpec:
 
     def __hash__(self) -> int:
         """Hash by content, but for the values of the options: 8 and 8.0 are equal."""
-        return hash((self.name, self.model, self.device, self.threads, frozenset(self.options)))
+        plain = {**self.to_dict(), "options": frozenset(self.options)}
+        return hash(tuple(plain.values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as plain data (a mapping proxy alone does not)."""
-        return (
-            type(self),
-            (self.name, self.model, self.device, self.threads, dict(self.options)),
-        )
+        return _from_dict, (self.to_dict(),)
 
     @classmethod
     def parse(cls, text: str, **changes: Any) -> CalculatorSpec:
@@ -97,8 +122,14 @@ class CalculatorSpec:
             return cls(name=name, model=model, **changes)
         return cls(name=text, **changes)
 
-    def load(self) -> Calculator:
+    def load(self, directory: Path | None = None) -> Calculator:
         """Make the calculator.
+
+        Parameters
+        ----------
+        directory
+            Where a program (VASP, SIESTA, ...) keeps its files; a new temporary folder where
+            None. A model keeps none.
 
         Raises
         ------
@@ -109,12 +140,12 @@ class CalculatorSpec:
         """
         from mlmd.calculators.registry import build
 
-        return build(self)
+        return build(self, directory)
 
     def physics(self) -> dict[str, Any]:
         """Return what decides the forces: name, model with its checksum, options.
 
-        Device and threads are not in it: they change rounding, not physics.
+        Device, threads, time-out and interpreter are not in it: they change rounding at most.
         """
         from mlmd.calculators.registry import physics
 
@@ -134,7 +165,15 @@ class CalculatorSpec:
             "device": self.device,
             "threads": self.threads,
             "options": dict(self.options),
+            "dtype": self.dtype,
+            "deterministic": self.deterministic,
+            "python": self.python,
+            "timeout_s": self.timeout_s,
         }
+
+
+def _from_dict(plain: dict[str, Any]) -> CalculatorSpec:
+    return CalculatorSpec(**plain)
 
 
 def refuse_unknown(spec: CalculatorSpec, known: Iterable[str]) -> None:
