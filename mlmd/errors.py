@@ -70,7 +70,7 @@ class VolumeNotFoundError(MlmdError):
 
     Attributes
     ----------
-    result : mlmd.stages.volume_result.VolumeResult
+    result : mlmd.stages.volume.result.VolumeResult
         What it saw.
     """
 

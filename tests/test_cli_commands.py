@@ -145,9 +145,9 @@ def test_status_and_listings(finished: Path, capsys: pytest.CaptureFixture[str])
     assert run_command_line(["protocols", "--json"]) == 0
     assert "quickstart" in json.loads(capsys.readouterr().out)
     assert run_command_line(["calculators", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert rows["lj"]["installed"] is True
-    assert rows["chgnet"]["install"] == "pip install 'mlmd[chgnet]'"
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["calculators"]["lj"]["installed"] is True
+    assert listed["calculators"]["chgnet"]["install"] == "mlmd[chgnet]"
 
 
 def test_plots_are_written(

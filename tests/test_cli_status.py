@@ -245,7 +245,7 @@ def test_dry_run_counts_what_the_run_then_does(
         names = ("trajectory.h5md", "checkpoint.npz", "checkpoint.previous.npz")
         size = sum((folder / name).stat().st_size for name in names)
         assert stage["disk_bytes"] == pytest.approx(size, rel=0.15)
-        assert stage["seconds"] == pytest.approx(stage["n_steps"] * plan["force_call_s"])
+        assert stage["seconds"] == pytest.approx(stage["n_steps"] * stage["force_call_s"])
     assert plan["n_steps"] == 20 + 200 + 2 * (100 + 1000)
     assert plan["seconds"] == plan["seconds_left"]
     assert plan["n_force_calls_timed"] == 5

@@ -26,7 +26,7 @@ from mlmd.protocol.settings import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress
-from mlmd.stages.volume_result import VolumeResult
+from mlmd.stages.volume.result import VolumeResult
 
 N_SIDE, V0_PER_ATOM, B_GPa, TEMPERATURE_K = 3, 12.0, 20.0, 300.0
 N_ATOMS = N_SIDE**3

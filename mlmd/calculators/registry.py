@@ -7,10 +7,12 @@ import importlib.metadata
 import importlib.util
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.calculators.weights import READY, environment_python
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -63,6 +65,24 @@ KNOWN: dict[str, Entry] = {
         "CHGNet, a universal potential; weights come with the package",
         True,
     ),
+    "cp2k": Entry(
+        "mlmd.calculators.cp2k",
+        "ase",
+        ("ase",),
+        None,
+        "CP2K, density functional theory kept running between steps",
+        False,
+        "cp2k_shell",
+    ),
+    "espresso": Entry(
+        "mlmd.calculators.espresso",
+        "ase",
+        ("ase",),
+        None,
+        "Quantum ESPRESSO (pw.x), density functional theory with plane waves",
+        False,
+        "pw.x",
+    ),
     "emt": Entry(
         "mlmd.calculators.emt",
         "ase",
@@ -78,6 +98,15 @@ KNOWN: dict[str, Entry] = {
         None,
         "Lennard-Jones with mixing, for tests and benchmarks",
         True,
+    ),
+    "vasp": Entry(
+        "mlmd.calculators.vasp",
+        "ase",
+        ("ase",),
+        None,
+        "VASP (licensed, your own) with settings for molecular dynamics",
+        False,
+        program="vasp_std",
     ),
 }
 
@@ -114,8 +143,27 @@ def require(name: str) -> None:
         raise MissingExtraError(entry.package, entry.extra)
 
 
+def interpreter(spec: CalculatorSpec) -> str | None:
+    """Return the interpreter that a spec's calculator runs in; None for this one.
+
+    A model whose package is not in this environment runs in the one that
+    ``mlmd calculators install`` made for it, where there is one.
+    """
+    if spec.python is not None or spec.name not in KNOWN:
+        return spec.python
+    if KNOWN[spec.name].extra is None or is_installed(spec.name):
+        return None
+    python = environment_python(spec.name)
+    return str(python) if (python.parents[1] / READY).is_file() else None
+
+
 def build(spec: CalculatorSpec, directory: Path | None = None) -> Calculator:
     """Make the calculator of a spec; see :meth:`mlmd.CalculatorSpec.load`."""
+    python = interpreter(spec)
+    if python is not None:
+        from mlmd.calculators.isolation import IsolatedCalculator
+
+        return IsolatedCalculator(replace(spec, python=python), directory)
     if spec.name not in KNOWN:
         return _build_from_factory(spec)
     require(spec.name)
@@ -162,6 +210,9 @@ def _build_from_factory(spec: CalculatorSpec) -> Calculator:
 
 def physics(spec: CalculatorSpec) -> dict[str, Any]:
     """Return name, options and the identity of the model's weights."""
+    python = interpreter(spec)
+    if python is not None:
+        return dict(_described(replace(spec, python=python))["physics"])
     model: Any = spec.model
     if spec.name in KNOWN:
         require(spec.name)
@@ -173,6 +224,9 @@ def physics(spec: CalculatorSpec) -> dict[str, Any]:
 
 def packages(spec: CalculatorSpec) -> dict[str, str]:
     """Return the versions of the distributions that compute the forces."""
+    python = interpreter(spec)
+    if python is not None:
+        return dict(_described(replace(spec, python=python))["packages"])
     if spec.name in KNOWN:
         names = KNOWN[spec.name].distributions
     else:
@@ -181,9 +235,19 @@ def packages(spec: CalculatorSpec) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
+@cache
+def _described(spec: CalculatorSpec) -> dict[str, Any]:
+    """Ask a spec's own interpreter what it makes of it, once."""
+    from mlmd.calculators.isolation.process import describe
+
+    return describe(spec)
+
+
 def repeats_bitwise(spec: CalculatorSpec, calculator: Calculator) -> bool | None:
-    """Tell whether forces repeat bit for bit; None where nobody has looked."""
+    """Tell whether forces repeat bit for bit: seen to, known not to, or (None) not known."""
     device = str(getattr(calculator, "device", "cpu"))
+    if spec.name in KNOWN and KNOWN[spec.name].program is not None:
+        return False  # its wave functions begin where the last step left them
     if spec.name in KNOWN and device == "cpu" and spec.threads == 1:
         return KNOWN[spec.name].bitwise_on_cpu
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +119,47 @@ class CalculatorSpec:
         if colon and is_known(name):
             if not model:
                 raise InputError(f"calculator '{text}' names no model after the colon")
-            return cls(name=name, model=model, **changes)
+            if changes.get("model") is not None:
+                raise InputError(
+                    f"calculator '{text}' names a model and model is {changes['model']!r}: give one"
+                )
+            return cls(**{**changes, "name": name, "model": model})
         return cls(name=text, **changes)
+
+    @classmethod
+    def of(cls, value: Any, **common: Any) -> CalculatorSpec:
+        """Read a spec as YAML gives it: its short form, or a mapping of its fields.
+
+        Parameters
+        ----------
+        value
+            ``"chgnet"`` or ``{"name": "vasp", "options": {"encut_eV": 400}}``.
+        **common
+            Fields that hold where the value does not give its own.
+
+        Raises
+        ------
+        InputError
+            If it is neither, or a field is not known.
+        """
+        if isinstance(value, CalculatorSpec):
+            return value
+        if isinstance(value, str):
+            return cls.parse(value, **common)
+        known = [item.name for item in fields(cls)]
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise InputError(
+                f"calculator is {value!r}; expected a name such as 'chgnet' or a mapping with its "
+                f"name and of {', '.join(known[1:])}"
+            )
+        unknown = sorted(str(key) for key in value if key not in known)
+        if unknown:
+            raise InputError(
+                f"calculator '{value['name']}' has no field {', '.join(unknown)}; it has "
+                f"{', '.join(known)}, and settings of its own under options"
+            )
+        given = {key: item for key, item in value.items() if key != "name"}
+        return cls.parse(value["name"], **{**common, **given})
 
     def load(self, directory: Path | None = None) -> Calculator:
         """Make the calculator.

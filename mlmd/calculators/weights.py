@@ -11,6 +11,10 @@ from pathlib import Path
 from mlmd.errors import InputError
 
 
+READY = "mlmd-environment"
+"""File in an environment that is written when all of it is installed."""
+
+
 def cache_folder() -> Path:
     """Return the user's folder for weights and environments: ``MLMD_CACHE`` or the usual one."""
     given = os.environ.get("MLMD_CACHE")
@@ -22,6 +26,11 @@ def cache_folder() -> Path:
 def weights_folder(name: str) -> Path:
     """Return the folder where a user puts the fetched weights of one calculator's models."""
     return cache_folder() / "weights" / name
+
+
+def environment_python(name: str) -> Path:
+    """Return the interpreter of the environment made for one calculator, there or not."""
+    return cache_folder() / "environments" / name / "bin" / "python"
 
 
 def package_folder(package: str) -> Path:

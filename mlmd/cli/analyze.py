@@ -107,7 +107,7 @@ def _plot_volumes(path: Path, folder: Path) -> list[Path]:
     """Draw pressure against volume for each volume search of a run, a failed one too."""
     from mlmd.plot import plot_equation_of_state
     from mlmd.run.run import Run
-    from mlmd.stages.volume_result import VolumeResult
+    from mlmd.stages.volume.result import VolumeResult
 
     written = []
     for entry in Run.open(path).stages:

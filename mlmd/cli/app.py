@@ -58,7 +58,7 @@ app.command("status")(status.status_command)
 app.command("export")(export.export_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("protocols")(protocols.protocols_command)
-app.command("calculators")(calculators.calculators_command)
+app.add_typer(calculators.calculators_app, name="calculators")
 
 
 def main() -> None:

@@ -3,27 +3,71 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
 
 from mlmd.cli.options import AsJson
 
+calculators_app = typer.Typer(
+    help="List the calculators that can be named; make an environment for one.",
+    invoke_without_command=True,
+)
 
-def calculators_command(as_json: AsJson = False) -> None:
-    """List the known calculators."""
-    from mlmd.calculators.registry import KNOWN, is_installed
 
-    rows = {
-        name: {
-            "installed": is_installed(name),
-            "install": f"pip install 'mlmd[{entry.extra}]'" if entry.extra else None,
-            "summary": entry.summary,
-        }
-        for name, entry in KNOWN.items()
-    }
+@calculators_app.callback()
+def calculators_command(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the known calculators: what is installed, which weights and devices are there."""
+    if context.invoked_subcommand is not None:
+        return
+    from mlmd.calculators.inventory import devices, inventory
+
+    rows, machine = inventory(), devices()
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps({"calculators": rows, "devices": machine}))
         return
     width = max(len(name) for name in rows)
     for name, row in rows.items():
-        state = "installed" if row["installed"] else row["install"]
-        print(f"{name:<{width}}  {state}  {row['summary']}")
+        print(f"{name:<{width}}  {_state(row)}")
+        print(f"{'':<{width}}    {row['summary']}")
+        if row["models"]:
+            print(f"{'':<{width}}    models: {_models(row['models'])}")
     print(f"{'':<{width}}  and package.module:factory, a function of yours that returns one")
+    print(f"devices: {', '.join(machine) if machine else 'not known without torch'}")
+
+
+@calculators_app.command("install")
+def install_command(
+    name: Annotated[str, typer.Argument(help="A calculator, such as mace.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make an environment for a calculator, from pinned versions, in the user's cache folder."""
+    from mlmd.calculators.isolation.environments import install
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    python = install(name, say)
+    if as_json:
+        print(json.dumps({"name": name, "python": str(python)}))
+    else:
+        print(f"{name} runs in {python}; --calculator {name} finds it there")
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    if row["installed"]:
+        return "installed"
+    if row["python"] is not None:
+        return f"installed in {row['python']}"
+    if row["program"] is not None:
+        return f"needs the program '{row['program']}' on PATH, or the option command"
+    ways = [f"pip install '{row['install']}'"]
+    if row["own_environment"]:
+        ways.append(f"mlmd calculators install {row['name']}")
+    return f"not installed: {' or '.join(ways)}"
+
+
+def _models(models: Mapping[str, str | None]) -> str:
+    return ", ".join(name if file else f"{name} (to be fetched)" for name, file in models.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def show_plan(
     protocol: Protocol,
     atoms: Atoms,
-    spec: CalculatorSpec,
+    specs: Mapping[str, CalculatorSpec],
     out: Path,
     seed: int,
     extend: Mapping[str, float],
@@ -34,36 +34,41 @@ def show_plan(
     from mlmd.protocol.calculators import StageCalculators
     from mlmd.protocol.engine import try_forces
     from mlmd.protocol.extension import extended
-    from mlmd.protocol.plan import plan, time_force_calls
+    from mlmd.protocol.plan import ForceCallTime, plan, time_force_calls
     from mlmd.protocol.start import find_run, identity_of
     from mlmd.run.identity import structure_from_text, structure_text
     from mlmd.structure import check_structure
 
     check_structure(atoms)
-    calculators = StageCalculators(spec, protocol)
+    calculators = StageCalculators(specs, protocol)
     structure = structure_text(atoms)
     found = find_run(out, identity_of(protocol, structure, calculators, seed))
     protocol = extended(protocol, extend, found.extensions if found else {})
     start = structure_from_text(structure)
     try_forces(calculators, protocol.stages[0], start)
-    call = time_force_calls(calculators.serve(protocol.stages[0]), start)
-    rows = [
-        {
-            **asdict(stage),
-            "status": _status(found, stage.name, extend),
-            "seconds": stage.n_steps * call.seconds,
-        }
-        for stage in plan(protocol, len(atoms))
-    ]
+    calls: dict[int, ForceCallTime] = {}
+    rows = []
+    for stage in plan(protocol, len(atoms)):
+        calculator = calculators.serve(protocol.stage(stage.name))
+        if id(calculator) not in calls:
+            calls[id(calculator)] = time_force_calls(calculator, start)
+        call_s = calls[id(calculator)].seconds
+        rows.append(
+            {
+                **asdict(stage),
+                "status": _status(found, stage.name, extend),
+                "force_call_s": call_s,
+                "seconds": stage.n_steps * call_s,
+            }
+        )
     left = [row for row in rows if row["status"] != "done"]
     content = {
         "protocol": protocol.name,
         "formula": atoms.get_chemical_formula(),
         "n_atoms": len(atoms),
-        "calculator": spec.to_dict(),
+        "calculators": {key: spec.to_dict() for key, spec in specs.items()},
         "directory": str(out),
-        "force_call_s": call.seconds,
-        "n_force_calls_timed": call.n_calls,
+        "n_force_calls_timed": min(call.n_calls for call in calls.values()),
         "stages": rows,
         "n_steps": sum(row["n_steps"] for row in rows),
         "n_frames": sum(row["n_frames"] for row in rows),
@@ -74,7 +79,7 @@ def show_plan(
     if as_json:
         print(json.dumps(content))
         return
-    _print(content, spec.name)
+    _print(content, " and ".join(dict.fromkeys(spec.name for spec in specs.values())))
 
 
 def _status(found: Manifest | None, name: str, extend: Mapping[str, float]) -> str:
@@ -113,9 +118,14 @@ def _print(content: Mapping[str, Any], calculator: str) -> None:
         print(f"left to do: {clock(content['seconds_left'])}")
     print(
         f"The time is an estimate: the median of {content['n_force_calls_timed']} force calls on "
-        f"the starting structure here and now, {content['force_call_s'] * 1000:.3g} ms, times the "
+        f"the starting structure here and now, {_call_times(rows)} ms, times the "
         "steps. Relaxations may end earlier; volume equilibrations may add runs."
     )
+
+
+def _call_times(rows: Sequence[Mapping[str, Any]]) -> str:
+    times = dict.fromkeys(f"{row['force_call_s'] * 1000:.3g}" for row in rows)
+    return " or ".join(times)
 
 
 def _size(number: float) -> str:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 def run_command(
     protocol: Annotated[str, typer.Argument(help="A protocol's name or a YAML file.")],
     calculator: Annotated[
-        str,
+        list[str],
         typer.Option(
-            "--calculator", help="A name (chgnet, chgnet:0.3.0, lj, ...) or package.module:factory."
+            "--calculator",
+            help="A name (chgnet, mace:FILE, vasp, ...) or package.module:factory; for one stage "
+            "or a class of stages melt=chgnet, again for the next; or a YAML file of these.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Directory of the run.")],
@@ -63,6 +65,20 @@ def run_command(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="float32 or float64, where not the model's own.")
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Deterministic algorithms of torch only.")
+    ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option("--python", help="Interpreter of another environment for the calculator."),
+    ] = None,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout-s", help="Time after which a force call there has hung."),
+    ] = None,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -79,7 +95,7 @@ def run_command(
     as_json: AsJson = False,
 ) -> None:
     """Run a protocol; the same command goes on where it stopped."""
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.choice import chosen_calculators
     from mlmd.cli import starting
     from mlmd.cli.progress import shown_progress
     from mlmd.cli.signals import stop_on_signals
@@ -87,10 +103,14 @@ def run_command(
     from mlmd.protocol.settings import RunSettings
 
     chosen = Protocol.load(protocol).with_settings(assignments(settings or [], "--set"))
-    spec = CalculatorSpec.parse(
+    calculators = chosen_calculators(
         calculator,
         device=device,
         threads=threads,
+        dtype=dtype,
+        deterministic=deterministic,
+        python=python,
+        timeout_s=timeout_s,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
@@ -114,14 +134,14 @@ def run_command(
     if dry_run:
         from mlmd.cli.dry_run import show_plan
 
-        show_plan(chosen, atoms, spec, out, seed, more, as_json)
+        show_plan(chosen, atoms, calculators, out, seed, more, as_json)
         return
     was_done = _is_done(out)
     with stop_on_signals() as stop, shown_progress() as progress:
         try:
             run = chosen.run(
                 atoms,
-                spec,
+                calculators,
                 out,
                 seed=seed,
                 progress=progress,

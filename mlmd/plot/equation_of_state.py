@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from mlmd.stages.volume_result import VolumeResult
+    from mlmd.stages.volume.result import VolumeResult
 
 _MARGIN = 0.06  # of the volumes, beyond the outermost
 _NEAR = 0.1  # logarithm of the volume over V0, up to which a B0' off by 2 costs 10 % of P

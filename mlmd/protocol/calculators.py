@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.calculators.choice import DEFAULT
 from mlmd.calculators.registry import repeats_bitwise
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import InputError
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from mlmd.protocol.protocol import Protocol
     from mlmd.stages.stage import Stage
 
-DEFAULT = "default"
+FILES_PREFIX = "calculator-"
 
 
 class StageCalculators:
@@ -28,9 +32,12 @@ class StageCalculators:
         What the user gave: a calculator, a spec, a spec's short form, or a mapping to these.
     protocol
         Whose stages they serve.
+    folder
+        Where the files of programs (VASP, SIESTA, ...) are kept, one folder each; temporary
+        folders where None.
     """
 
-    def __init__(self, given: Any, protocol: Protocol) -> None:
+    def __init__(self, given: Any, protocol: Protocol, folder: Path | None = None) -> None:
         sources = dict(given) if isinstance(given, Mapping) else {DEFAULT: given}
         kinds = {type(stage).__name__ for stage in protocol.stages}
         names = {stage.name for stage in protocol.stages}
@@ -42,6 +49,7 @@ class StageCalculators:
                 )
         self._sources = {key: _source(value) for key, value in sources.items()}
         self._made: dict[CalculatorSpec, Calculator] = {}
+        self._folder = folder
         for stage in protocol.stages:
             self._source_of(stage)
 
@@ -59,8 +67,22 @@ class StageCalculators:
         if not isinstance(source, CalculatorSpec):
             return source
         if source not in self._made:
-            self._made[source] = source.load()
+            self._made[source] = source.load(self._files_of(source))
         return self._made[source]
+
+    def _files_of(self, spec: CalculatorSpec) -> Path | None:
+        """Return where a program keeps its files, named after what it serves."""
+        key = next(key for key, source in self._sources.items() if source == spec)
+        return None if self._folder is None else self._folder / f"{FILES_PREFIX}{key}"
+
+    def discard_files(self) -> None:
+        """Remove what programs wrote, and the folder if that was all: nothing was run."""
+        if self._folder is None:
+            return
+        for key in self._sources:
+            shutil.rmtree(self._folder / f"{FILES_PREFIX}{key}", ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
 
     def physics(self) -> dict[str, Any]:
         """Return what decides the forces, by key: part of the run's identity."""
@@ -85,19 +107,23 @@ class StageCalculators:
         return versions
 
     def reproducible(self) -> bool | None:
-        """Tell whether all that were made repeat their forces bit for bit; None: not known."""
+        """Tell whether all that were made repeat their forces bit for bit; None: not known.
+
+        False: one is known not to, since it begins from where its last step ended (a program
+        that uses its wave functions again), or runs on many threads.
+        """
         ready_made = any(not isinstance(s, CalculatorSpec) for s in self._sources.values())
         if ready_made or not self._made:
             return None
         known = [repeats_bitwise(spec, calculator) for spec, calculator in self._made.items()]
+        if False in known:
+            return False
         return True if all(known) else None
 
 
 def _source(value: Any) -> CalculatorSpec | Calculator:
-    if isinstance(value, str):
-        return CalculatorSpec.parse(value)
-    if isinstance(value, CalculatorSpec):
-        return value
+    if isinstance(value, str | CalculatorSpec | Mapping):
+        return CalculatorSpec.of(value)
     if hasattr(value, "get_property") and hasattr(value, "implemented_properties"):
         return value  # type: ignore[no-any-return]
     raise InputError(

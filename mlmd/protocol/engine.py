@@ -69,13 +69,17 @@ def run_protocol(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
     check_structure(atoms)
-    calculators = StageCalculators(calculator, protocol)
+    calculators = StageCalculators(calculator, protocol, folder)
     structure = structure_text(atoms)
     identity = identity_of(protocol, structure, calculators, int(seed))
     found = find_run(folder, identity)
     extended(protocol, extend, found.extensions if found else {})
     if found is None:
-        try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+        try:
+            try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+        except BaseException:
+            calculators.discard_files()
+            raise
     elif _is_done(found) and not register(found, extend):
         return Run.open(folder)
     with disk_full_is_a_stop(str(folder)):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd._version import __version__
 from mlmd.errors import InputError, RunDirectoryError
+from mlmd.protocol.calculators import FILES_PREFIX
 from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
 from mlmd.run.identity import digest, digest_text, identity_differences
 from mlmd.run.manifest import NAME, Manifest, StageEntry
@@ -74,6 +75,8 @@ def _left_by_a_killed_start(item: Path, structure_sha256: str) -> bool:
     """Tell whether a file is ours to replace: a structure only where it is the same."""
     if item.name == STRUCTURE:
         return item.is_file() and hashlib.sha256(item.read_bytes()).hexdigest() == structure_sha256
+    if item.name.startswith(FILES_PREFIX):
+        return item.is_dir()
     return item.name in ("lock", "heartbeat") or item.name.startswith(".")
 
 

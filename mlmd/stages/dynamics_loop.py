@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+UNCONVERGED_SCF = "n_unconverged_scf"
+"""Entry of a checkpoint, and attribute of calculators that count such calls and go on."""
+
+
+def _unconverged_scf(context: StageContext) -> int:
+    return int(getattr(context.calculator, UNCONVERGED_SCF, 0))
+
+
 class DynamicsLoop:
     """Integrates a stage to its end, or to a checkpoint when asked to stop.
 
@@ -35,6 +43,8 @@ class DynamicsLoop:
         What looks for explosions, takes the frames, and keeps states to go back to.
     context
         Files, the stop token, the progress report.
+    n_unconverged_scf
+        Force calls of earlier sessions whose self-consistency did not converge.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class DynamicsLoop:
         recorder: Recorder,
         recovery: Recovery,
         context: StageContext,
+        n_unconverged_scf: int = 0,
     ) -> None:
         self._stage = stage
         self._dynamics = dynamics
@@ -54,6 +65,7 @@ class DynamicsLoop:
         self._context = context
         self._take = FrameTaker(dynamics, recorder)
         self._first = dynamics.nsteps
+        self._unconverged_scf = n_unconverged_scf - _unconverged_scf(context)
         self._started = time.monotonic()
 
     def run(self) -> None:
@@ -80,6 +92,11 @@ class DynamicsLoop:
                 self._go_back(error)
         self._recovery.finish(self._state())
         self._save()
+
+    @property
+    def n_unconverged_scf(self) -> int:
+        """Force calls of the stage so far whose self-consistency did not converge."""
+        return self._unconverged_scf + _unconverged_scf(self._context)
 
     def _follow(self) -> None:
         """After each step: the next target, the stop token, a checkpoint, a report."""
@@ -109,7 +126,12 @@ class DynamicsLoop:
         self._checkpoint(n_frames)
 
     def _checkpoint(self, n_frames: int) -> None:
-        state = {**self._dynamics.state(), **self._recovery.state(), "n_frames": n_frames}
+        state = {
+            **self._dynamics.state(),
+            **self._recovery.state(),
+            "n_frames": n_frames,
+            UNCONVERGED_SCF: self.n_unconverged_scf,
+        }
         self._context.folder.save(state)
 
     def _go_back(self, error: SimulationUnstable) -> None:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from mlmd.errors import InputError, VolumeNotFoundError
 from mlmd.stages.equilibrate import Equilibrate
 from mlmd.stages.stage import Stage
-from mlmd.stages.volume_plan import RunPlan
-from mlmd.stages.volume_result import TABLE
-from mlmd.stages.volume_runs import VolumeRuns
-from mlmd.stages.volume_search import VolumeSearch
-from mlmd.stages.volume_settings import check_settings
+from mlmd.stages.volume.plan import RunPlan
+from mlmd.stages.volume.result import TABLE
+from mlmd.stages.volume.runs import VolumeRuns
+from mlmd.stages.volume.search import VolumeSearch
+from mlmd.stages.volume.settings import check_settings
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from mlmd.stages.context import StageContext
-    from mlmd.stages.volume_result import VolumeResult
+    from mlmd.stages.volume.result import VolumeResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class EquilibrateVolume(Stage):
     B0_prime
         Pressure derivative of the bulk modulus; None fits it, which takes four scales.
     convergence
-        ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume_criteria`.
+        ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume.criteria`.
     pressure_tolerance
         Largest abs(P)/B of a converged volume; its standard error is to be below half of that.
     energy_drift_stderrs

@@ -145,7 +145,7 @@ class MolecularDynamicsStage(Stage):
 
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, DynamicsResult]:
         """Integrate, record, and sum up what was recorded."""
-        from mlmd.stages.dynamics_loop import DynamicsLoop
+        from mlmd.stages.dynamics_loop import UNCONVERGED_SCF, DynamicsLoop
         from mlmd.stages.results import dynamics_result
 
         atoms = atoms.copy()
@@ -166,9 +166,12 @@ class MolecularDynamicsStage(Stage):
             resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
             velocities=self.record_velocities,
         ) as recorder:
-            DynamicsLoop(self, dynamics, guard, recorder, recovery, context).run()
+            earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
+            loop = DynamicsLoop(self, dynamics, guard, recorder, recovery, context, earlier)
+            loop.run()
         atoms.calc = None
-        return atoms, dynamics_result(context.folder.trajectory_path, recovery.trips)
+        path = context.folder.trajectory_path
+        return atoms, dynamics_result(path, recovery.trips, loop.n_unconverged_scf)
 
     def dynamics(self, atoms: Atoms, context: StageContext) -> AnyDynamics:
         """Return the integrator with its thermostat and barostat."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNCONVERGED_SCF = "unconverged_scf"
+"""Flag of a stage with force calls that did not converge."""
+
+
 @dataclass(frozen=True)
 class DynamicsResult:
     """Averages over the frames of a stage.
@@ -39,6 +43,8 @@ class DynamicsResult:
         Slope of the conserved quantity, the whole cell.
     guard_trips
         Why guards tripped; each time the time step was halved for the rest of the stage.
+    n_unconverged_scf
+        Force calls whose self-consistency did not converge, and which were gone on from.
     """
 
     n_frames: int
@@ -52,9 +58,17 @@ class DynamicsResult:
     potential_energy_stderr_eV: float | None
     conserved_energy_drift_eV_ps: float | None
     guard_trips: tuple[str, ...] = ()
+    n_unconverged_scf: int = 0
+
+    @property
+    def flags(self) -> list[str]:
+        """What this and every later number is to be marked with."""
+        return [UNCONVERGED_SCF] if self.n_unconverged_scf else []
 
 
-def dynamics_result(path: Path, guard_trips: Sequence[str] = ()) -> DynamicsResult:
+def dynamics_result(
+    path: Path, guard_trips: Sequence[str] = (), n_unconverged_scf: int = 0
+) -> DynamicsResult:
     """Sum up a recorded trajectory.
 
     Computed from the file alone, so that a run that was interrupted gives the same numbers as
@@ -79,6 +93,7 @@ def dynamics_result(path: Path, guard_trips: Sequence[str] = ()) -> DynamicsResu
         potential_energy_stderr_eV=energy.stderr,
         conserved_energy_drift_eV_ps=_slope(time_ps, scalars["conserved_energies_eV"]),
         guard_trips=tuple(guard_trips),
+        n_unconverged_scf=n_unconverged_scf,
     )
 
 

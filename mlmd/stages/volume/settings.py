@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mlmd.errors import InputError
 from mlmd.stages.stage import require_positive
-from mlmd.stages.volume_criteria import CRITERIA
+from mlmd.stages.volume.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from mlmd.stages.equilibrate_volume import EquilibrateVolume

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlmd.numerics.birch_murnaghan import BirchMurnaghan
-from mlmd.stages.volume_pressure import PressureMeasurement
+from mlmd.stages.volume.pressure import PressureMeasurement
 
 MPMORPH_PRESSURE_GPa = 0.5
 MPMORPH_ENERGY_DIFFERENCE = 0.001

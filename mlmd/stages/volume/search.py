@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mlmd.errors import InputError
 from mlmd.numerics.volume_search import next_volume
 from mlmd.numerics.zero_pressure import ZeroPressure, zero_pressure
-from mlmd.stages.volume_criteria import CRITERIA, Tolerances, Verdict
-from mlmd.stages.volume_pressure import PressureMeasurement
-from mlmd.stages.volume_result import VolumeResult, equation_of_state, pressure_columns
-from mlmd.stages.volume_runs import SubRun, VolumeRuns
+from mlmd.stages.volume.criteria import CRITERIA, Tolerances, Verdict
+from mlmd.stages.volume.pressure import PressureMeasurement
+from mlmd.stages.volume.result import VolumeResult, equation_of_state, pressure_columns
+from mlmd.stages.volume.runs import SubRun, VolumeRuns
 
 if TYPE_CHECKING:
     from mlmd.stages.equilibrate_volume import EquilibrateVolume

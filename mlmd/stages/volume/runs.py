@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError, SimulationError
-from mlmd.stages.volume_plan import RunPlan
-from mlmd.stages.volume_pressure import PressureMeasurement
-from mlmd.stages.volume_result import TABLE, VolumePoint, write_table
+from mlmd.stages.dynamics_loop import UNCONVERGED_SCF
+from mlmd.stages.volume.plan import RunPlan
+from mlmd.stages.volume.pressure import PressureMeasurement
+from mlmd.stages.volume.result import TABLE, VolumePoint, write_table
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -96,7 +97,10 @@ class VolumeRuns:
             logger.warning("%s failed: %s", name, error)
             self._note(VolumePoint(name, scale, scale * self.volume_A3, error=str(error)))
             return None
-        run = SubRun(self._point(name, scale, measurement), measurement)
+        state = context.folder.load() or {}
+        point = self._point(name, scale, measurement)
+        point = replace(point, n_unconverged_scf=int(state.get(UNCONVERGED_SCF, 0)))
+        run = SubRun(point, measurement)
         self.good.append(run)
         self._note(run.point)
         return run

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.errors import InputError
 from mlmd.numerics.zero_pressure import fit_around_zero
 from mlmd.run.atomic import write_atomically
+from mlmd.stages.results import UNCONVERGED_SCF
 
 if TYPE_CHECKING:
     from mlmd.numerics.birch_murnaghan import BirchMurnaghan
@@ -78,6 +79,8 @@ class VolumeResult:
     def flags(self) -> list[str]:
         """What every later number is to be marked with."""
         flags = [UNCONVERGED] if self.status == "unconverged" else []
+        if any(point.get("n_unconverged_scf") for point in self.points):
+            flags.append(UNCONVERGED_SCF)
         # Not the volume at ambient pressure: the kinetic part N kB T / V is left over.
         return [*flags, VIRIAL] if self.pressure_convention == "virial" else flags
 
@@ -102,6 +105,8 @@ class VolumePoint:
         Frames at the beginning that were left out.
     duration_ps
         Time simulated, equilibration and lengthening included.
+    n_unconverged_scf
+        As of :class:`mlmd.stages.results.DynamicsResult`.
     error
         What the run failed with.
     """
@@ -114,6 +119,7 @@ class VolumePoint:
     temperature_K: float | None = None
     n_discarded: int | None = None
     duration_ps: float | None = None
+    n_unconverged_scf: int = 0
     error: str | None = None
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlmd.stages.equilibrate import Equilibrate
-from mlmd.stages.volume_pressure import PressureMeasurement, measure_pressure
+from mlmd.stages.volume.pressure import PressureMeasurement, measure_pressure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +30,7 @@ class RunPlan:
     frames, max_frames
         Recording intervals of a run at first, and when it is not lengthened further.
     convention, second_half
-        As in :func:`~mlmd.stages.volume_pressure.measure_pressure`.
+        As in :func:`~mlmd.stages.volume.pressure.measure_pressure`.
     """
 
     dynamics: Equilibrate

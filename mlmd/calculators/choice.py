@@ -1,0 +1,71 @@
+"""Calculators as words: one for all stages, or some for some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlmd.calculators.spec import CalculatorSpec
+from mlmd.errors import InputError
+
+DEFAULT = "default"
+"""Key of the calculator of every stage that none is named for."""
+
+
+def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, CalculatorSpec]:
+    """Read what a command line says of calculators.
+
+    Parameters
+    ----------
+    words
+        Each a calculator (``chgnet``, ``mace:/path/model``), a calculator for a stage or a class
+        of stages (``melt=chgnet``, ``Production=vasp``), or a YAML file that maps ``default``,
+        stages and classes to either form of :meth:`mlmd.CalculatorSpec.of`.
+    **common
+        Fields of every spec that does not give its own.
+
+    Returns
+    -------
+    dict
+        Specs by stage name, stage class name or ``default``.
+
+    Raises
+    ------
+    InputError
+        If a word is not understood, or a stage is served twice.
+    """
+    found: dict[str, CalculatorSpec] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word.endswith((".yaml", ".yml")):
+            entries = _read(Path(word))
+        elif equals and key.replace("-", "").replace("_", "").isalnum():
+            entries = {key: value}
+        else:
+            entries = {DEFAULT: word}
+        for name, entry in entries.items():
+            if name in found:
+                raise InputError(f"two calculators are given for '{name}'; expected one")
+            found[name] = CalculatorSpec.of(entry, **common)
+    if len(found) > 1 and common.get("options"):
+        raise InputError(
+            "options for one of several calculators: give them in a YAML file, under options of "
+            "the calculator that they are for"
+        )
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"calculators of {path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(
+            f"{path} has no calculators; expected lines such as 'default: chgnet' and "
+            "'Production: {name: vasp, options: {encut_eV: 400}}'"
+        )
+    return content

@@ -1,0 +1,170 @@
+"""The caller's side: an ordinary ASE calculator whose forces come from another interpreter."""
+
+from __future__ import annotations
+
+import json
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+
+from mlmd.calculators.ipi_server import IpiServer
+from mlmd.calculators.isolation.process import WorkerProcess, raise_told
+from mlmd.errors import CalculatorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ase import Atoms
+
+    from mlmd.calculators.ipi_server import IpiForces
+    from mlmd.calculators.spec import CalculatorSpec
+
+START_TIMEOUT_S = 600.0
+"""For importing the packages and loading the model, from a slow network disk too."""
+CALL_TIMEOUT_S = 1800.0
+"""For a force call where the spec names no time: the first one may compile the model."""
+PROPERTIES = ("energy", "free_energy", "forces", "stress")
+
+
+class IsolatedCalculator(Calculator):
+    """A calculator in another interpreter, over i-PI's protocol on a Unix-domain socket.
+
+    The socket lies in a private folder. What the protocol lacks goes with it as JSON: which
+    atoms there are, with each request; whether there is a stress, whether numbers are finite,
+    and errors, with each answer. A worker that dies or hangs is a
+    :class:`mlmd.errors.CalculatorError` with the last lines that it said; the next request
+    starts another one.
+
+    Parameters
+    ----------
+    spec
+        What to make there; its `python` names the interpreter.
+    directory
+        Handed to :meth:`mlmd.CalculatorSpec.load` there.
+
+    Raises
+    ------
+    InputError
+        If the interpreter cannot be started or the calculator not be made there.
+    """
+
+    def __init__(self, spec: CalculatorSpec, directory: Path | None = None) -> None:
+        super().__init__()
+        self.parameters = spec.to_dict()
+        self.spec = spec
+        self.device = "cpu"
+        self.n_unconverged_scf = 0
+        self._program_files = directory
+        self._connection: _Connection | None = None
+        self._connect()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as what it was made of; the copy has a worker of its own."""
+        return type(self), (self.spec, self._program_files)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Any = ("energy",),
+        system_changes: Any = all_changes,
+    ) -> None:
+        """Have everything that the calculator can do computed there."""
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # the line above copies them
+        connection = self._connection or self._connect()
+        try:
+            answer = connection.forces(self.atoms, self.spec.timeout_s or CALL_TIMEOUT_S)
+        except BaseException as error:
+            # A conversation that was cut off cannot be taken up again.
+            said = connection.last_words()
+            self.close()
+            if isinstance(error, CalculatorError):
+                raise CalculatorError(
+                    f"calculator '{self.spec.name}' in {self.spec.python}: {error}: {said}"
+                ) from error
+            raise
+        extra = json.loads(answer.extra)
+        raise_told(self.spec, extra)
+        self.results = _results(self.atoms, answer, extra)
+        self.n_unconverged_scf = extra["n_unconverged_scf"] or 0
+
+    def close(self) -> None:
+        """End the worker; the next request starts another one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> _Connection:
+        connection = _Connection(self.spec, self._program_files)
+        known = connection.about["properties"]
+        self.implemented_properties = [name for name in PROPERTIES if name in known]
+        self.device = connection.about["device"]
+        self._connection = connection
+        return connection
+
+
+class _Connection:
+    """A worker and the socket to it."""
+
+    def __init__(self, spec: CalculatorSpec, directory: Path | None) -> None:
+        self._worker = WorkerProcess(spec, directory)
+        self._server = IpiServer(self._worker.socket)
+        # Also when the caller forgets about it or ends.
+        self.close = weakref.finalize(self, _end, self._server, self._worker)
+        try:
+            self._worker.start()
+            try:
+                self._server.accept(START_TIMEOUT_S, self._worker.is_alive)
+            except CalculatorError as error:
+                self._worker.answer()  # raises what it said, if it said
+                raise CalculatorError(
+                    f"calculator '{spec.name}' was not made in {spec.python} ({error}): "
+                    f"{self._worker.last_lines()}"
+                ) from error
+            self.about = self._worker.answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def forces(self, atoms: Atoms, timeout_s: float) -> IpiForces:
+        who: dict[str, Any] = {"numbers": atoms.numbers.tolist(), "pbc": atoms.pbc.tolist()}
+        for name, array in (("magmoms", "initial_magmoms"), ("charges", "initial_charges")):
+            if atoms.has(array):
+                who[name] = atoms.arrays[array].tolist()
+        cell = atoms.cell.array
+        if atoms.cell.rank < 3:  # the protocol needs an inverse
+            who["cell_A"], cell = cell.tolist(), np.eye(3)
+        return self._server.force_call(
+            atoms.positions,
+            cell,
+            timeout_s=timeout_s,
+            alive=self._worker.is_alive,
+            init=json.dumps(who).encode(),
+        )
+
+    def last_words(self) -> str:
+        code = self._worker.exit_code()
+        ended = "" if code is None else f"exit code {code}; "
+        return f"{ended}{self._worker.last_lines()}"
+
+
+def _end(server: IpiServer, worker: WorkerProcess) -> None:
+    server.close()
+    worker.end()
+
+
+def _results(atoms: Atoms, answer: IpiForces, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the results in ASE's conventions; no stress where the worker has none."""
+    if not extra.get("finite", True):
+        # Let the guards of the dynamics judge it, as they do for a calculator in this process.
+        results = {"energy": np.nan, "forces": np.full_like(answer.forces_eV_A, np.nan)}
+        return {**results, **({"stress": np.full(6, np.nan)} if extra["stress"] else {})}
+    results = {"energy": answer.energy_eV, "forces": answer.forces_eV_A}
+    if extra["free_energy"] is not None:
+        results["free_energy"] = extra["free_energy"]
+    if extra["stress"]:
+        stress = -answer.virial_eV / atoms.get_volume()
+        results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return results

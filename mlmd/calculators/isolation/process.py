@@ -1,0 +1,189 @@
+"""Starting the other interpreter, and ending it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import mlmd
+from mlmd import errors
+from mlmd.errors import CalculatorError, InputError, MlmdError
+
+if TYPE_CHECKING:
+    from mlmd.calculators.spec import CalculatorSpec
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+DESCRIBE_TIMEOUT_S = 120.0
+ENDING_S = 0.5
+LOG_LINES = 5
+SOCKET_NAME = "s"
+# Of the 108 bytes of a Unix socket's address, some for the folder's random name.
+LONGEST_PARENT = 70
+
+
+class WorkerProcess:
+    """The other interpreter at work, with a private folder for its socket, answer and log."""
+
+    def __init__(self, spec: CalculatorSpec, directory: Path | None) -> None:
+        self.folder = private_folder()
+        self.socket = self.folder / SOCKET_NAME
+        self._spec = spec
+        self._directory = directory
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it; it connects to the socket when the calculator is made."""
+        with (self.folder / "log").open("w") as log:
+            self._process = _popen(self._spec, "serve", log)
+        _ask(self._process, self._spec, self.folder, self._directory)
+
+    def is_alive(self) -> bool:
+        """Tell whether it still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def answer(self) -> dict[str, Any]:
+        """Return what it says of the calculator that it made.
+
+        Raises
+        ------
+        MlmdError
+            What making the calculator raised there.
+        """
+        return _answer(self._spec, self.folder)
+
+    def last_lines(self) -> str:
+        """Return the end of its output."""
+        return _last_lines(self.folder)
+
+    def exit_code(self) -> int | None:
+        """Return its exit code, None while it runs; one about to end gets a moment for it."""
+        if self._process is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(ENDING_S)
+        return None
+
+    def end(self) -> None:
+        """End it and all that it started, and remove the folder."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            if self._process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._process.stdin.close()
+            self._process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def describe(spec: CalculatorSpec) -> dict[str, Any]:
+    """Return ``physics`` and ``packages`` of a spec as its own interpreter sees them.
+
+    Raises
+    ------
+    InputError
+        If the interpreter cannot be started or the spec means nothing to it.
+    """
+    folder = private_folder()
+    try:
+        with (folder / "log").open("w") as log:
+            process = _popen(spec, "describe", log)
+        try:
+            _ask(process, spec, folder, None)
+            process.wait(DESCRIBE_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise CalculatorError(
+                f"{spec.python} gave no answer within {DESCRIBE_TIMEOUT_S:g} s: "
+                f"{_last_lines(folder)}"
+            ) from error
+        finally:
+            process.kill()
+            process.wait()
+        return _answer(spec, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def private_folder() -> Path:
+    """Return a new folder that only this user can enter, with room for a socket's name."""
+    parent = tempfile.gettempdir()
+    return Path(
+        tempfile.mkdtemp(prefix="mlmd-", dir=parent if len(parent) < LONGEST_PARENT else "/tmp")
+    )
+
+
+def _popen(spec: CalculatorSpec, command: str, log: IO[str]) -> subprocess.Popen[str]:
+    assert spec.python is not None
+    environment = {**os.environ, "OMP_NUM_THREADS": str(spec.threads)}
+    environment.pop("PYTHONHOME", None)
+    try:
+        return subprocess.Popen(
+            [spec.python, str(BOOTSTRAP), str(Path(mlmd.__file__).parent), command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            text=True,
+            # Ctrl-C is for the caller, who then ends it in order.
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise InputError(
+            f"python '{spec.python}' of calculator '{spec.name}' cannot be started "
+            f"({error.strerror}); expected an interpreter such as ENVIRONMENT/bin/python"
+        ) from error
+
+
+def _ask(
+    process: subprocess.Popen[str], spec: CalculatorSpec, folder: Path, directory: Path | None
+) -> None:
+    request = {
+        "spec": {**spec.to_dict(), "python": None},
+        "answer": str(folder / "answer.json"),
+        "socket": str(folder / SOCKET_NAME),
+        "directory": None if directory is None else str(directory.absolute()),
+    }
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has died: its log says of what
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+
+
+def _answer(spec: CalculatorSpec, folder: Path) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads((folder / "answer.json").read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"calculator '{spec.name}' cannot run in {spec.python}: {_last_lines(folder)}"
+        ) from error
+    raise_told(spec, answer)
+    return answer
+
+
+def raise_told(spec: CalculatorSpec, answer: dict[str, Any]) -> None:
+    """Raise the error that an answer tells of, if it does."""
+    if "error" not in answer:
+        return
+    kind = getattr(errors, answer["kind"], None)
+    if (
+        isinstance(kind, type)
+        and issubclass(kind, MlmdError)
+        and kind is not errors.MissingExtraError
+    ):
+        raise kind(answer["error"])
+    if answer["kind"] == "MissingExtraError":
+        raise InputError(f"in {spec.python}: {answer['error']}")
+    raise CalculatorError(f"calculator '{spec.name}' in {spec.python}: {answer['error']}")
+
+
+def _last_lines(folder: Path) -> str:
+    lines = (folder / "log").read_text(errors="replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return " | ".join(said[-LOG_LINES:]) or "it said nothing"

@@ -1,0 +1,166 @@
+"""The side of the other interpreter: describes a calculator, or computes what it is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.calculators.spec import CalculatorSpec
+from mlmd.errors import MlmdError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
+
+
+def main(command: str) -> None:
+    """Read the request from standard input; answer in the file that it names."""
+    request = json.loads(sys.stdin.readline())
+    spec = CalculatorSpec(**request["spec"])
+    answer = Path(request["answer"])
+    try:
+        if command == "describe":
+            _write(answer, {"physics": spec.physics(), "packages": spec.packages()})
+            return
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        directory = request["directory"]
+        calculator = spec.load(None if directory is None else Path(directory))
+        properties = list(calculator.implemented_properties)
+        device = str(getattr(calculator, "device", "cpu"))
+        _write(answer, {"properties": properties, "device": device})
+    except Exception as error:  # whatever a package raises is told to the caller
+        traceback.print_exc()
+        _write(answer, _told(error))
+        sys.exit(1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(request["socket"])
+        serve(connection, calculator)
+
+
+def serve(connection: socket.socket, calculator: Calculator) -> None:
+    """Answer one request after the other until the caller ends the conversation.
+
+    The i-PI protocol never says which atoms there are: each request therefore begins with an
+    initialization that does.
+    """
+    from ase import Atoms
+    from ase.calculators.socketio import IPIProtocol, SocketClosed
+
+    protocol = IPIProtocol(connection)
+    atoms, said, state = Atoms(), b"", "NEEDINIT"
+    results: dict[str, Any] = {}
+    while True:
+        try:
+            message = protocol.recvmsg()
+        except (SocketClosed, ConnectionError):
+            return
+        if message == "STATUS":
+            protocol.sendmsg(state)
+        elif message == "INIT":
+            content = protocol.recvinit()[1].tobytes()
+            if content != said:
+                atoms, said = _named(json.loads(content)), content
+            state = "READY"
+        elif message == "POSDATA":
+            cell, _, positions = protocol.recvposdata()
+            if b"cell_A" not in said:
+                atoms.set_cell(cell)
+            atoms.set_positions(positions)
+            results, state = _results(atoms, calculator), "HAVEDATA"
+        elif message == "GETFORCE":
+            extra = json.dumps(results["extra"]).encode()
+            protocol.sendforce(
+                results["energy"], results["forces"], results["virial"], np.frombuffer(extra, "b")
+            )
+            state = "NEEDINIT"
+        else:
+            return
+
+
+def _named(content: dict[str, Any]) -> Atoms:
+    """Return atoms of the kinds that a caller names, at no place yet."""
+    from ase import Atoms
+
+    return Atoms(
+        numbers=content["numbers"],
+        pbc=content["pbc"],
+        cell=content.get("cell_A"),
+        magmoms=content.get("magmoms"),
+        charges=content.get("charges"),
+    )
+
+
+def _results(atoms: Atoms, calculator: Calculator) -> dict[str, Any]:
+    """Return energy (eV), forces (eV/A), virial (eV) and what the protocol has no place for.
+
+    An error, numbers that are not finite and a missing stress are said so in ``extra``: the
+    protocol itself would pass zeros or break.
+    """
+    n_atoms = len(atoms)
+    nothing = {"energy": 0.0, "forces": np.zeros((n_atoms, 3)), "virial": np.zeros((3, 3))}
+    try:
+        forces = np.asarray(calculator.get_property("forces", atoms), dtype=float)
+        energy = float(_property(calculator, "energy", atoms))
+        stress = _stress(calculator, atoms)
+    except Exception as error:  # whatever a package raises is told to the caller
+        traceback.print_exc()
+        return {**nothing, "extra": _told(error)}
+    extra = {
+        "stress": stress is not None,
+        "free_energy": calculator.results.get("free_energy"),
+        "n_unconverged_scf": getattr(calculator, "n_unconverged_scf", None),
+    }
+    virial = np.zeros((3, 3)) if stress is None else -atoms.get_volume() * stress
+    if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(virial).all()):
+        return {**nothing, "extra": {**extra, "free_energy": None, "finite": False}}
+    return {"energy": energy, "forces": forces, "virial": virial, "extra": extra}
+
+
+def _property(calculator: Calculator, name: str, atoms: Atoms) -> Any:
+    """Return a property of the structure just computed; asking again costs a comparison."""
+    found = calculator.results.get(name)
+    return calculator.get_property(name, atoms) if found is None else found
+
+
+def _stress(calculator: Calculator, atoms: Atoms) -> Any:
+    """Return the stress as a matrix, None where the calculator has none or there is no volume."""
+    from ase.calculators.calculator import PropertyNotImplementedError
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    if "stress" not in calculator.implemented_properties or atoms.cell.rank < 3:
+        return None
+    try:
+        stress = np.asarray(_property(calculator, "stress", atoms), dtype=float)
+    except PropertyNotImplementedError:
+        return None
+    return stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)
+
+
+def _told(error: Exception) -> dict[str, str]:
+    text = " ".join(str(error).split())
+    if isinstance(error, MlmdError):
+        return {"error": text, "kind": type(error).__name__}
+    return {"error": f"{type(error).__name__}: {text}", "kind": "Exception"}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON that is there as a whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content))
+    part.replace(path)
+
+
+def _end_with_parent() -> None:
+    """End when the caller has gone, however it went: it alone holds our standard input."""
+    sys.stdin.read()
+    os._exit(1)

@@ -1,0 +1,1 @@
+"""The search for the volume of zero pressure, step by step."""

@@ -1,0 +1,45 @@
+"""Tables of numbers in text, parsed in bulk and yet strictly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+SPACE, NEWLINE = ord(" "), ord("\n")
+# Read only where everything before it was.
+SENTINEL = b" 7"
+
+
+def parse_table(text: bytes, n_rows: int, n_columns: int) -> FloatArray | None:
+    """Return the table that `text` is, or None where it is not exactly that.
+
+    Parameters
+    ----------
+    text
+        Lines, each with its end.
+    n_rows, n_columns
+        How many lines there have to be and how many finite numbers in each.
+    """
+    characters = np.frombuffer(text, np.uint8)
+    blank = characters <= SPACE
+    begins = blank[:-1] & ~blank[1:]
+    ends = np.flatnonzero(characters == NEWLINE)
+    if len(ends) != n_rows or ends[0] == 0 or len(characters) != ends[-1] + 1:
+        return None
+    # Words that begin up to the end of each line; the first has no blank before it.
+    words = np.cumsum(begins, dtype=np.int32)[ends - 1] + (not blank[0])
+    if words[0] != n_columns or (np.diff(words) != n_columns).any():
+        return None
+    try:
+        numbers = np.fromstring(text + SENTINEL, sep=" ")
+    except (ValueError, DeprecationWarning):
+        return None
+    if len(numbers) != n_rows * n_columns + 1 or not np.isfinite(numbers).all():
+        return None
+    return numbers[:-1].reshape(n_rows, n_columns)
