@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmd.calculators.spec import refuse_unknown
+from mlmd.calculators.torch_settings import apply_settings, loading, refuse_double
 from mlmd.calculators.weights import package_folder, sha256_of
 from mlmd.errors import InputError
 
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "0.3.0"
 OPTIONS = ("check_cuda_mem", "stress_weight", "on_isolated_atoms", "return_site_energies")
@@ -32,31 +28,20 @@ def build(spec: CalculatorSpec) -> Calculator:
     """
     weights = _weights(spec)
     refuse_unknown(spec, OPTIONS)
-    import torch
-    from chgnet.model import CHGNet, CHGNetCalculator
-
-    # One setting for the whole process: torch knows no other.
-    torch.set_num_threads(spec.threads)
+    refuse_double(spec)
+    device = apply_settings(spec)
+    # It says so at every call, not when it is loaded.
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
-    device = None if spec.device == "auto" else spec.device
-    notes = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(notes):
-            if _is_file(spec):
-                model = CHGNet.from_file(str(weights))
-            else:
-                model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)
-            calculator: Calculator = CHGNetCalculator(
-                model=model, use_device=device, **dict(spec.options)
-            )
-    except Exception as error:  # torch and pickle raise anything; the cause is kept
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"calculator 'chgnet' was not made ({type(error).__name__}: {reason}); expected a "
-            "device of this machine and weights that CHGNet saved"
-        ) from error
-    for line in notes.getvalue().splitlines():
-        logger.info("%s", line)
+    with loading(spec, "weights that CHGNet saved"):
+        from chgnet.model import CHGNet, CHGNetCalculator
+
+        if _is_file(spec):
+            model = CHGNet.from_file(str(weights))
+        else:
+            model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)
+        calculator: Calculator = CHGNetCalculator(
+            model=model, use_device=device, **dict(spec.options)
+        )
     return calculator
 
 

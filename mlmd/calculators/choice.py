@@ -62,7 +62,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"calculators of {path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"calculators of {path} cannot be read: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(
             f"{path} has no calculators; expected lines such as 'default: chgnet' and "

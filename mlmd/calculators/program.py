@@ -148,11 +148,14 @@ def _end_leftover(folder: Path, name: str) -> None:
     _signal_group(pid, signal.SIGKILL)
 
 
-def end_program(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:
-    """End a program and every process of its group; harmless where it has ended."""
+def end_program(process: subprocess.Popen[bytes], grace_s: float | None = None) -> None:
+    """End a program and every process of its group; harmless where it has ended.
+
+    It has `grace_s` seconds (:data:`GRACE_S` where None) to go by itself.
+    """
     _signal_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(grace_s)
+        process.wait(GRACE_S if grace_s is None else grace_s)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 

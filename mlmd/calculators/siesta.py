@@ -22,6 +22,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mlmd.calculators.program import find_command
 from mlmd.calculators.siesta_program import FilesEngine, SiestaProgram, SocketEngine
 from mlmd.calculators.siesta_pseudopotentials import (
+    SUFFIXES,
     checksums,
     pseudopotential_folder,
     require_folder,
@@ -136,10 +137,15 @@ def build(spec: CalculatorSpec, directory: Path) -> Siesta:
         threads=spec.threads,
         timeout_s=spec.timeout_s,
     )
+    if program.pseudopotentials == program.folder.resolve():
+        raise InputError(
+            f"folder of pseudopotentials '{program.pseudopotentials}' is the one that SIESTA runs "
+            "in, where mlmd writes and deletes; keep them elsewhere"
+        )
     if not checksums(program.pseudopotentials, settings.version):
         raise InputError(
             f"folder '{program.pseudopotentials}' has no pseudopotentials of SIESTA "
-            f"{settings.version}: expected files such as Li.{'psf' if settings.version == 4 else 'psml'}"
+            f"{settings.version}; expected files like Li{SUFFIXES[settings.version][0]}"
         )
     return Siesta(program, settings)
 

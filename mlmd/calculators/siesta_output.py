@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NOT_CONVERGED = "SCF_NOT_CONV"
 ENERGIES = re.compile(r"^siesta: Etot    =\s*(\S+)\s*\nsiesta: FreeEng =\s*(\S+)", re.MULTILINE)
+# Printed at every structure, one vector per line.
+RECEIVED_CELL = re.compile(rb"coordsFromSocket cell \(bohr *\) =\s*((?:[-+.\d]+\s+){9})")
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,34 @@ def read_files(folder: Path, numbers: NDArray[np.integer[Any]]) -> SiestaForces:
 
 
 class GrowingOutput:
-    """Counts unconverged SCF cycles in an output that is still written."""
+    """Watches an output that is still written.
+
+    Attributes
+    ----------
+    first_cell_bohr
+        The cell (3, 3) of the first structure that came over the socket, as SIESTA understood
+        it; None until that is printed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read_bytes = 0
         self._rest = b""
+        self._head = b""
+        self.first_cell_bohr: NDArray[np.float64] | None = None
 
     def unconverged(self) -> int:
-        """Return how many were reported since the call before."""
+        """Return how many SCF cycles were reported as unconverged since the call before."""
         with self._path.open("rb") as file:
             file.seek(self._read_bytes)
             new = file.read()
         self._read_bytes += len(new)
+        if self.first_cell_bohr is None:
+            self._head += new
+            found = RECEIVED_CELL.search(self._head)
+            if found is not None:
+                self.first_cell_bohr = np.array(found[1].split(), dtype=float).reshape(3, 3)
+                self._head = b""
         lines = (self._rest + new).split(b"\n")
         # A line that is still being written is looked at when it is whole.
         self._rest = lines.pop()

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from ase.units import Bohr
+
 from mlmd.calculators.ipi_server import IpiServer
 from mlmd.calculators.program import (
     GRACE_S,
@@ -33,10 +36,15 @@ from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
 # One force call and no moves, whatever was left in the folder.
 ONE_CALL: Mapping[str, Any] = {"MD.TypeOfRun": "CG", "MD.Steps": 0, "MD.UseSaveXV": False}
-STALE = ("FORCE_STRESS", "MESSAGES", f"{LABEL}.FA", f"{LABEL}.XV", f"{LABEL}.EIG")
+# Results of the run before, and the copies of the input that every run adds.
+STALE = (
+    *("FORCE_STRESS", "MESSAGES", f"{LABEL}.out", f"{LABEL}.FA", f"{LABEL}.XV", f"{LABEL}.EIG"),
+    *("fdf-*.log", "fdf.*.log", "INPUT_TMP.*"),
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,9 @@ class SiestaProgram:
         """Lay out input and pseudopotentials, and remove the results of an earlier run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files = place(species_of(atoms), self.pseudopotentials, settings.version, self.folder)
-        for name in (*STALE, f"{LABEL}.out"):
-            (self.folder / name).unlink(missing_ok=True)
+        for pattern in STALE:
+            for file in self.folder.glob(pattern):
+                file.unlink()
         return write_fdf(self.folder, settings, atoms, files, dialogue)
 
     def arguments(self, settings: SiestaSettings, fdf: Path) -> tuple[list[str], Path | None]:
@@ -79,13 +88,13 @@ class SiestaProgram:
         """Return the error of a call, and forget a density matrix that may be damaged."""
         (self.folder / f"{LABEL}.DM").unlink(missing_ok=True)
         output = self.folder / f"{LABEL}.out"
-        if output.is_file() and NOT_CONVERGED in output.read_text(errors="replace"):
-            if settings.scf_unconverged == "stop":
-                return CalculatorError(
-                    f"SIESTA's SCF did not converge in {settings.max_scf_steps} steps; raise "
-                    "max_scf_steps, mix less (fdf: SCF.Mixer.Weight), shorten the time step, or "
-                    f"accept it with scf_unconverged 'continue' (output in {output})"
-                )
+        stops = settings.scf_unconverged == "stop" and output.is_file()
+        if stops and NOT_CONVERGED in output.read_text(errors="replace"):
+            return CalculatorError(
+                f"SIESTA's SCF did not converge in {settings.max_scf_steps} steps; raise "
+                "max_scf_steps, mix less (fdf: SCF.Mixer.Weight), shorten the time step, or "
+                f"accept it with scf_unconverged 'continue' (output in {output})"
+            )
         return CalculatorError(reason)
 
 
@@ -150,18 +159,18 @@ class SocketEngine:
                 raise CalculatorError("SIESTA's SCF did not converge")
         except CalculatorError as error:
             reason = session.explain(str(error))
-            self.close()
+            self.close(wait_s=0.0)
             raise program.failure(settings, reason) from error
         except BaseException:
             # Interrupted between two messages: the dialogue is out of step.
-            self.close()
+            self.close(wait_s=0.0)
             raise
         return forces
 
-    def close(self) -> None:
-        """End SIESTA."""
+    def close(self, wait_s: float = GRACE_S) -> None:
+        """End SIESTA, which gets some time to do so by itself."""
         if self._session is not None:
-            self._session.close()
+            self._session.close(wait_s)
             self._session = None
 
 
@@ -176,7 +185,7 @@ class _Session:
             dialogue = {
                 "MD.TypeOfRun": "Master",
                 "MD.UseSaveXV": False,
-                "Master.code": "i-PI",
+                "Master.code": "i-pi",
                 "Master.interface": "socket",
                 "Master.socketType": settings.socket,
                 "Master.address": server.name,
@@ -197,9 +206,10 @@ class _Session:
         self._server = server
         self._process = process
         self._connected = False
+        self._first_cell_A: NDArray[np.float64] | None = atoms.cell.array.copy()
         self._output = GrowingOutput(program.folder / f"{LABEL}.out")
         # Also when the calculator is collected, or the interpreter ends.
-        self._end = weakref.finalize(self, _end, server, process, os.getpid())
+        self._end = weakref.finalize(self, _end, server, process, os.getpid(), GRACE_S)
 
     def compute(self, atoms: Atoms) -> SiestaForces:
         timeout_s = self._program.timeout_s
@@ -209,35 +219,54 @@ class _Session:
         answer = self._server.force_call(
             atoms.positions, atoms.cell.array, timeout_s=timeout_s, alive=self._alive
         )
+        n_unconverged = self._output.unconverged()
+        self._check_cell()
         return SiestaForces(
             energy_eV=answer.energy_eV,
             free_energy_eV=None,
             forces_eV_A=answer.forces_eV_A,
             stress_eV_A3=-answer.virial_eV / atoms.get_volume(),
-            n_unconverged=self._output.unconverged(),
+            n_unconverged=n_unconverged,
         )
 
     def explain(self, reason: str) -> str:
         """Add how the process ended, and its last lines."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             # A closed connection is seen a moment before the end of the process.
-            self._process.wait(0.5)
+            self._process.wait(0.2)
         code = self._process.returncode
         ended = "" if code is None else f"; it {exit_reason(code)}"
         return f"siesta failed: {reason}{ended}; {output_ends(self._program.folder, LABEL)}"
 
-    def close(self) -> None:
-        self._end()
+    def close(self, wait_s: float) -> None:
+        if self._end.detach():
+            _end(self._server, self._process, os.getpid(), wait_s)
+
+    def _check_cell(self) -> None:
+        """See that SIESTA took the rows of the first cell for its vectors.
+
+        Early versions with a socket (4.1 before its release) take the columns, which changes a
+        triclinic cell without a word.
+        """
+        found = self._output.first_cell_bohr
+        if self._first_cell_A is None or found is None:
+            return
+        if not np.allclose(found, self._first_cell_A / Bohr, atol=1e-5):
+            raise CalculatorError(
+                "this version of SIESTA takes another cell from the socket than it was sent "
+                "(transposed); use mode 'files' or a newer version"
+            )
+        self._first_cell_A = None
 
     def _alive(self) -> bool:
         return self._process.poll() is None
 
 
-def _end(server: IpiServer, process: subprocess.Popen[bytes], owner: int) -> None:
+def _end(server: IpiServer, process: subprocess.Popen[bytes], owner: int, wait_s: float) -> None:
     if os.getpid() != owner:
         return  # a forked child holds a copy; the process is its parent's
     server.close()
-    # SIESTA ends by itself when it is told EXIT; what has hung does not.
+    # SIESTA ends by itself when it is told EXIT.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S)
+        process.wait(wait_s)
     end_program(process)

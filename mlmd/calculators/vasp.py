@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ class Vasp(Calculator):
         timeout_s: float | None = None,
         threads: int = 1,
     ) -> None:
-        super().__init__()
+        # ASE keeps the settings as `parameters`, by which a ready-made calculator is known.
+        super().__init__(directory=str(directory), **asdict(settings), **potcars.identity())
         self.n_unconverged_scf = 0
         self._settings, self._potcars = settings, potcars
         self._command, self._folder = list(command), Path(directory)
@@ -128,6 +130,14 @@ class Vasp(Calculator):
             "forces": forces,
             "stress": step.stress_eV_A3,
         }
+
+    def get_spin_polarized(self) -> bool:
+        """Return whether it is spin-polarised.
+
+        Where a class has no such method ASE stores a bound one in the instance, and a
+        calculator that refers to itself is not freed when the last user lets it go.
+        """
+        return self._settings.spin
 
     def close(self) -> None:
         """End the process of interactive mode, which writes WAVECAR; harmless without one.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
-OUTPUT = ("OUTCAR", "vasprun.xml", "OSZICAR", "CONTCAR", "XDATCAR", "STOPCAR")
+OUTPUT = ("OUTCAR", "vasprun.xml", "OSZICAR", "CONTCAR", "XDATCAR", "STOPCAR", "vaspout.h5")
 WAVEFUNCTIONS = "wavefunctions.json"
 
 

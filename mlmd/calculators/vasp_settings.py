@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from ase.data import atomic_numbers
 
 from mlmd.calculators.kpoints import checked_grid, divisions
 from mlmd.calculators.spec import positive_number, refuse_unknown
@@ -135,7 +137,7 @@ class Settings:
         """Return the POTCARs' family, PBE or LDA, and the functional's tags, from ASE's table."""
         from ase.calculators.vasp.create_input import GenerateVaspInput
 
-        table = GenerateVaspInput.xc_defaults
+        table = cast(dict[str, dict[str, Any]], GenerateVaspInput.xc_defaults)
         # The van der Waals functionals need a kernel file besides; dispersion is incar IVDW.
         names = sorted(n for n, t in table.items() if n != "custom" and "luse_vdw" not in t)
         if not isinstance(self.xc, str) or self.xc.lower() not in names:
@@ -180,6 +182,8 @@ class Settings:
             "ISIF": 2,
             "LWAVE": True,
             "LCHARG": True,
+            # CHGCAR, which is reused, holds the density at the atoms up to this l.
+            "LMAXMIX": _largest_l(species),
             **({"LASPH": True} if "METAGGA" in functional else {}),
             **functional,
         }
@@ -212,6 +216,12 @@ def _checked_tags(tags: Any) -> dict[str, Any]:
     if upper.get("NELM") is not None and not isinstance(upper["NELM"], int):
         raise InputError(f"incar tag NELM is {upper['NELM']!r}; expected a whole number")
     return upper
+
+
+def _largest_l(species: Sequence[str]) -> int:
+    """Return twice the l of the highest shell that can be open: p, d from Sc, f from La on."""
+    highest = max(atomic_numbers[symbol] for symbol in species)
+    return 2 if highest < 21 else 4 if highest < 57 else 6
 
 
 def _by_species(tag: str, values: Mapping[str, Any], species: Sequence[str]) -> list[Any]:

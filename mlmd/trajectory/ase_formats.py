@@ -2,62 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import InputError
-from mlmd.trajectory.trajectory import Trajectory
-from mlmd.trajectory.unwrapping import unwrap
+from mlmd.errors import InputError, MlmdError
+from mlmd.trajectory.frame_block import FrameBlock
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from mlmd.trajectory.trajectory import Trajectory
 
 TIME_KEY = "time_fs"
 """Key of ``Atoms.info`` that holds the time of a frame in our exports."""
 
 
-def read_with_ase(path: Path, timestep_fs: float | None, frames: slice) -> Trajectory:
-    """Read a file by ASE.
+BLOCK_FRAMES = 64
+
+
+def read_ase(path: Path) -> Iterator[FrameBlock]:
+    """Give the frames of a file that ASE reads.
 
     Raises
     ------
     InputError
-        If ASE cannot read it, if the atoms change, or if the times are not known.
+        If ASE cannot read it or the atoms change.
     """
     from ase.io import iread
 
+    interval = _interval_fs(path)
+    n = 0
     try:
-        images = list(iread(path, index=":"))
+        images = iread(path, index=":")
+        while block := list(islice(images, BLOCK_FRAMES)):
+            yield _block(path, block, interval, n)
+            n += len(block)
+    except MlmdError:
+        raise
     except Exception as error:  # ASE's readers raise anything; the cause is kept
-        raise InputError(
-            f"{path} cannot be read by ASE ({type(error).__name__}: {error})"
-        ) from error
-    if not images:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path} cannot be read by ASE ({reason})") from error
+    if n == 0:
         raise InputError(f"{path} holds no frames")
-    times = _times_fs(path, images, timestep_fs)[frames]
+
+
+def _block(path: Path, images: list[Atoms], interval_fs: float | None, n: int) -> FrameBlock:
     numbers = images[0].numbers
     if any(not np.array_equal(image.numbers, numbers) for image in images):
         raise InputError(f"{path}: the atoms are not the same in every frame")
-    masses = images[0].get_masses()
-    positions = np.array([image.positions for image in images])
-    cells = np.array([image.cell.array for image in images])
-    if all(image.pbc.all() for image in images):
-        # Before any frames are left out: between those that stay an atom may go further.
-        positions = unwrap(positions, cells, str(path))
-    images, positions, cells = images[frames], positions[frames], cells[frames]
-    return Trajectory(
-        positions_A=positions,
-        cell_A=cells[0] if len(cells) and (cells == cells[0]).all() else cells,
+    times = None
+    if all(TIME_KEY in image.info for image in images):
+        times = np.array([float(image.info[TIME_KEY]) for image in images])
+    elif interval_fs is not None:
+        times = interval_fs * np.arange(n, n + len(images))
+    return FrameBlock(
         numbers=numbers,
+        positions_A=np.array([image.positions for image in images]),
+        cell_A=np.array([image.cell.array for image in images]),
+        wrapped=None if all(image.pbc.all() for image in images) else False,
         time_fs=times,
-        masses_u=masses,
         velocities_A_fs=_velocities(images),
         energies_eV=_results(images, "energy"),
         forces_eV_A=_results(images, "forces"),
         stresses_eV_A3=_results(images, "stress"),
-        source=str(path),
+        masses_u=images[0].get_masses(),
     )
 
 
@@ -92,27 +104,21 @@ def write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
     write(path, images, format=format)
 
 
-def _times_fs(path: Path, images: list[Atoms], timestep_fs: float | None) -> Any:
-    """Return the time of each frame: as given, as recorded, or by ASE's description."""
-    if timestep_fs is not None:
-        if not np.isfinite(timestep_fs) or timestep_fs <= 0:
-            raise InputError(f"timestep_fs is {timestep_fs}; expected a positive number")
-        return timestep_fs * np.arange(len(images))
-    if all(TIME_KEY in image.info for image in images):
-        return np.array([float(image.info[TIME_KEY]) for image in images])
-    if path.suffix == ".traj":
-        from ase import units
-        from ase.io import Trajectory as AseTrajectory
+def _interval_fs(path: Path) -> float | None:
+    """Return the time between frames of a ``.traj`` that ASE's dynamics wrote."""
+    from ase import units
+    from ase.io import Trajectory as AseTrajectory
 
+    if path.suffix != ".traj":
+        return None
+    try:
         with AseTrajectory(str(path)) as file:
             made_by = getattr(file, "description", None) or {}
-        if made_by.get("type") == "molecular-dynamics":
-            interval = made_by["timestep"] * made_by.get("interval", 1) / units.fs
-            return interval * np.arange(len(images))
-    raise InputError(
-        f"{path} does not say the time between its frames; give it with --timestep-fs "
-        "(timestep_fs=)"
-    )
+        if made_by.get("type") != "molecular-dynamics":
+            return None
+        return float(made_by["timestep"] * made_by.get("interval", 1) / units.fs)
+    except Exception:  # what is wrong with the file is said when its frames are read
+        return None
 
 
 def _velocities(images: list[Atoms]) -> Any:

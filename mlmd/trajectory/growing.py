@@ -52,7 +52,7 @@ class GrowingArray:
     def spill(self) -> None:
         """Put the rows in a file without a name, which goes with its last reader."""
         try:
-            self._file = tempfile.TemporaryFile(buffering=0)
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- till finish()
         except OSError as error:
             raise _no_room(error) from error
         _write(self._file, self._rows[: self._n])
@@ -75,7 +75,7 @@ def spill_largest(arrays: dict[str, GrowingArray]) -> None:
 
 
 def _write(file: IO[bytes], rows: NDArray[Any]) -> None:
-    left = memoryview(np.ascontiguousarray(rows)).cast("B") if rows.size else memoryview(b"")
+    left = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
     try:
         while left:
             left = left[file.write(left) :]

@@ -31,6 +31,9 @@ def read_labelled_table(
 ) -> LabelledTable | None:
     """Read rows of `n_columns` words, or None where the text ends before the last row's end.
 
+    A last line of the file that has no end and is shorter than the one before it counts as
+    missing, as in :meth:`TextSource.read_table`.
+
     Parameters
     ----------
     source
@@ -49,32 +52,43 @@ def read_labelled_table(
     """
     first = source.line_number + 1
     lines = source.read_lines(n_rows)
-    cut = len(lines) < n_rows or source.last_line_is_cut
+    cut = len(lines) < n_rows or (source.at_end and _last_line_is_cut(source, lines))
     if cut:
         lines = lines[:-1]
+    if not lines:
+        return None
     rows = [line.split() for line in lines]
     numbers = None
     if all(len(row) == n_columns for row in rows):
         with suppress(ValueError):
-            numbers = np.loadtxt(lines, usecols=columns, comments=None, ndmin=2) if lines else None
-    if lines and (numbers is None or not np.isfinite(numbers).all()):
-        _complain(source, lines, first, n_columns, columns)
-    if cut or numbers is None:
-        return None
-    return LabelledTable([row[label] for row in rows], numbers)
+            numbers = np.loadtxt(lines, usecols=columns, comments=None, ndmin=2)
+    if numbers is None or not np.isfinite(numbers).all():
+        for number, line in enumerate(lines, first):
+            if not _is_row(line, n_columns, columns):
+                expected = f"{n_columns} columns: a label and finite numbers"
+                raise source.unexpected(line, expected, line_number=number)
+        raise source.error("no table", "a label and finite numbers", line_number=first)
+    return None if cut else LabelledTable([row[label] for row in rows], numbers)
 
 
-def _complain(
-    source: TextSource, lines: list[str], first: int, n_columns: int, columns: Sequence[int]
-) -> None:
-    """Raise the error of the row that is wrong."""
-    for number, line in enumerate(lines, first):
-        words = line.split()
-        good = len(words) == n_columns
-        with suppress(ValueError):
-            if good and np.isfinite([float(words[i]) for i in columns]).all():
-                continue
-        raise source.unexpected(
-            line, f"{n_columns} columns of a label and finite numbers", line_number=number
-        )
-    raise source.error("a table that is none", f"{n_columns} columns", line_number=first)
+def _is_row(line: str, n_columns: int, columns: Sequence[int]) -> bool:
+    words = line.split()
+    try:
+        return len(words) == n_columns and all(np.isfinite(float(words[i])) for i in columns)
+    except ValueError:
+        return False
+
+
+def _last_line_is_cut(source: TextSource, lines: list[str]) -> bool:
+    """Whether the last line of the file, just read, was cut by whatever ended the program."""
+    before, last = ["", *lines][-2:]
+    if len(last.rstrip()) >= len(before.rstrip()) and before:
+        return False
+    if source.damage is not None:
+        return True
+    if source.path.name != source.name:
+        return False
+    with suppress(OSError), source.path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
+    return False

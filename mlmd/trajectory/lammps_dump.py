@@ -1,23 +1,21 @@
-"""Text dumps of LAMMPS: styles atom and custom, any box, atoms in any order.
-
-Format: https://docs.lammps.org/dump.html and the boxes of
-https://docs.lammps.org/Howto_triclinic.html
-"""
+"""Text dumps of LAMMPS: any box, atoms in any order; https://docs.lammps.org/dump.html."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.labelled_table import LabelledTable, read_labelled_table
 from mlmd.trajectory.lammps_box import Box, read_box
-from mlmd.trajectory.lammps_columns import Columns, columns_of
+from mlmd.trajectory.lammps_columns import DumpColumns, dump_columns
 from mlmd.trajectory.lammps_units import UNKNOWN, UnitStyle, unit_style
-from mlmd.trajectory.labelled_table import read_labelled_table
 from mlmd.trajectory.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
@@ -30,9 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ELEMENT_REMEDY = (
-    "the symbol of an element; dump with 'element' and 'dump_modify ID element Li P S ...'"
-)
+ELEMENT_REMEDY = "the symbol of an element; give them by 'dump_modify ID element Li P S ...'"
+LARGEST_STEP = 2**62
 
 
 @dataclass
@@ -45,10 +42,23 @@ class _Header:
     box: Box | None = None
 
 
-def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
-    """Read a LAMMPS dump; atoms are sorted by id.
+@dataclass(frozen=True)
+class _Frame:
+    """The atoms of a frame, sorted by id."""
 
-    Positions are taken from ``xu yu zu``, ``xsu ysu zsu``, ``x y z`` or ``xs ys zs``, the first
+    columns: DumpColumns
+    labels: list[str]
+    values: FloatArray
+
+    @property
+    def ids(self) -> FloatArray:
+        return self.values[:, 0]
+
+
+def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
+    """Give the frames of a LAMMPS dump, atoms sorted by id.
+
+    Positions are those of ``xu yu zu``, ``xsu ysu zsu``, ``x y z`` or ``xs ys zs``, the first
     of them that there is; with ``ix iy iz`` the last two are unwrapped exactly. Without
     ``ITEM: UNITS`` they are taken as angstrom (metal, real), and velocities, forces and times,
     whose units differ between these two, are left out.
@@ -56,66 +66,122 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
     Raises
     ------
     InputError
-        If the file is no such dump, or says neither elements nor ids, or its atoms change.
+        If the text is no such dump, says neither elements nor ids, or its atoms change; a last
+        frame cut short is left out with a warning.
     """
     units = UNKNOWN
     header = _Header()
     collector: FrameCollector | None = None
-    first_ids = None
+    first: _Frame | None = None
     while (line := source.read_line()) is not None:
-        if not line.startswith("ITEM:"):
-            if line.strip():
-                raise source.unexpected(line, "'ITEM: ...' of a LAMMPS dump")
+        if not line.strip():
             continue
-        item = line.removeprefix("ITEM:").strip()
-        if not item.startswith("ATOMS"):
-            style = _read_item(source, item, header)
-            if style is None and source.peek_line() is None:
+        item = line.split()
+        if item[0] != "ITEM:" or len(item) < 2:
+            if source.at_end:
+                source.warn_dropped("it is cut short")
                 break
-            units = style or units
+            raise source.unexpected(line, "'ITEM: ...' of a LAMMPS dump")
+        if item[1] == "UNITS":
+            units = unit_style(source, (source.read_line() or "").strip())
             continue
-        columns = columns_of(source, item.split()[1:])
-        if header.n_atoms is None or header.box is None or header.step is None:
-            raise source.unexpected(
-                line, "TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS before the atoms of each frame"
-            )
-        table = read_labelled_table(
-            source, header.n_atoms, columns.n_columns, columns.element, columns.numbers
-        )
-        if table is None:
+        if item[1] != "ATOMS":
+            if not _read_item(source, item[1:], header):
+                source.warn_dropped("it is cut short")
+                break
+            continue
+        frame = None
+        if not source.at_end:
+            frame = _read_atoms(source, dump_columns(source, item[2:]), header)
+        if frame is None or header.box is None:
+            source.warn_dropped("it has not all of its atoms")
             break
-        order = np.argsort(table.numbers[:, 0], kind="stable")
-        values = table.numbers[order]
-        if collector is None:
-            labels = [table.labels[i] for i in order]
-            _check_default_element(source, labels, columns.of(values, "type"))
-            first_ids = values[:, 0]
-            if (np.diff(first_ids) == 0).any():
-                raise source.error("two atoms of one id", "as many ids as atoms")
-            masses = columns.of(values, "mass")
-            collector = FrameCollector(
-                atomic_numbers_of(source, labels, ELEMENT_REMEDY),
-                wrapped=not (columns.unwrapped or header.box.open),
-                masses_u=None if masses is None else masses[:, 0],
-            )
-            first_labels = labels
-            _warn_about_units(source, units, columns, header)
-        if not np.array_equal(values[:, 0], first_ids) or first_labels != [
-            table.labels[i] for i in order
-        ]:
+        if collector is None or first is None:
+            first = frame
+            collector = _collector(source, frame, header.box)
+            _warn_about_units(source, frame, header, units)
+        if not np.array_equal(frame.ids, first.ids) or frame.labels != first.labels:
             raise source.error(
                 "atoms that differ from those of the first frame",
-                "the same ids and elements in each; dump a group whose atoms do not change",
+                "the same ids and elements in each; dump a group whose atoms stay the same",
             )
         yield from collector.add(
-            positions_A=columns.positions(values, header.box) * units.length_A,
+            positions_A=frame.columns.positions(frame.values, header.box) * units.length_A,
             cell_A=header.box.cell * units.length_A,
             step=header.step,
             time_fs=units.times(header.time),
-            velocities_A_fs=units.velocities(columns.of(values, "v")),
-            forces_eV_A=units.forces(columns.of(values, "f")),
+            velocities_A_fs=units.velocities(frame.columns.of(frame.values, "v")),
+            forces_eV_A=units.forces(frame.columns.of(frame.values, "f")),
         )
         header = _Header()
-    if collector is None:
-        raise source.error("no whole frame", "a LAMMPS dump of at least one frame")
-    yield from collector.rest()
+    if collector is not None:
+        yield from collector.rest()
+
+
+def _read_item(source: TextSource, item: list[str], header: _Header) -> bool:
+    """Read what stands below an ``ITEM``; return whether it is whole."""
+    if item[:2] == ["BOX", "BOUNDS"]:
+        header.box = read_box(source, item[2:])
+        return header.box is not None
+    line = source.read_line()
+    if line is None or source.at_end:
+        return False
+    with suppress(ValueError):
+        if item == ["TIME"] and np.isfinite(time := float(line)):
+            header.time = time
+            return True
+        if item == ["TIMESTEP"] and abs(step := int(line)) < LARGEST_STEP:
+            header.step = step
+            return True
+    if item == ["NUMBER", "OF", "ATOMS"] and re.fullmatch(r"\s*-?\d{1,18}\s*", line):
+        header.n_atoms = source.check_atoms(int(line))
+        return True
+    raise source.unexpected(line, f"the value of 'ITEM: {' '.join(item)}' of a LAMMPS dump")
+
+
+def _read_atoms(source: TextSource, columns: DumpColumns, header: _Header) -> _Frame | None:
+    """Return the atoms, or None where the text ends before the last of them."""
+    if header.n_atoms is None or header.box is None or header.step is None:
+        raise source.error(
+            "atoms", "TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS before the atoms of each frame"
+        )
+    table: LabelledTable | None = read_labelled_table(
+        source, header.n_atoms, len(columns.names), columns.element, columns.numbers
+    )
+    if table is None:
+        return None
+    order = np.argsort(table.numbers[:, 0], kind="stable")
+    return _Frame(columns, [table.labels[i] for i in order], table.numbers[order])
+
+
+def _collector(source: TextSource, frame: _Frame, box: Box) -> FrameCollector:
+    if (np.diff(frame.ids) == 0).any():
+        raise source.error("two atoms of one id", "another id for each")
+    types = frame.columns.of(frame.values, "type")
+    if set(frame.labels) == {"C"} and types is not None and len(np.unique(types)) > 1:
+        raise source.error(
+            "several types that are all carbon, which LAMMPS writes if nobody said otherwise",
+            "the elements of the types: 'dump_modify ID element Li P S ...'",
+        )
+    masses = frame.columns.of(frame.values, "mass")
+    return FrameCollector(
+        atomic_numbers_of(source, frame.labels, ELEMENT_REMEDY),
+        wrapped=not (frame.columns.unwrapped or box.open),
+        masses_u=None if masses is None or (masses <= 0).any() else masses[:, 0],
+    )
+
+
+def _warn_about_units(source: TextSource, frame: _Frame, header: _Header, units: UnitStyle) -> None:
+    unknown = {
+        "velocities": frame.columns.of(frame.values, "v"),
+        "forces": frame.columns.of(frame.values, "f"),
+        "times": header.time,
+    }
+    found = [name for name, value in unknown.items() if value is not None]
+    if units is UNKNOWN and found:
+        logger.warning(
+            "%s does not say its units: lengths are taken as angstrom, %s are left out; dump with "
+            "'dump_modify ID units yes'",
+            source.path,
+            ", ".join(found),
+        )

@@ -37,11 +37,13 @@ class PrintedTimes:
     ----------
     half_width
         Half a unit of the last digit that is printed.
+    timestep
+        The time step, where it is known; times are then counted from step 0.
     """
 
-    def __init__(self, half_width: float) -> None:
+    def __init__(self, half_width: float, timestep: float | None = None) -> None:
         self._half_width = half_width
-        self._line: tuple[int, float, float] | None = None
+        self._line = None if timestep is None else (0, 0.0, timestep)
         self._given_up = False
 
     def times(self, steps: IntArray, printed: FloatArray) -> FloatArray:
@@ -68,6 +70,6 @@ class PrintedTimes:
             low = float(((elapsed - half_width) / count[after]).max())
             high = float(((elapsed + half_width) / count[after]).min())
             here = np.abs(printed[~after] - time) <= half_width
-            if 0 < high and low <= high and math.isfinite(low) and here.all():
+            if high > 0 and low <= high and math.isfinite(low) and here.all():
                 return step, time, roundest(low, high)
         return None

@@ -2,22 +2,147 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from mlmd.errors import InputError
+from mlmd.trajectory.joining import join
+from mlmd.trajectory.text_source import TextSource
 from mlmd.trajectory.trajectory import Trajectory
+from mlmd.trajectory.unwrapping import LongSteps
+
+if TYPE_CHECKING:
+    from mlmd.trajectory.frame_block import FrameBlock
+
+    Reader = Callable[[TextSource], Iterator[FrameBlock]]
+
+logger = logging.getLogger(__name__)
 
 
-def read_trajectory(path: Path, timestep_fs: float | None, frames: slice) -> Trajectory:
+@dataclass(frozen=True)
+class Format:
+    """How a program's output is known, and what reads it.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    files : tuple of str
+        Patterns of the file's name in lower case, without the suffix of a compression.
+    content : str
+        Regular expression that matches at the beginning of the text of this format, and of no
+        other; empty where only the name tells.
+    reader : str
+        ``module:function`` of ``mlmd.trajectory``: takes a `TextSource`, gives `FrameBlock`.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    content: str
+    reader: str
+
+    def load(self) -> Reader:
+        """Import the reader."""
+        module, _, function = self.reader.partition(":")
+        return cast("Reader", getattr(import_module(f"mlmd.trajectory.{module}"), function))
+
+
+FORMATS = (
+    Format(
+        "VASP XDATCAR",
+        ("*xdatcar*",),
+        r"(?:[^\n]*\n){6,7} *Direct configuration=|(?:[^\n]*\n){3} *CAR *\n",
+        "xdatcar:read_xdatcar",
+    ),
+    Format(
+        "VASP vasprun.xml",
+        ("*vasprun*.xml*",),
+        r"(?:<\?xml[^>]*>)?\s*<modeling>",
+        "vasprun:read_vasprun",
+    ),
+    Format("VASP OUTCAR", ("*outcar*",), r"\s*vasp\.\d", "outcar:read_outcar"),
+)
+
+
+def read_trajectory(
+    path: str | Path | Sequence[str | Path],
+    timestep_fs: float | None,
+    frames: slice,
+    long_steps: LongSteps = "refuse",
+) -> Trajectory:
     """Read a trajectory; see :meth:`mlmd.trajectory.Trajectory.read`."""
-    if not path.is_file():
-        raise InputError(f"no file {path}; expected a trajectory (.h5md, .traj, .extxyz, ...)")
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    if not paths:
+        raise InputError("no file given; expected a trajectory, or several of one run")
+    for one in paths:
+        if not one.is_file():
+            raise InputError(
+                f"no file {one}; expected a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)"
+            )
+    for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
+        if number is not None and not isinstance(number, int):
+            raise InputError(f"{name} is {number!r}; expected a whole number")
     if frames.step is not None and frames.step < 1:
         raise InputError(f"every is {frames.step}; expected a whole number of at least 1")
-    if path.suffix == ".h5md":
+    if any(one.suffix == ".h5md" for one in paths):
         from mlmd.trajectory.h5md_reader import read_h5md
 
-        return read_h5md(path, frames)
-    from mlmd.trajectory.ase_formats import read_with_ase
+        if len(paths) > 1:
+            raise InputError(
+                f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
+                "mlmd goes on in the same file"
+            )
+        return read_h5md(paths[0], frames)
+    source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    files = ((str(one), _blocks(one)) for one in paths)
+    return join(files, source, timestep_fs, frames, long_steps)
 
-    return read_with_ase(path, timestep_fs, frames)
+
+def format_of(source: TextSource) -> Format | None:
+    """Return the format of a text: what its content shows, else what its name says."""
+    head, name = source.head, source.name.lower()
+    for format in FORMATS:
+        if format.content and re.match(format.content, head):
+            return format
+    for format in FORMATS:
+        if any(fnmatchcase(name, pattern) for pattern in format.files):
+            return format
+    return None
+
+
+def _blocks(path: Path) -> Iterator[FrameBlock]:
+    """Give the frames of one file."""
+    with TextSource(path) as source:
+        format = format_of(source)
+        if format is not None:
+            yield from _checked(source, format)
+            return
+    from mlmd.trajectory.ase_formats import read_ase
+
+    yield from read_ase(path)
+
+
+def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
+    """Give the frames that a reader gives; say what is missing where it ends too early."""
+    n = 0
+    try:
+        for block in format.load()(source):
+            n += len(block.cell_A)
+            yield block
+    except InputError as error:
+        if source.damage is None or n:
+            raise
+        raise InputError(f"{source.path}: {source.damage}, before its first whole frame") from error
+    if n == 0:
+        why = f": {source.damage}" if source.damage else ""
+        raise InputError(
+            f"{source.path} holds no whole frame{why}; expected those of a {format.name}"
+        )
+    if source.damage is not None:
+        logger.warning("%s: %s; the %d frames before that are read", source.path, source.damage, n)

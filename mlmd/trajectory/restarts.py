@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,11 +58,7 @@ def frames_of(block: FrameBlock, which: slice | NDArray[Any]) -> FrameBlock:
     """Return some of the frames of a block."""
     return replace(
         block,
-        **{
-            name: array[which]
-            for name in PER_FRAME
-            if (array := getattr(block, name)) is not None
-        },
+        **{name: array[which] for name in PER_FRAME if (array := getattr(block, name)) is not None},
     )
 
 
@@ -83,40 +80,84 @@ def without_repeats(files: Iterable[tuple[str, Iterator[FrameBlock]]]) -> Iterat
     InputError
         If the atoms are not the same in all.
     """
-    before: FrameBlock | None = None
-    first_step: int | None = None
-    seen_step: int | None = None
+    joiner = _Joiner()
     for source, blocks in files:
-        n_repeated = 0
-        begins = True
+        joiner.begins = True
+        n_before = joiner.n_repeated
         for whole in blocks:
-            _check_atoms(whole, before, source)
-            for block in _split(whole, None if begins else before):
-                begins = begins or _goes_back(block, before)
-                repeated_time = None
-                if begins:
-                    shared = (
-                        first_step is not None
-                        and block.step is not None
-                        and block.step[0] > first_step
-                    )
-                    if not shared:
-                        seen_step = None
-                        first_step = None if block.step is None else int(block.step[0])
-                kept = block
-                if seen_step is not None and block.step is not None:
-                    kept = frames_of(block, block.step > seen_step)
-                if begins and len(kept.cell_A) and before is not None and _same(before, kept):
-                    if kept.time_fs is not None:
-                        repeated_time = float(kept.time_fs[0])
-                    kept = frames_of(kept, slice(1, None))
-                n_repeated += len(block.cell_A) - len(kept.cell_A)
-                if not len(kept.cell_A):
-                    continue
-                yield Piece(kept, source, begins and before is not None, repeated_time)
-                begins = False
-                before = frames_of(kept, slice(-1, None))
-                if kept.step is not None:
-                    seen_step = int(kept.step[-1])
-        if n_repeated:
-            logger.info("%s: %d frames that were there already are left out", source, n_repeated)
+            joiner.check_atoms(whole, source)
+            for block in _split(whole):
+                if (piece := joiner.piece(block, source)) is not None:
+                    yield piece
+        if n_repeated := joiner.n_repeated - n_before:
+            logger.warning(
+                "%s: %d frame(s) repeat what was read before; left out", source, n_repeated
+            )
+
+
+class _Joiner:
+    """What is remembered of the frames so far."""
+
+    def __init__(self) -> None:
+        self.begins = True
+        self.n_repeated = 0
+        self._last: FrameBlock | None = None
+        self._first_step: int | None = None
+        self._seen_step: int | None = None
+        self._repeated_time_fs: float | None = None
+
+    def check_atoms(self, block: FrameBlock, source: str) -> None:
+        if self._last is not None and not np.array_equal(self._last.numbers, block.numbers):
+            raise InputError(
+                f"{source}: the atoms are not the same in every frame; expected the species and "
+                "order of the first one throughout"
+            )
+
+    def piece(self, block: FrameBlock, source: str) -> Piece | None:
+        """Return the frames of a block, whose steps grow, that were not there before."""
+        first = None if block.step is None else int(block.step[0])
+        if first is not None and self._seen_step is not None and first <= self._seen_step:
+            self.begins = True
+        kept = block
+        if self.begins:
+            if first is None or self._first_step is None or first <= self._first_step:
+                self._first_step, self._seen_step = first, None
+            elif self._seen_step is not None:
+                assert block.step is not None
+                kept = frames_of(block, block.step > self._seen_step)
+            if self._last is not None and len(kept.cell_A) and _same_place(self._last, kept):
+                if kept.time_fs is not None:
+                    self._repeated_time_fs = float(kept.time_fs[0])
+                kept = frames_of(kept, slice(1, None))
+        self.n_repeated += len(block.cell_A) - len(kept.cell_A)
+        if not len(kept.cell_A):
+            return None
+        piece = Piece(kept, source, self.begins and self._last is not None, self._repeated_time_fs)
+        self.begins = False
+        self._last = frames_of(kept, slice(-1, None))
+        self._repeated_time_fs = None
+        if kept.step is not None:
+            self._seen_step = int(kept.step[-1])
+        return piece
+
+
+def _split(block: FrameBlock) -> Iterator[FrameBlock]:
+    """Give the parts of a block within which the step number grows."""
+    if block.step is None:
+        yield block
+        return
+    borders = [0, *(np.flatnonzero(np.diff(block.step) <= 0) + 1), len(block.step)]
+    for begin, end in pairwise(borders):
+        if end > begin:
+            yield frames_of(block, slice(begin, end)) if end - begin < len(block.step) else block
+
+
+def _same_place(last: FrameBlock, block: FrameBlock) -> bool:
+    """Whether the first frame of a block is the last one before, but for periodic images."""
+    moved = block.positions_A[0] - last.positions_A[0]
+    if not np.allclose(block.cell_A[0], last.cell_A[0], rtol=SAME_PLACE, atol=0.0):
+        return False
+    if np.linalg.det(block.cell_A[0]) != 0.0:
+        moved = moved @ np.linalg.inv(block.cell_A[0])
+        moved -= np.rint(moved)
+    return bool(np.abs(moved).max() < SAME_PLACE)

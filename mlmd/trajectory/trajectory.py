@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mlmd.trajectory.unwrapping import LongSteps
 
     FloatArray = NDArray[np.floating[Any]]
     IntArray = NDArray[np.integer[Any]]
@@ -164,29 +167,39 @@ class Trajectory:
 
     @staticmethod
     def read(
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         timestep_fs: float | None = None,
         start: int | None = None,
         stop: int | None = None,
         every: int = 1,
+        long_steps: LongSteps = "refuse",
     ) -> Trajectory:
-        """Read a trajectory: ours (``.h5md``), ASE's ``.traj``, or extended XYZ.
+        """Read a trajectory: ours, ASE's, or what a DFT program or LAMMPS has written.
+
+        Positions are unwrapped. Results larger than about 256 MB lie in a file without a name
+        in the temporary folder (``TMPDIR``), mapped into memory.
 
         Parameters
         ----------
         path
-            The file; its format is known by its name and content.
+            The file, which may be compressed (gzip, bzip2, xz); its format is known by its
+            content and name. Several files of one restarted run, in the order of time, are
+            joined and frames that repeat are left out.
         timestep_fs
             Time between two frames *of the file*, in fs; needed where the file does not
             say it.
         start, stop, every
             Frames ``start:stop:every``, as in a slice.
+        long_steps
+            What to do where an atom moves so far between two frames that its unwrapping is
+            not certain: ``"refuse"``, or ``"warn"`` and go on.
 
         Raises
         ------
         InputError
-            If the file is absent or of another format, or its times are not known.
+            If the file is absent, of another format or damaged, if its times are not known, or
+            if a step is too long; the message names file and line, or frame and atom.
         """
         from mlmd.trajectory.reading import read_trajectory
 
-        return read_trajectory(Path(path), timestep_fs, slice(start, stop, every))
+        return read_trajectory(path, timestep_fs, slice(start, stop, every), long_steps)

@@ -51,7 +51,7 @@ class Unwrapper:
         self.n_frames = 0
         self._wrapped: bool | None = None
         self._last: FloatArray | None = None
-        self._crossings: FloatArray | None = None
+        self._crossings: FloatArray = np.zeros(3)
         self._lowest: FloatArray = np.full(3, np.inf)
         self._highest: FloatArray = np.full(3, -np.inf)
         self._said: set[str] = set()
@@ -89,9 +89,8 @@ class Unwrapper:
                 return positions_A
             raise InputError(f"{self.source}: a cell without a volume; expected three vectors")
         fractional = positions_A @ np.linalg.inv(cells_A)
-        if self._last is None:
-            self._last, self._crossings = fractional[0], np.zeros(fractional.shape[1:])
-        steps = np.diff(fractional, axis=0, prepend=self._last[None])
+        before = fractional[:1] if self._last is None else self._last[None]
+        steps = np.diff(fractional, axis=0, prepend=before)
         own_from = int(continues)
         if continues:
             self._wrapped = None
@@ -114,15 +113,13 @@ class Unwrapper:
         self._crossings = crossed[-1]
         return np.asarray(positions_A - crossed @ cells_A)
 
-    def _decide(
-        self, fractional: FloatArray, steps: FloatArray, own_from: int
-    ) -> bool | None:
+    def _decide(self, fractional: FloatArray, steps: FloatArray, own_from: int) -> bool | None:
         """Return whether positions are wrapped, or None where these frames do not show it."""
         highest = np.maximum.accumulate(np.maximum(fractional.max(axis=1), self._highest))
         lowest = np.minimum.accumulate(np.minimum(fractional.min(axis=1), self._lowest))
         self._highest, self._lowest = highest[-1], lowest[-1]
-        wide = (highest - lowest > WIDEST_SPREAD).any(axis=1)
-        jumped = (np.abs(steps) > 0.5).any(axis=(1, 2))
+        wide = np.asarray((highest - lowest > WIDEST_SPREAD).any(axis=1))
+        jumped = np.asarray((np.abs(steps) > 0.5).any(axis=(1, 2)))
         jumped[:own_from] = False
         if not (wide.any() or jumped.any()):
             return None

@@ -1,0 +1,192 @@
+"""What a torch model needs of its process, and what it must leave there as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ase.calculators.calculator import Calculator, all_changes
+
+from mlmd.errors import CalculatorError, InputError, MlmdError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.calculators.spec import CalculatorSpec
+
+logger = logging.getLogger(__name__)
+
+WORKSPACE = ":4096:8"
+"""Buffers with which cuBLAS repeats its sums; NVIDIA's documentation offers this or ``:16:8``."""
+
+
+def apply_settings(spec: CalculatorSpec) -> str:
+    """Set threads and deterministic algorithms, for the whole process: torch knows no other.
+
+    Returns
+    -------
+    str
+        The device, with ``"auto"`` resolved.
+
+    Raises
+    ------
+    InputError
+        If this machine has no such device.
+    """
+    if spec.deterministic and spec.device != "cpu":
+        # cuBLAS reads it once, when the first context of a GPU is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
+    import torch
+
+    device = spec.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Making a tensor is what shows that the device is there.
+    with loading(spec, "a device of this machine, such as cpu or cuda"):
+        torch.empty(1, device=device)
+    torch.set_num_threads(spec.threads)
+    if spec.deterministic:
+        torch.use_deterministic_algorithms(True)
+    return device
+
+
+def refuse_double(spec: CalculatorSpec) -> None:
+    """Raise InputError where double precision is asked of a model that knows single only."""
+    if spec.dtype == "float64":
+        raise InputError(
+            f"calculator '{spec.name}' computes in float32 only; given dtype 'float64'; leave it out"
+        )
+
+
+@contextlib.contextmanager
+def loading(spec: CalculatorSpec, expected: str) -> Iterator[None]:
+    """Load a model without a word and leave the process as it was.
+
+    What a package prints or warns goes to the log; the environment, torch's default dtype and
+    the handlers of the root logger are put back; whatever it raises becomes an InputError.
+
+    Parameters
+    ----------
+    spec
+        Whose model.
+    expected
+        What the user should have given; the end of the error's message.
+    """
+    import torch
+
+    environment, dtype = dict(os.environ), torch.get_default_dtype()
+    handlers = logging.root.handlers[:]
+    notes = io.StringIO()
+    # Packages build their models in the default dtype, whatever the user has made it.
+    torch.set_default_dtype(torch.float32)
+    try:
+        with contextlib.redirect_stdout(notes), warnings.catch_warnings(record=True) as warned:
+            yield
+    except MlmdError:
+        raise
+    except Exception as error:  # torch and pickle raise anything; the cause is kept
+        raise InputError(
+            f"calculator '{spec.name}' was not made ({_one_line(error)}); expected {expected}"
+        ) from error
+    finally:
+        torch.set_default_dtype(dtype)
+        logging.root.handlers[:] = handlers
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
+    for line in [*notes.getvalue().splitlines(), *(str(one.message) for one in warned)]:
+        logger.info("%s: %s", spec.name, line)
+
+
+class GuardedModel(Calculator):
+    """Mixed into a package's calculator by :func:`guarded`.
+
+    Elements that the model was not trained for, and anything that goes wrong in it, leave as
+    errors of mlmd; torch's default dtype is the model's own during a call and as it was after.
+    """
+
+    spec_name: str
+    elements: frozenset[str]
+    dtype: str
+
+    def set_atoms(self, atoms: Atoms) -> None:
+        """Accept any atoms; what the model knows is checked where forces are asked."""
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Any = ("energy",),
+        system_changes: Any = all_changes,
+    ) -> None:
+        """Compute what the model gives.
+
+        Raises
+        ------
+        InputError
+            If the model does not know an element.
+        CalculatorError
+            If the model fails.
+        """
+        atoms = self.atoms if atoms is None else atoms
+        unknown = sorted(set(atoms.get_chemical_symbols()) - self.elements)
+        if unknown:
+            raise InputError(
+                f"the model of calculator '{self.spec_name}' does not know {', '.join(unknown)}; "
+                f"it knows {', '.join(sorted(self.elements))}"
+            )
+        try:
+            with default_dtype(self.dtype):
+                super().calculate(atoms, properties, system_changes)
+        except MlmdError:
+            raise
+        except Exception as error:  # torch raises anything; the cause is kept
+            raise CalculatorError(
+                f"calculator '{self.spec_name}' failed on {atoms.get_chemical_formula()} "
+                f"({_one_line(error)}); look at the structure and, on a GPU, at its memory"
+            ) from error
+
+
+def guarded(base: type[Calculator]) -> Any:
+    """Return `base` with :class:`GuardedModel` mixed in.
+
+    Its own list of properties: MACE extends the list that every calculator of ASE shares.
+    """
+    properties = list(base.implemented_properties)
+    return type(base.__name__, (GuardedModel, base), {"implemented_properties": properties})
+
+
+def guard(calculator: Any, spec: CalculatorSpec, elements: Collection[str], dtype: str) -> None:
+    """Tell a guarded calculator what it may be asked."""
+    calculator.spec_name, calculator.dtype = spec.name, dtype
+    calculator.elements = frozenset(elements)
+
+
+@contextlib.contextmanager
+def default_dtype(name: str) -> Iterator[None]:
+    """Make `name` torch's default dtype, and put the one before back."""
+    import torch
+
+    before, wanted = torch.get_default_dtype(), getattr(torch, name)
+    if before == wanted:
+        # Also where the call changes it and fails before changing it back.
+        try:
+            yield
+        finally:
+            if torch.get_default_dtype() != before:
+                torch.set_default_dtype(before)
+        return
+    torch.set_default_dtype(wanted)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _one_line(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"{type(error).__name__}: {reason}"
