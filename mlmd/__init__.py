@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlmd.analysis.arrhenius import arrhenius
     from mlmd.analysis.diffusivity import diffusivity
     from mlmd.analysis.msd import mean_squared_displacement
+    from mlmd.analysis.structure.rdf import rdf
     from mlmd.calculators.loading import load_calculator
     from mlmd.calculators.spec import CalculatorSpec
     from mlmd.errors import MlmdError
@@ -43,6 +44,7 @@ _HOMES = {
     "load_calculator": "mlmd.calculators.loading",
     "mean_squared_displacement": "mlmd.analysis.msd",
     "pack": "mlmd.structure.packing",
+    "rdf": "mlmd.analysis.structure.rdf",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "load_calculator",
     "mean_squared_displacement",
     "pack",
+    "rdf",
 ]
 
 

@@ -248,14 +248,16 @@ def cp2k(folder: Path, timeout_s: float | None = 120.0, **options):
     return spec.load(folder)
 
 
+@pytest.fixture(scope="module")
+def calculator(tmp_path_factory):
+    """CP2K, kept for several tests."""
+    made = cp2k(tmp_path_factory.mktemp("cp2k"))
+    yield made
+    made.close()
+
+
 class TestReal:
     pytestmark = real
-
-    @pytest.fixture(scope="class")
-    def calculator(self, tmp_path_factory):
-        made = cp2k(tmp_path_factory.mktemp("cp2k"))
-        yield made
-        made.close()
 
     def test_forces_and_stress_are_derivatives_of_the_energy(self, calculator) -> None:
         atoms = salt()

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from mlmd import CalculatorSpec
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.calculators.siesta import model_identity
 from mlmd.calculators.siesta_output import read_files
+from mlmd.calculators.siesta_settings import SiestaSettings
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 
@@ -246,7 +248,7 @@ def test_fault_is_one_line_and_the_next_call_works(
 def test_cell_that_siesta_takes_transposed_is_noticed(spec, salt, tmp_path, monkeypatch):
     monkeypatch.setenv("MLMD_STAND_IN", "transposed")
     salt.calc = spec().load(tmp_path)
-    with pytest.raises(CalculatorError, match="transposed.*; use mode 'files'"):
+    with pytest.raises(CalculatorError, match=r"transposed.*; use mode 'files'"):
         salt.get_forces()
     assert_all_ended(tmp_path)
 
@@ -308,6 +310,26 @@ def test_published_settings_count_what_is_not_converged(spec, salt, tmp_path, ca
     assert salt.calc.n_unconverged_scf == 1
 
 
+def test_published_settings_are_those_of_the_paper():
+    paper = Path(__file__).parents[2] / "shared/papers/maevskiy2025_pes_descriptors.txt"
+    if not paper.is_file():
+        pytest.skip("the paper's text is not here")
+    text = " ".join(paper.read_text(errors="replace").split())
+    for said in (
+        "maximum number of ten self-consistent iterations per time step",
+        "generalized gradient approximation (GGA)",
+        "polarized double-zeta type",
+        r"using the $\Gamma$ -point for Brillouin zone sampling",
+    ):
+        assert said in text
+    found = SiestaSettings.from_options({"preset": "maevskiy2025"})
+    assert (found.max_scf_steps, found.xc, found.basis) == (10, "PBE", "DZP")
+    assert found.kpoints == (1, 1, 1)
+    # What is given besides wins.
+    other = SiestaSettings.from_options({"preset": "maevskiy2025", "kspacing_per_A": 0.4})
+    assert (other.max_scf_steps, other.kpoints, other.kspacing_per_A) == (10, None, 0.4)
+
+
 def test_process_ends_with_its_calculator(spec, salt, tmp_path):
     for name, forget in {"close": False, "collected": True}.items():
         folder = tmp_path / name
@@ -341,6 +363,9 @@ if {killed}:
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
     assert done.returncode == (-signal.SIGKILL if killed else 0)
     assert_all_ended(tmp_path)
+    address = Path("/tmp/ipi_" + read_fdf(tmp_path / "siesta.fdf")["masteraddress"][0])
+    assert address.exists() == killed
+    shutil.rmtree(address.parent, ignore_errors=True)
 
 
 def test_pseudopotentials_are_part_of_the_identity(spec, tmp_path, monkeypatch):
@@ -382,6 +407,7 @@ def test_pseudopotentials_are_part_of_the_identity(spec, tmp_path, monkeypatch):
         ({"fdf": {"md_steps": 3}}, "mlmd moves the atoms"),
         ({"fdf": {"Master.port": 3}}, "options mode and socket"),
         ({"fdf": {"SCF.MustConverge": False}}, "option scf_unconverged"),
+        ({"fdf": {"Spin_Polarized": True}}, "option spin"),
         ({"fdf": {"SystemLabel": "x"}}, "'SystemLabel' cannot be given"),
         ({"fdf": {"NumberOfAtoms": 3}}, "structure comes from the run"),
         ({"fdf": {"Mesh.Cutoff": "1 Ry", "MeshCutoff": "2 Ry"}}, "the same to SIESTA"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -14,28 +15,36 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlmd.analysis.estimator_options import EstimatorOptions
+
     FloatArray = NDArray[np.floating[Any]]
 
 Origins = Literal["sliding", "first"]
 """Time origins inside a window: every frame, or its first frame only."""
 
+PUBLISHED_WINDOW_PS = 15.0
+"""Length of a window where none is given; the fit then starts at 1 ps."""
+
 
 @dataclass(frozen=True)
 class DiffusivitySettings:
-    """How a diffusivity was obtained.
+    """How a diffusivity was, or is to be, obtained.
 
     Attributes
     ----------
     estimator : str
         Name in :data:`mlmd.analysis.diffusivity.ESTIMATORS`.
-    window_ps : float
-        Length of a window.
-    fit_ps : (float, float)
-        First and last lag of the straight-line fit.
+    window_ps : float or None
+        Length of a window; None where the estimator has none.
+    fit_ps : (float, float) or None
+        First and last lag of the fit; None where the estimator chooses, and in a result the
+        choice that was made.
     origins : str
         Time origins inside a window.
     drift, mobile
         What was held at rest (see :func:`mlmd.analysis.drift.drift_A`).
+    options : EstimatorOptions or None
+        Settings that only this estimator has.
 
     Raises
     ------
@@ -43,12 +52,13 @@ class DiffusivitySettings:
         If a value is not known or the fit range does not lie within the window.
     """
 
-    estimator: str = "windowed"
-    window_ps: float = 15.0
-    fit_ps: tuple[float, float] = (1.0, 15.0)
+    estimator: str = "gls"
+    window_ps: float | None = None
+    fit_ps: tuple[float, float] | None = None
     origins: Origins = "sliding"
     drift: Drift = "cell"
     mobile: str | None = None
+    options: EstimatorOptions | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without a trajectory."""
@@ -57,22 +67,36 @@ class DiffusivitySettings:
             raise InputError(
                 f"origins '{self.origins}' is not known; give {', '.join(get_args(Origins))}"
             )
-        if not math.isfinite(self.window_ps) or self.window_ps <= 0:
-            raise InputError(f"the window is {self.window_ps:g} ps; expected a positive time")
-        if len(self.fit_ps) != 2:
+        if self.window_ps is not None:
+            if not math.isfinite(self.window_ps) or self.window_ps <= 0:
+                raise InputError(f"the window is {self.window_ps:g} ps; expected a positive time")
+            object.__setattr__(self, "window_ps", float(self.window_ps))
+        if self.fit_ps is not None:
+            object.__setattr__(self, "fit_ps", _checked_range(self.fit_ps, self.window_ps))
+
+
+def _checked_range(
+    fit_ps: tuple[float, float], window_ps: float | None
+) -> tuple[float, float]:
+    """Return the range as two floats, inside the window if there is one."""
+    if len(fit_ps) != 2:
+        raise InputError(
+            f"fit_ps has {len(fit_ps)} value(s); expected the first and the last lag in ps"
+        )
+    start, end = (float(lag_ps) for lag_ps in fit_ps)
+    if window_ps is None:
+        if not (0 <= start < end and math.isfinite(end)):
             raise InputError(
-                f"fit_ps has {len(self.fit_ps)} value(s); expected the first and the last lag in ps"
+                f"a fit from {start:g} to {end:g} ps was given; expected two lags, the first at "
+                "least 0 and the second larger"
             )
-        start, end = (float(lag_ps) for lag_ps in self.fit_ps)
-        object.__setattr__(self, "window_ps", float(self.window_ps))
-        object.__setattr__(self, "fit_ps", (start, end))
-        if not 0 <= start < end <= self.window_ps * (1 + 1e-9):
-            raise InputError(
-                f"a fit from {start:g} to {end:g} ps was given with windows of "
-                f"{self.window_ps:g} ps; expected a range inside the window: give both, such as "
-                f"--window-ps {self.window_ps:g} --fit-ps {self.window_ps / 10:g} "
-                f"{self.window_ps:g}"
-            )
+    elif not 0 <= start < end <= window_ps * (1 + 1e-9):
+        raise InputError(
+            f"a fit from {start:g} to {end:g} ps was given with windows of {window_ps:g} ps; "
+            f"expected a range inside the window: give both, such as --window-ps {window_ps:g} "
+            f"--fit-ps {window_ps / 10:g} {window_ps:g}"
+        )
+    return start, end
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,20 +111,38 @@ class Estimate:
         Its standard error.
     D_interval68_cm2_s : (float, float) or None
         Interval of 68.27 % probability.
+    D_axes_cm2_s : (3,)
+        Along x, y and z; their mean is D.
+    fit_ps : (float, float)
+        First and last lag of the fit.
+    window_ps : float or None
+        Length of a window.
+    n_windows : int
+        Independent windows or blocks that the error rests on.
+    df : float
+        Degrees of freedom of the error; infinite where it does not rest on a scatter.
     window_D_cm2_s : (windows,)
-        Diffusivity of each window.
+        Diffusivity of each window; empty where there are none.
     lag_ps : (lags,)
         Lags of the curves.
     window_msd_A2 : (windows, lags)
-        Mean squared displacement of each window.
+        Mean squared displacement of each window, or one row over all origins.
     intercept_A2 : float
         Intercept of the fitted line, whose slope is 6 D.
+    details : mapping of str to number
+        What the estimator has chosen or found on the way.
     """
 
     D_cm2_s: float
     D_stderr_cm2_s: float | None
     D_interval68_cm2_s: tuple[float, float] | None
+    D_axes_cm2_s: FloatArray
+    fit_ps: tuple[float, float]
+    window_ps: float | None
+    n_windows: int
+    df: float
     window_D_cm2_s: FloatArray
     lag_ps: FloatArray
     window_msd_A2: FloatArray
     intercept_A2: float
+    details: Mapping[str, float | int | None] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.analysis.drift import Drift, drift_A
 from mlmd.errors import InputError
-from mlmd.numerics.displacement import all_origins_msd
+from mlmd.numerics.displacement_axes import all_origins_msd_atoms, all_origins_msd_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class MeanSquaredDisplacement:
         Lag times in picoseconds, from 0.
     msd_A2 : (lags,)
         In angstrom^2, the sum over the three axes.
+    msd_axes_A2 : (lags, 3)
+        Along x, y and z.
+    msd_atoms_A2 : (lags, n_atoms) or None
+        Of each atom, where asked for.
     n_origins : (lags,)
         Number of time origins that each lag was averaged over.
     species : str or None
@@ -48,6 +52,7 @@ class MeanSquaredDisplacement:
 
     lag_ps: NDArray[np.floating[Any]]
     msd_A2: NDArray[np.floating[Any]]
+    msd_axes_A2: NDArray[np.floating[Any]]
     n_origins: NDArray[np.integer[Any]]
     species: str | None
     n_atoms: int
@@ -55,6 +60,7 @@ class MeanSquaredDisplacement:
     mobile: str | None
     interval_fs: float
     source: str
+    msd_atoms_A2: NDArray[np.floating[Any]] | None = None
 
 
 def mean_squared_displacement(
@@ -64,6 +70,7 @@ def mean_squared_displacement(
     drift: Drift = "cell",
     mobile: str | None = None,
     max_lag_ps: float | None = None,
+    per_atom: bool = False,
 ) -> MeanSquaredDisplacement:
     r"""Mean squared displacement of one species, or of all atoms, over all time origins.
 
@@ -86,6 +93,13 @@ def mean_squared_displacement(
         The species that is not framework; the analysed one where not given.
     max_lag_ps
         Longest lag in picoseconds; all where not given.
+    per_atom
+        Also keep the curve of each atom (8 bytes for each lag and atom), at twice the time.
+
+    Notes
+    -----
+    Positions may be mapped from a file. Beyond them memory is a few megabytes or three
+    trajectories of one atom, whichever is more, and the curves that are asked for.
 
     Raises
     ------
@@ -97,17 +111,21 @@ def mean_squared_displacement(
     atoms = None if species is None else trajectory.indices(species)
     max_lag = None if max_lag_ps is None else _frames(max_lag_ps, interval_fs, trajectory)
     reference = (species if mobile is None else mobile) if drift == "framework" else None
-    msd_A2 = all_origins_msd(
-        trajectory.positions_A,
-        atoms=atoms,
-        offset=drift_A(trajectory, drift, reference),
-        max_lag=max_lag,
-    )
-    check_finite(msd_A2, trajectory)
+    offset_A = drift_A(trajectory, drift, reference)
+    positions_A = trajectory.positions_A
+    msd_axes_A2 = all_origins_msd_axes(positions_A, atoms=atoms, offset=offset_A, max_lag=max_lag)
+    check_finite(msd_axes_A2, trajectory)
+    msd_A2 = msd_axes_A2.sum(axis=1)
+    msd_atoms_A2 = None
+    if per_atom:
+        msd_atoms_A2 = all_origins_msd_atoms(
+            positions_A, atoms=atoms, offset=offset_A, max_lag=max_lag
+        )
     lags = np.arange(len(msd_A2))
     return MeanSquaredDisplacement(
         lag_ps=lags * (interval_fs / 1000.0),
         msd_A2=msd_A2,
+        msd_axes_A2=msd_axes_A2,
         n_origins=len(trajectory) - lags,
         species=species,
         n_atoms=trajectory.n_atoms if atoms is None else len(atoms),
@@ -115,6 +133,7 @@ def mean_squared_displacement(
         mobile=reference,
         interval_fs=interval_fs,
         source=trajectory.source,
+        msd_atoms_A2=msd_atoms_A2,
     )
 
 

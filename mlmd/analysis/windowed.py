@@ -8,19 +8,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.drift import drift_A
-from mlmd.analysis.estimate import DiffusivitySettings, Estimate
+from mlmd.analysis.estimate import PUBLISHED_WINDOW_PS, DiffusivitySettings, Estimate
 from mlmd.analysis.msd import check_finite
 from mlmd.analysis.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
-from mlmd.numerics.displacement import all_origins_msd, first_origin_msd
+from mlmd.numerics.displacement import first_origin_msd
+from mlmd.numerics.displacement_axes import all_origins_msd_axes
 from mlmd.numerics.student import independent_mean
 from mlmd.numerics.weighted_line import weighted_line
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from mlmd.analysis.msd import MeanSquaredDisplacement
     from mlmd.trajectory.trajectory import Trajectory
 
+    FloatArray = NDArray[np.floating[Any]]
 
-def windowed(trajectory: Trajectory, species: str, settings: DiffusivitySettings) -> Estimate:
+
+def windowed(
+    trajectory: Trajectory,
+    species: str,
+    settings: DiffusivitySettings,
+    msd: MeanSquaredDisplacement | None = None,
+) -> Estimate:
     r"""Mean and scatter of the diffusivities of non-overlapping windows.
 
     The drift is removed over the whole trajectory. In each window the MSD is averaged over
@@ -36,7 +49,10 @@ def windowed(trajectory: Trajectory, species: str, settings: DiffusivitySettings
     species
         Chemical symbol of the diffusing atoms.
     settings
-        Uses ``window_ps``, ``fit_ps``, ``origins``, ``drift`` and ``mobile``.
+        Uses ``window_ps`` (15 ps where not given), ``fit_ps`` (1 ps, or a fifteenth of the
+        window, to its end), ``origins``, ``drift`` and ``mobile``.
+    msd
+        Not used.
 
     Raises
     ------
@@ -50,33 +66,44 @@ def windowed(trajectory: Trajectory, species: str, settings: DiffusivitySettings
     DOI 10.1039/C9EE02457C
     """
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
+    window_ps = settings.window_ps or PUBLISHED_WINDOW_PS
+    fit_ps = settings.fit_ps or (window_ps / PUBLISHED_WINDOW_PS, window_ps)
     # Adjacent windows share the frame on their boundary. A window that is no multiple of the
     # interval holds whole frames only and starts on the frame at or before its time.
-    width = settings.window_ps / interval_ps
+    width = window_ps / interval_ps
     frames = math.floor(width + 1e-6)
     n_windows = math.floor((len(trajectory) - 1) / width + 1e-6)
     if frames == 0 or n_windows == 0:
-        _reject_window(trajectory, settings, interval_ps)
+        _reject_window(trajectory, window_ps, interval_ps)
     atoms = trajectory.indices(species)
     offset = drift_A(trajectory, settings.drift, settings.mobile or species)
-    measure = all_origins_msd if settings.origins == "sliding" else first_origin_msd
     curves = []
     for window in range(n_windows):
         first = math.floor(window * width + 1e-6)
         part = slice(first, first + frames + 1)
         drift = None if offset is None else offset[part]
-        curves.append(measure(trajectory.positions_A[part], atoms=atoms, offset=drift))
-    window_msd_A2 = np.array(curves)
-    check_finite(window_msd_A2, trajectory)
+        positions_A = trajectory.positions_A[part]
+        if settings.origins == "sliding":
+            curves.append(all_origins_msd_axes(positions_A, atoms=atoms, offset=drift))
+        else:
+            curves.append(_first_origin_axes(positions_A, atoms, drift))
+    axes_A2 = np.array(curves)
+    check_finite(axes_A2, trajectory)
+    window_msd_A2 = axes_A2.sum(axis=2)
     lag_ps = np.arange(frames + 1) * interval_ps
-    fitted = fit_range(lag_ps, settings.fit_ps)
-    lines = [weighted_line(lag_ps[fitted], curve[fitted]) for curve in curves]
+    fitted = fit_range(lag_ps, fit_ps)
+    lines = [weighted_line(lag_ps[fitted], curve[fitted]) for curve in window_msd_A2]
     values = np.array([line.slope / 6.0 * A2_PS_IN_CM2_S for line in lines])
     mean = independent_mean(values)
     return Estimate(
         D_cm2_s=mean.mean,
         D_stderr_cm2_s=mean.stderr,
         D_interval68_cm2_s=mean.interval68,
+        D_axes_cm2_s=axes_of_line(lag_ps[fitted], axes_A2.mean(axis=0)[fitted]),
+        fit_ps=fit_ps,
+        window_ps=window_ps,
+        n_windows=n_windows,
+        df=float(n_windows - 1),
         window_D_cm2_s=values,
         lag_ps=lag_ps,
         window_msd_A2=window_msd_A2,
@@ -84,7 +111,25 @@ def windowed(trajectory: Trajectory, species: str, settings: DiffusivitySettings
     )
 
 
-def fit_range(lag_ps: np.ndarray, fit_ps: tuple[float, float]) -> slice:
+def axes_of_line(lag_ps: FloatArray, msd_axes_A2: FloatArray) -> FloatArray:
+    """Diffusivity along each axis (cm^2/s) from ordinary straight lines, MSD = 2 D t."""
+    slopes = [weighted_line(lag_ps, curve).slope for curve in msd_axes_A2.T]
+    return np.array(slopes) / 2.0 * A2_PS_IN_CM2_S
+
+
+def _first_origin_axes(
+    positions_A: FloatArray, atoms: NDArray[np.integer[Any]], drift: FloatArray | None
+) -> FloatArray:
+    """Mean squared displacement from the first frame along each axis."""
+    columns = []
+    for axis in range(3):
+        own = slice(axis, axis + 1)
+        offset = None if drift is None else drift[:, own]
+        columns.append(first_origin_msd(positions_A[..., own], atoms=atoms, offset=offset))
+    return np.stack(columns, axis=1)
+
+
+def fit_range(lag_ps: FloatArray, fit_ps: tuple[float, float]) -> slice:
     """Return the lags of the fit, both ends included.
 
     Raises
@@ -104,19 +149,17 @@ def fit_range(lag_ps: np.ndarray, fit_ps: tuple[float, float]) -> slice:
     return slice(first, last)
 
 
-def _reject_window(
-    trajectory: Trajectory, settings: DiffusivitySettings, interval_ps: float
-) -> None:
+def _reject_window(trajectory: Trajectory, window_ps: float, interval_ps: float) -> None:
     """Raise InputError: no window fits."""
-    if settings.window_ps < interval_ps:
+    if window_ps < interval_ps:
         raise InputError(
-            f"a window of {settings.window_ps:g} ps was given for frames every {interval_ps:g} ps "
+            f"a window of {window_ps:g} ps was given for frames every {interval_ps:g} ps "
             f"in {trajectory.source}; expected a longer window"
         )
     duration_ps = trajectory.duration_ps
     short = float(f"{duration_ps / 3:.2g}") or duration_ps  # three windows: the least for an error
     raise InputError(
-        f"a window of {settings.window_ps:g} ps is longer than the trajectory: "
+        f"a window of {window_ps:g} ps is longer than the trajectory: "
         f"{trajectory.source} has {duration_ps:g} ps; run longer, or take shorter windows such as "
         f"--window-ps {short:g} --fit-ps {short / 10:g} {short:g}"
     )

@@ -199,10 +199,9 @@ class Cp2kCalculator(Calculator):
     @staticmethod
     def _verdict(said: str) -> bool | None:
         """Tell whether the SCF converged; None where the output does not say."""
-        verdict = None
-        for verdict in _VERDICT.finditer(said):
-            pass  # the last one counts: an inner loop may fail where the outer one succeeds
-        return None if verdict is None else verdict["converged"] is not None
+        verdicts = [found["converged"] is not None for found in _VERDICT.finditer(said)]
+        # The last one counts: an inner loop may fail where the outer one succeeds.
+        return verdicts[-1] if verdicts else None
 
     def _judge(self) -> None:
         """Refuse or count a step whose SCF did not converge."""

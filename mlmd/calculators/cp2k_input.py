@@ -195,18 +195,16 @@ def _section(section: InputSection, path: str) -> InputSection:
     from ase.calculators.cp2k import InputSection
 
     head, _, rest = path.partition("/")
-    for found in section.subsections:
-        if found.name == head:
-            break
-    else:
-        found = InputSection(name=head)
+    there = [s for s in section.subsections if s.name == head]
+    found: InputSection = there[0] if there else InputSection(name=head)
+    if not there:
         section.subsections.append(found)
     return _section(found, rest) if rest else found
 
 
 def _keyword(root: InputSection, path: str, line: str) -> None:
     """Add a keyword unless the user has set it."""
-    if not _has(root, f"{path}/{line.split()[0]}"):
+    if not _has(root, f"{path}/{line.split(maxsplit=1)[0]}"):
         _section(root, path).keywords.append(line)
 
 
@@ -214,9 +212,9 @@ def _kind(subsys: InputSection, symbol: str) -> InputSection:
     """Return the section of one element."""
     from ase.calculators.cp2k import InputSection
 
-    for found in subsys.subsections:
-        if found.name == "KIND" and str(found.params).capitalize() == symbol:
-            return found
-    made = InputSection(name="KIND", params=symbol)
-    subsys.subsections.append(made)
-    return made
+    kinds = [s for s in subsys.subsections if s.name == "KIND"]
+    there = [s for s in kinds if str(s.params).capitalize() == symbol]
+    found: InputSection = there[0] if there else InputSection(name="KIND", params=symbol)
+    if not there:
+        subsys.subsections.append(found)
+    return found

@@ -27,10 +27,10 @@ GTH_FUNCTIONALS = ("PADE", "PBE", "BLYP", "BP", "OLYP")
 class Cp2kSettings:
     """Settings of CP2K for molecular dynamics; energies in Rydberg where the name says so.
 
-    The default ``eps_scf`` of 1e-6 (largest element of the gradient by the orbitals) leaves the
-    energy, which depends on the error squared, exact to 1e-9 eV, and the forces, which depend
-    on it linearly, to some 1e-5 eV/angstrom: far below what a time step of 1 fs adds. CP2K's
-    own default, 1e-5, lets the conserved energy drift with extrapolated wavefunctions.
+    ``eps_scf`` bounds the largest element of the energy's gradient by the orbitals. The energy
+    errs by its square, the forces linearly: 1e-6 leaves some 1e-5 eV/angstrom in them. Seen on
+    eight atoms of LiCl at 1000 K, 100 steps of 1 fs: the conserved energy drifts by less than
+    0.2 meV per atom and ps.
     """
 
     xc: str = "PBE"
@@ -88,8 +88,10 @@ class Cp2kSettings:
 
     def _check_whole(self, name: str, least: int | None) -> None:
         value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or (
-            least is not None and value < least
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or (least is not None and value < least)
         ):
             expected = "a whole number" + ("" if least is None else f" of at least {least}")
             raise InputError(f"{name} is {value!r}; expected {expected}")

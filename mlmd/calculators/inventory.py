@@ -7,7 +7,8 @@ import importlib.util
 from typing import Any
 
 from mlmd.calculators.isolation.environments import installable
-from mlmd.calculators.registry import KNOWN, Entry, interpreter, is_installed
+from mlmd.calculators.known import KNOWN, Entry
+from mlmd.calculators.registry import interpreter, is_installed
 from mlmd.calculators.spec import CalculatorSpec
 
 

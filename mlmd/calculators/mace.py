@@ -45,6 +45,7 @@ def build(spec: CalculatorSpec) -> Calculator:
     refuse_unknown(spec, OPTIONS)
     device = apply_settings(spec)
     with loading(spec, "weights that MACE saved and options that it has here"):
+        import torch
         from ase.data import chemical_symbols
         from mace.calculators import MACECalculator
 
@@ -52,7 +53,10 @@ def build(spec: CalculatorSpec) -> Calculator:
         _check_head(spec, getattr(model, "heads", ["Default"]))
         dtype = spec.dtype or str(next(model.parameters()).dtype).removeprefix("torch.")
         calculator: Calculator = guarded(MACECalculator)(
-            models=model, device=device, default_dtype=dtype, **dict(spec.options)
+            models=model.to(getattr(torch, dtype)),
+            device=device,
+            default_dtype=dtype,
+            **dict(spec.options),
         )
         guard(calculator, spec, [chemical_symbols[z] for z in calculator.z_table.zs], dtype)
     return calculator

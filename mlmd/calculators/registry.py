@@ -7,11 +7,12 @@ import importlib.metadata
 import importlib.util
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.calculators.known import KNOWN
 from mlmd.calculators.weights import READY, environment_python
 from mlmd.errors import InputError, MissingExtraError
 
@@ -19,129 +20,6 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A known calculator.
-
-    Attributes
-    ----------
-    module
-        Our module for it, light to import. It has ``build(spec)``, for a program
-        ``build(spec, directory)``; ``model_identity(spec)``, plain data that names what
-        decides the forces besides the options (weights, pseudopotentials), without importing
-        the package; and where models are shipped or fetched ``models()``, the file of each by
-        name, None where it has to be fetched.
-    package
-        The importable package that computes the forces, or talks to the program that does.
-    distributions
-        Distributions whose versions go into a run's manifest.
-    extra
-        The extra of mlmd that installs it; None where it always is.
-    summary
-        One line for ``mlmd calculators``.
-    bitwise_on_cpu
-        Whether one thread on a CPU was seen to repeat its forces bit for bit.
-    program
-        Executable that has to be there; the option ``command`` names another.
-    """
-
-    module: str
-    package: str
-    distributions: tuple[str, ...]
-    extra: str | None
-    summary: str
-    bitwise_on_cpu: bool
-    program: str | None = None
-
-
-KNOWN: dict[str, Entry] = {
-    "chgnet": Entry(
-        "mlmd.calculators.chgnet",
-        "chgnet",
-        ("chgnet", "torch"),
-        "chgnet",
-        "CHGNet, a universal potential; weights come with the package",
-        True,
-    ),
-    "cp2k": Entry(
-        "mlmd.calculators.cp2k",
-        "ase",
-        ("ase",),
-        None,
-        "CP2K, density functional theory kept running between steps",
-        False,
-        "cp2k_shell",
-    ),
-    "espresso": Entry(
-        "mlmd.calculators.espresso",
-        "ase",
-        ("ase",),
-        None,
-        "Quantum ESPRESSO (pw.x), density functional theory with plane waves",
-        False,
-        "pw.x",
-    ),
-    "emt": Entry(
-        "mlmd.calculators.emt",
-        "ase",
-        ("ase",),
-        None,
-        "ASE's effective medium theory (Al, Ni, Cu, Pd, Ag, Pt, Au)",
-        True,
-    ),
-    "lj": Entry(
-        "mlmd.calculators.lennard_jones",
-        "mlmd",
-        (),
-        None,
-        "Lennard-Jones with mixing, for tests and benchmarks",
-        True,
-    ),
-    "m3gnet": Entry(
-        "mlmd.calculators.m3gnet",
-        "matgl",
-        ("matgl", "torch"),
-        "m3gnet",
-        "M3GNet, or any potential that matgl saved; weights are fetched by you",
-        True,
-    ),
-    "mace": Entry(
-        "mlmd.calculators.mace",
-        "mace",
-        ("mace-torch", "torch"),
-        "mace",
-        "MACE; weights are fetched by you, and it wants an environment of its own",
-        True,
-    ),
-    "sevennet": Entry(
-        "mlmd.calculators.sevennet",
-        "sevenn",
-        ("sevenn", "torch"),
-        "sevennet",
-        "SevenNet, a universal potential; weights of the common models come with the package",
-        True,
-    ),
-    "siesta": Entry(
-        "mlmd.calculators.siesta",
-        "ase",
-        ("ase",),
-        None,
-        "SIESTA 4.1 or 5, density functional theory with atomic orbitals",
-        False,
-        program="siesta",
-    ),
-    "vasp": Entry(
-        "mlmd.calculators.vasp",
-        "ase",
-        ("ase",),
-        None,
-        "VASP (licensed, your own) with settings for molecular dynamics",
-        False,
-        program="vasp_std",
-    ),
-}
 
 
 def is_known(name: str) -> bool:
@@ -250,7 +128,9 @@ def physics(spec: CalculatorSpec) -> dict[str, Any]:
     if spec.name in KNOWN:
         require(spec.name)
         model = importlib.import_module(KNOWN[spec.name].module).model_identity(spec)
-    given = {"name": spec.name, "model": model, "options": dict(spec.options)}
+    apart = KNOWN[spec.name].not_physics if spec.name in KNOWN else ()
+    options = {key: value for key, value in spec.options.items() if key not in apart}
+    given = {"name": spec.name, "model": model, "options": options}
     # Only where given: runs made before there was a choice stay what they were.
     return given if spec.dtype is None else {**given, "dtype": spec.dtype}
 

@@ -3,6 +3,8 @@
 Works with SIESTA 4.1 and 5 (Soler et al., J. Phys.: Condens. Matter 14, 2745 (2002),
 doi:10.1088/0953-8984/14/11/302). By default one process serves a whole stage over SIESTA's i-PI
 socket and keeps its density matrix from step to step; ``mode="files"`` runs it once per step.
+Over the socket SIESTA prints every structure and its forces: its output grows by some 15 kB per
+step and 100 atoms.
 
 Options of the spec: ``command`` (else ``MLMD_SIESTA_COMMAND``, else ``siesta`` on PATH),
 ``pseudopotentials`` (a folder; else ``SIESTA_PP_PATH``), ``preset`` ("maevskiy2025": the settings
@@ -20,7 +22,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlmd.calculators.program import find_command
-from mlmd.calculators.siesta_program import FilesEngine, SiestaProgram, SocketEngine
+from mlmd.calculators.siesta_program import FilesEngine, SiestaProgram
 from mlmd.calculators.siesta_pseudopotentials import (
     SUFFIXES,
     checksums,
@@ -28,6 +30,7 @@ from mlmd.calculators.siesta_pseudopotentials import (
     require_folder,
 )
 from mlmd.calculators.siesta_settings import SETTINGS, SiestaSettings
+from mlmd.calculators.siesta_socket import SocketEngine
 from mlmd.calculators.spec import refuse_unknown
 from mlmd.errors import InputError
 

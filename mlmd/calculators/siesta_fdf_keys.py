@@ -24,8 +24,12 @@ REFUSED = MappingProxyType(
         "atomiccoor": STRUCTURE,
         "atomcoor": STRUCTURE,
         "zmatrix": STRUCTURE,
+        "usestructfile": STRUCTURE,
         "geometryconstraints": "constraints are those of the atoms",
         "scfmustconverge": "it is the option scf_unconverged",
+        "spinpolarized": "it is the option spin",
+        "noncol": "it is the option spin",
+        "computeforces": "the forces are what is asked for",
         "usesavedata": "mlmd decides what of the last run is used",
         "dmusesavedm": "mlmd decides what of the last run is used",
     }

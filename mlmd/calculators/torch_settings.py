@@ -38,9 +38,6 @@ def apply_settings(spec: CalculatorSpec) -> str:
     InputError
         If this machine has no such device.
     """
-    if spec.deterministic and spec.device != "cpu":
-        # cuBLAS reads it once, when the first context of a GPU is made.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
     import torch
 
     device = spec.device
@@ -51,6 +48,9 @@ def apply_settings(spec: CalculatorSpec) -> str:
         torch.empty(1, device=device)
     torch.set_num_threads(spec.threads)
     if spec.deterministic:
+        if device.startswith("cuda"):
+            # Read when cuBLAS is first used, which is after this.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
         torch.use_deterministic_algorithms(True)
     return device
 
@@ -59,7 +59,7 @@ def refuse_double(spec: CalculatorSpec) -> None:
     """Raise InputError where double precision is asked of a model that knows single only."""
     if spec.dtype == "float64":
         raise InputError(
-            f"calculator '{spec.name}' computes in float32 only; given dtype 'float64'; leave it out"
+            f"calculator '{spec.name}' knows only float32; given dtype 'float64'; leave it out"
         )
 
 

@@ -81,7 +81,7 @@ class Vasp(Calculator):
         threads: int = 1,
     ) -> None:
         # ASE keeps the settings as `parameters`, by which a ready-made calculator is known.
-        super().__init__(directory=str(directory), **asdict(settings), **potcars.identity())
+        super().__init__(directory=str(directory), **{**asdict(settings), **potcars.identity()})
         self.n_unconverged_scf = 0
         self._settings, self._potcars = settings, potcars
         self._command, self._folder = list(command), Path(directory)

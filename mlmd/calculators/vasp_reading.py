@@ -28,7 +28,7 @@ _FREE_ENERGY = re.compile(rf"free  energy   TOTEN\s*=\s*{_NUMBER}\s*eV")
 _SIGMA_ZERO = re.compile(
     rf"energy  without entropy\s*=\s*{_NUMBER}\s+energy\(sigma->0\)\s*=\s*{_NUMBER}"
 )
-_STRESS = re.compile(r"^\s*in kB\s+(\S.*)$", re.MULTILINE)
+_STRESS = re.compile(r"in kB +(\S.*)")
 _FORCES = re.compile(r"TOTAL-FORCE \(eV/Angst\)\s*\n\s*-{10,}\n(.*?)\n\s*-{10,}", re.DOTALL)
 _ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mlmd.errors import InputError
 
-
 READY = "mlmd-environment"
 """File in an environment that is written when all of it is installed."""
 

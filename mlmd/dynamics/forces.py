@@ -48,3 +48,12 @@ class ForceAsker:
             and calculator.atoms is self._seen
             and np.array_equal(atoms.cell.array, self._seen.cell.array)
         )
+
+
+def energy_of_forces_eV(atoms: Atoms) -> float:
+    """Return the potential energy that the forces are derivatives of, in eV.
+
+    With smeared electrons that is the free energy, which a calculator may give beside its energy.
+    """
+    energy = float(atoms.get_potential_energy())
+    return float(atoms.calc.results.get("free_energy", energy))

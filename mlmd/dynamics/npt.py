@@ -20,6 +20,7 @@ from ase.md.nose_hoover_chain import (
     NoseHooverChainThermostat,
 )
 
+from mlmd.dynamics.forces import energy_of_forces_eV
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
 from mlmd.errors import InputError
 
@@ -112,8 +113,8 @@ class IsotropicNPT(IsotropicMTKNPT):
 
     @property
     def potential_energy_eV(self) -> float:
-        """Potential energy at the present positions, in eV."""
-        return float(self.atoms.get_potential_energy())
+        """Potential energy at the present positions, the one the forces derive from, in eV."""
+        return energy_of_forces_eV(self.atoms)
 
     @property
     def conserved_energy_eV(self) -> float:

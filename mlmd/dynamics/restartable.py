@@ -11,7 +11,7 @@ import numpy as np
 from ase import units
 from ase.md.md import MolecularDynamics
 
-from mlmd.dynamics.forces import ForceAsker
+from mlmd.dynamics.forces import ForceAsker, energy_of_forces_eV
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
 from mlmd.errors import InputError, SimulationError, SimulationUnstable
 
@@ -95,7 +95,7 @@ class RestartableDynamics(MolecularDynamics):
         if self._forces is None:
             self._forces = self._new_forces()
         if self._potential_eV is None:
-            self._potential_eV = float(self.atoms.get_potential_energy())
+            self._potential_eV = energy_of_forces_eV(self.atoms)
         return self._potential_eV
 
     @property

@@ -70,6 +70,13 @@ class StageCalculators:
             self._made[source] = source.load(self._files_of(source))
         return self._made[source]
 
+    def close(self) -> None:
+        """End the programs and workers of the calculators that were made here."""
+        for calculator in self._made.values():
+            close = getattr(calculator, "close", None)
+            if callable(close):
+                close()
+
     def _files_of(self, spec: CalculatorSpec) -> Path | None:
         """Return where a program keeps its files, named after what it serves."""
         key = next(key for key, source in self._sources.items() if source == spec)

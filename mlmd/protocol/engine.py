@@ -70,8 +70,36 @@ def run_protocol(
         raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
     check_structure(atoms)
     calculators = StageCalculators(calculator, protocol, folder)
+    try:
+        return _run(
+            protocol,
+            atoms,
+            calculators,
+            folder,
+            seed=int(seed),
+            progress=progress or _ignore,
+            stop=stop or StopToken(),
+            extend=extend,
+            settings=settings,
+        )
+    finally:
+        calculators.close()
+
+
+def _run(
+    protocol: Protocol,
+    atoms: Atoms,
+    calculators: StageCalculators,
+    folder: Path,
+    *,
+    seed: int,
+    progress: ProgressReport,
+    stop: StopToken,
+    extend: Mapping[str, float],
+    settings: RunSettings,
+) -> Run:
     structure = structure_text(atoms)
-    identity = identity_of(protocol, structure, calculators, int(seed))
+    identity = identity_of(protocol, structure, calculators, seed)
     found = find_run(folder, identity)
     extended(protocol, extend, found.extensions if found else {})
     if found is None:
@@ -106,9 +134,9 @@ def run_protocol(
             folder=folder,
             lock=lock,
             calculators=calculators,
-            seed=int(seed),
-            report=progress or _ignore,
-            stop=stop or StopToken(),
+            seed=seed,
+            report=progress,
+            stop=stop,
             events=events,
             settings=settings,
         )

@@ -26,7 +26,8 @@ UNCONVERGED_SCF = "n_unconverged_scf"
 """Entry of a checkpoint, and attribute of calculators that count such calls and go on."""
 
 
-def _unconverged_scf(context: StageContext) -> int:
+def unconverged_scf(context: StageContext) -> int:
+    """Return how many force calls of the calculator, so far, did not converge."""
     return int(getattr(context.calculator, UNCONVERGED_SCF, 0))
 
 
@@ -43,8 +44,8 @@ class DynamicsLoop:
         What looks for explosions, takes the frames, and keeps states to go back to.
     context
         Files, the stop token, the progress report.
-    n_unconverged_scf
-        Force calls of earlier sessions whose self-consistency did not converge.
+    unconverged_scf_offset
+        From the calculator's own count of such force calls to that of the stage.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class DynamicsLoop:
         recorder: Recorder,
         recovery: Recovery,
         context: StageContext,
-        n_unconverged_scf: int = 0,
+        unconverged_scf_offset: int = 0,
     ) -> None:
         self._stage = stage
         self._dynamics = dynamics
@@ -65,7 +66,7 @@ class DynamicsLoop:
         self._context = context
         self._take = FrameTaker(dynamics, recorder)
         self._first = dynamics.nsteps
-        self._unconverged_scf = n_unconverged_scf - _unconverged_scf(context)
+        self._unconverged_scf_offset = unconverged_scf_offset
         self._started = time.monotonic()
 
     def run(self) -> None:
@@ -96,7 +97,7 @@ class DynamicsLoop:
     @property
     def n_unconverged_scf(self) -> int:
         """Force calls of the stage so far whose self-consistency did not converge."""
-        return self._unconverged_scf + _unconverged_scf(self._context)
+        return self._unconverged_scf_offset + unconverged_scf(self._context)
 
     def _follow(self) -> None:
         """After each step: the next target, the stop token, a checkpoint, a report."""

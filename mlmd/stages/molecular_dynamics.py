@@ -145,13 +145,19 @@ class MolecularDynamicsStage(Stage):
 
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, DynamicsResult]:
         """Integrate, record, and sum up what was recorded."""
-        from mlmd.stages.dynamics_loop import UNCONVERGED_SCF, DynamicsLoop
+        from mlmd.stages.dynamics_loop import (
+            UNCONVERGED_SCF,
+            DynamicsLoop,
+            unconverged_scf,
+        )
         from mlmd.stages.results import dynamics_result
 
         atoms = atoms.copy()
         atoms.calc = context.calculator
         warn_of_long_steps(self, atoms)
         checkpoint = context.folder.load()
+        earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
+        offset = earlier - unconverged_scf(context)  # before the first force call
         if checkpoint is None:
             self.prepare(atoms, context)
         dynamics, volume_A3 = self.dynamics(atoms, context), float(atoms.get_volume())
@@ -166,8 +172,7 @@ class MolecularDynamicsStage(Stage):
             resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
             velocities=self.record_velocities,
         ) as recorder:
-            earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
-            loop = DynamicsLoop(self, dynamics, guard, recorder, recovery, context, earlier)
+            loop = DynamicsLoop(self, dynamics, guard, recorder, recovery, context, offset)
             loop.run()
         atoms.calc = None
         path = context.folder.trajectory_path

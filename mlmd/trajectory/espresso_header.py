@@ -88,7 +88,7 @@ class EspressoHeader:
             self.alat_A = alat * units.Bohr
         elif mark == "number of atoms/cell":
             words = line.rsplit("=", maxsplit=1)[-1].split()
-            if len(words) != 1 or not re.fullmatch(r"\d{1,12}", words[0]):
+            if len(words) != 1 or not re.fullmatch(r"-?\d{1,18}", words[0]):
                 raise source.unexpected(line, "a number of atoms")
             self.n_atoms = source.check_atoms(int(words[0]))
         elif mark == "crystal axes:":

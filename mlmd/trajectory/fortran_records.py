@@ -43,6 +43,11 @@ class FortranRecords:
         return int.from_bytes(mark, self.byte_order) if len(mark) == MARK_BYTES else None
 
     @property
+    def bytes_left(self) -> int:
+        """How many of the next four bytes there are."""
+        return len(self._peek(MARK_BYTES))
+
+    @property
     def at_end(self) -> bool:
         """Whether too little is left for another record."""
         size = self.next_size()

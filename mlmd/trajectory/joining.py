@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Of any length, energy, force and stress in these units: what exceeds it was misread.
+LARGEST = 1e12
 OPTIONAL = ("velocities_A_fs", "forces_eV_A", "stresses_eV_A3", "energies_eV")
 
 
@@ -94,8 +96,11 @@ def _arrays(piece: Piece, clock: Clock, unwrapper: Unwrapper) -> dict[str, NDArr
     # In this order: the times are asked for before anything long is done.
     arrays = {"time_fs": clock.times_fs(piece), "cell_A": block.cell_A, **known}
     for name, array in {**known, "cell_A": block.cell_A, "positions_A": block.positions_A}.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{piece.source}: {name} is not finite in every frame")
+        # Also no number that is none: NaN compares as false.
+        if not (np.abs(array) < LARGEST).all():
+            raise InputError(
+                f"{piece.source}: {name} is not finite, or not below {LARGEST:g}, in every frame"
+            )
     positions = unwrapper.add(block.positions_A, block.cell_A, block.wrapped, piece.begins)
     return {"positions_A": positions, **arrays}
 

@@ -114,6 +114,9 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
             forces_eV_A=units.forces(frame.columns.of(frame.values, "f")),
         )
         header = _Header()
+    else:
+        if header != _Header():
+            source.warn_dropped("it is cut short")
     if collector is not None:
         yield from collector.rest()
 

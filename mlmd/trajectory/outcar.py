@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 KBAR = 0.1 * units.GPa
-# Numbers in fixed columns, where a minus sign may follow the number before it.
-DECIMAL = re.compile(r"[-+]?\d+\.\d*(?:[ED][-+]?\d+)?")
+# Six numbers in fixed columns, where a minus sign may follow the number before it.
+SIX_NUMBERS = re.compile(r"\s*(-?\d{1,15}\.\d*)(?=[\s-]|$)" * 6 + r"\s*")
 STEP = re.compile(r"\s*-+ (?:Iteration|Ionic step)\s+(\d{1,18})")
 ENERGY = re.compile(r"energy\(sigma->0\) *= *(-?\d{1,15}\.\d{1,15}|\*+)\s*$")
 # OUTCAR's order is xx yy zz xy yz zx; ours xx yy zz yz xz xy.
@@ -64,7 +64,7 @@ def read_outcar(source: TextSource) -> Iterator[FrameBlock]:
             frame = current.frame(source, table)
             frame["time_fs"] = header.time_fs(current.step or collector.n_frames + 1)
         elif frame and "energy  without entropy=" in line:
-            if source.at_end and not ENERGY.search(line):
+            if source.is_cut:
                 break
             assert collector is not None
             yield from collector.add(**frame, energies_eV=_energy(source, line))
@@ -115,21 +115,21 @@ def _cell(source: TextSource) -> FloatArray | None:
     """Return the three rows below a heading; beside each is one of the reciprocal cell."""
     rows = []
     for line in source.read_lines(3):
-        row = [float(number) for number in DECIMAL.findall(line)]
-        if len(row) != 6:
+        found = SIX_NUMBERS.fullmatch(line)
+        if found is None:
             if source.at_end:
                 return None
             raise source.unexpected(line, "a direct and a reciprocal lattice vector")
-        rows.append(row[:3])
+        rows.append([float(number) for number in found.groups()[:3]])
     return np.array(rows) if len(rows) == 3 else None
 
 
 def _stress(line: str) -> FloatArray | None:
-    numbers = DECIMAL.findall(line)
+    found = SIX_NUMBERS.fullmatch(line.partition("in kB")[2])
     # Stars stand where a number is too large for its place.
-    if len(numbers) != 6:
+    if found is None:
         return None
-    return -KBAR * np.array([float(number) for number in numbers])[VOIGT]
+    return -KBAR * np.array([float(number) for number in found.groups()])[VOIGT]
 
 
 def _energy(source: TextSource, line: str) -> float | None:

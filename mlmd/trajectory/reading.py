@@ -67,6 +67,26 @@ FORMATS = (
         "vasprun:read_vasprun",
     ),
     Format("VASP OUTCAR", ("*outcar*",), r"\s*vasp\.\d", "outcar:read_outcar"),
+    Format(
+        "CP2K trajectory",
+        ("*-pos-*.xyz",),
+        r"\s*\d+\s*\n *i = *\d+",
+        "cp2k_xyz:read_cp2k_xyz",
+    ),
+    Format(
+        "Quantum ESPRESSO output",
+        ("*.pwo",),
+        r"(?:[^\n]*\n){0,50}? *Program PWSCF",
+        "espresso_output:read_espresso_output",
+    ),
+    Format(
+        "LAMMPS dump",
+        ("*.lammpstrj", "*.dump", "dump.*"),
+        "ITEM: ",
+        "lammps_dump:read_lammps_dump",
+    ),
+    Format("SIESTA .ANI", ("*.ani",), "", "siesta:read_ani"),
+    Format("SIESTA .MD", ("*.md",), "", "siesta:read_md"),
 )
 
 

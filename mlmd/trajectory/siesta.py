@@ -2,7 +2,8 @@
 
 Neither is complete: ``.ANI`` has no cell, ``.MD`` no species. They are taken from ``.XV`` or
 ``.STRUCT_OUT`` beside them (or the cell from ``.fdf``), energies from ``.MDE`` and the time step
-from ``.fdf``; all are named by the label of the system. SIESTA folds no atoms back into the cell.
+from ``.fdf``; all are named by the label of the system. SIESTA folds no atoms back into the cell. A
+continued run appends to these files and, unless told otherwise, counts its steps from one again.
 Layouts from its own sources: Src/pixmol.f, Src/iomd.f.
 """
 
@@ -19,13 +20,14 @@ from ase import units
 from mlmd.trajectory.fortran_records import FortranRecords
 from mlmd.trajectory.frame_collector import FrameCollector
 from mlmd.trajectory.labelled_table import LabelledTable, read_labelled_table
+from mlmd.trajectory.siesta_fdf import fdf_varies_cell
 from mlmd.trajectory.siesta_siblings import (
     StepEnergy,
-    fdf_varies_cell,
+    energies_beside,
     sibling,
     structure_beside,
+    timestep_beside_fs,
 )
-from mlmd.trajectory.siesta_steps import ContinuedSteps, energies_beside, timestep_beside_fs
 from mlmd.trajectory.species_labels import atomic_numbers_of
 from mlmd.trajectory.text_source import MOST_ATOMS, TextSource
 
@@ -62,7 +64,6 @@ def read_ani(source: TextSource) -> Iterator[FrameBlock]:
     rows = energies_beside(source)
     _check_constant_cell(source, rows, abs(float(np.linalg.det(structure.cell_A))))
     timestep_fs = timestep_beside_fs(source)
-    steps = ContinuedSteps(source)
     collector: FrameCollector | None = None
     labels: list[str] = []
     while (table := _read_ani_frame(source)) is not None:
@@ -71,13 +72,12 @@ def read_ani(source: TextSource) -> Iterator[FrameBlock]:
             collector = FrameCollector(atomic_numbers_of(source, labels, "an element"), False)
             if len(rows) != _count_lines(source) // (len(labels) + 2):
                 rows = _without_energies(source, rows, "it has another number of steps")
+            steps_are_known = all(row.step is not None for row in rows)
         if table.labels != labels:
             raise source.error("atoms unlike those of the first frame", "the same in each")
         at = collector.n_frames
         row = rows[at] if rows else None
-        step = None
-        if rows and all(known.step is not None for known in rows):
-            step = steps.count(row.step or 0, table.numbers) if row else None
+        step = row.step if row and steps_are_known else None
         counted = at + 1 if step is None else step
         yield from collector.add(
             positions_A=table.numbers,
@@ -109,7 +109,6 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
     numbers, constant_cell = _numbers_and_cell(source, n_atoms)
     rows = energies_beside(source)
     timestep_fs = timestep_beside_fs(source)
-    steps = ContinuedSteps(source)
     collector = FrameCollector(numbers, wrapped=False)
     varies: bool | None = None
     real = np.dtype("<f8" if records.byte_order == "little" else ">f8")
@@ -133,12 +132,11 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         good = np.isfinite(positions).all() and np.isfinite(velocities).all()
         if not good or not 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
             raise records.error("numbers that are none in the record above", "finite ones")
-        printed = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
+        step = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
         row = rows[collector.n_frames] if collector.n_frames < len(rows) else None
-        if row is not None and row.step not in (printed, None):
-            rows = _without_energies(source, rows, f"it has step {row.step} for {printed}")
+        if row is not None and row.step not in (step, None):
+            rows = _without_energies(source, rows, f"it has step {row.step} for {step}")
             row = None
-        step = steps.count(printed, positions)
         yield from collector.add(
             positions_A=positions,
             velocities_A_fs=velocities,
@@ -147,6 +145,9 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
             time_fs=None if timestep_fs is None else step * timestep_fs,
             energies_eV=row.energy_eV if row else None,
         )
+    else:
+        if records.bytes_left:
+            logger.warning("%s: the last frame is left out: it is cut short", source.path)
     yield from collector.rest()
 
 
@@ -174,6 +175,8 @@ def _numbers_and_cell(source: TextSource, n_atoms: int) -> tuple[IntArray, Float
 def _read_ani_frame(source: TextSource) -> LabelledTable | None:
     """Return the next frame, or None where there is no more, or no whole one (with a warning)."""
     line = source.read_line()
+    while line is not None and not line.strip():
+        line = source.read_line()
     if line is None:
         return None
     if not source.at_end:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # An element, and then nothing or what is no letter.
 LABEL = re.compile(r"([A-Za-z]{1,2})(?![A-Za-z])")
+ISOTOPES = {"D": 1, "T": 1}
 
 
 def atomic_number(label: str) -> int | None:
@@ -25,7 +26,11 @@ def atomic_number(label: str) -> int | None:
     from ase.data import atomic_numbers
 
     found = LABEL.match(label)
-    return atomic_numbers.get(found.group(1).capitalize()) or None if found else None
+    if found is None:
+        return None
+    symbol = found.group(1).capitalize()
+    # "X" has number zero.
+    return ISOTOPES.get(symbol) or atomic_numbers.get(symbol) or None
 
 
 def atomic_numbers_of(source: TextSource, labels: Sequence[str], remedy: str) -> IntArray:

@@ -174,6 +174,11 @@ class TextSource:
         """Whether no line is left: what went wrong in the last one may be that it was cut."""
         return not self._have(1)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last line given ends the text without an end of its own."""
+        return not self._have(1) and self._unended
+
     def check_atoms(self, n_atoms: int) -> int:
         """Return `n_atoms` if so many can be in this file.
 
@@ -216,7 +221,7 @@ class TextSource:
 
     def _is_cut(self, text: bytes) -> bool:
         """Whether the last line of `text` ends the file without a newline, and too early."""
-        if not (self._unended and self._at == len(self._ends)):
+        if not self.is_cut:
             return False
         *_, before, last = (b"\n" + text[:-1]).split(b"\n")
         return len(last.rstrip()) < len(before.rstrip()) or not before

@@ -54,7 +54,8 @@ def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHead
         comment = _line(source, "a comment")
     scale = _numbers(source, (1, 3), "a scaling factor, or three")
     vectors = np.array([_numbers(source, (3,), "a cell vector of three numbers") for _ in "abc"])
-    cell = _scaled(source, vectors, scale)
+    with np.errstate(all="ignore"):  # numbers too large for a cell are refused as such
+        cell = _scaled(source, vectors, scale)
     line = _line(source, "the species or how many atoms there are of each")
     words = line.split()
     if words and not words[0].isdigit():

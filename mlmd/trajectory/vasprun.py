@@ -81,7 +81,7 @@ class _Reader:
         self._text: list[str] | None = None
         self._length = 0
         self._rows: list[str] = []
-        self._symbols: list[str] = []
+        self._numbers: list[int] = []
         self._masses: list[float] = []
         self._types: list[int] = []
         self._cells_of_row: list[str] = []
@@ -145,7 +145,7 @@ class _Reader:
         text, self._text = "".join(self._text or ()), None
         if tag == "v" and self._place:
             self._rows.append(text)
-            if len(self._rows) > max(len(self._symbols), 3):
+            if len(self._rows) > max(len(self._numbers), 3):
                 raise self._error(f"more than {len(self._rows) - 1} rows", "one for each atom")
         elif tag == "varray" and self._place:
             self._finish_table()
@@ -181,18 +181,19 @@ class _Reader:
     def _take_row(self, array: str) -> None:
         row, self._cells_of_row = self._cells_of_row, []
         if array == "array:atoms" and len(row) == 2:
-            self._symbols.append(row[0])
+            self._source.line_number = self.line_number
+            self._numbers.append(atomic_number(self._source, row[0], row[0]))
             if not re.fullmatch(r"\d{1,9}", row[1]):
                 raise self._error(repr(row[1][:40]), "the type of an atom")
             self._types.append(int(row[1]))
-            if len(self._symbols) > MOST_ATOMS:
+            if len(self._numbers) > MOST_ATOMS:
                 raise self._error(f"more than {MOST_ATOMS} atoms", "fewer")
         elif array == "array:atomtypes" and len(row) >= 3:
             self._masses.append(self._number(row[2]))
 
     def _finish_table(self) -> None:
         name, self._place = self._place, ""
-        rows = 3 if name in ("cell", "stress") else len(self._symbols)
+        rows = 3 if name in ("cell", "stress") else len(self._numbers)
         text = "".join(f"{row}\n" for row in self._rows).encode("ascii", "replace")
         table = parse_table(text, rows, 3) if len(self._rows) == rows and rows else None
         if table is None:
@@ -207,16 +208,12 @@ class _Reader:
         self._step, self._energies = {}, {}
         if self.collector is not None:
             return
-        if not self._symbols:
+        if not self._numbers:
             raise self._error("a step", "the list of atoms before it")
-        self._source.line_number = self.line_number
-        numbers = np.array(
-            [atomic_number(self._source, symbol, symbol) for symbol in self._symbols]
-        )
         masses = None
         if self._masses and max(self._types) <= len(self._masses) and min(self._types) > 0:
             masses = np.array([self._masses[kind - 1] for kind in self._types])
-        self.collector = FrameCollector(numbers, wrapped=True, masses_u=masses)
+        self.collector = FrameCollector(np.array(self._numbers), wrapped=True, masses_u=masses)
 
     def _finish_step(self) -> None:
         self.in_step = False
@@ -228,13 +225,16 @@ class _Reader:
         if stress is not None:
             stress = -KBAR * stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
         interval = self._interval_fs()
+        with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
+            positions = self._step["positions"] @ cell
+            energy = self._energy_eV(abs(float(np.linalg.det(cell))))
         self.blocks += self.collector.add(
-            positions_A=self._step["positions"] @ cell,
+            positions_A=positions,
             cell_A=cell,
             time_fs=None if interval is None else interval * self.collector.n_frames,
             forces_eV_A=self._step.get("forces"),
             stresses_eV_A3=stress,
-            energies_eV=self._energy_eV(abs(float(np.linalg.det(cell)))),
+            energies_eV=energy,
         )
 
     def _energy_eV(self, volume_A3: float) -> float | None:

@@ -52,13 +52,15 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     while (line := source.read_line()) is not None:
         found = SEPARATOR.match(line) if line.strip() else None
         if found is None and (line.strip() or _begins_header(source)):
+            begin = source.line_number
             try:
                 header = read_vasp_header(source, line)
-            except InputError:
-                if not source.at_end:
-                    raise
-                source.warn_dropped("its header is cut short")
-                break
+            except InputError as error:
+                if source.at_end:
+                    source.warn_dropped("its header is cut short")
+                    break
+                shown = repr(line.strip()[:40])
+                raise InputError(f"{error}, if line {begin} ({shown}) begins a header") from error
             if not np.array_equal(header.numbers, numbers):
                 raise source.error("other atoms than before", "the same in every frame")
             continue
@@ -84,9 +86,11 @@ def _block(
 ) -> FrameBlock:
     cell = np.array(cells)
     counts = np.array(steps)
+    with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
+        positions = np.array(scaled) @ cell
     return FrameBlock(
         numbers=header.numbers,
-        positions_A=np.array(scaled) @ cell,
+        positions_A=positions,
         cell_A=cell,
         wrapped=True,
         step=counts if (counts >= 0).all() else None,

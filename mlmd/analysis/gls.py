@@ -1,0 +1,220 @@
+"""Diffusivity by generalised least squares with the full covariance of the MSD."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.analysis.estimate import DiffusivitySettings, Estimate
+from mlmd.analysis.gls_line import GlsLine, LagGrid, fit_gls_line
+from mlmd.analysis.gls_scatter import BlockScatter, block_scatter, fourth_cumulant_A4
+from mlmd.analysis.interval import diffusion_interval
+from mlmd.analysis.units import A2_PS_IN_CM2_S
+from mlmd.analysis.walkers import Walkers
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.analysis.msd import MeanSquaredDisplacement
+    from mlmd.trajectory.trajectory import Trajectory
+
+    FloatArray = NDArray[np.floating[Any]]
+
+_LONGEST = 3  # lags reach to this part of the trajectory: beyond it there are few origins
+_SIGNIFICANT = 0.05  # a straight line is refused below this probability
+_SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
+_BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
+_SAFETY = 2  # first lag over the shortest that passes: what is not seen yet biases
+_HOPELESS = 100.0  # chi2 per degree of freedom that no scatter of blocks explains
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One line with what the data say about it."""
+
+    line: GlsLine
+    quality: float
+    scatter: BlockScatter | None = None
+
+
+def gls(
+    trajectory: Trajectory,
+    species: str,
+    settings: DiffusivitySettings,
+    msd: MeanSquaredDisplacement,
+) -> Estimate:
+    r"""Fit :math:`a^2 + 6 D t` with the covariance of the time-averaged MSD.
+
+    The points of an averaged MSD share their data. Their covariance follows in closed form from
+    the motion (:class:`mlmd.numerics.displacement_covariance.DisplacementCovariance`): random
+    walk, vibration with the memory that the MSD itself shows below the first lag, and the fourth
+    cumulant of jumps, which are few and therefore noisy. Generalised least squares with it gives
+    the best linear estimate of D and its standard error from one trajectory.
+
+    *First lag.* The walk need not be one from the first frame on. First lags are tried upwards
+    until the line is straight by chi-squared (p >= 0.05) and its steps show over the cage
+    (intercept at most 25 steps); twice that lag is taken. ``fit_ps`` sets it by hand.
+
+    *Error.* The model knows vibration, jumps and the length of the run, and takes atoms as
+    independent. Motion that is collective shows in the scatter over 12 blocks of time: where it
+    is improbably large (p < 0.1), the error is multiplied by it, with Student's t. A line that
+    is not straight at any lag widens the error by sqrt(chi2/df). The interval is chi-squared
+    for the part that grows with D, hence asymmetric for short runs of few atoms.
+
+    *What it covers*, by synthetic motion of known D (tests/test_analysis_calibration.py,
+    docs/images/diffusivity-calibration.png): random walks, with and without vibration; caged
+    hopping down to a dozen jumps in all; atoms that move in groups; an exclusion lattice gas.
+    *What it does not*: correlations that last longer than a twelfth of the run, a run that has
+    not equilibrated, atoms that would change between mobile and immobile sites in a longer run,
+    and everything that the force field has wrong.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions at even intervals.
+    species
+        Chemical symbol of the diffusing atoms.
+    settings
+        Uses ``fit_ps``, ``drift`` and ``mobile``.
+    msd
+        Of these atoms, over all origins and at least a third of the trajectory.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three lags.
+
+    References
+    ----------
+    J. T. Bullerjahn, S. von Buelow, G. Hummer, J. Chem. Phys. 153, 024116 (2020).
+    DOI 10.1063/5.0008312, arXiv:2003.09193
+    """
+    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
+    interval_ps = msd.interval_fs / 1000.0
+    fit = (
+        _scan(walkers, msd)
+        if settings.fit_ps is None
+        else _given(walkers, msd, settings.fit_ps, trajectory)
+    )
+    line, grid = fit.line, fit.line.grid
+    scatter = fit.scatter or block_scatter(walkers, line)
+    to_D = A2_PS_IN_CM2_S / (2.0 * grid.first * interval_ps)
+    D = line.step_A2 * to_D
+    walk = line.walk_variance_A4 * to_D**2
+    rest = max(0.0, line.step_variance_A4 - line.walk_variance_A4) * to_D**2
+    scale, df = _widening(fit, scatter)
+    lags = grid.multiples * grid.first
+    return Estimate(
+        D_cm2_s=D,
+        D_stderr_cm2_s=scale * math.sqrt(walk + rest),
+        D_interval68_cm2_s=diffusion_interval(D, walk, rest, scale=scale, df=df),
+        D_axes_cm2_s=to_D * (line.weights @ msd.msd_axes_A2[lags]),
+        fit_ps=(float(lags[0]) * interval_ps, float(lags[-1]) * interval_ps),
+        window_ps=None,
+        n_windows=scatter.n_blocks,
+        df=df,
+        window_D_cm2_s=np.empty(0),
+        lag_ps=msd.lag_ps,
+        window_msd_A2=msd.msd_A2[None],
+        intercept_A2=3.0 * line.intercept_A2,
+        details={
+            "n_lags": len(lags),
+            "quality": fit.quality,
+            "chi2_per_df": line.chi2 / line.df,
+            "error_scale": scale,
+            "block_scatter": scatter.ratio,
+        },
+    )
+
+
+def _widening(fit: _Fit, scatter: BlockScatter) -> tuple[float, float]:
+    """Factor on the error of the model, and the degrees of freedom it is known with."""
+    from scipy.special import chdtri
+
+    scale2, df = 1.0, math.inf
+    if scatter.n_blocks and scatter.ratio > chdtri(scatter.df, _SCATTERED) / scatter.df:
+        scale2, df = scatter.ratio, scatter.df
+    if fit.quality < _SIGNIFICANT:
+        scale2 = max(scale2, fit.line.chi2 / fit.line.df)
+    return math.sqrt(scale2), df
+
+
+def _scan(walkers: Walkers, msd: MeanSquaredDisplacement) -> _Fit:
+    """Fit from twice the shortest first lag that gives a straight line."""
+    longest = len(walkers) // _LONGEST
+    if longest < 3:
+        raise InputError(
+            f"{msd.source} has {len(walkers)} frames; the estimator 'gls' expects at least 9: run "
+            "longer, or record more often"
+        )
+    firsts = [first for first in _first_lags(longest) if first == 1 or 6 * first <= longest]
+    for first in firsts:
+        fit = _fit(walkers, msd, LagGrid.of(first, longest))
+        buried = fit.line.intercept_A2 > _BURIED * max(fit.line.step_A2, 0.0)
+        if fit.quality >= _SIGNIFICANT and not buried:
+            break
+    if first > 1 and 6 * _SAFETY * first <= longest:
+        fit = _fit(walkers, msd, LagGrid.of(_SAFETY * first, longest))
+    return fit
+
+
+def _first_lags(longest: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, 24 ... frames."""
+    lags, power = [1], 2
+    while power <= longest:
+        lags += [power, 3 * power // 2]
+        power *= 2
+    return lags
+
+
+def _given(
+    walkers: Walkers,
+    msd: MeanSquaredDisplacement,
+    fit_ps: tuple[float, float],
+    trajectory: Trajectory,
+) -> _Fit:
+    """Fit between the given lags."""
+    interval_ps = msd.interval_fs / 1000.0
+    first = max(1, math.ceil(fit_ps[0] / interval_ps - 1e-6))
+    last = math.floor(fit_ps[1] / interval_ps + 1e-6)
+    if last >= len(trajectory) - 1:
+        raise InputError(
+            f"a fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps was given for {trajectory.source} of "
+            f"{trajectory.duration_ps:g} ps; expected it to end before that"
+        )
+    grid = LagGrid.of(first, last)
+    if len(grid.multiples) < 3:
+        raise InputError(
+            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {len(grid.multiples)} lag(s) "
+            f"that are multiples of {grid.first * interval_ps:g} ps; expected at least 3: widen "
+            "--fit-ps, or record more often"
+        )
+    return _fit(walkers, msd, grid)
+
+
+def _fit(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> _Fit:
+    """Fit one line, and hold its chi-squared against what the blocks of time allow."""
+    from scipy.special import chdtrc, fdtrc
+
+    first = msd.msd_axes_A2[grid.first]
+    axes = float(first.sum() ** 2 / max(float((first**2).sum()), 1e-300)) or 3.0
+    line = fit_gls_line(
+        msd.msd_A2 / 3.0,
+        grid,
+        n_frames=len(walkers),
+        n_atoms=walkers.n,
+        axes=axes,
+        fourth_cumulant_A4=fourth_cumulant_A4(walkers, grid),
+    )
+    quality = float(chdtrc(line.df, line.chi2))
+    if quality >= _SIGNIFICANT or line.chi2 > _HOPELESS * line.df:
+        return _Fit(line, quality)
+    scatter = block_scatter(walkers, line)
+    if scatter.n_blocks and scatter.ratio > 1:
+        relative = line.chi2 / line.df / scatter.ratio
+        quality = float(fdtrc(line.df, scatter.df, relative))
+    return _Fit(line, quality, scatter)

@@ -1,0 +1,52 @@
+"""Structure and motion of liquids and glasses: who is how far from whom, and how that changes."""
+
+from mlmd.analysis.structure.angles import BondAngles, bond_angles
+from mlmd.analysis.structure.conventions import CONVENTIONS, Convention
+from mlmd.analysis.structure.coordination import Coordination, coordination
+from mlmd.analysis.structure.direct_structure_factor import direct_structure_factor
+from mlmd.analysis.structure.first_shell import (
+    FirstShell,
+    coordination_within,
+    first_shell,
+    running_coordination,
+)
+from mlmd.analysis.structure.radial_distribution import (
+    Pair,
+    PairDistribution,
+    RadialDistribution,
+    RdfSettings,
+)
+from mlmd.analysis.structure.rdf import rdf
+from mlmd.analysis.structure.structure_factor import (
+    StructureFactor,
+    StructureFactorCurve,
+    structure_factor,
+)
+from mlmd.analysis.structure.velocities import VelocityAutocorrelation, velocity_autocorrelation
+from mlmd.analysis.structure.vibrations import VibrationalDensity, vibrational_density
+
+__all__ = [
+    "CONVENTIONS",
+    "BondAngles",
+    "Convention",
+    "Coordination",
+    "FirstShell",
+    "Pair",
+    "PairDistribution",
+    "RadialDistribution",
+    "RdfSettings",
+    "StructureFactor",
+    "StructureFactorCurve",
+    "VelocityAutocorrelation",
+    "VibrationalDensity",
+    "bond_angles",
+    "coordination",
+    "coordination_within",
+    "direct_structure_factor",
+    "first_shell",
+    "rdf",
+    "running_coordination",
+    "structure_factor",
+    "velocity_autocorrelation",
+    "vibrational_density",
+]

@@ -1,0 +1,219 @@
+"""Radial distribution functions of a trajectory."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
+from mlmd.analysis.structure.conventions import Convention, convention_named
+from mlmd.analysis.structure.images import cell_heights_A
+from mlmd.analysis.structure.pairs import pair_counts, self_image_counts
+from mlmd.analysis.structure.radial_distribution import (
+    PairDistribution,
+    RadialDistribution,
+    RdfSettings,
+)
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mlmd.analysis.structure.distance_bins import DistanceBins
+    from mlmd.analysis.structure.radial_distribution import Pair
+    from mlmd.trajectory.trajectory import Trajectory
+
+    FloatArray = NDArray[np.floating[Any]]
+
+
+def rdf(
+    trajectory: Trajectory,
+    *,
+    r_max_A: float | None = None,
+    bin_A: float | None = None,
+    convention: str = "exact",
+    pairs: Sequence[Pair] | None = None,
+) -> RadialDistribution:
+    r"""Total and partial radial distribution functions, averaged over the frames.
+
+    .. math::
+
+        g_{ab}(r_k) = \left\langle \frac{V \, n_{ab}(r_k)}
+        {N_a (N_b - \delta_{ab}) \, \tfrac{4}{3} \pi (r_{k+1}^3 - r_k^3)} \right\rangle
+
+    with :math:`n_{ab}` the number of ordered pairs of an atom of species a and one of species
+    b, in the cell or in any of its images, whose distance lies in bin k. An ideal gas of any
+    number of atoms, in a cell of any shape, that is constant or not, gives 1 in every bin (M. P.
+    Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed. (2017), section 2.6, where N
+    stands for :math:`N - 1`).
+
+    Parameters
+    ----------
+    trajectory
+        Positions and cells; times do not matter.
+    r_max_A
+        Range. Where not given, half the smallest height of the cell (``exact``) or 10 A.
+        Farther out all periodic images are counted; what is seen there is correlated with itself.
+    bin_A
+        Bin width; 0.05 A, or 0.1 A by the paper's conventions, where not given.
+    convention
+        Key in :data:`mlmd.analysis.structure.conventions.CONVENTIONS`.
+    pairs
+        Pairs of species to return; all where not given.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, a species is absent, a position is not finite, a cell has no
+        volume, or the range and the bins do not fit.
+
+    Notes
+    -----
+    An image of an atom itself counts as a neighbour, as a crystal in a small cell needs it. It
+    adds peaks at the lengths of the lattice vectors, none below the shortest. One atom alone of
+    its species has no other neighbours, and is given :math:`N_b = 1`.
+
+    The standard error comes from blocks of time, which are joined until neighbours are no longer
+    correlated; the remainder of the frames enters the mean alone.
+    """
+    way = convention_named(convention)
+    if len(trajectory) == 0:
+        raise InputError(f"{trajectory.source} has no frame; expected at least one")
+    cells_A = np.asarray(trajectory.cell_A, dtype=float)
+    volumes_A3 = _volumes_A3(cells_A, trajectory)
+    if r_max_A is None:
+        r_max_A = way.r_max_A or float(cell_heights_A(cells_A).min()) / 2.0
+    bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)
+    species = trajectory.species
+    groups = np.array([species.index(symbol) for symbol in trajectory.symbols])
+    blocks = first_blocks(len(trajectory))
+    densities, neighbours = _block_sums(trajectory, cells_A, volumes_A3, groups, bins, blocks)
+
+    sizes = np.bincount(groups)
+    frames = np.bincount(blocks)
+    equal = frames == frames[0]
+    shells = way.shell_volumes_A3(bins)
+    wanted = _wanted(pairs, trajectory)
+    curves: dict[Pair | None, FloatArray] = {}
+    for pair in [None, *wanted]:
+        a, b = (None, None) if pair is None else (species.index(pair[0]), species.index(pair[1]))
+        summed = densities.sum(axis=(1, 2)) if pair is None else densities[:, a, b]
+        ideal = _ordered_pairs(sizes, a, b, way) * shells
+        curves[pair] = way.smooth(summed / (frames[:, None] * ideal))
+    blocking = independent_blocks(
+        np.stack([curve[equal] for pair, curve in curves.items() if pair is not None], axis=1)
+    )
+
+    def distribution(pair: Pair | None) -> PairDistribution:
+        block_g = blocking.join(curves[pair][equal])
+        a, b = (None, None) if pair is None else (species.index(pair[0]), species.index(pair[1]))
+        counted = neighbours.sum(axis=(0, 1)) if pair is None else neighbours[a, b]
+        centres = len(groups) if a is None else int(sizes[a])
+        possible = _ordered_pairs(sizes, a, b, way) * (1 if a == b else 2)
+        return PairDistribution(
+            g=frames @ curves[pair] / len(trajectory),
+            stderr=standard_error(block_g),
+            block_g=block_g,
+            neighbours=counted / (centres * len(trajectory)),
+            weight=possible / _ordered_pairs(sizes, None, None, way),
+        )
+
+    return RadialDistribution(
+        r_A=way.r_A(bins),
+        total=distribution(None),
+        partials={pair: distribution(pair) for pair in wanted},
+        n_atoms={symbol: int(size) for symbol, size in zip(species, sizes, strict=True)},
+        density_A3=float(np.mean(trajectory.n_atoms / volumes_A3)),
+        errors_reliable=blocking.is_reliable,
+        settings=RdfSettings(
+            convention=convention,
+            r_max_A=float(bins.r_max_A if way.at != "grid" else bins.centres_A[-1]),
+            bin_A=bins.width_A,
+            n_frames=len(trajectory),
+            n_blocks=blocking.n_blocks,
+            frames_per_block=int(frames[0]) * blocking.joined,
+            block_correlation=blocking.correlation,
+        ),
+        source=trajectory.source,
+    )
+
+
+def _block_sums(
+    trajectory: Trajectory,
+    cells_A: FloatArray,
+    volumes_A3: FloatArray,
+    groups: NDArray[np.integer[Any]],
+    bins: DistanceBins,
+    blocks: NDArray[np.integer[Any]],
+) -> tuple[FloatArray, FloatArray]:
+    """Ordered pairs, times the volume by block (blocks, a, b, bins), and in all (a, b, bins)."""
+    positions_A = trajectory.positions_A
+    if cells_A.ndim == 2:
+        ordered = _ordered(pair_counts(positions_A, cells_A, groups, bins, blocks))
+        own = self_image_counts(cells_A[None], bins) * np.bincount(blocks)[:, None]
+        _add_own(ordered, own, groups)
+        return ordered * float(volumes_A3), ordered.sum(axis=0)
+    sums, total = [], np.zeros(())
+    for block in range(int(blocks[-1]) + 1):
+        part = np.flatnonzero(blocks == block)
+        cut = slice(int(part[0]), int(part[-1]) + 1)
+        each = np.arange(len(part))
+        ordered = _ordered(pair_counts(positions_A[cut], cells_A[cut], groups, bins, each))
+        _add_own(ordered, self_image_counts(cells_A[cut], bins), groups)
+        sums.append(np.tensordot(volumes_A3[cut], ordered, axes=1))
+        total = total + ordered.sum(axis=0)
+    return np.array(sums), total
+
+
+def _ordered(counts: NDArray[np.integer[Any]]) -> FloatArray:
+    """Turn counts of unordered pairs (segments, a, b, bins) into those of ordered pairs."""
+    return (counts + counts.swapaxes(1, 2)).astype(float)
+
+
+def _add_own(
+    ordered: FloatArray, own: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]]
+) -> None:
+    """Add the images of the atoms themselves (segments, bins)."""
+    for group, size in enumerate(np.bincount(groups)):
+        ordered[:, group, group] += size * own
+
+
+def _ordered_pairs(
+    sizes: NDArray[np.integer[Any]], a: int | None, b: int | None, way: Convention
+) -> float:
+    """Number of ordered pairs of two species, of all atoms where none is given."""
+    first = int(sizes.sum() if a is None else sizes[a])
+    second = int(sizes.sum() if b is None else sizes[b])
+    return float(first * max(1, second - int(a == b and way.excludes_itself)))
+
+
+def _wanted(pairs: Sequence[Pair] | None, trajectory: Trajectory) -> list[Pair]:
+    """Return the pairs to compute, each in the order of the trajectory's species."""
+    species = trajectory.species
+    if pairs is None:
+        return list(combinations_with_replacement(species, 2))
+    for symbol in {symbol for pair in pairs for symbol in pair}:
+        trajectory.indices(symbol)
+    if not pairs:
+        raise InputError("no pair was given; expected at least one, such as ('Li', 'O')")
+    return list(dict.fromkeys((min(p, key=species.index), max(p, key=species.index)) for p in pairs))
+
+
+def _volumes_A3(cells_A: FloatArray, trajectory: Trajectory) -> FloatArray:
+    """Return the volume of the cell, or of each, after checking all that is measured."""
+    volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
+    if not (np.isfinite(volumes_A3) & (volumes_A3 > 0)).all():
+        raise InputError(
+            f"{trajectory.source} has a cell without a volume; g(r) needs three cell vectors"
+        )
+    for start in range(0, len(trajectory), 1000):
+        if not np.isfinite(trajectory.positions_A[start : start + 1000]).all():
+            raise InputError(
+                f"positions of {trajectory.source} are not finite: the run blew up, or the file "
+                "is damaged; analyse the frames before that"
+            )
+    return volumes_A3

@@ -1,0 +1,136 @@
+"""The calculators that can be named, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known calculator.
+
+    Attributes
+    ----------
+    module
+        Our module for it, light to import. It has ``build(spec)``, for a program
+        ``build(spec, directory)``; ``model_identity(spec)``, plain data that names what
+        decides the forces besides the options (weights, pseudopotentials), without importing
+        the package; and where models are shipped or fetched ``models()``, the file of each by
+        name, None where it has to be fetched.
+    package
+        The importable package that computes the forces, or talks to the program that does.
+    distributions
+        Distributions whose versions go into a run's manifest.
+    extra
+        The extra of mlmd that installs it; None where it always is.
+    summary
+        One line for ``mlmd calculators``.
+    bitwise_on_cpu
+        Whether one thread on a CPU was seen to repeat its forces bit for bit.
+    program
+        Executable that has to be there; the option ``command`` names another.
+    not_physics
+        Options that say where things are or how they are reached, not what is computed: a run
+        may go on with others.
+    """
+
+    module: str
+    package: str
+    distributions: tuple[str, ...]
+    extra: str | None
+    summary: str
+    bitwise_on_cpu: bool
+    program: str | None = None
+    not_physics: tuple[str, ...] = ()
+
+
+KNOWN: dict[str, Entry] = {
+    "chgnet": Entry(
+        "mlmd.calculators.chgnet",
+        "chgnet",
+        ("chgnet", "torch"),
+        "chgnet",
+        "CHGNet, a universal potential; weights come with the package",
+        True,
+    ),
+    "cp2k": Entry(
+        "mlmd.calculators.cp2k",
+        "ase",
+        ("ase",),
+        None,
+        "CP2K, density functional theory kept running between steps",
+        False,
+        program="cp2k_shell",
+        not_physics=("command",),
+    ),
+    "espresso": Entry(
+        "mlmd.calculators.espresso",
+        "ase",
+        ("ase",),
+        None,
+        "Quantum ESPRESSO (pw.x), density functional theory with plane waves",
+        False,
+        program="pw.x",
+        not_physics=("command", "pseudopotentials"),
+    ),
+    "emt": Entry(
+        "mlmd.calculators.emt",
+        "ase",
+        ("ase",),
+        None,
+        "ASE's effective medium theory (Al, Ni, Cu, Pd, Ag, Pt, Au)",
+        True,
+    ),
+    "lj": Entry(
+        "mlmd.calculators.lennard_jones",
+        "mlmd",
+        (),
+        None,
+        "Lennard-Jones with mixing, for tests and benchmarks",
+        True,
+    ),
+    "m3gnet": Entry(
+        "mlmd.calculators.m3gnet",
+        "matgl",
+        ("matgl", "torch"),
+        "m3gnet",
+        "M3GNet, or any potential that matgl saved; weights are fetched by you",
+        True,
+    ),
+    "mace": Entry(
+        "mlmd.calculators.mace",
+        "mace",
+        ("mace-torch", "torch"),
+        "mace",
+        "MACE; weights are fetched by you, and it wants an environment of its own",
+        True,
+    ),
+    "sevennet": Entry(
+        "mlmd.calculators.sevennet",
+        "sevenn",
+        ("sevenn", "torch"),
+        "sevennet",
+        "SevenNet, a universal potential; weights of the common models come with the package",
+        True,
+    ),
+    "siesta": Entry(
+        "mlmd.calculators.siesta",
+        "ase",
+        ("ase",),
+        None,
+        "SIESTA 4.1 or 5, density functional theory with atomic orbitals",
+        False,
+        program="siesta",
+        not_physics=("command", "mode", "pseudopotentials", "socket"),
+    ),
+    "vasp": Entry(
+        "mlmd.calculators.vasp",
+        "ase",
+        ("ase",),
+        None,
+        "VASP (licensed, your own) with settings for molecular dynamics",
+        False,
+        program="vasp_std",
+        not_physics=("command", "mode"),
+    ),
+}

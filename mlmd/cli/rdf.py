@@ -1,0 +1,151 @@
+"""``mlmd rdf``: radial distribution functions of a run or a trajectory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlmd.cli.options import AsJson
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlmd.analysis.structure import FirstShell, Pair, RadialDistribution
+    from mlmd.trajectory import Trajectory
+
+
+def rdf_command(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_TRAJECTORY", help="A run directory or a file.")
+    ],
+    timestep_fs: Annotated[
+        float | None,
+        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
+    ] = None,
+    r_max_A: Annotated[
+        float | None,
+        typer.Option("--r-max-A", help="Range; half the smallest height of the cell if not given."),
+    ] = None,
+    bin_A: Annotated[
+        float | None, typer.Option("--bin-A", help="Width of the bins; 0.05 A if not given.")
+    ] = None,
+    convention: Annotated[
+        str, typer.Option("--convention", help="exact, zheng2024 or zheng2024_files.")
+    ] = "exact",
+    species: Annotated[
+        list[str] | None,
+        typer.Option("--species", help="Pair such as Li-O; may be repeated; all if not given."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Folder for rdf-STAGE.png.")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Table of all curves; one per stage.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Total and partial g(r) with errors, first shells and coordination numbers."""
+    from mlmd.analysis.structure import rdf
+
+    pairs = None if not species else [_pair(text) for text in species]
+    results = {
+        name: rdf(trajectory, r_max_A=r_max_A, bin_A=bin_A, convention=convention, pairs=pairs)
+        for name, trajectory in _trajectories(path, timestep_fs).items()
+    }
+    written = [] if csv_file is None else _write_tables(results, csv_file)
+    written += [] if plot is None else _plot(results, plot)
+    shells = {name: _shells(result) for name, result in results.items()}
+    if as_json:
+        print(json.dumps({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
+        return
+    for name, result in results.items():
+        _print(name, result, shells[name])
+    for file in written:
+        print(f"written: {file}")
+
+
+def _pair(text: str) -> Pair:
+    """Read ``Li-O``."""
+    words = text.split("-")
+    if len(words) != 2 or not all(words):
+        raise InputError(f"--species '{text}' is not a pair; expected one such as Li-O")
+    return words[0], words[1]
+
+
+def _trajectories(path: Path, timestep_fs: float | None) -> dict[str, Trajectory]:
+    """Read a file, or the finished production stages of a run."""
+    if path.is_dir():
+        if timestep_fs is not None:
+            raise InputError("a run knows its times; leave --timestep-fs out")
+        from mlmd.analysis.measured import measured_stages
+        from mlmd.run.run import Run
+
+        stages = measured_stages(Run.open(path))
+        return {name: trajectory for name, (trajectory, _) in stages.items()}
+    from mlmd.trajectory import Trajectory
+
+    return {"trajectory": Trajectory.read(path, timestep_fs)}
+
+
+def _shells(result: RadialDistribution) -> dict[str, FirstShell | str]:
+    """Return the first shell of each pair, both ways about; in its place why there is none."""
+    from mlmd.analysis.structure import first_shell
+
+    shells: dict[str, FirstShell | str] = {}
+    for a, b in result.partials:
+        for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
+            try:
+                shells[f"{centre}-{neighbour}"] = first_shell(result, centre, neighbour)
+            except InputError as error:
+                shells[f"{centre}-{neighbour}"] = str(error)
+    return shells
+
+
+def _to_dict(result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> dict[str, Any]:
+    found = {
+        pair: None if isinstance(shell, str) else vars(shell) for pair, shell in shells.items()
+    }
+    return result.to_dict() | {"first_shells": found}
+
+
+def _write_tables(results: Mapping[str, RadialDistribution], file: Path) -> list[Path]:
+    """Write one table, or for several stages one each with its name before the suffix."""
+    written = []
+    for name, result in results.items():
+        one = file if len(results) == 1 else file.with_name(f"{file.stem}-{name}{file.suffix}")
+        one.parent.mkdir(parents=True, exist_ok=True)
+        one.write_text(result.to_csv(), encoding="utf-8")
+        written.append(one)
+    return written
+
+
+def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]:
+    from mlmd.plot import plot_rdf
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, result in results.items():
+        written.append(folder / f"rdf-{name}.png")
+        axes = plot_rdf(result)
+        axes.figure.savefig(written[-1], dpi=150, bbox_inches="tight")
+    return written
+
+
+def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> None:
+    settings = result.settings
+    doubt = "" if result.errors_reliable else ", errors not reliable: too few independent blocks"
+    print(
+        f"{name}: g(r) up to {settings.r_max_A:g} A in bins of {settings.bin_A:g} A "
+        f"({settings.convention}), {settings.n_frames} frames, {settings.n_blocks} blocks{doubt}"
+    )
+    for pair, shell in shells.items():
+        if isinstance(shell, str):
+            print(f"  {pair:<6} {shell}")
+            continue
+        print(
+            f"  {pair:<6} peak {shell.peak_g:5.2f} at {shell.peak_A:.2f} A, minimum "
+            f"{shell.minimum_g:.2f} at {shell.minimum_A:.2f} A, "
+            f"coordination number {shell.coordination:.2f}"
+        )

@@ -1,0 +1,172 @@
+"""Broken files of SIESTA, CP2K, Quantum ESPRESSO and LAMMPS: one error of ours, soon, or frames."""
+
+import gzip
+
+import numpy as np
+import pytest
+import test_trajectory_cp2k as cp2k
+import test_trajectory_espresso as espresso
+import test_trajectory_lammps as lammps
+import test_trajectory_siesta as siesta
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlmd.errors import InputError
+from mlmd.trajectory.cp2k_siblings import input_cell_A
+from mlmd.trajectory.cp2k_xyz import read_cp2k_xyz
+from mlmd.trajectory.espresso_output import read_espresso_output
+from mlmd.trajectory.lammps_dump import read_lammps_dump
+from mlmd.trajectory.printed_times import PrintedTimes
+from mlmd.trajectory.siesta import read_ani, read_md
+from mlmd.trajectory.text_source import TextSource
+
+SETTINGS = settings(
+    max_examples=60,
+    deadline=4000,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+FRAMES = "".join(
+    lammps.dump(("x", "i"), velocities=lammps.VELOCITIES, before=["ITEM: UNITS", "real"])
+)
+
+
+def siesta_files(folder):
+    siesta.write_ani(folder / "run.ANI")
+    (folder / "run.MD").write_bytes(siesta.md_bytes(cells=siesta.CELLS))
+    siesta.write_xv(folder / "run.XV")
+    siesta.write_mde(folder / "run.MDE")
+    (folder / "run.fdf").write_text(siesta.FDF + siesta.FDF_CELLS[0][0])
+
+
+def cp2k_files(folder):
+    for name, text in cp2k.REAL.items():
+        (folder / name).write_text(text)
+    (folder / "h2.inp").write_text(cp2k.input_text("ABC 4 5 6"))
+
+
+def espresso_files(folder):
+    (folder / "md.pwo").write_text("\n".join(espresso.fixed_cell() + espresso.restarted()))
+    (folder / "vc.pwo").write_text("\n".join(espresso.variable_cell()))
+
+
+def lammps_files(folder):
+    (folder / "t.lammpstrj").write_text(FRAMES)
+    (folder / "general.lammpstrj").write_text(lammps.dump(("xs",), "general"))
+
+
+# What is read, of which files, and which of them are broken.
+CASES = [
+    (read_lammps_dump, lammps_files, "t.lammpstrj", "t.lammpstrj"),
+    (read_lammps_dump, lammps_files, "general.lammpstrj", "general.lammpstrj"),
+    (read_espresso_output, espresso_files, "md.pwo", "md.pwo"),
+    (read_espresso_output, espresso_files, "vc.pwo", "vc.pwo"),
+    (read_ani, siesta_files, "run.ANI", "run.ANI"),
+    (read_ani, siesta_files, "run.ANI", "run.XV"),
+    (read_ani, siesta_files, "run.ANI", "run.MDE"),
+    (read_ani, siesta_files, "run.ANI", "run.fdf"),
+    (read_md, siesta_files, "run.MD", "run.MD"),
+    (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-pos-1.xyz"),
+    (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-frc-1.xyz"),
+    (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-1.cell"),
+    (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-1.ener"),
+]
+NAMES = [f"{read.__name__}-{broken}" for read, _, _, broken in CASES]
+TOKENS = [
+    "-1", "0", "1e999", "nan", "inf", "1000000000000", "9" * 30, "9" * 5000, "-9223372036854775809",
+    "", " ", "\n", "\r", "\0", "***", "Xx", "ITEM: ATOMS id element x y z", "1_0", "0x10", "Li",
+    "\x85\u00b2", "ATOMIC_POSITIONS (crystal)", "Program PWSCF", "Entering Dynamics;  it = 1",
+]  # fmt: skip
+
+
+def frames_or_our_error(read, path) -> int:
+    """Read to the end; whatever comes out is whole and finite, or an error in one line."""
+    n, said = 0, ""
+    try:
+        with TextSource(path) as source:
+            for block in read(source):
+                n += len(block.cell_A)
+                atoms = len(block.numbers)
+                assert block.positions_A.shape == (len(block.cell_A), atoms, 3)
+                assert block.cell_A.shape == (len(block.cell_A), 3, 3)
+                assert np.isfinite(block.positions_A).all()
+                assert ((block.numbers > 0) & (block.numbers < 119)).all()
+                for known in (block.step, block.time_fs, block.energies_eV):
+                    assert known is None or known.shape == (len(block.cell_A),)
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
+    return n
+
+
+@pytest.mark.parametrize(("read", "write", "name", "broken"), CASES, ids=NAMES)
+def test_the_files_themselves_are_good(tmp_path, read, write, name, broken):
+    write(tmp_path)
+    assert frames_or_our_error(read, tmp_path / name) >= 3
+
+
+@pytest.mark.parametrize(("read", "write", "name", "broken"), CASES, ids=NAMES)
+@SETTINGS
+@given(data=st.data())
+def test_words_and_bytes_replaced(tmp_path_factory, read, write, name, broken, data):
+    folder = tmp_path_factory.mktemp("fuzz")
+    write(folder)
+    good = (folder / broken).read_bytes()
+    text = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        kind = data.draw(st.sampled_from(["word", "byte", "cut", "line", "repeat"]))
+        if kind == "byte":
+            text[at] = data.draw(st.integers(0, 255))
+        elif kind == "cut":
+            del text[at : at + data.draw(st.integers(1, 200))]
+        elif kind == "repeat":
+            text[at:at] = text[max(0, at - data.draw(st.integers(1, 300))) : at]
+        elif kind == "line":
+            end = text.find(b"\n", at) + 1
+            del text[end : text.find(b"\n", end) + 1]
+        else:
+            end = at
+            while end < len(text) and not chr(text[end]).isspace():
+                end += 1
+            text[at:end] = data.draw(st.sampled_from(TOKENS)).encode()
+        if not text:
+            break
+    (folder / broken).write_bytes(bytes(text))
+    frames_or_our_error(read, folder / name)
+
+
+@pytest.mark.parametrize(("read", "write", "name", "broken"), CASES, ids=NAMES)
+@settings(SETTINGS, max_examples=15)
+@given(junk=st.binary(max_size=300), compressed=st.booleans())
+def test_any_bytes(tmp_path_factory, read, write, name, broken, junk, compressed):
+    folder = tmp_path_factory.mktemp("fuzz")
+    write(folder)
+    (folder / broken).write_bytes(gzip.compress(junk) if compressed else junk)
+    frames_or_our_error(read, folder / name)
+
+
+@given(st.text(max_size=300))
+@settings(SETTINGS, max_examples=100)
+def test_any_input_of_cp2k(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("fuzz") / "run.inp"
+    path.write_text(cp2k.input_text(text), encoding="utf-8")
+    cell = input_cell_A(path)
+    assert cell is None or np.isfinite(cell).all()
+
+
+@given(
+    timestep=st.floats(0.01, 10.0),
+    digits=st.integers(1, 6),
+    first=st.integers(0, 100000),
+    every=st.integers(1, 50),
+)
+@settings(SETTINGS, max_examples=200)
+def test_rounded_times_become_even(timestep, digits, first, every):
+    """Never further than rounding from what is printed, and evenly spaced."""
+    steps = first + every * np.arange(40)
+    printed = np.round(steps * timestep, digits)
+    half = 0.5 * 10.0**-digits
+    times = PrintedTimes(half).times(steps, printed)
+    assert np.abs(times - printed).max() <= 2.1 * half + 1e-9 * printed.max()
+    interval = np.diff(times)
+    assert np.ptp(interval) <= 1e-9 * max(times.max(), 1.0)
