@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LICL := --composition LiCl --n-atoms 32 --volume-per-atom-A3 27 --calculator chgnet
+# Environments of calculators that cannot share this one are made here and not for the user.
+export MLMD_CACHE := $(CURDIR)/$(VENV)/cache
 # torch by itself and first: a range would let pip take another build of it.
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
@@ -36,7 +38,8 @@ $(VENV)/.demo-ready: constraints.txt setup.cfg
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.demo-ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chgnet,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chgnet,m3gnet,sevennet,dev]"
+	$(BIN)/mlmd calculators install mace
 	touch $@
 
 clean:  ## the environment and what tools leave behind; never runs/

@@ -44,9 +44,7 @@ def main() -> int:
     edge_A = (options.atoms * 20.0) ** (1 / 3)
     positions = rng.random((options.frames, options.atoms, 3)) * edge_A
     numbers = rng.permutation(np.resize([3, 3, 15, 16, 16], options.atoms))
-    trajectory = Trajectory(
-        positions, np.eye(3) * edge_A, numbers, np.arange(options.frames) * 2.0
-    )
+    trajectory = Trajectory(positions, np.eye(3) * edge_A, numbers, np.arange(options.frames) * 2.0)
     box = freud.box.Box.cube(edge_A)
     n_bins = round(R_MAX_A / BIN_A)
 

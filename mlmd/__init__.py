@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlmd.stages.production import Production
     from mlmd.stages.quench import Quench
     from mlmd.stages.relax import Relax
+    from mlmd.stages.sample_inherent_structures import SampleInherentStructures
     from mlmd.structure.packing import pack
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -38,6 +39,7 @@ _HOMES = {
     "Quench": "mlmd.stages.quench",
     "Relax": "mlmd.stages.relax",
     "Run": "mlmd.run.run",
+    "SampleInherentStructures": "mlmd.stages.sample_inherent_structures",
     "Trajectory": "mlmd.trajectory.trajectory",
     "arrhenius": "mlmd.analysis.arrhenius",
     "diffusivity": "mlmd.analysis.diffusivity",
@@ -57,6 +59,7 @@ __all__ = [
     "Quench",
     "Relax",
     "Run",
+    "SampleInherentStructures",
     "Trajectory",
     "__version__",
     "arrhenius",

@@ -25,7 +25,7 @@ from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings
 
 STAND_IN = Path(__file__).parent / "stand_ins" / "pw_standin.py"
-EXAMPLES = Path("/usr/share/doc/quantum-espresso/examples/EPW/sic/pp")
+SILICON = Path("/usr/share/doc/quantum-espresso/examples/EPW/sic/pp/Si.pz-vbc.UPF.gz")
 HEADER = '<UPF version="2.0.1"><PP_HEADER is_ultrasoft="F" is_paw="{}" z_valence=" 3.00"/></UPF>'
 
 
@@ -188,7 +188,9 @@ def test_an_element_has_to_have_one_pseudopotential(tmp_path: Path, pseudo: Path
     atoms = salt()
     shutil.copy(pseudo / "Li.pbe-s-v1.UPF", pseudo / "Li_other.upf")
     atoms.calc = stand_in(tmp_path / "two", pseudo)
-    with pytest.raises(InputError, match=r"one pseudopotential of Li .*Li\.pbe-s-v1\.UPF, Li_other"):
+    with pytest.raises(
+        InputError, match=r"one pseudopotential of Li .*Li\.pbe-s-v1\.UPF, Li_other"
+    ):
         atoms.get_forces()
     atoms.calc = stand_in(tmp_path / "none", pseudo, pseudopotentials={})
     with pytest.raises(InputError, match=r"one pseudopotential of Cl .*found none"):
@@ -215,57 +217,55 @@ real = [
     pytest.mark.slow,
     pytest.mark.dft,
     pytest.mark.skipif(
-        shutil.which("pw.x") is None or not (EXAMPLES / "C.UPF.gz").exists(),
+        shutil.which("pw.x") is None or not SILICON.exists(),
         reason="needs pw.x and a pseudopotential (Debian: quantum-espresso, quantum-espresso-data)",
     ),
 ]
 
 
 def unpacked(folder: Path) -> Path:
-    """Unpack the pseudopotentials of Si and C (LDA) that come with Debian's examples."""
+    """Unpack the pseudopotential of Si (LDA) that comes with Debian's examples."""
     folder.mkdir(exist_ok=True)
-    for packed in EXAMPLES.glob("*.gz"):
-        (folder / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
-    return folder
+    path = folder / "Si.pz-vbc.UPF"
+    path.write_bytes(gzip.decompress(SILICON.read_bytes()))
+    return path
 
 
-def carbide(a: float = 4.36, rattle_A: float = 0.1) -> Atoms:
-    """Eight rattled atoms of zincblende SiC, an insulator."""
-    atoms = bulk("SiC", "zincblende", a=a, cubic=True)
+def silicon(a: float = 5.43, rattle_A: float = 0.1) -> Atoms:
+    """Eight rattled atoms of silicon."""
+    atoms = bulk("Si", "diamond", a=a, cubic=True)
     atoms.rattle(rattle_A, seed=3)
     return atoms
 
 
-def small_spec(upf: Path, timeout_s: float | None = 120.0, **options) -> CalculatorSpec:
-    names = {"Si": str(upf / "Si.pz-vbc.UPF"), "C": str(upf / "C.UPF")}
-    given = {"ecutwfc_Ry": 30, "pseudopotentials": names, **options}
+def small_spec(upf: Path, timeout_s: float | None = 600.0, **options) -> CalculatorSpec:
+    """With so few k-points silicon has no gap: its energy is the free energy of a smearing."""
+    smearing = {"occupations": "smearing", "smearing": "fd", "degauss": 0.02}
+    given = {
+        "ecutwfc_Ry": 10,
+        "pseudopotentials": {"Si": str(upf)},
+        "input": {"system": smearing},
+        **options,
+    }
     return CalculatorSpec("espresso", options=given, timeout_s=timeout_s)
-
-
-# Silicon with few k-points has no gap: its energy is then the free energy of its smearing.
-SMEARED = {
-    "ecutwfc_Ry": 10,
-    "kpoints": [2, 1, 1],
-    "input": {"system": {"occupations": "smearing", "smearing": "fd", "degauss": 0.02}},
-}
 
 
 class TestReal:
     pytestmark = real
 
     def test_header(self, tmp_path: Path) -> None:
-        header = read_header(unpacked(tmp_path / "upf") / "Si.pz-vbc.UPF")
+        header = read_header(unpacked(tmp_path / "upf"))
         assert (header.valence, header.augmented) == (4.0, False)
 
-    @pytest.mark.parametrize("smeared", [False, True], ids=["insulator", "smeared"])
-    def test_forces_and_stress_are_derivatives_of_the_energy(self, tmp_path, smeared) -> None:
-        atoms = bulk("Si", "diamond", a=5.43, cubic=True) if smeared else carbide()
-        atoms.rattle(0.1, seed=3)
-        spec = small_spec(unpacked(tmp_path / "upf"), **(SMEARED if smeared else {}))
+    @pytest.mark.parametrize("grid", [[1, 1, 1], [2, 1, 1]], ids=["gamma", "grid"])
+    def test_forces_and_stress_are_derivatives_of_the_energy(self, tmp_path, grid) -> None:
+        atoms = silicon()
+        spec = small_spec(unpacked(tmp_path / "upf"), kpoints=grid)
         atoms.calc = spec.load(tmp_path / "pw")
         forces, stress = atoms.get_forces(), atoms.get_stress()
         step_A = 0.01
-        for atom, axis in ((0, 2), (5, 1)):
+        for largest in np.argsort(-np.abs(forces), axis=None)[:2]:
+            atom, axis = divmod(int(largest), 3)
             energies = []
             for sign in (1, -1):
                 moved = atoms.copy()
@@ -293,18 +293,18 @@ class TestReal:
     def test_stress_is_positive_under_tension(self, tmp_path: Path) -> None:
         stress = {}
         calculator = small_spec(unpacked(tmp_path / "upf")).load(tmp_path / "pw")
-        for name, a in {"tension": 4.7, "compression": 4.1}.items():
-            atoms = carbide(a, 0.02)
+        for name, a in {"tension": 5.8, "compression": 5.1}.items():
+            atoms = silicon(a, 0.05)
             atoms.calc = calculator
             stress[name] = atoms.get_stress()[:3].mean()
-        assert stress["tension"] > 0.02 > -0.02 > stress["compression"]
+        assert stress["tension"] > 0.01 > -0.01 > stress["compression"]
 
     def test_forces_do_not_depend_on_the_step_before(self, tmp_path: Path) -> None:
         """To the tolerance that conv_thr_Ry_per_atom promises."""
-        atoms = carbide()
+        atoms = silicon()
         upf = unpacked(tmp_path / "upf")
         atoms.calc = small_spec(upf).load(tmp_path / "one")
-        other = carbide(rattle_A=0.15)
+        other = silicon(rattle_A=0.12)
         other.calc = atoms.calc
         other.get_forces()
         after = atoms.get_forces()
@@ -312,7 +312,7 @@ class TestReal:
         assert atoms.get_forces() == pytest.approx(after, abs=2e-4)
 
     def test_unconverged_is_refused_or_counted(self, tmp_path: Path, caplog) -> None:
-        atoms = carbide()
+        atoms = silicon()
         upf = unpacked(tmp_path / "upf")
         atoms.calc = small_spec(upf, max_scf_steps=2).load(tmp_path / "stop")
         with pytest.raises(CalculatorError, match="did not converge in 2 steps"):
@@ -324,7 +324,7 @@ class TestReal:
         assert "did not converge" in caplog.text
 
     def test_an_error_of_the_program_is_told_in_its_words(self, tmp_path: Path) -> None:
-        atoms = carbide()
+        atoms = silicon()
         spec = small_spec(unpacked(tmp_path / "upf"), input={"system": {"no_such": 1}})
         atoms.calc = spec.load(tmp_path / "pw")
         with pytest.raises(CalculatorError, match=r"pw.x stopped: Error in routine") as caught:
@@ -332,7 +332,7 @@ class TestReal:
         assert "\n" not in str(caught.value)
 
     def test_a_damaged_wavefunction_file_is_left_behind(self, tmp_path: Path) -> None:
-        atoms = carbide()
+        atoms = silicon()
         atoms.calc = small_spec(unpacked(tmp_path / "upf")).load(tmp_path / "pw")
         energy = atoms.get_potential_energy()
         (file,) = (tmp_path / "pw" / "out").glob("*.save/wfc1.dat")
@@ -341,7 +341,7 @@ class TestReal:
         assert atoms.get_potential_energy() == pytest.approx(energy, abs=5e-3)
 
     def test_a_killed_run_goes_on_to_where_an_uninterrupted_one_ends(self, tmp_path: Path) -> None:
-        """To the SCF tolerance: positions within 1e-4 A after 12 steps."""
+        """To the SCF tolerance: positions within 1e-4 A after 6 steps."""
         upf = unpacked(tmp_path / "upf")
         code = (
             "import sys; sys.path.insert(0, sys.argv[3])\n"
@@ -352,34 +352,34 @@ class TestReal:
             [sys.executable, "-c", code, *arguments],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         checkpoint = tmp_path / "killed" / "01-production" / "checkpoint.npz"
-        while not (checkpoint.exists() and steps_done(checkpoint) >= 4):
+        while not (checkpoint.exists() and steps_done(checkpoint) >= 3):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.kill()
         process.wait()
-        assert steps_done(checkpoint) < 12
+        assert steps_done(checkpoint) < 6
         resumed = run_md(tmp_path / "killed", upf).trajectory("production")
         whole = run_md(tmp_path / "whole", upf).trajectory("production")
-        assert len(resumed) == len(whole) == 13
-        assert np.abs(whole.positions_A[-1] - whole.positions_A[0]).max() > 0.05
+        assert len(resumed) == len(whole) == 7
+        assert np.abs(whole.positions_A[-1] - whole.positions_A[0]).max() > 0.03
         assert np.abs(resumed.positions_A - whole.positions_A).max() < 1e-4
         assert resumed.energies_eV == pytest.approx(whole.energies_eV, abs=1e-4)
 
 
 def run_md(folder, upf):
-    """Twelve steps of ab initio dynamics, each of them recorded and checkpointed."""
+    """Six steps of ab initio dynamics, each of them recorded and checkpointed."""
     stage = Production(
         name="production",
         temperature_K=1000,
-        duration_ps=0.024,
+        duration_ps=0.012,
         timestep_fs=2.0,
         record_every_fs=2,
     )
     return Protocol(name="aimd", stages=(stage,)).run(
-        carbide(),
+        silicon(),
         small_spec(Path(upf)),
         folder,
         seed=1,

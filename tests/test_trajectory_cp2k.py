@@ -411,6 +411,9 @@ def test_cells_that_end_too_early(tmp_path, caplog):
     made = case(tmp_path, range(7), cell=[0, 1, 2, 4, 5, 6])
     with pytest.raises(InputError, match="step 3 without its cell"):
         read_blocks(read_cp2k_xyz, made.path)
+    write_cells(tmp_path / "run-1.cell", range(7), Case.CELLS * (np.arange(7) > 0)[:, None, None])
+    with pytest.raises(InputError, match="without a volume"):
+        read_blocks(read_cp2k_xyz, made.path)
     # A cell that never changes needs no line for each step.
     write_cells(tmp_path / "run-1.cell", [0, 1], Case.CELLS[[0, 0]])
     assert len(read_blocks(read_cp2k_xyz, made.path).cell_A) == 7

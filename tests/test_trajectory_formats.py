@@ -267,7 +267,7 @@ def test_results_of_ase_files_are_taken_over(tmp_path):
         images.append(atoms)
     for name in ("t.traj", "t.extxyz"):
         write(tmp_path / name, images)
-        back = Trajectory.read(tmp_path / name, timestep_fs=10.0)
+        back = Trajectory.read(tmp_path / name, timestep_fs=10.0, long_steps="warn")
         assert back.energies_eV == pytest.approx([0.0, -1.0, -2.0])
         assert back.forces_eV_A == pytest.approx(
             np.array([image.get_forces() for image in images]), abs=1e-7

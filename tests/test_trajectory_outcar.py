@@ -1,6 +1,7 @@
 """VASP's OUTCAR: energies, forces, stresses with their signs, species, times, killed runs."""
 
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -70,7 +71,9 @@ def test_same_as_pymatgen(tmp_path, made):
     from pymatgen.io.vasp import Outcar
 
     path = write(tmp_path / "OUTCAR", outcar(made))
-    theirs = Outcar(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = Outcar(path)
     theirs.read_pattern({"sigma0": r"energy  without.*sigma->0\)\s*=\s+([-\d\.]+)"})
     assert Trajectory.read(path).energies_eV == pytest.approx(
         [float(found[0]) for found in theirs.data["sigma0"]]

@@ -28,7 +28,8 @@ _LONGEST = 3  # lags reach to this part of the trajectory: beyond it there are f
 _SIGNIFICANT = 0.05  # a straight line is refused below this probability
 _SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
 _BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
-_SAFETY = 2  # first lag over the shortest that passes: what is not seen yet biases
+_SAFETY = (3, 2)  # first lag over the shortest that passes: what is not seen yet biases
+_REACH = 32  # longest lag over the first
 _HOPELESS = 100.0  # chi2 per degree of freedom that no scatter of blocks explains
 
 
@@ -57,7 +58,7 @@ def gls(
 
     *First lag.* The walk need not be one from the first frame on. First lags are tried upwards
     until the line is straight by chi-squared (p >= 0.05) and its steps show over the cage
-    (intercept at most 25 steps); twice that lag is taken. ``fit_ps`` sets it by hand.
+    (intercept at most 25 steps); three times that lag is taken, if the run allows. ``fit_ps`` sets it by hand.
 
     *Error.* The model knows vibration, jumps and the length of the run, and takes atoms as
     independent. Motion that is collective shows in the scatter over 12 blocks of time: where it
@@ -144,7 +145,7 @@ def _widening(fit: _Fit, scatter: BlockScatter) -> tuple[float, float]:
 
 
 def _scan(walkers: Walkers, msd: MeanSquaredDisplacement) -> _Fit:
-    """Fit from twice the shortest first lag that gives a straight line."""
+    """Fit from three times the shortest first lag that gives a straight line."""
     longest = len(walkers) // _LONGEST
     if longest < 3:
         raise InputError(
@@ -153,12 +154,13 @@ def _scan(walkers: Walkers, msd: MeanSquaredDisplacement) -> _Fit:
         )
     firsts = [first for first in _first_lags(longest) if first == 1 or 6 * first <= longest]
     for first in firsts:
-        fit = _fit(walkers, msd, LagGrid.of(first, longest))
+        fit = _fit(walkers, msd, LagGrid.of(first, min(longest, _REACH * first)))
         buried = fit.line.intercept_A2 > _BURIED * max(fit.line.step_A2, 0.0)
         if fit.quality >= _SIGNIFICANT and not buried:
             break
-    if first > 1 and 6 * _SAFETY * first <= longest:
-        fit = _fit(walkers, msd, LagGrid.of(_SAFETY * first, longest))
+    later = [factor * first for factor in _SAFETY if 4 * factor * first <= longest]
+    if first > 1 and later:
+        return _fit(walkers, msd, LagGrid.of(later[0], min(longest, _REACH * later[0])))
     return fit
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,19 @@ def fourth_cumulant_A4(walkers: Walkers, grid: LagGrid) -> float:
 
     at the first lag, over its number of strides. It is 0 for a Gaussian walk and the rate of
     jumps times their fourth power, over 9, for jumps; vibration about a site does not enter.
-    Negative values are noise, and 0 is given.
+    What does not exceed its own standard error, :math:`s^4 \sqrt{120/n}` for n Gaussian
+    displacements of variance :math:`s^2` in each direction, is noise, and 0 is given.
     """
     last = len(walkers) - grid.first
     origins = np.arange(0, last, max(grid.stride, last // _ORIGINS))
     squares = (walkers.at(origins + grid.first) - walkers.at(origins)) ** 2
     length = squares.sum(axis=2)
-    gaussian = length.mean() ** 2 + 2.0 * (squares.mean(axis=(0, 1)) ** 2).sum()
-    return max(0.0, float((length**2).mean() - gaussian)) / (9.0 * grid.memory)
+    mean = float(length.mean())
+    excess = float((length**2).mean()) - mean**2
+    excess -= 2.0 * float((squares.mean(axis=(0, 1)) ** 2).sum())
+    independent = walkers.n * max(1.0, last / grid.first)
+    noise = (mean / 3.0) ** 2 * math.sqrt(120.0 / independent)
+    return excess / (9.0 * grid.memory) if excess > noise else 0.0
 
 
 def block_scatter(walkers: Walkers, line: GlsLine) -> BlockScatter:

@@ -1,7 +1,8 @@
-"""Is what moves diffusing, or does it only vibrate?"""
+"""Is what moves diffusing, or does it only vibrate? And has it moved enough to tell how fast?"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ MSD_REQUIRED_A2 = 4.5
 SLOPE_RANGE = (0.5, 1.5)
 """Accepted exponent of MSD ~ t^n: nearer to diffusion, 1, than to vibration, 0, or flight, 2."""
 
+JUMP_LENGTH_A = 3.0
+"""Length of a jump by which He et al. count jumps."""
+
 _POINTS = 20
 
 
@@ -30,11 +34,17 @@ class Motion:
     Attributes
     ----------
     is_diffusive : bool
-        Both criteria are met.
+        All criteria are met.
     msd_reached_A2 : float
-        Largest MSD within the fit range, over all time origins.
+        Largest MSD within the range that is judged, over all time origins.
     log_log_slope : float or None
-        Exponent of MSD ~ t^n in the fit range; None where the MSD vanishes there.
+        Exponent of MSD ~ t^n in that range; None where the MSD vanishes there.
+    n_jumps : float
+        Jumps of 3 A that all atoms together have made by that MSD: N max(MSD) / (3 A)^2.
+    relative_deviation : float or None
+        Relative standard deviation that He et al. found for so many jumps,
+        3.43 / sqrt(n_jumps) + 0.04: a rule of thumb beside the error of the estimator. None
+        without a jump.
     reason : str
         The verdict in words.
     msd_required_A2, slope_range
@@ -44,16 +54,30 @@ class Motion:
     is_diffusive: bool
     msd_reached_A2: float
     log_log_slope: float | None
+    n_jumps: float
+    relative_deviation: float | None
     reason: str
     msd_required_A2: float = MSD_REQUIRED_A2
     slope_range: tuple[float, float] = SLOPE_RANGE
 
+    def to_dict(self) -> dict[str, float | list[float] | None]:
+        """Return the numbers as plain types for JSON."""
+        return {
+            "msd_reached_A2": self.msd_reached_A2,
+            "msd_required_A2": self.msd_required_A2,
+            "log_log_slope": self.log_log_slope,
+            "slope_range": list(self.slope_range),
+            "n_jumps": self.n_jumps,
+            "relative_deviation": self.relative_deviation,
+        }
 
-def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray) -> Motion:
-    """Judge whether the mean squared displacement of a fit range is that of diffusion.
+
+def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray, n_atoms: int) -> Motion:
+    """Judge whether a mean squared displacement is that of diffusion.
 
     Diffusive means that the MSD reaches 4.5 A^2 [1]_ and grows as t^n with n between 0.5 and
-    1.5: nearer to diffusion (1) than to vibration (0) or free flight (2). The exponent is the
+    1.5: nearer to diffusion (1) than to vibration (0) or free flight (2), and that there were
+    more than 12 jumps: below, the relative deviation exceeds 1. The exponent is the
     slope of an ordinary straight line through ln MSD against ln t
     at up to 20 lags evenly spaced in ln t: every part of a decade counts alike, while the
     noisy long lags, which are most of the points, do not outvote the rest.
@@ -61,7 +85,9 @@ def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray) -> Motion:
     Parameters
     ----------
     lag_ps, msd_A2 : (n,)
-        The fit range of an MSD over all time origins.
+        The range that is judged of an MSD over all time origins.
+    n_atoms
+        Atoms that the MSD was averaged over.
 
     Notes
     -----
@@ -78,17 +104,20 @@ def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray) -> Motion:
     """
     reached = float(msd_A2.max())
     slope = _exponent(lag_ps, msd_A2)
+    n_jumps = n_atoms * reached / JUMP_LENGTH_A**2
+    deviation = 3.43 / math.sqrt(n_jumps) + 0.04 if n_jumps > 0 else None
     low, high = SLOPE_RANGE
     if reached < MSD_REQUIRED_A2:
         reason = f"MSD reaches {reached:.3g} A^2, below {MSD_REQUIRED_A2:g}"
     elif slope is None or not low <= slope <= high:
         shown = "undefined" if slope is None else f"{slope:.2f}"
         reason = f"log-log slope is {shown}, outside {low:g} to {high:g}"
+    elif deviation is None or deviation >= 1.0:
+        reason = f"{n_jumps:.2g} jumps of {JUMP_LENGTH_A:g} A in all, too few to tell D from 0"
     else:
-        return Motion(
-            True, reached, slope, f"MSD reaches {reached:.3g} A^2, log-log slope {slope:.2f}"
-        )
-    return Motion(False, reached, slope, reason)
+        reason = f"MSD reaches {reached:.3g} A^2, log-log slope {slope:.2f}"
+        return Motion(True, reached, slope, n_jumps, deviation, reason)
+    return Motion(False, reached, slope, n_jumps, deviation, reason)
 
 
 def _exponent(lag_ps: FloatArray, msd_A2: FloatArray) -> float | None:

@@ -12,8 +12,7 @@ from mlmd.analysis.estimate import PUBLISHED_WINDOW_PS, DiffusivitySettings, Est
 from mlmd.analysis.msd import check_finite
 from mlmd.analysis.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
-from mlmd.numerics.displacement import first_origin_msd
-from mlmd.numerics.displacement_axes import all_origins_msd_axes
+from mlmd.numerics.displacement_axes import all_origins_msd_axes, first_origin_msd_axes
 from mlmd.numerics.student import independent_mean
 from mlmd.numerics.weighted_line import weighted_line
 
@@ -77,16 +76,13 @@ def windowed(
         _reject_window(trajectory, window_ps, interval_ps)
     atoms = trajectory.indices(species)
     offset = drift_A(trajectory, settings.drift, settings.mobile or species)
+    measure = all_origins_msd_axes if settings.origins == "sliding" else first_origin_msd_axes
     curves = []
     for window in range(n_windows):
         first = math.floor(window * width + 1e-6)
         part = slice(first, first + frames + 1)
         drift = None if offset is None else offset[part]
-        positions_A = trajectory.positions_A[part]
-        if settings.origins == "sliding":
-            curves.append(all_origins_msd_axes(positions_A, atoms=atoms, offset=drift))
-        else:
-            curves.append(_first_origin_axes(positions_A, atoms, drift))
+        curves.append(measure(trajectory.positions_A[part], atoms=atoms, offset=drift))
     axes_A2 = np.array(curves)
     check_finite(axes_A2, trajectory)
     window_msd_A2 = axes_A2.sum(axis=2)
@@ -115,18 +111,6 @@ def axes_of_line(lag_ps: FloatArray, msd_axes_A2: FloatArray) -> FloatArray:
     """Diffusivity along each axis (cm^2/s) from ordinary straight lines, MSD = 2 D t."""
     slopes = [weighted_line(lag_ps, curve).slope for curve in msd_axes_A2.T]
     return np.array(slopes) / 2.0 * A2_PS_IN_CM2_S
-
-
-def _first_origin_axes(
-    positions_A: FloatArray, atoms: NDArray[np.integer[Any]], drift: FloatArray | None
-) -> FloatArray:
-    """Mean squared displacement from the first frame along each axis."""
-    columns = []
-    for axis in range(3):
-        own = slice(axis, axis + 1)
-        offset = None if drift is None else drift[:, own]
-        columns.append(first_origin_msd(positions_A[..., own], atoms=atoms, offset=offset))
-    return np.stack(columns, axis=1)
 
 
 def fit_range(lag_ps: FloatArray, fit_ps: tuple[float, float]) -> slice:

@@ -8,9 +8,9 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
+from mlmd.calculators.cp2k_environment import Environment, exchange, numbers_in
 from mlmd.calculators.cp2k_input import input_text
 from mlmd.calculators.cp2k_shell import Cp2kShell, DeadShellError, abort_message
 from mlmd.errors import CalculatorError, InputError
@@ -20,19 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
-    from numpy.typing import NDArray
 
     from mlmd.calculators.cp2k_settings import Cp2kSettings
 
-    FloatArray = NDArray[np.floating[Any]]
-
 logger = logging.getLogger(__name__)
-
-LARGEST_JUMP_A = 1.0
-"""Atoms that jump farther than this have nothing to do with the steps before."""
-LARGEST_STRAIN_PER_STEP = 0.01
-LARGEST_STRAIN = 0.05
-"""CP2K keeps the number of grid points of the first cell; beyond this it gets a new grid."""
 
 _VERDICT = re.compile(
     r"(?P<converged>SCF run converged in|outer SCF loop converged in)"
@@ -80,7 +71,7 @@ class Cp2kCalculator(Calculator):
         self._settings, self._command, self._folder = settings, list(command), directory
         self._threads, self._timeout_s = threads, timeout_s
         self._shell: Cp2kShell | None = None
-        self._environment: _Environment | None = None
+        self._environment: Environment | None = None
 
     def calculate(
         self,
@@ -158,7 +149,7 @@ class Cp2kCalculator(Calculator):
                 self._shell.begin()
             if self._environment is None:
                 self._environment = self._load(self._shell, atoms, project, from_file)
-            results = _exchange(self._shell, self._environment.number, atoms)
+            results = exchange(self._shell, self._environment.number, atoms)
         except DeadShellError as error:
             said = self._new_output()
             if self._verdict(said) is False:
@@ -171,7 +162,7 @@ class Cp2kCalculator(Calculator):
         self._judge()
         return results
 
-    def _load(self, shell: Cp2kShell, atoms: Atoms, project: str, from_file: bool) -> _Environment:
+    def _load(self, shell: Cp2kShell, atoms: Atoms, project: str, from_file: bool) -> Environment:
         # Versions before 2024.1 go on by themselves and do not know the keyword.
         go_on = self._settings.scf_unconverged == "continue" and shell.version >= (2024, 1)
         text = input_text(
@@ -179,7 +170,7 @@ class Cp2kCalculator(Calculator):
         )
         (self._folder / f"{project}.inp").write_text(text, encoding="utf-8")
         answer = shell.ask(f"LOAD {project}.inp {project}.out")
-        return _Environment(int(_numbers(answer, 1)[0]), atoms)
+        return Environment(int(numbers_in(answer, 1)[0]), atoms)
 
     def _release(self) -> None:
         if self._shell is not None and self._environment is not None:
@@ -230,70 +221,6 @@ class Cp2kCalculator(Calculator):
             "gaps in inp (&OT MINIMIZER CG, or &SMEAR with ADDED_MOS), or set scf_unconverged to "
             f"'continue' (see {self._output})"
         )
-
-
-class _Environment:
-    """CP2K's own state: where its wavefunctions and its grid come from."""
-
-    def __init__(self, number: int, atoms: Atoms) -> None:
-        self.number = number
-        self._first_cell = atoms.cell.array.copy()
-        self.went_to(atoms)
-
-    def went_to(self, atoms: Atoms) -> None:
-        self._numbers, self._positions = atoms.numbers.copy(), atoms.positions.copy()
-        self._cell = atoms.cell.array.copy()
-
-    def goes_on_with(self, atoms: Atoms) -> bool:
-        """Tell whether these atoms are a step from the last ones, in a cell like the first."""
-        return (
-            not self.jumped(atoms)
-            and _strain(self._cell, atoms.cell.array) <= LARGEST_STRAIN_PER_STEP
-            and _strain(self._first_cell, atoms.cell.array) <= LARGEST_STRAIN
-        )
-
-    def jumped(self, atoms: Atoms) -> bool:
-        """Tell whether the wavefunctions are those of something else."""
-        if not np.array_equal(self._numbers, atoms.numbers):
-            return True
-        moved = np.linalg.norm(atoms.positions - self._positions, axis=1)
-        return bool(moved.max() > LARGEST_JUMP_A)
-
-
-def _strain(before: FloatArray, after: FloatArray) -> float:
-    return float(np.abs(np.linalg.solve(before, after) - np.eye(3)).max())
-
-
-def _exchange(shell: Cp2kShell, number: int, atoms: Atoms) -> dict[str, Any]:
-    """Tell CP2K where the atoms are and read what it makes of them."""
-    rows = [" ".join(f"{x:.18e}" for x in row) for row in atoms.positions]
-    shell.ask(f"SET_CELL {number}", [" ".join(f"{x:.18e}" for x in row) for row in atoms.cell])
-    shell.ask(f"SET_POS {number}", [str(atoms.positions.size), *rows, "*END"])
-    shell.ask(f"EVAL_EF {number}")
-    energy = float(_numbers(shell.ask(f"GET_E {number}"), 1)[0])
-    # The number of values, one line per atom, and "* END".
-    forces = _numbers(shell.ask(f"GET_F {number}")[1:-1], atoms.positions.size)
-    stress = _numbers(shell.ask(f"GET_STRESS {number}"), 9).reshape(3, 3)
-    results = {"energy": energy, "free_energy": energy, "forces": forces.reshape(-1, 3)}
-    # A method without a stress gives zeros, which would pass for a measured one.
-    if np.any(stress != 0.0):
-        symmetric = -0.5 * (stress + stress.T)  # CP2K: positive under compression
-        results["stress"] = symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-    return results
-
-
-def _numbers(lines: list[str], count: int) -> FloatArray:
-    """Return the numbers in an answer; CalculatorError unless as many finite ones as expected."""
-    words = " ".join(lines).split()
-    try:
-        values = np.array([float(word) for word in words])
-    except ValueError:
-        values = np.array([])
-    if len(values) != count or not np.isfinite(values).all():
-        raise CalculatorError(
-            f"CP2K answered '{' '.join(words)[:120]}'; expected {count} finite numbers"
-        )
-    return values
 
 
 def _check_periodic(atoms: Atoms) -> None:

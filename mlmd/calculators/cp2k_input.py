@@ -178,7 +178,8 @@ def _parsed(text: str) -> InputSection:
             "inp of 'cp2k' cannot be read: expected as many &END as sections, and no line that "
             "begins with @"
         )
-    return parse_input(text)
+    root: InputSection = parse_input(text)
+    return root
 
 
 def _has(section: InputSection, path: str) -> bool:
@@ -199,7 +200,10 @@ def _section(section: InputSection, path: str) -> InputSection:
     found: InputSection = there[0] if there else InputSection(name=head)
     if not there:
         section.subsections.append(found)
-    return _section(found, rest) if rest else found
+    if not rest:
+        return found
+    inner: InputSection = _section(found, rest)
+    return inner
 
 
 def _keyword(root: InputSection, path: str, line: str) -> None:

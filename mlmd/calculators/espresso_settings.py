@@ -49,7 +49,7 @@ class EspressoSettings:
     ``conv_thr_Ry_per_atom`` bounds the estimated error of the energy, which is of second order in
     the density's, while that of the forces is of first order: at 1e-10 Ry per atom the forces on
     eight atoms of silicon were seen to depend on the step before by 7e-5 eV/angstrom. pw.x's own
-    default, 1e-6 Ry for the whole cell, is made for energies: its forces err 30 times as much.
+    default, 1e-6 Ry for the whole cell, is made for energies; forces err by its square root.
     """
 
     ecutwfc_Ry: float

@@ -55,9 +55,10 @@ def build(spec: CalculatorSpec) -> Calculator:
         dtype = spec.dtype or str(potential.data_mean.dtype).removeprefix("torch.")
         potential.to(device=device, dtype=getattr(torch, dtype))
         model: Any = type("PESCalculator", (_MatglCalculator, PESCalculator), {})
-        calculator: Calculator = guarded(model)(potential, stress_unit="eV/A3", use_voigt=True)
-        calculator.device = device
-        guard(calculator, spec, calculator.element_types, dtype)
+        made = guarded(model)(potential, stress_unit="eV/A3", use_voigt=True)
+        made.device = device
+        guard(made, spec, made.element_types, dtype)
+    calculator: Calculator = made
     return calculator
 
 

@@ -52,13 +52,14 @@ def build(spec: CalculatorSpec) -> Calculator:
         model = _unpickled(weights, device)
         _check_head(spec, getattr(model, "heads", ["Default"]))
         dtype = spec.dtype or str(next(model.parameters()).dtype).removeprefix("torch.")
-        calculator: Calculator = guarded(MACECalculator)(
+        made = guarded(MACECalculator)(
             models=model.to(getattr(torch, dtype)),
             device=device,
             default_dtype=dtype,
             **dict(spec.options),
         )
-        guard(calculator, spec, [chemical_symbols[z] for z in calculator.z_table.zs], dtype)
+        guard(made, spec, [chemical_symbols[z] for z in made.z_table.zs], dtype)
+    calculator: Calculator = made
     return calculator
 
 

@@ -57,10 +57,9 @@ def build(spec: CalculatorSpec) -> Calculator:
         from ase.data import chemical_symbols
         from sevenn.calculator import SevenNetCalculator
 
-        calculator: Calculator = guarded(SevenNetCalculator)(
-            model=str(weights), device=device, **options
-        )
-        guard(calculator, spec, [chemical_symbols[z] for z in calculator.type_map], "float32")
+        made = guarded(SevenNetCalculator)(model=str(weights), device=device, **options)
+        guard(made, spec, [chemical_symbols[z] for z in made.type_map], "float32")
+    calculator: Calculator = made
     return calculator
 
 

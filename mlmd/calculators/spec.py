@@ -221,7 +221,7 @@ def refuse_unknown(spec: CalculatorSpec, known: Iterable[str]) -> None:
     if unknown:
         raise InputError(
             f"calculator '{spec.name}' has no option {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(known))}"
+            f"{', '.join(sorted(known)) or 'none'}"
         )
 
 

@@ -132,7 +132,8 @@ class GuardedModel(Calculator):
         CalculatorError
             If the model fails.
         """
-        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise InputError(f"calculator '{self.spec_name}' was given no atoms")
         unknown = sorted(set(atoms.get_chemical_symbols()) - self.elements)
         if unknown:
             raise InputError(

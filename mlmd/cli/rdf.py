@@ -128,9 +128,12 @@ def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]
     written = []
     for name, result in results.items():
         written.append(folder / f"rdf-{name}.png")
-        axes = plot_rdf(result)
-        axes.figure.savefig(written[-1], dpi=150, bbox_inches="tight")
+        _save(plot_rdf(result), written[-1])
     return written
+
+
+def _save(axes: object, path: Path) -> None:
+    axes.figure.savefig(path, dpi=150, bbox_inches="tight")  # type: ignore[attr-defined]
 
 
 def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> None:

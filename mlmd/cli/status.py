@@ -158,9 +158,21 @@ def _notes(view: StageView) -> list[tuple[str, str]]:
     elif isinstance(result.get("status"), str):
         virial = " (virial pressure)" if result.get("pressure_convention") == "virial" else ""
         notes.append((f"{result['status']}{virial}: {result.get('reason', '')}", ""))
+    elif "n_converged" in result:
+        notes.append((_inherent_structures(result), ""))
     elif result.get("max_force_eV_A") is not None:
         notes.append((f"largest force {result['max_force_eV_A']:.2f} eV/A", ""))
     return notes
+
+
+def _inherent_structures(result: dict[str, Any]) -> str:
+    error = result["energy_stderr_eV_atom"]
+    known = "" if error is None else f" +- {error:.4f}"
+    return (
+        f"energy {result['energy_eV_atom']:.4f}{known} eV/atom (lowest "
+        f"{result['lowest_energy_eV_atom']:.4f}), converged {result['n_converged']} of "
+        f"{len(result['structures'])}"
+    )
 
 
 def _next(run: Run, views: list[StageView]) -> list[str]:

@@ -52,6 +52,28 @@ def all_origins_msd_axes(
     return _from_spectra(squares, irfft(power, size, axis=1)[:, :lags], n_atoms).T
 
 
+def first_origin_msd_axes(
+    positions: FloatArray,
+    *,
+    atoms: IntArray | None = None,
+    offset: FloatArray | None = None,
+    max_lag: int | None = None,
+) -> FloatArray:
+    """Mean squared displacement along x, y and z from the first frame only.
+
+    Parameters and result as :func:`all_origins_msd_axes`.
+    """
+    frames = positions.shape[0]
+    lags = frames if max_lag is None else min(frames, max_lag + 1)
+    cut = None if offset is None else offset[:lags]
+    squares, n_atoms = np.zeros((3, lags)), 0
+    for series in _blocks(positions[:lags], atoms, cut, bytes_per_series=16 * lags):
+        block = (series - series[:, :1]).reshape(-1, 3, lags)
+        n_atoms += len(block)
+        squares += np.einsum("axf,axf->xf", block, block)
+    return squares.T / n_atoms
+
+
 def all_origins_msd_atoms(
     positions: FloatArray,
     *,

@@ -1,8 +1,21 @@
 """Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn."""
 
+from mlmd.plot.angles import plot_angles
 from mlmd.plot.arrhenius import plot_arrhenius
+from mlmd.plot.coordination import plot_coordination
 from mlmd.plot.equation_of_state import plot_equation_of_state
 from mlmd.plot.msd import plot_msd
 from mlmd.plot.rdf import plot_rdf
+from mlmd.plot.structure_factor import plot_structure_factor
+from mlmd.plot.vdos import plot_vdos
 
-__all__ = ["plot_arrhenius", "plot_equation_of_state", "plot_msd", "plot_rdf"]
+__all__ = [
+    "plot_angles",
+    "plot_arrhenius",
+    "plot_coordination",
+    "plot_equation_of_state",
+    "plot_msd",
+    "plot_rdf",
+    "plot_structure_factor",
+    "plot_vdos",
+]

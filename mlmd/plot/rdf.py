@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         RadialDistribution,
     )
 
+_STYLES = ("-", "-.", ":")
+
 
 def plot_rdf(
     result: RadialDistribution,
@@ -56,16 +58,19 @@ def plot_rdf(
         raise InputError("no pair was given to plot; expected at least one, or total=True")
     if ax is None:
         ax = new_axes()
-    drawn = len({line.get_label() for line in ax.get_lines() if line.get_label()[0] != "_"})
-    for i, pair in enumerate(names):
-        colour = COLOURS[(drawn + i) % (len(COLOURS) - 1)]
-        _draw(ax, result, result.of(*pair), f"{label} {'–'.join(pair)}".strip(), colour)
+    drawn = len(ax.get_legend_handles_labels()[1])
+    for i, pair in enumerate(names, start=drawn):
+        # Black is for the total; with four species the colours come round with another dash.
+        colour = COLOURS[i % (len(COLOURS) - 1)]
+        style = _STYLES[i // (len(COLOURS) - 1) % len(_STYLES)]
+        _draw(ax, result, result.of(*pair), f"{label} {'–'.join(pair)}".strip(), colour, style)
     if total:
-        _draw(ax, result, result.total, f"{label} total".strip(), "black")
+        _draw(ax, result, result.total, f"{label} total".strip(), "black", "--")
     if drawn == 0:
         ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
     ax.set_xlim(0.0, max(float(result.r_A[-1]), ax.get_xlim()[1] if drawn else 0.0))
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if result.settings.convention != "exact" else 0)
+    if result.settings.convention == "exact":
+        ax.set_ylim(bottom=0.0)
     ax.set_xlabel(r"Distance $r$ ($\mathrm{\AA}$)")
     ax.set_ylabel(r"$g(r)$")
     ax.legend(fontsize="small", frameon=False, handlelength=1.6)
@@ -73,13 +78,18 @@ def plot_rdf(
 
 
 def _draw(
-    ax: Axes, result: RadialDistribution, curve: PairDistribution, label: str, colour: str
+    ax: Axes,
+    result: RadialDistribution,
+    curve: PairDistribution,
+    label: str,
+    colour: str,
+    style: str,
 ) -> None:
     """Draw one curve and its band."""
     if curve.stderr is not None:
         low, high = curve.g - 2 * curve.stderr, curve.g + 2 * curve.stderr
-        ax.fill_between(
-            result.r_A, np.maximum(low, 0.0), high, color=colour, alpha=0.3, lw=0, zorder=2
-        )
-    lw, style = (1.1, "--") if colour == "black" else (1.5, "-")
-    ax.plot(result.r_A, curve.g, color=colour, lw=lw, ls=style, label=label, zorder=3)
+        if result.settings.convention == "exact":
+            low = np.maximum(low, 0.0)
+        ax.fill_between(result.r_A, low, high, color=colour, alpha=0.3, lw=0, zorder=2)
+    width = 1.1 if colour == "black" else 1.5
+    ax.plot(result.r_A, curve.g, color=colour, lw=width, ls=style, label=label, zorder=3)

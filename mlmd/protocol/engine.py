@@ -22,6 +22,7 @@ from mlmd.errors import (
 )
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
+from mlmd.protocol.plan import check_sources
 from mlmd.protocol.settings import RunSettings
 from mlmd.protocol.start import (
     create_run,
@@ -69,6 +70,7 @@ def run_protocol(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
     check_structure(atoms)
+    check_sources(protocol)
     calculators = StageCalculators(calculator, protocol, folder)
     try:
         return _run(
@@ -217,7 +219,8 @@ class _Work:
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),
                 spawn=lambda inner: stage_generator(self.seed, f"{stage.name}/{inner}"),
-                folder=StageFolder(self.folder / entry.folder, self.lock),
+                folder=self._folder_of(stage),
+                source=None if parent is None else self._folder_of(parent),
                 stop=self.stop,
                 report=self.report,
                 checkpoint_every_s=self.settings.checkpoint_every_s,
@@ -273,6 +276,9 @@ class _Work:
                 entry.status, entry.error = "blocked", f"waits for '{name}', which failed"
                 blocked.append(entry.name)
         return blocked
+
+    def _folder_of(self, stage: Stage) -> StageFolder:
+        return StageFolder(self.folder / self.manifest.stage(stage.name).folder, self.lock)
 
     def _before(self, stage: Stage) -> list[Stage]:
         """Return the stages before one."""

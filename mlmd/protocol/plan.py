@@ -11,6 +11,7 @@ import numpy as np
 
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.relax import Relax
+from mlmd.stages.sample_inherent_structures import SampleInherentStructures
 from mlmd.trajectory.h5md_writer import METADATA_BYTES, OBSERVABLES
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ SHIFT_A = 0.01
 """Atoms are moved by about this between timed calls, so that no result is used again."""
 CHECKPOINT_BYTES, CHECKPOINT_BYTES_PER_ATOM = 2**13, 9 * 24
 """A checkpoint: positions, momenta and forces now and of the two states to go back to."""
+TEXT_BYTES_PER_ATOM = 120
+"""A line of extended XYZ: symbol, position, force."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class StagePlan:
     n_frames
         Recorded frames.
     disk_bytes
-        Trajectory and two checkpoints.
+        Trajectory and two checkpoints, and the structures of a stage that writes them as text.
     """
 
     name: str
@@ -52,17 +55,31 @@ class StagePlan:
 
 
 def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
-    """Return what every stage of a protocol would take on a structure of so many atoms."""
+    """Return what every stage of a protocol would take on a structure of so many atoms.
+
+    Raises
+    ------
+    InputError
+        If a stage cannot find there what it starts from.
+    """
+    check_sources(protocol)
     stages = []
     for stage in protocol.stages:
         parent = protocol.parent(stage.name)
-        n_steps = stage.max_steps if isinstance(stage, Relax) else stage.n_steps
-        n_runs = len(stage.scales) + 1 if isinstance(stage, EquilibrateVolume) else 1
+        n_steps, n_runs = stage.n_steps, 1
+        if isinstance(stage, Relax):
+            n_steps = stage.max_steps
+        elif isinstance(stage, EquilibrateVolume):
+            n_runs = len(stage.scales) + 1
+        elif isinstance(stage, SampleInherentStructures):
+            n_steps, n_runs = stage.n_structures * stage.max_steps, stage.n_structures + 1
         n_frames = _n_frames(stage, n_runs)
         arrays = 2 if getattr(stage, "record_velocities", False) else 1
         frame_bytes = 12 * n_atoms * arrays + 8 * (2 + 9 + len(OBSERVABLES))
         trajectory = n_runs * METADATA_BYTES + n_frames * frame_bytes if n_frames else 0
         checkpoints = 2 * n_runs * (CHECKPOINT_BYTES + CHECKPOINT_BYTES_PER_ATOM * n_atoms)
+        if isinstance(stage, SampleInherentStructures):
+            checkpoints += stage.n_structures * TEXT_BYTES_PER_ATOM * n_atoms
         stages.append(
             StagePlan(
                 name=stage.name,
@@ -74,6 +91,13 @@ def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
             )
         )
     return stages
+
+
+def check_sources(protocol: Protocol) -> None:
+    """Raise InputError where a stage would not find in its parent what it works on."""
+    for stage in protocol.stages:
+        if isinstance(stage, SampleInherentStructures):
+            stage.check_source(protocol.parent(stage.name))
 
 
 def _n_frames(stage: Stage, n_runs: int) -> int:

@@ -71,6 +71,8 @@ class StageContext:
         Gives the generator of a sub-run by its name.
     folder
         Its place on the disk.
+    source
+        The folder of the stage that it starts from; None for the first, and in a sub-run.
     stop
         To be looked at often.
     report
@@ -88,6 +90,7 @@ class StageContext:
     stop: StopToken
     report: ProgressReport
     checkpoint_every_s: float
+    source: StageFolder | None = None
     steps_before: int = 0
     run_n_steps: int = 0
     _last_checkpoint: float = field(default_factory=time.monotonic)
@@ -102,6 +105,7 @@ class StageContext:
             rng=spawn(name),
             spawn=lambda inner: spawn(f"{name}/{inner}"),
             folder=StageFolder(self.folder.path / name, self.folder.lock),
+            source=None,
             report=lambda progress: report(replace(progress, stage=f"{outer}/{progress.stage}")),
         )
 

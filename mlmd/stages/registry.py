@@ -8,10 +8,19 @@ from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.production import Production
 from mlmd.stages.quench import Quench
 from mlmd.stages.relax import Relax
+from mlmd.stages.sample_inherent_structures import SampleInherentStructures
 from mlmd.stages.stage import Stage
 
 STAGES: dict[str, type[Stage]] = {
-    kind.__name__: kind for kind in (Relax, Equilibrate, EquilibrateVolume, Quench, Production)
+    kind.__name__: kind
+    for kind in (
+        Relax,
+        Equilibrate,
+        EquilibrateVolume,
+        Quench,
+        Production,
+        SampleInherentStructures,
+    )
 }
 
 

@@ -116,7 +116,7 @@ def relax(atoms: Atoms, context: StageContext, name: str, limits: RelaxationLimi
         relaxation.run(limits.max_steps, follow)
         checkpoint = follow.finish()
     atoms.calc = None
-    numbers = {key: checkpoint.get(key) for key in NUMBERS}
+    numbers: dict[str, Any] = {key: checkpoint.get(key) for key in NUMBERS}
     return Relaxed(n_steps=relaxation.nsteps, **numbers)
 
 

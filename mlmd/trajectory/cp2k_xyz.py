@@ -38,6 +38,7 @@ COMMENT = re.compile(
     r"\s*i\s*=\s*(?P<step>\d{1,18})\s*,(?:.*\btime\s*=\s*(?P<time>[-+.\dEe]+))?"
     r"(?:.*\bE\s*=\s*(?P<energy>[-+.\dEe]+))?"
 )
+SMALLEST_VOLUME_A3 = 1e-3
 HALF_DIGIT_XYZ_FS = 0.5e-3
 HALF_DIGIT_ENER_FS = 0.5e-6
 KIND_REMEDY = "an element, or a kind that begins with one (Fe1, O_surface)"
@@ -140,7 +141,7 @@ class _Cells:
                     f"{siblings.project}.inp",
                 )
         elif (row := self._table.constant_row()) is not None:
-            self._constant = row.reshape(3, 3)
+            self._constant = _checked_cell(source, row.reshape(3, 3))
 
     def cell_A(self, source: TextSource, step: int) -> FloatArray | None:
         """Return the cell of a step, or None with a warning after the last that is known."""
@@ -148,11 +149,17 @@ class _Cells:
             return self._constant
         row = self._table.row(step)
         if row is not None:
-            return row.reshape(3, 3)
+            return _checked_cell(source, row.reshape(3, 3))
         if step > self._table.last_step:
             source.warn_dropped(f"no cell is known after step {self._table.last_step}")
             return None
         raise source.error(f"step {step} without its cell", "one for each frame in the .cell file")
+
+
+def _checked_cell(source: TextSource, cell_A: FloatArray) -> FloatArray:
+    if not SMALLEST_VOLUME_A3 < abs(float(np.linalg.det(cell_A))) < np.inf:
+        raise source.error("a cell without a volume in the .cell file", "three vectors in angstrom")
+    return cell_A
 
 
 class _Companion:

@@ -179,7 +179,7 @@ class _Run:
         self._entered = step, printed_fs
 
     def _read_positions(self, line: str) -> Iterator[FrameBlock]:
-        if self._entered is None or self._cell_A is None:
+        if self._entered is None or self._cell_A is None or not self._labels:
             raise self.source.unexpected(line, f"'Entering Dynamics' above it: {NO_DYNAMICS}")
         vectors = self._unit(line, self._cell_A)
         rows, labels = [], []

@@ -34,8 +34,9 @@ LARGEST_STEP = 2**62
 
 @dataclass
 class _Header:
-    """What stands before the atoms of a frame."""
+    """What stands before the atoms of a frame; the units stand before the first only."""
 
+    units: UnitStyle = UNKNOWN
     time: float | None = None
     step: int | None = None
     n_atoms: int | None = None
@@ -46,6 +47,10 @@ class _Header:
 class _Frame:
     """The atoms of a frame, sorted by id."""
 
+    units: UnitStyle
+    time: float | None
+    step: int
+    box: Box
     columns: DumpColumns
     labels: list[str]
     values: FloatArray
@@ -53,6 +58,9 @@ class _Frame:
     @property
     def ids(self) -> FloatArray:
         return self.values[:, 0]
+
+    def of(self, group: str) -> FloatArray | None:
+        return self.columns.of(self.values, group)
 
 
 def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
@@ -69,56 +77,58 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
         If the text is no such dump, says neither elements nor ids, or its atoms change; a last
         frame cut short is left out with a warning.
     """
-    units = UNKNOWN
-    header = _Header()
     collector: FrameCollector | None = None
     first: _Frame | None = None
-    while (line := source.read_line()) is not None:
-        if not line.strip():
-            continue
-        item = line.split()
-        if item[0] != "ITEM:" or len(item) < 2:
-            if source.at_end:
-                source.warn_dropped("it is cut short")
-                break
-            raise source.unexpected(line, "'ITEM: ...' of a LAMMPS dump")
-        if item[1] == "UNITS":
-            units = unit_style(source, (source.read_line() or "").strip())
-            continue
-        if item[1] != "ATOMS":
-            if not _read_item(source, item[1:], header):
-                source.warn_dropped("it is cut short")
-                break
-            continue
-        frame = None
-        if not source.at_end:
-            frame = _read_atoms(source, dump_columns(source, item[2:]), header)
-        if frame is None or header.box is None:
-            source.warn_dropped("it has not all of its atoms")
-            break
+    for frame in _frames(source):
         if collector is None or first is None:
-            first = frame
-            collector = _collector(source, frame, header.box)
-            _warn_about_units(source, frame, header, units)
+            first, collector = frame, _collector(source, frame)
+            _warn_about_units(source, frame)
+        if frame.columns != first.columns:
+            raise source.error("other columns than before", "the same in each frame")
         if not np.array_equal(frame.ids, first.ids) or frame.labels != first.labels:
             raise source.error(
                 "atoms that differ from those of the first frame",
                 "the same ids and elements in each; dump a group whose atoms stay the same",
             )
+        units = frame.units
         yield from collector.add(
-            positions_A=frame.columns.positions(frame.values, header.box) * units.length_A,
-            cell_A=header.box.cell * units.length_A,
-            step=header.step,
-            time_fs=units.times(header.time),
-            velocities_A_fs=units.velocities(frame.columns.of(frame.values, "v")),
-            forces_eV_A=units.forces(frame.columns.of(frame.values, "f")),
+            positions_A=frame.columns.positions(frame.values, frame.box) * units.length_A,
+            cell_A=frame.box.cell * units.length_A,
+            step=frame.step,
+            time_fs=units.times(frame.time),
+            velocities_A_fs=units.velocities(frame.of("v")),
+            forces_eV_A=units.forces(frame.of("f")),
         )
-        header = _Header()
-    else:
-        if header != _Header():
-            source.warn_dropped("it is cut short")
     if collector is not None:
         yield from collector.rest()
+
+
+def _frames(source: TextSource) -> Iterator[_Frame]:
+    """Give the frames that are whole, and warn if the last is not."""
+    header = _Header()
+    while (line := source.read_line()) is not None:
+        item = line.split()
+        if not item:
+            continue
+        if item[0] != "ITEM:" or len(item) < 2:
+            if source.at_end:
+                break
+            raise source.unexpected(line, "'ITEM: ...' of a LAMMPS dump")
+        if item[1] != "ATOMS":
+            if not _read_item(source, item[1:], header):
+                break
+            continue
+        if source.at_end:
+            break
+        frame = _read_atoms(source, dump_columns(source, item[2:]), header)
+        if frame is None:
+            break
+        yield frame
+        header = _Header(header.units)
+    else:
+        if header == _Header(header.units):
+            return
+    source.warn_dropped("it has not all of its atoms")
 
 
 def _read_item(source: TextSource, item: list[str], header: _Header) -> bool:
@@ -129,6 +139,9 @@ def _read_item(source: TextSource, item: list[str], header: _Header) -> bool:
     line = source.read_line()
     if line is None or source.at_end:
         return False
+    if item == ["UNITS"]:
+        header.units = unit_style(source, line.strip())
+        return True
     with suppress(ValueError):
         if item == ["TIME"] and np.isfinite(time := float(line)):
             header.time = time
@@ -154,34 +167,37 @@ def _read_atoms(source: TextSource, columns: DumpColumns, header: _Header) -> _F
     if table is None:
         return None
     order = np.argsort(table.numbers[:, 0], kind="stable")
-    return _Frame(columns, [table.labels[i] for i in order], table.numbers[order])
+    labels = [table.labels[i] for i in order]
+    return _Frame(
+        header.units, header.time, header.step, header.box, columns, labels, table.numbers[order]
+    )
 
 
-def _collector(source: TextSource, frame: _Frame, box: Box) -> FrameCollector:
+def _collector(source: TextSource, frame: _Frame) -> FrameCollector:
     if (np.diff(frame.ids) == 0).any():
         raise source.error("two atoms of one id", "another id for each")
-    types = frame.columns.of(frame.values, "type")
+    types = frame.of("type")
     if set(frame.labels) == {"C"} and types is not None and len(np.unique(types)) > 1:
         raise source.error(
             "several types that are all carbon, which LAMMPS writes if nobody said otherwise",
             "the elements of the types: 'dump_modify ID element Li P S ...'",
         )
-    masses = frame.columns.of(frame.values, "mass")
+    masses = frame.of("mass")
     return FrameCollector(
         atomic_numbers_of(source, frame.labels, ELEMENT_REMEDY),
-        wrapped=not (frame.columns.unwrapped or box.open),
+        wrapped=not (frame.columns.unwrapped or frame.box.open),
         masses_u=None if masses is None or (masses <= 0).any() else masses[:, 0],
     )
 
 
-def _warn_about_units(source: TextSource, frame: _Frame, header: _Header, units: UnitStyle) -> None:
+def _warn_about_units(source: TextSource, frame: _Frame) -> None:
     unknown = {
-        "velocities": frame.columns.of(frame.values, "v"),
-        "forces": frame.columns.of(frame.values, "f"),
-        "times": header.time,
+        "velocities": frame.of("v"),
+        "forces": frame.of("f"),
+        "times": frame.time,
     }
     found = [name for name, value in unknown.items() if value is not None]
-    if units is UNKNOWN and found:
+    if frame.units is UNKNOWN and found:
         logger.warning(
             "%s does not say its units: lengths are taken as angstrom, %s are left out; dump with "
             "'dump_modify ID units yes'",

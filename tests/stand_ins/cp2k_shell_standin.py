@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -30,13 +31,82 @@ ABORT = """\
 """
 
 
-def load(path):
-    text = open(path).read()
-    cell = [re.search(rf"^\s*{a} (.*)$", text, re.M)[1].split() for a in "ABC"]
-    rows = re.search(r"&COORD\n(.*?)&END", text, re.S)[1].strip().splitlines()
-    symbols = [row.split()[0] for row in rows]
-    positions = [[float(x) for x in row.split()[1:]] for row in rows]
-    return Atoms(symbols, positions, cell=np.array(cell, dtype=float), pbc=True)
+class Shell:
+    """One method for each command; each returns the lines of its answer."""
+
+    def __init__(self, given):
+        self.given, self.count, self.do = given, 0, ""
+
+    def info(self):
+        return [f" CP2K| version string:            CP2K version {self.given.version}"]
+
+    def units_ev_a(self):
+        return []
+
+    def destroy(self, number):
+        return []
+
+    def load(self, path, output):
+        text = Path(path).read_text()
+        cell = [re.search(rf"^\s*{a} (.*)$", text, re.M)[1].split() for a in "ABC"]
+        rows = re.search(r"&COORD\n(.*?)&END", text, re.S)[1].strip().splitlines()
+        positions = [[float(x) for x in row.split()[1:]] for row in rows]
+        symbols = [row.split()[0] for row in rows]
+        self.atoms = Atoms(symbols, positions, cell=np.array(cell, dtype=float), pbc=True)
+        self.atoms.calc = LennardJones(cutoff_A=2.5)
+        self.goes_on = "IGNORE_CONVERGENCE_FAILURE TRUE" in text
+        assert not (self.goes_on and self.given.version < "2024"), "an unknown keyword"
+        self.output = Path(output)
+        return ["1"]
+
+    def set_cell(self, number):
+        cell = [sys.stdin.readline().split() for _ in range(3)]
+        self.atoms.set_cell(np.array(cell, dtype=float))
+        return []
+
+    def set_pos(self, number):
+        count = int(sys.stdin.readline()) // 3
+        new = np.array([sys.stdin.readline().split() for _ in range(count)], dtype=float)
+        assert sys.stdin.readline().strip() == "*END"
+        moved = np.abs(new - self.atoms.positions).max()
+        self.atoms.positions[:] = new
+        return [f"{moved:.6f}"]
+
+    def eval_ef(self, number):
+        self.count += 1
+        self.do = do = self.given.do if self.count == self.given.at else ""
+        if do == "hang":
+            time.sleep(1000)
+        said = "  *** SCF run converged in     7 steps ***\n"
+        if do in ("unconverged", "abort-unconverged"):
+            said = "  Leaving inner SCF loop after reaching     2 steps.\n"
+            if do == "unconverged" or self.goes_on:
+                said += " *** WARNING in qs_scf.F:598 :: SCF run NOT converged ***\n"
+            else:
+                said += ABORT.format(
+                    first="SCF run NOT converged. To continue the calculation",
+                    second="regardless, please set the keyword IGNORE_CONVERGENCE_FAILURE.",
+                )
+        if do == "die":
+            said += ABORT.format(first="The requested basis set was", second="not found")
+        with self.output.open("a") as file:
+            file.write("" if do == "silent" else said)
+        if "[ABORT]" in said:
+            sys.exit(1)
+        return []
+
+    def get_e(self, number):
+        energy = self.atoms.get_potential_energy()
+        return ["nonsense" if self.do == "garbage" else f"{energy:.12f}"]
+
+    def get_f(self, number):
+        rows = [" ".join(f"{x:.12f}" for x in row) for row in self.atoms.get_forces()]
+        return [str(3 * len(rows)), *rows, "* END"]
+
+    def get_stress(self, number):
+        # CP2K counts compression as positive.
+        stress = -self.atoms.get_stress(voigt=False).ravel() * (self.do != "zero-stress")
+        return [" ".join(f"{x:.12f}" for x in stress)]
 
 
 def main():
@@ -44,74 +114,15 @@ def main():
     parser.add_argument("--at", type=int, default=0)
     parser.add_argument("--do", default="")
     parser.add_argument("--version", default="2023.1")
-    given = parser.parse_args()
-    count, out, atoms = 0, None, None
-    read = lambda: sys.stdin.readline().strip()  # noqa: E731
-
-    def say(*lines):
-        print(*lines, "* READY", sep="\n", flush=True)
-
-    say("noise of a start")
+    shell = Shell(parser.parse_args())
+    answer = ["noise of a start"]
     while True:
-        line = sys.stdin.readline()
-        word = line.split()
-        if not word or word[0] == "EXIT":
-            return 0
-        if word[0] == "INFO":
-            say(f" CP2K| version string:            CP2K version {given.version}")
-        elif word[0] == "LOAD":
-            atoms = load(word[1])
-            atoms.calc = LennardJones(cutoff_A=2.5)
-            unknown = given.version < "2024" and "IGNORE_CONV" in open(word[1]).read()
-            assert not unknown, "an unknown keyword"
-            go_on = "IGNORE_CONV" in open(word[1]).read()
-            out = open(word[2], "a")
-            say("1")
-        elif word[0] == "SET_CELL":
-            cell = [read().split() for _ in range(3)]
-            atoms.set_cell(np.array(cell, dtype=float))
-            say()
-        elif word[0] == "SET_POS":
-            new = np.array([read().split() for _ in range(int(read()) // 3)], dtype=float)
-            assert read() == "*END"
-            moved = np.abs(new - atoms.positions).max()
-            atoms.positions[:] = new
-            say(f"{moved:.6f}")
-        elif word[0] == "EVAL_EF":
-            count += 1
-            do = given.do if count == given.at else ""
-            if do == "hang":
-                time.sleep(1000)
-            verdict = "  *** SCF run converged in     7 steps ***"
-            if do in ("unconverged", "abort-unconverged"):
-                verdict = "  Leaving inner SCF loop after reaching     2 steps."
-                if do == "unconverged" or go_on:
-                    verdict += "\n *** WARNING in qs_scf.F:598 :: SCF run NOT converged ***"
-                else:
-                    verdict += "\n" + ABORT.format(
-                        first="SCF run NOT converged. To continue the calculation",
-                        second="regardless, please set the keyword IGNORE_CONVERGENCE_FAILURE.",
-                    )
-            if do != "silent":
-                print(verdict, file=out, flush=True)
-            if do == "die":
-                text = ABORT.format(first="The requested basis set was", second="not found")
-                print(text, file=out, flush=True)
-            if do == "die" or (do == "abort-unconverged" and not go_on):
-                return 1
-            say()
-        elif word[0] == "GET_E":
-            say("nonsense" if do == "garbage" else f"{atoms.get_potential_energy():.12f}")
-        elif word[0] == "GET_F":
-            rows = [" ".join(f"{x:.12f}" for x in row) for row in atoms.get_forces()]
-            say(str(3 * len(atoms)), *rows, "* END")
-        elif word[0] == "GET_STRESS":
-            stress = -atoms.get_stress(voigt=False).ravel() * (do != "zero-stress")
-            say(" ".join(f"{x:.12f}" for x in stress))
-        elif word[0] == "UNITS_EV_A" or word[0] == "DESTROY":
-            say()
-        else:
-            say(f"* ERROR unknown command: {word[0]}, type HELP for help")
+        sys.stdout.write("\n".join([*answer, "* READY", ""]))
+        sys.stdout.flush()
+        words = sys.stdin.readline().split()
+        if not words:
+            return
+        answer = getattr(shell, words[0].lower())(*words[1:])
 
 
-sys.exit(main())
+main()

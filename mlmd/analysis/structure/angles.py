@@ -171,9 +171,7 @@ def _cosines(
     return np.repeat(frames, pairs.sum(axis=(1, 2))), cosines
 
 
-def _padded(
-    vectors: FloatArray, atom: IntArray, n_atoms: int
-) -> tuple[FloatArray, BoolArray]:
+def _padded(vectors: FloatArray, atom: IntArray, n_atoms: int) -> tuple[FloatArray, BoolArray]:
     """Arrange vectors sorted by atom as (atoms, most, 3), and say which are there."""
     counts = np.bincount(atom, minlength=n_atoms)
     there: BoolArray = np.arange(max(1, int(counts.max(initial=0)))) < counts[:, None]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
     IntArray = NDArray[np.integer[Any]]
 
-# Blocks to begin with; a power of two, so that none is lost while they are joined in pairs.
+# Blocks to begin with, about.
 MOST_BLOCKS = 64
 FEWEST_BLOCKS = 5
 # Neighbouring blocks correlated by this much make the standard error 10 % too small.
@@ -49,7 +49,7 @@ class Blocking:
 
 
 def first_blocks(n_frames: int) -> IntArray:
-    """Return the block of each frame: at most 64 of equal length, the remainder in one more."""
+    """Return the block of each frame: about 64 of equal length, and one of what remains."""
     n_blocks = min(n_frames, MOST_BLOCKS)
     return np.arange(n_frames) // (n_frames // n_blocks)
 

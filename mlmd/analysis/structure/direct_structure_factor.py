@@ -122,10 +122,11 @@ def _waves(cell_A: FloatArray, q_max_1_A: float) -> tuple[IntArray, BoolArray, F
     reciprocal = 2.0 * np.pi * np.linalg.inv(cell_A).T
     # Planes of constant index h are 2 pi / |a| apart.
     most = np.floor(q_max_1_A / cell_heights_A(reciprocal) + 1e-9).astype(int)
-    if np.prod(2.0 * most + 1.0) > MOST_WAVES:
+    n_waves = float(np.prod(2.0 * most + 1.0))
+    if n_waves > MOST_WAVES:
         raise InputError(
-            f"a largest q of {q_max_1_A:g} 1/A means {np.prod(2.0 * most + 1.0):.1e} vectors of this "
-            f"cell; expected at most {MOST_WAVES:.0e}: give a smaller q_max_1_A"
+            f"a largest q of {q_max_1_A:g} 1/A means {n_waves:.1e} vectors of this cell; expected "
+            f"at most {MOST_WAVES:.0e}: give a smaller q_max_1_A"
         )
     h, k, m = np.meshgrid(
         np.arange(-most[0], most[0] + 1),

@@ -61,13 +61,14 @@ class DistanceBins:
     @property
     def edges_A(self) -> FloatArray:
         """Edges of all bins, one more than there are bins; none is below zero."""
-        edges = (np.arange(self.n_bins + 1) + self.first_edge) * self.width_A
-        return np.maximum(edges, 0.0)
+        edges: FloatArray = (np.arange(self.n_bins + 1) + self.first_edge) * self.width_A
+        return edges.clip(min=0.0)
 
     @property
     def centres_A(self) -> FloatArray:
         """Middles of the bins (of a first bin cut at zero: the grid point)."""
-        return (np.arange(self.n_bins) + self.first_edge + 0.5) * self.width_A
+        centres: FloatArray = (np.arange(self.n_bins) + self.first_edge + 0.5) * self.width_A
+        return centres
 
     @property
     def r_max_A(self) -> float:

@@ -71,16 +71,16 @@ def first_shell(result: RadialDistribution, centre: str, neighbour: str) -> Firs
     g = smoothed(curve.g, result.settings.bin_A)
     noise = _noise(curve, result.settings.bin_A)
     pair = f"{centre}-{neighbour}"
-    peaks, shape = find_peaks(g, height=1.0, prominence=_LEAST_PEAK)
-    peaks = peaks[shape["prominences"] > _SIGNIFICANT * noise[peaks]]
+    peaks, of_peaks = find_peaks(g, height=1.0, prominence=_LEAST_PEAK)
+    peaks = peaks[of_peaks["prominences"] > _SIGNIFICANT * noise[peaks]]
     if len(peaks) == 0:
         raise InputError(
             f"g(r) of {pair} in {result.source} has no first peak up to "
             f"{result.settings.r_max_A:g} A: it nowhere stands out of 1 by {_LEAST_PEAK:g} and its "
             "errors; give a cutoff"
         )
-    dips, shape = find_peaks(-g, prominence=_LEAST_DIP)
-    dips = dips[(dips > peaks[0]) & (shape["prominences"] > _SIGNIFICANT * noise[dips])]
+    dips, of_dips = find_peaks(-g, prominence=_LEAST_DIP)
+    dips = dips[(dips > peaks[0]) & (of_dips["prominences"] > _SIGNIFICANT * noise[dips])]
     gap = np.flatnonzero((g[peaks[0] :] <= 0.0) & (curve.g[peaks[0] :] <= 0.0))
     if len(dips) == 0 and len(gap) == 0:
         raise InputError(

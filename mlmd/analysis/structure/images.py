@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +24,9 @@ def pair_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
 
     With fractional differences rounded into :math:`[-1/2, 1/2]`, the distance between lattice
     planes leaves :math:`|n_k| \le r_\mathrm{max} / h_k + 1/2` along each axis, and the
-    zero translation alone up to half the smallest height. Further ones are left out whose
-    whole cell of differences is beyond `r_max_A`.
+    zero translation alone up to half the smallest height. Those are left out whose differences
+    are all beyond `r_max_A`, by the bound :math:`d^T G d \ge \lambda \sum_k h_k^2 d_k^2` with
+    the largest such :math:`\lambda` (1 in an orthorhombic cell, where the bound is exact).
 
     Parameters
     ----------
@@ -35,12 +35,13 @@ def pair_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
     r_max_A
         Largest distance.
     """
-    most = np.ceil(r_max_A / cell_heights_A(cells_A).min(axis=0) - 0.5 - 1e-12).astype(int)
+    heights = cell_heights_A(cells_A)
+    most = np.ceil(r_max_A / heights.min(axis=0) - 0.5 - 1e-12).astype(int)
     translations = _grid(most)
-    corners = np.array(list(product((-0.5, 0.5), repeat=3)))
-    reach = np.linalg.norm(corners @ cells_A, axis=-1).max(axis=-1)
-    distance = np.linalg.norm(translations @ cells_A, axis=-1)
-    needed = (distance - reach[:, None] <= r_max_A).any(axis=0)
+    scaled = cells_A / heights[:, :, None]
+    smallest = np.linalg.eigvalsh(scaled @ scaled.transpose(0, 2, 1))[:, 0]
+    nearest = np.maximum(np.abs(translations) - 0.5, 0.0) ** 2 @ (heights**2).T * smallest
+    needed = (nearest <= r_max_A**2 * (1 + 1e-9)).any(axis=1)
     chosen: IntArray = translations[needed]
     return chosen
 

@@ -99,7 +99,7 @@ def _near(
         if not image.any():
             near &= centres[:, None] != others
         places = np.nonzero(near)
-        fractional = difference[:, *places].T + image
+        fractional = difference[:, near].T + image
         found.append(places)
         picked.append(np.einsum("nk,nkl->nl", fractional, cells_A[places[0]]))
     frame, i, j = (np.concatenate(each) for each in zip(*found, strict=True))

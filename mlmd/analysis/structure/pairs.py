@@ -98,12 +98,11 @@ def self_image_counts(cells_A: FloatArray, bins: DistanceBins) -> IntArray:
     bins
         The histogram.
     """
-    counts = np.zeros((len(cells_A), bins.n_bins), dtype=np.int64)
-    for frame, cell in enumerate(cells_A):
-        vectors = self_images(cell[None], bins.r_max_A) @ cell
-        index = _bin(np.linalg.norm(vectors, axis=1), bins)
-        counts[frame] = np.bincount(index[index < bins.n_bins], minlength=bins.n_bins)
-    return counts
+    vectors = self_images(cells_A, bins.r_max_A) @ cells_A
+    index = _bin(np.linalg.norm(vectors, axis=2), bins)
+    frame, image = np.nonzero(index < bins.n_bins)
+    flat = frame * bins.n_bins + index[frame, image]
+    return np.bincount(flat, minlength=len(cells_A) * bins.n_bins).reshape(len(cells_A), -1)
 
 
 def fractional_coordinates(positions_A: FloatArray, cells_A: FloatArray) -> FloatArray:

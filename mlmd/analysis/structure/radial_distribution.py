@@ -80,6 +80,9 @@ class RadialDistribution:
         Atoms of each species.
     density_A3 : float
         Atoms per cubic angstrom, averaged over the frames.
+    half_height_A : float
+        Half the smallest height of the cell in any frame: farther out pairs are counted that
+        are periodic images of others.
     errors_reliable : bool
         Whether there are at least five blocks, correlated by at most 0.1.
     settings : RdfSettings
@@ -93,6 +96,7 @@ class RadialDistribution:
     partials: Mapping[Pair, PairDistribution]
     n_atoms: Mapping[str, int]
     density_A3: float
+    half_height_A: float
     errors_reliable: bool
     settings: RdfSettings
     source: str
@@ -131,6 +135,7 @@ class RadialDistribution:
             "weights": {name: curve.weight for name, curve in curves.items()},
             "n_atoms": dict(self.n_atoms),
             "density_A3": self.density_A3,
+            "half_height_A": self.half_height_A,
             "errors_reliable": self.errors_reliable,
             "settings": vars(self.settings),
             "source": self.source,

@@ -85,8 +85,9 @@ def rdf(
         raise InputError(f"{trajectory.source} has no frame; expected at least one")
     cells_A = np.asarray(trajectory.cell_A, dtype=float)
     volumes_A3 = _volumes_A3(cells_A, trajectory)
+    half_height_A = float(cell_heights_A(cells_A).min()) / 2.0
     if r_max_A is None:
-        r_max_A = way.r_max_A or float(cell_heights_A(cells_A).min()) / 2.0
+        r_max_A = way.r_max_A or half_height_A
     bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)
     species = trajectory.species
     groups = np.array([species.index(symbol) for symbol in trajectory.symbols])
@@ -128,6 +129,7 @@ def rdf(
         partials={pair: distribution(pair) for pair in wanted},
         n_atoms={symbol: int(size) for symbol, size in zip(species, sizes, strict=True)},
         density_A3=float(np.mean(trajectory.n_atoms / volumes_A3)),
+        half_height_A=half_height_A,
         errors_reliable=blocking.is_reliable,
         settings=RdfSettings(
             convention=convention,
@@ -200,7 +202,9 @@ def _wanted(pairs: Sequence[Pair] | None, trajectory: Trajectory) -> list[Pair]:
         trajectory.indices(symbol)
     if not pairs:
         raise InputError("no pair was given; expected at least one, such as ('Li', 'O')")
-    return list(dict.fromkeys((min(p, key=species.index), max(p, key=species.index)) for p in pairs))
+    return list(
+        dict.fromkeys((min(p, key=species.index), max(p, key=species.index)) for p in pairs)
+    )
 
 
 def _volumes_A3(cells_A: FloatArray, trajectory: Trajectory) -> FloatArray:

@@ -127,29 +127,36 @@ def structure_factor(
     *,
     q_max_1_A: float = 12.0,
     q_step_1_A: float = 0.05,
-    window: Window = "lorch",
+    window: Window = "none",
 ) -> StructureFactor:
     r"""Structure factors by Fourier transform of the partial g(r).
 
     .. math::
 
         S_{ab}(q) = 1 + 4 \pi \rho \, \frac{N_b - \delta_{ab}}{N_b} \int_0^R
-        [g_{ab}(r) - 1] \, w(r) \, \frac{\sin q r}{q r} \, r^2 \, dr
+        [g_{ab}(r) - g_\infty] \, w(r) \, \frac{\sin q r}{q r} \, r^2 \, dr, \quad
+        g_\infty = \frac{V - \int_0^R g_{ab} \, 4 \pi r^2 \, dr}{V - \frac43 \pi R^3}
 
-    The integral over each bin is exact, so that a coarse bin does not damp large q. Ending the
-    range at R makes ripples of period :math:`2 \pi / R` beside every peak; the window
+    In a cell of N atoms g(r) goes to :math:`g_\infty`, which is 1 only up to terms of 1/N: what
+    is near an atom is missing far away. It is the mean outside of R, since g averages to 1 over
+    the cell; a constant has no Fourier component at the cell's own reciprocal vectors.
+
+    The integral over each bin is exact, so that a coarse bin does not damp large q. Where g(r) has
+    not come to 1 at R, ripples of period :math:`2 \pi / R` remain, largest at small q. The window
     :math:`w = \sin(\pi r / R) / (\pi r / R)` (E. Lorch, J. Phys. C 2, 229 (1969), DOI
-    10.1088/0022-3719/2/2/305) removes them and widens the peaks to about :math:`5.4 / R`.
+    10.1088/0022-3719/2/2/305) removes them at the price of resolution, :math:`5.4 / R`: at 100
+    atoms of liquid sodium (R = 8.2 A) it lowers the first peak from 1.8 to 1.5, where
+    :func:`mlmd.analysis.structure.direct_structure_factor.direct_structure_factor` has 1.9.
 
     Parameters
     ----------
     result
-        With all pairs, in the ``exact`` convention. A range R of half the cell or less; what is
-        counted beyond repeats the cell.
+        With all pairs, in the ``exact`` convention. R is its range, or half the smallest height of
+        the cell, if that is less.
     q_max_1_A, q_step_1_A
         Largest wave number and spacing.
     window
-        ``lorch`` or ``none``.
+        ``none``, or ``lorch``.
 
     Raises
     ------
@@ -171,20 +178,35 @@ def structure_factor(
     species = list(result.n_atoms)
     n_atoms = sum(result.n_atoms.values())
     fractions = {symbol: n / n_atoms for symbol, n in result.n_atoms.items()}
-    range_A = result.settings.r_max_A
     edges_A = np.arange(len(result.r_A) + 1) * result.settings.bin_A
+    used = int(np.sum(edges_A[1:] <= result.half_height_A * (1 + 1e-9)))
+    if used < 2:
+        raise InputError(
+            f"bins of {result.settings.bin_A:g} A are too wide for the cell of {result.source}, "
+            f"whose half height is {result.half_height_A:g} A; give a smaller bin_A"
+        )
+    edges_A, r_A = edges_A[: used + 1], result.r_A[:used]
+    range_A = float(edges_A[-1])
+    volume_A3 = n_atoms / result.density_A3
+    shells_A3 = 4.0 / 3.0 * np.pi * np.diff(edges_A**3)
     q_1_A = np.arange(1, round(q_max_1_A / q_step_1_A) + 1) * q_step_1_A
-    damping = np.sinc(result.r_A / range_A) if window == "lorch" else np.ones(len(result.r_A))
+    damping = np.sinc(r_A / range_A) if window == "lorch" else np.ones(used)
     kernel = np.diff(_ball_transform(q_1_A[:, None], edges_A), axis=1) * damping
+
+    def transform(g: FloatArray, density_A3: float) -> FloatArray:
+        """Return S (..., q) of g (..., bins)."""
+        near = g[..., :used]
+        far = (volume_A3 - near @ shells_A3) / (volume_A3 - shells_A3.sum())
+        s: FloatArray = 1.0 + density_A3 * (near - far[..., None]) @ kernel.T
+        return s
+
     partials = {}
     for first, second in combinations_with_replacement(species, 2):
         curve = result.of(first, second)
         n_b = result.n_atoms[second]
-        others = (n_b - int(first == second)) / n_b
-        factor = result.density_A3 * others
+        density_A3 = result.density_A3 * (n_b - int(first == second)) / n_b
         partials[first, second] = curve_of(
-            1.0 + factor * (curve.g - 1.0) @ kernel.T,
-            1.0 + factor * (curve.block_g - 1.0) @ kernel.T,
+            transform(curve.g, density_A3), transform(curve.block_g, density_A3)
         )
     return StructureFactor(
         q_1_A=q_1_A,

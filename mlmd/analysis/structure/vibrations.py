@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 SpectrumWindow = Literal["hann", "none"]
+_PADDING = 4
 THZ_IN_1_CM = 33.35640951981521
 """Wave number of one terahertz: 1e12 / (100 c), with c = 299 792 458 m/s."""
 
@@ -105,8 +106,10 @@ def vibrational_density(
     lags = len(found.lag_ps)
     interval_ps = found.interval_fs / 1000.0
     length_ps = lags * interval_ps
-    frequency_THz = np.arange(lags) / (2.0 * length_ps)
-    damping = np.ones(lags)
+    # Zeros behind the last lag draw the same spectrum at more frequencies.
+    n = _PADDING * lags
+    frequency_THz = np.arange(n) / (2.0 * n * interval_ps)
+    damping = np.ones(n)
     if found.velocities == "positions":
         damping = np.sinc(frequency_THz * interval_ps) ** 2
     by_species = {}
@@ -114,7 +117,8 @@ def vibrational_density(
         if not curve[0] > 0:
             raise InputError(f"{symbol} atoms of {trajectory.source} do not move at all")
         tapered = curve * np.cos(0.5 * np.pi * found.lag_ps / length_ps) ** 2
-        density = _cosine_transform(curve if window == "none" else tapered) / damping
+        padded = np.pad(curve if window == "none" else tapered, (0, n - lags))
+        density = _cosine_transform(padded) / damping
         norm = np.trapezoid(density, frequency_THz)
         by_species[symbol] = density * (3.0 * found.n_atoms[symbol] / norm)
     return VibrationalDensity(

@@ -1,0 +1,115 @@
+"""``mlmd rdf``: JSON, table and plot of files and runs, and one line for what cannot be."""
+
+import csv
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlmd import Run, Trajectory, rdf
+from mlmd.cli.app import run_command_line
+from mlmd.trajectory.export import export_trajectory
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module")
+def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hot crystal of rock salt in a file of ASE."""
+    fcc = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    basis = np.concatenate([fcc, fcc + np.array([0.5, 0, 0])])
+    x = (np.array(list(product(range(2), repeat=3)))[:, None] + basis).reshape(-1, 3) * 5.6
+    moved = x + np.random.default_rng(0).normal(0, 0.15, (50, *x.shape))
+    numbers = np.tile([11] * 4 + [17] * 4, 8)
+    path = tmp_path_factory.mktemp("rdf") / "salt.traj"
+    export_trajectory(
+        Trajectory(moved, np.eye(3) * 11.2, numbers, np.arange(50) * 10.0, source="salt"), path
+    )
+    return path
+
+
+def test_json_has_the_curves_and_first_shells(salt, capsys):
+    arguments = ["rdf", str(salt), "--timestep-fs", "10", "--r-max-A", "5", "--bin-A", "0.1"]
+    assert run_command_line([*arguments, "--json"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
+    expected = rdf(Trajectory.read(salt, 10), r_max_A=5.0, bin_A=0.1)
+    assert stage["g"]["Na-Cl"] == pytest.approx(expected.of("Na", "Cl").g)
+    assert stage["g_stderr"]["total"] == pytest.approx(expected.total.stderr)
+    assert stage["settings"]["convention"] == "exact"
+    assert stage["settings"]["n_frames"] == 50
+    shells = stage["first_shells"]
+    assert set(shells) == {"Na-Na", "Na-Cl", "Cl-Na", "Cl-Cl"}
+    assert shells["Na-Cl"]["coordination"] == pytest.approx(6, abs=0.05)
+    assert shells["Na-Cl"]["peak_A"] == pytest.approx(2.8, abs=0.05)
+    assert shells["Cl-Na"]["minimum_A"] == shells["Na-Cl"]["minimum_A"]
+
+
+def test_text_table_and_plot(salt, tmp_path, capsys):
+    table, folder = tmp_path / "out" / "g.csv", tmp_path / "plots"
+    arguments = ["rdf", str(salt), "--timestep-fs", "10", "--species", "Cl-Na"]
+    assert run_command_line([*arguments, "--csv", str(table), "--plot", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "coordination number 6.0" in printed
+    assert "50 frames" in printed
+    rows = list(csv.DictReader(table.open()))
+    assert set(rows[0]) == {"r_A", "g_total", "stderr_total", "g_Na-Cl", "stderr_Na-Cl"}
+    assert (folder / "rdf-trajectory.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_conventions_by_name(salt, capsys):
+    arguments = ["rdf", str(salt), "--timestep-fs", "10", "--json", "--convention"]
+    assert run_command_line([*arguments, "zheng2024"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
+    assert stage["r_A"] == pytest.approx(np.arange(100) * 0.1)
+    assert run_command_line([*arguments, "zheng2024_files"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
+    assert stage["r_A"] == pytest.approx(np.arange(101) * 0.1)
+
+
+def test_what_has_no_first_shell_says_why(salt, capsys):
+    arguments = ["rdf", str(salt), "--timestep-fs", "10", "--r-max-A", "3"]
+    assert run_command_line(arguments) == 0
+    assert "no minimum after its first peak up to 3 A" in capsys.readouterr().out
+    assert run_command_line([*arguments, "--json"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
+    assert stage["first_shells"]["Na-Cl"] is None
+
+
+def test_stages_of_a_run(protocol, atoms, calculator, tmp_path, capsys):
+    """Each finished production stage, with a table of its own where there are several."""
+    folder = tmp_path / "run"
+    protocol.run(atoms, calculator, folder, seed=1)
+    assert run_command_line(["rdf", str(folder), "--json"]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert list(stages) == ["production"]
+    expected = rdf(Run.open(folder).trajectory("production"))
+    assert stages["production"]["g"]["Li-Cl"] == pytest.approx(expected.of("Li", "Cl").g)
+    assert run_command_line(["rdf", str(folder), "--timestep-fs", "2"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--species", "Na"], "--species 'Na' is not a pair; expected one such as Li-O"),
+        (["--species", "Na-Xe"], "no atom of species 'Xe'"),
+        (["--convention", "best"], "convention 'best' is not known"),
+        (["--r-max-A", "-2"], "r_max_A is -2"),
+        (["--bin-A", "nan"], "bin_A is nan"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(salt, capsys, options, message):
+    assert run_command_line(["rdf", str(salt), "--timestep-fs", "10", *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(not (DATA / "liquid_na_aimd").is_dir(), reason="the AIMD data are not here")
+def test_a_file_of_vasp(capsys):
+    path = DATA / "liquid_na_aimd" / "XDATCAR_Na_671.0.gz"
+    assert run_command_line(["rdf", str(path), "--timestep-fs", "2", "--json"]) == 0
+    stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
+    assert stage["first_shells"]["Na-Na"]["coordination"] == pytest.approx(12.3, abs=0.3)
+    assert stage["errors_reliable"]
