@@ -87,7 +87,7 @@ def rows(jarvis: dict, cohesive: dict):
             shear,
             positive(cohesive.get(symbol)),
             positive(radius),
-            round(float(element.atomic_mass), 7),
+            round(float(element.atomic_mass), 10),
             positive(element.X),
             positive(round(float(charged), 4)),
             source,

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from mlmd.trajectory.frame_block import FrameBlock
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.text.source import TextSource
 
 ONCE = ("numbers", "wrapped", "masses_u")
 

@@ -89,6 +89,14 @@ def test_stages_of_a_run(protocol, atoms, calculator, tmp_path, capsys):
     assert run_command_line(["rdf", str(folder), "--timestep-fs", "2"]) == 2
 
 
+def test_a_place_that_cannot_be_written_is_bad_input(salt, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for option in ("--csv", "--plot"):
+        place = tmp_path / "file" / "below"
+        assert run_command_line(["rdf", str(salt), "--timestep-fs", "10", option, str(place)]) == 2
+        assert f"{option} {place} cannot be" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -96,11 +96,22 @@ def test_distribution_of_an_ideal_gas_is_binomial():
     assert counted == pytest.approx(found.mean, rel=1e-9)
 
 
-def test_ideal_gas_and_dimers_have_no_first_minimum():
-    rng = np.random.default_rng(0)
-    gas = trajectory(rng.random((300, 40, 3)) * 12.0, np.eye(3) * 12, [3] * 40)
+@pytest.mark.parametrize("frames", [1, 300])
+@pytest.mark.parametrize("seed", range(5))
+def test_ideal_gas_has_no_first_shell(frames, seed):
+    """However its noise looks, also that of one frame."""
+    x = np.random.default_rng(seed).random((frames, 40, 3)) * 12.0
     with pytest.raises(InputError, match="no first peak up to 6 A"):
-        first_shell(rdf(gas), "Li", "Li")
+        first_shell(rdf(trajectory(x, np.eye(3) * 12, [3] * 40)), "Li", "Li")
+
+
+def test_one_frame_of_a_hot_crystal_has_its_first_shell():
+    salt = crystal(ROCK_SALT, [11] * 4 + [17] * 4, 5.6, rattle=0.15)
+    shell = first_shell(rdf(salt), "Na", "Cl")
+    assert shell.coordination == pytest.approx(6.0, abs=0.05)
+
+
+def test_what_is_not_there_is_refused():
     salt = crystal(ROCK_SALT, [11] * 4 + [17] * 4, 5.6, frames=40, rattle=0.15)
     with pytest.raises(InputError, match="no minimum after its first peak up to 3 A"):
         first_shell(rdf(salt, r_max_A=3.0), "Na", "Cl")
@@ -108,6 +119,18 @@ def test_ideal_gas_and_dimers_have_no_first_minimum():
         coordination_within(rdf(salt, r_max_A=3.0), "Na", "Cl", 3.2)
     with pytest.raises(InputError, match="cutoff_A is -1"):
         coordination(salt, "Na", "Cl", -1.0)
+    nothing = trajectory(np.zeros((0, 2, 3)), np.eye(3), [3, 3])
+    with pytest.raises(InputError, match="no frame"):
+        coordination(nothing, "Li", "Li", 1.0)
+    with pytest.raises(InputError, match="no frame"):
+        bond_angles(nothing, "Li", ("Li", "Li"), cutoff_A=1.0)
+    broken = trajectory(np.full((2, 2, 3), np.nan), np.eye(3), [3, 3])
+    for measured in (
+        lambda: coordination(broken, "Li", "Li", 1.0),
+        lambda: bond_angles(broken, "Li", ("Li", "Li"), cutoff_A=1.0),
+    ):
+        with pytest.raises(InputError, match="not finite"):
+            measured()
 
 
 @pytest.mark.parametrize("cutoff_A", [2.0, 5.5])

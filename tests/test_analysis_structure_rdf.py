@@ -160,6 +160,28 @@ def test_counts_by_frame_do_not_depend_on_chunks_or_segments():
     assert (each[500] == alone[0]).all()
 
 
+def test_search_tree_finds_the_same_pairs(monkeypatch):
+    """A large cell that changes; atoms on its faces and outside of it."""
+    from mlmd.analysis.structure import pairs
+
+    rng = np.random.default_rng(6)
+    cells = np.array([np.diag([30.0, 33.0, 31.0]), np.diag([31.0, 32.0, 34.0])])
+    x = rng.random((2, 600, 3))
+    x[:, :6] = np.tile(np.eye(3), (2, 2, 1))
+    x[:, 300:] -= 2.0
+    groups = rng.integers(0, 3, 600)
+    bins = DistanceBins(0.25, 24, -0.5)
+    positions = x @ cells
+    assert pairs.tree_is_faster(600, cells, bins.r_max_A)
+    assert not pairs.tree_is_faster(600, cells + 0.1, bins.r_max_A)
+    assert not pairs.tree_is_faster(600, cells, 15.1)
+    searched = pair_counts(positions, cells, groups, bins, np.arange(2))
+    monkeypatch.setattr(pairs, "tree_is_faster", lambda *_: False)
+    formed = pair_counts(positions, cells, groups, bins, np.arange(2))
+    assert formed.sum() > 1000
+    assert np.abs(searched - formed).sum() <= 2  # the edges of bins: rounding
+
+
 def lennard_jones_fluid(frames: int) -> Trajectory:
     """108 atoms of argon at 120 K, of which a third are called neon."""
     from ase import units

@@ -18,7 +18,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from mlmd import CalculatorSpec, Production, Protocol
-from mlmd.calculators.espresso_pseudo import read_header
+from mlmd.calculators.espresso.pseudo import read_header
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError

@@ -123,7 +123,9 @@ def seen(python, weights, repository_path, tmp_path_factory):
         [python, "-c", MEASURE, str(weights)],
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(repository_path), str(repository_path / "examples/models")]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(repository_path), str(repository_path / "examples/models")]
+            ),
             "MLMD_CACHE": str(tmp_path_factory.mktemp("cache")),
             "OMP_NUM_THREADS": "1",
         },

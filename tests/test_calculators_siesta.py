@@ -22,8 +22,8 @@ from ase.md.verlet import VelocityVerlet
 from mlmd import CalculatorSpec
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.calculators.siesta import model_identity
-from mlmd.calculators.siesta_output import read_files
-from mlmd.calculators.siesta_settings import SiestaSettings
+from mlmd.calculators.siesta.output import read_files
+from mlmd.calculators.siesta.settings import SiestaSettings
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 

@@ -22,7 +22,7 @@ from ase.md.verlet import VelocityVerlet
 from mlmd import CalculatorSpec, load_calculator
 from mlmd.calculators.lennard_jones import LennardJones
 from mlmd.calculators.program import run_program, start_program
-from mlmd.calculators.vasp_reading import read_step
+from mlmd.calculators.vasp.reading import read_step
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 
@@ -313,8 +313,8 @@ def test_interactive_mode_is_one_process_and_leaves_its_wavefunctions(melt, tmp_
 def test_interactive_mode_starts_anew_before_vasp_has_made_all_its_steps(
     melt, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mlmd.calculators.vasp.INTERACTIVE_STEPS", 3)
-    monkeypatch.setattr("mlmd.calculators.vasp_settings.INTERACTIVE_STEPS", 3)
+    monkeypatch.setattr("mlmd.calculators.vasp.calculator.INTERACTIVE_STEPS", 3)
+    monkeypatch.setattr("mlmd.calculators.vasp.settings.INTERACTIVE_STEPS", 3)
     melt.calc = vasp(tmp_path, mode="interactive")
     pids = []
     for seed in range(5):
@@ -350,7 +350,7 @@ def is_alive(pid):
 def test_a_fault_is_one_line_and_the_next_call_works(
     melt, tmp_path, monkeypatch, mode, fault, says
 ):
-    monkeypatch.setattr("mlmd.calculators.vasp_dialogue.FLUSH_LIMIT_S", 0.2)
+    monkeypatch.setattr("mlmd.calculators.vasp.dialogue.FLUSH_LIMIT_S", 0.2)
     monkeypatch.setenv("MLMD_STAND_IN", f"{fault}:2")
     melt.calc = vasp(tmp_path, mode=mode, incar={"NELM": 12}, timeout_s=60)
     melt.get_forces()

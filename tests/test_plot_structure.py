@@ -142,9 +142,8 @@ def test_vdos_has_both_units():
     result = vibrational_density(moving, max_lag_ps=0.2)
     ax = plot_vdos(result, max_frequency_THz=60.0)
     assert texts(ax) == ["Li", "O", "total"]
-    assert curve(ax, "total") == pytest.approx(
-        np.column_stack([result.frequency_THz, result.total])
-    )
+    expected = np.column_stack([result.frequency_THz, result.total])
+    assert curve(ax, "total") == pytest.approx(expected)
     assert "THz" in ax.get_xlabel()
     (top,) = ax.child_axes
     ax.figure.draw_without_rendering()

@@ -17,7 +17,7 @@ from ase.geometry import cellpar_to_cell
 from blocks import random_frames, read_blocks
 
 from mlmd.errors import InputError
-from mlmd.trajectory.cp2k_xyz import read_cp2k_xyz
+from mlmd.trajectory.cp2k.xyz import read_cp2k_xyz
 
 POSITIONS = """\
        4

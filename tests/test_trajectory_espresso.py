@@ -14,8 +14,8 @@ from ase.io import read
 from blocks import random_frames, read_blocks
 
 from mlmd.errors import InputError
-from mlmd.trajectory.espresso_output import read_espresso_output
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.espresso.output import read_espresso_output
+from mlmd.trajectory.text.source import TextSource
 
 SYMBOLS, POSITIONS, CELLS, _, FORCES = random_frames(21, 6)
 NUMBERS = np.array([atomic_numbers[symbol] for symbol in SYMBOLS])

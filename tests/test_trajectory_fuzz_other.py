@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlmd.errors import InputError
-from mlmd.trajectory.cp2k_siblings import input_cell_A
-from mlmd.trajectory.cp2k_xyz import read_cp2k_xyz
-from mlmd.trajectory.espresso_output import read_espresso_output
-from mlmd.trajectory.lammps_dump import read_lammps_dump
-from mlmd.trajectory.printed_times import PrintedTimes
-from mlmd.trajectory.siesta import read_ani, read_md
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.cp2k.siblings import input_cell_A
+from mlmd.trajectory.cp2k.xyz import read_cp2k_xyz
+from mlmd.trajectory.espresso.output import read_espresso_output
+from mlmd.trajectory.lammps.dump import read_lammps_dump
+from mlmd.trajectory.siesta.trajectories import read_ani, read_md
+from mlmd.trajectory.text.printed_times import PrintedTimes
+from mlmd.trajectory.text.source import TextSource
 
 SETTINGS = settings(
     max_examples=60,

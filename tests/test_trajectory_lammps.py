@@ -11,8 +11,8 @@ from ase.io import read
 from blocks import random_frames, read_blocks
 
 from mlmd.errors import InputError
-from mlmd.trajectory.lammps_dump import read_lammps_dump
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.lammps.dump import read_lammps_dump
+from mlmd.trajectory.text.source import TextSource
 
 SYMBOLS, POSITIONS, CELLS, VELOCITIES, FORCES = random_frames(4)
 NUMBERS = np.array([atomic_numbers[symbol] for symbol in SYMBOLS])

@@ -11,9 +11,9 @@ from ase.io import read
 from blocks import random_frames, read_blocks
 
 from mlmd.errors import InputError
-from mlmd.trajectory.fortran_records import FortranRecords
-from mlmd.trajectory.siesta import read_ani, read_md
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.siesta.trajectories import read_ani, read_md
+from mlmd.trajectory.text.fortran_records import FortranRecords
+from mlmd.trajectory.text.source import TextSource
 
 SYMBOLS, POSITIONS, CELLS, VELOCITIES, _ = random_frames(33, 6)
 NUMBERS = np.array([atomic_numbers[symbol] for symbol in SYMBOLS])

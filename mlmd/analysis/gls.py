@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
-_LONGEST = 3  # lags reach to this part of the trajectory: beyond it there are few origins
+_LONGEST = 2  # lags reach to this part of the trajectory: beyond it there are few origins
 _SIGNIFICANT = 0.05  # a straight line is refused below this probability
 _SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
 _BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
 _SAFETY = (3, 2)  # first lag over the shortest that passes: what is not seen yet biases
 _REACH = 32  # longest lag over the first
-_HOPELESS = 100.0  # chi2 per degree of freedom that no scatter of blocks explains
+_CHANGED = 2.5  # standard errors by which a later slope may differ
+_HOPELESS = 25.0  # chi2 per degree of freedom that no scatter of blocks explains
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,8 @@ def gls(
     the best linear estimate of D and its standard error from one trajectory.
 
     *First lag.* The walk need not be one from the first frame on. First lags are tried upwards
-    until the line is straight by chi-squared (p >= 0.05) and its steps show over the cage
-    (intercept at most 25 steps); three times that lag is taken, if the run allows. ``fit_ps`` sets it by hand.
+    until the line is straight by chi-squared (p >= 0.05), its steps show over the cage (intercept
+    at most 25 steps), and later first lags do not change the slope; three times that lag is taken, if the run allows. ``fit_ps`` sets it by hand.
 
     *Error.* The model knows vibration, jumps and the length of the run, and takes atoms as
     independent. Motion that is collective shows in the scatter over 12 blocks of time: where it
@@ -82,7 +83,7 @@ def gls(
     settings
         Uses ``fit_ps``, ``drift`` and ``mobile``.
     msd
-        Of these atoms, over all origins and at least a third of the trajectory.
+        Of these atoms, over all origins and at least half of the trajectory.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def gls(
     walk = line.walk_variance_A4 * to_D**2
     rest = max(0.0, line.step_variance_A4 - line.walk_variance_A4) * to_D**2
     scale, df = _widening(fit, scatter)
-    lags = grid.multiples * grid.first
+    lags = grid.frames
     return Estimate(
         D_cm2_s=D,
         D_stderr_cm2_s=scale * math.sqrt(walk + rest),
@@ -139,8 +140,8 @@ def _widening(fit: _Fit, scatter: BlockScatter) -> tuple[float, float]:
     scale2, df = 1.0, math.inf
     if scatter.n_blocks and scatter.ratio > chdtri(scatter.df, _SCATTERED) / scatter.df:
         scale2, df = scatter.ratio, scatter.df
-    if fit.quality < _SIGNIFICANT:
-        scale2 = max(scale2, fit.line.chi2 / fit.line.df)
+    if fit.quality < _SIGNIFICANT and fit.line.chi2 > scale2 * fit.line.df:
+        scale2, df = fit.line.chi2 / fit.line.df, float(fit.line.df)
     return math.sqrt(scale2), df
 
 
@@ -149,28 +150,60 @@ def _scan(walkers: Walkers, msd: MeanSquaredDisplacement) -> _Fit:
     longest = len(walkers) // _LONGEST
     if longest < 3:
         raise InputError(
-            f"{msd.source} has {len(walkers)} frames; the estimator 'gls' expects at least 9: run "
+            f"{msd.source} has {len(walkers)} frames; the estimator 'gls' expects at least 6: run "
             "longer, or record more often"
         )
-    firsts = [first for first in _first_lags(longest) if first == 1 or 6 * first <= longest]
-    for first in firsts:
-        fit = _fit(walkers, msd, LagGrid.of(first, min(longest, _REACH * first)))
-        buried = fit.line.intercept_A2 > _BURIED * max(fit.line.step_A2, 0.0)
-        if fit.quality >= _SIGNIFICANT and not buried:
+    grids = [LagGrid.of(first, min(longest, _REACH * first)) for first in _first_lags(longest)]
+    lines = [_line(walkers, msd, grid) for grid in grids]
+    for number, line in enumerate(lines):
+        fit = _Fit(line, 0.0)
+        change = _change(line, lines[number + 1 :])
+        buried = line.intercept_A2 > _BURIED * max(line.step_A2, 0.0)
+        if buried or change > _HOPELESS or line.chi2 > _HOPELESS * line.df:
+            continue
+        fit = _tested(walkers, line)
+        if fit.quality < _SIGNIFICANT:
+            continue
+        if change <= 1.0 or change <= (fit.scatter or block_scatter(walkers, line)).ratio:
             break
-    later = [factor * first for factor in _SAFETY if 4 * factor * first <= longest]
+    else:
+        fit = _tested(walkers, fit.line)
+    first = fit.line.grid.first
+    later = [factor * first for factor in _SAFETY if 3 * factor * first <= longest]
     if first > 1 and later:
-        return _fit(walkers, msd, LagGrid.of(later[0], min(longest, _REACH * later[0])))
+        grid = LagGrid.of(later[0], min(longest, _REACH * later[0]))
+        return _tested(walkers, _line(walkers, msd, grid))
     return fit
 
 
+def _change(line: GlsLine, later: list[GlsLine]) -> float:
+    """Largest squared change of slope towards later first lags, over what may be.
+
+    The difference from a later, less precise estimate has the difference of their variances
+    (J. A. Hausman, Econometrica 46, 1251 (1978)).
+    """
+    D, variance = _per_frame(line)
+    worst = 0.0
+    for other in later:
+        value, other_variance = _per_frame(other)
+        if other_variance > variance:
+            worst = max(worst, (value - D) ** 2 / (other_variance - variance))
+    return worst / _CHANGED**2
+
+
+def _per_frame(line: GlsLine) -> tuple[float, float]:
+    """Slope for each frame, and its variance."""
+    first = line.grid.first
+    return line.step_A2 / first, line.step_variance_A4 / first**2
+
+
 def _first_lags(longest: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, 24 ... frames."""
+    """1, 2, 3, 4, 6, 8, 12, 16, 24 ... frames, as far as three lags fit in."""
     lags, power = [1], 2
-    while power <= longest:
+    while 3 * power <= longest:
         lags += [power, 3 * power // 2]
         power *= 2
-    return lags
+    return [lag for lag in lags if lag == 1 or 3 * lag <= longest]
 
 
 def _given(
@@ -189,22 +222,20 @@ def _given(
             f"{trajectory.duration_ps:g} ps; expected it to end before that"
         )
     grid = LagGrid.of(first, last)
-    if len(grid.multiples) < 3:
+    if len(grid.lags) < 3:
         raise InputError(
-            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {len(grid.multiples)} lag(s) "
+            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {len(grid.lags)} lag(s) "
             f"that are multiples of {grid.first * interval_ps:g} ps; expected at least 3: widen "
             "--fit-ps, or record more often"
         )
-    return _fit(walkers, msd, grid)
+    return _tested(walkers, _line(walkers, msd, grid))
 
 
-def _fit(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> _Fit:
-    """Fit one line, and hold its chi-squared against what the blocks of time allow."""
-    from scipy.special import chdtrc, fdtrc
-
+def _line(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> GlsLine:
+    """Fit one line."""
     first = msd.msd_axes_A2[grid.first]
     axes = float(first.sum() ** 2 / max(float((first**2).sum()), 1e-300)) or 3.0
-    line = fit_gls_line(
+    return fit_gls_line(
         msd.msd_A2 / 3.0,
         grid,
         n_frames=len(walkers),
@@ -212,8 +243,14 @@ def _fit(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> _Fit:
         axes=axes,
         fourth_cumulant_A4=fourth_cumulant_A4(walkers, grid),
     )
+
+
+def _tested(walkers: Walkers, line: GlsLine) -> _Fit:
+    """Hold the chi-squared of a line against what the blocks of time allow."""
+    from scipy.special import chdtrc, fdtrc
+
     quality = float(chdtrc(line.df, line.chi2))
-    if quality >= _SIGNIFICANT or line.chi2 > _HOPELESS * line.df:
+    if quality >= _SIGNIFICANT:
         return _Fit(line, quality)
     scatter = block_scatter(walkers, line)
     if scatter.n_blocks and scatter.ratio > 1:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.integer[Any]]
 
 # Lags in units of the first: enough for a walk that is buried in a cage of 25 of its steps.
-_MULTIPLES = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32])
+_MULTIPLES = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _ITERATIONS = 30
 _FINE = 12  # a first lag of up to so many frames is not coarsened
-_COARSE = range(4, 13)  # otherwise there are so many origins within the first lag
+_COARSE = (4, 6, 8, 10, 12)  # otherwise there are so many origins within the first lag
 
 
 @dataclass(frozen=True)
 class LagGrid:
-    """Lags that are multiples of the first, and the origins that they are averaged over.
+    """Lags, which are multiples of the first, and the origins that they are averaged over.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ class LagGrid:
         First lag in frames.
     stride : int
         Frames between two origins, a divisor of ``first``.
-    multiples : (n,)
-        Lags over the first.
+    lags : (n,)
+        Lags in strides.
     """
 
     first: int
     stride: int
-    multiples: IntArray
+    lags: IntArray
 
     @classmethod
     def of(cls, first: int, longest: int) -> LagGrid:
@@ -54,8 +54,10 @@ class LagGrid:
             first = first if fitting else 4 * stride
         multiples = list(_MULTIPLES)
         while multiples[-1] * first < longest:
-            multiples += [3 * multiples[-1] // 2, 2 * multiples[-1]]
-        return cls(first, stride, np.array([m for m in multiples if m * first <= longest]))
+            multiples += [1.5 * multiples[-1], 2 * multiples[-1]]
+        frames = [m * first for m in multiples if m * first <= longest]
+        lags = [int(lag) // stride for lag in frames if lag % stride == 0]
+        return cls(first, stride, np.array(lags, dtype=int))
 
     @property
     def memory(self) -> int:
@@ -63,9 +65,9 @@ class LagGrid:
         return self.first // self.stride
 
     @property
-    def lags(self) -> IntArray:
-        """Lags in strides."""
-        return self.multiples * self.memory
+    def frames(self) -> IntArray:
+        """Lags in frames."""
+        return self.lags * self.stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +138,7 @@ def fit_gls_line(
     """
     lags, memory = grid.lags, grid.memory
     geometry = DisplacementCovariance.of(lags, (n_frames - 1) // grid.stride + 1, memory)
-    measured = msd_axis_A2[lags * grid.stride]
+    measured = msd_axis_A2[grid.frames]
     short = msd_axis_A2[np.arange(memory) * grid.stride]
     design = np.stack([np.ones(len(lags)), lags / memory], axis=1)
     times = np.arange(geometry.longest_step + 1) / memory

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 N_BLOCKS = 12
 """Blocks of time. Fewer tell little of the error, more miss slow correlations."""
 
-_ORIGINS = 1024  # as many as are looked at: more cost time and say little
+_ORIGINS = 768  # as many as are looked at: more cost time and say little
+_SAMPLES = 20_000  # atoms times origins, for the fourth cumulant
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def fourth_cumulant_A4(walkers: Walkers, grid: LagGrid) -> float:
     displacements of variance :math:`s^2` in each direction, is noise, and 0 is given.
     """
     last = len(walkers) - grid.first
-    origins = np.arange(0, last, max(grid.stride, last // _ORIGINS))
+    n_origins = min(_ORIGINS, max(_ORIGINS // 8, _SAMPLES // walkers.n))
+    origins = np.arange(0, last, max(grid.stride, last // n_origins))
     squares = (walkers.at(origins + grid.first) - walkers.at(origins)) ** 2
     length = squares.sum(axis=2)
     mean = float(length.mean())
@@ -74,20 +76,22 @@ def block_scatter(walkers: Walkers, line: GlsLine) -> BlockScatter:
     width = centres // N_BLOCKS
     if width < 1:
         return BlockScatter(1.0, 0.0, 0)
-    step = max(1, width // (_ORIGINS // N_BLOCKS))
-    chosen = np.arange(0, width * N_BLOCKS, step)
+    step = -(-width * N_BLOCKS // _ORIGINS)
+    samples = width // step  # in each block
+    chosen = np.arange(samples * N_BLOCKS) * step
     per_centre = np.zeros(len(chosen))
     for lag, weight in zip(lags, line.weights, strict=True):
         start = chosen + longest // 2 - lag // 2
         moved = walkers.at((start + lag) * grid.stride) - walkers.at(start * grid.stride)
         per_centre += weight * np.einsum("fax,fax->f", moved, moved) / (3.0 * walkers.n)
-    block = chosen // width
-    values = np.bincount(block, per_centre) / np.bincount(block)
+    values = per_centre.reshape(N_BLOCKS, samples).mean(axis=1)
     memory = np.einsum("i,j,ijs->s", line.weights, line.weights, line.squares_A4) / walkers.n
     shifts = line.geometry.shifts
+    taken = shifts % step == 0
+    memory, shifts = memory[taken], shifts[taken] // step
     apart = np.array(
         [
-            (np.maximum(0, width - np.abs(shifts - n * width)) * memory).sum() / width**2
+            (np.maximum(0, samples - np.abs(shifts - n * samples)) * memory).sum() / samples**2
             for n in range(N_BLOCKS)
         ]
     )

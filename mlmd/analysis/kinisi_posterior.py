@@ -137,7 +137,7 @@ def _posterior(
             start_dt=given.dt["time interval", 0],
             n_samples=options.n_samples,
             progress=False,
-            random_state=np.random.RandomState(options.seed),  # noqa: NPY002 - what it takes
+            random_state=np.random.RandomState(options.seed),
         )
     finally:
         np.random.set_state(before)  # noqa: NPY002

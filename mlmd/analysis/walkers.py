@@ -56,7 +56,12 @@ class Walkers:
 
     def at(self, frames: IntArray) -> FloatArray:
         """Positions (len(frames), n, 3) in float64."""
-        taken = self.positions_A[frames][:, self.atoms].astype(np.float64)
+        first, last = int(self.atoms[0]), int(self.atoms[-1])
+        taken: FloatArray
+        if last - first == self.n - 1 and (np.diff(self.atoms) == 1).all():
+            taken = self.positions_A[frames, first : last + 1].astype(np.float64)  # one copy
+        else:
+            taken = self.positions_A[frames][:, self.atoms].astype(np.float64)
         if self.offset_A is not None:
             taken -= self.offset_A[frames, None, :]
         return taken

@@ -115,8 +115,13 @@ def _write_tables(results: Mapping[str, RadialDistribution], file: Path) -> list
     written = []
     for name, result in results.items():
         one = file if len(results) == 1 else file.with_name(f"{file.stem}-{name}{file.suffix}")
-        one.parent.mkdir(parents=True, exist_ok=True)
-        one.write_text(result.to_csv(), encoding="utf-8")
+        try:
+            one.parent.mkdir(parents=True, exist_ok=True)
+            one.write_text(result.to_csv(), encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"--csv {one} cannot be written ({error.strerror}); give another file"
+            ) from error
         written.append(one)
     return written
 
@@ -124,7 +129,12 @@ def _write_tables(results: Mapping[str, RadialDistribution], file: Path) -> list
 def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]:
     from mlmd.plot import plot_rdf
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--plot {folder} cannot be made ({error.strerror}); give another folder"
+        ) from error
     written = []
     for name, result in results.items():
         written.append(folder / f"rdf-{name}.png")

@@ -7,11 +7,11 @@ with definition, unit and how far the definition is proven; `featurize` computes
 
 from __future__ import annotations
 
-# from mlmd.descriptors.conventions import CONVENTIONS, Convention
-# from mlmd.descriptors.elements import ElementTable
-# from mlmd.descriptors.features import FEATURES, Feature
-# from mlmd.descriptors.featurize import featurize
-# from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.conventions import CONVENTIONS, Convention
+from mlmd.descriptors.elements import ElementTable
+from mlmd.descriptors.features import FEATURES, Feature
+from mlmd.descriptors.featurize import featurize
+from mlmd.descriptors.table import FeatureTable
 
 __all__ = [
     "CONVENTIONS",

@@ -121,7 +121,7 @@ def electronegativity(a: ElementalAverages, with_mobile: bool = True) -> float:
 def bulk_stiffness(a: ElementalAverages, with_mobile: bool = True) -> float:
     r"""Return :math:`\bar R^2 \sqrt{\bar B \bar R / \bar m}`, in A^(5/2) GPa^(1/2) u^(-1/2).
 
-    It has the dimension of a diffusivity; the unit is 7.76e-7 m2/s.
+    It has the dimension of a diffusivity; the unit is 7.76e-8 m2/s.
     """
     return _root(bulk_modulus(a, with_mobile), 5, a, with_mobile)
 
@@ -145,7 +145,7 @@ def radius_ratio(a: ElementalAverages) -> float:
 
 
 def electronegativity_difference(a: ElementalAverages) -> float:
-    r"""Return :math:`\bar X^{\,rest} - \bar X`: the mean without the mobile element less that of all."""
+    r"""Return :math:`\bar X^{\,rest} - \bar X`, on the scale of Pauling."""
     return electronegativity(a, with_mobile=False) - electronegativity(a)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from mlmd.errors import InputError
 from mlmd.trajectory.joining import join
-from mlmd.trajectory.text_source import TextSource
+from mlmd.trajectory.text.source import TextSource
 from mlmd.trajectory.trajectory import Trajectory
 from mlmd.trajectory.unwrapping import LongSteps
 
@@ -58,35 +58,35 @@ FORMATS = (
         "VASP XDATCAR",
         ("*xdatcar*",),
         r"(?:[^\n]*\n){6,7} *Direct configuration=|(?:[^\n]*\n){3} *CAR *\n",
-        "xdatcar:read_xdatcar",
+        "vasp.xdatcar:read_xdatcar",
     ),
     Format(
         "VASP vasprun.xml",
         ("*vasprun*.xml*",),
         r"(?:<\?xml[^>]*>)?\s*<modeling>",
-        "vasprun:read_vasprun",
+        "vasp.vasprun:read_vasprun",
     ),
-    Format("VASP OUTCAR", ("*outcar*",), r"\s*vasp\.\d", "outcar:read_outcar"),
+    Format("VASP OUTCAR", ("*outcar*",), r"\s*vasp\.\d", "vasp.outcar:read_outcar"),
     Format(
         "CP2K trajectory",
         ("*-pos-*.xyz",),
         r"\s*\d+\s*\n *i = *\d+",
-        "cp2k_xyz:read_cp2k_xyz",
+        "cp2k.xyz:read_cp2k_xyz",
     ),
     Format(
         "Quantum ESPRESSO output",
         ("*.pwo",),
         r"(?:[^\n]*\n){0,50}? *Program PWSCF",
-        "espresso_output:read_espresso_output",
+        "espresso.output:read_espresso_output",
     ),
     Format(
         "LAMMPS dump",
         ("*.lammpstrj", "*.dump", "dump.*"),
         "ITEM: ",
-        "lammps_dump:read_lammps_dump",
+        "lammps.dump:read_lammps_dump",
     ),
-    Format("SIESTA .ANI", ("*.ani",), "", "siesta:read_ani"),
-    Format("SIESTA .MD", ("*.md",), "", "siesta:read_md"),
+    Format("SIESTA .ANI", ("*.ani",), "", "siesta.trajectories:read_ani"),
+    Format("SIESTA .MD", ("*.md",), "", "siesta.trajectories:read_md"),
 )
 
 

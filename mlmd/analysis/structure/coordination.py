@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.first_shell import first_shell
 from mlmd.analysis.structure.neighbours import neighbours_within
 from mlmd.analysis.structure.rdf import rdf
@@ -84,11 +85,17 @@ def coordination(
     centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
     given = cutoff_A is not None
     cutoff_A = checked_cutoff_A(trajectory, centre, neighbour, cutoff_A)
-    counts = np.zeros((len(trajectory), trajectory.n_atoms), dtype=np.int64)
+    column = np.zeros(trajectory.n_atoms, dtype=np.intp)
+    column[centres] = np.arange(len(centres))
+    counts = np.zeros((len(trajectory), len(centres)), dtype=np.uint16)
     for found in neighbours_within(trajectory, cutoff_A, centres, others):
-        np.add.at(counts, (found.frame, found.centre), 1)
-    counts = counts[:, centres]
-    per_frame = np.array([np.bincount(row, minlength=counts.max() + 1) for row in counts])
+        if len(found.frame):
+            frames = slice(int(found.frame[0]), int(found.frame[-1]) + 1)
+            flat = (found.frame - frames.start) * len(centres) + column[found.centre]
+            part = counts[frames]
+            part += np.bincount(flat, minlength=part.size).reshape(part.shape).astype(np.uint16)
+    most = int(counts.max(initial=0))
+    per_frame = np.array([np.bincount(row, minlength=most + 1) for row in counts])
     blocks = first_blocks(len(trajectory))
     length = int(np.bincount(blocks)[0])
     n_blocks = len(trajectory) // length
@@ -120,8 +127,10 @@ def checked_cutoff_A(
     Raises
     ------
     InputError
-        If there is no first minimum, or the cutoff given is not positive.
+        If there is no first minimum, the cutoff given is not positive, or the trajectory has no
+        frame or is damaged.
     """
+    checked_cells_A(trajectory)
     if cutoff_A is None:
         pair = (centre, neighbour)
         return first_shell(rdf(trajectory, pairs=[pair]), centre, neighbour).minimum_A

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.pairs import fractional_coordinates
 from mlmd.analysis.structure.structure_factor import StructureFactor, curve_of, weighted_curve
@@ -56,17 +57,14 @@ def direct_structure_factor(
         If the cell changes, there is no frame, a position is not finite, or no vector or too
         many are in range.
     """
-    cells_A = np.asarray(trajectory.cell_A, dtype=float)
-    if cells_A.ndim == 3 and not (cells_A == cells_A[:1]).all():
+    cell_A = checked_cells_A(trajectory)
+    if cell_A.ndim == 3:
         raise InputError(
             f"the cell of {trajectory.source} changes, and its reciprocal vectors with it; use "
             "structure_factor of its g(r)"
         )
-    if len(trajectory) == 0 or not np.isfinite(trajectory.positions_A).all():
-        raise InputError(f"{trajectory.source} has no frame, or positions that are not finite")
     if not (q_max_1_A > 0 and bin_1_A > 0):
         raise InputError(f"q_max_1_A {q_max_1_A:g} and bin_1_A {bin_1_A:g} must be above zero")
-    cell_A = cells_A if cells_A.ndim == 2 else cells_A[0]
     most, chosen, lengths = _waves(cell_A, q_max_1_A)
     bin_of = (lengths / bin_1_A).astype(int)
     kept, bin_of = np.unique(bin_of, return_inverse=True)

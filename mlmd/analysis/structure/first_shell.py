@@ -69,7 +69,7 @@ def first_shell(result: RadialDistribution, centre: str, neighbour: str) -> Firs
 
     curve = result.of(centre, neighbour)
     g = smoothed(curve.g, result.settings.bin_A)
-    noise = _noise(curve, result.settings.bin_A)
+    noise = _noise(result, curve)
     pair = f"{centre}-{neighbour}"
     peaks, of_peaks = find_peaks(g, height=1.0, prominence=_LEAST_PEAK)
     peaks = peaks[of_peaks["prominences"] > _SIGNIFICANT * noise[peaks]]
@@ -141,12 +141,22 @@ def smoothed(g: FloatArray, bin_A: float) -> FloatArray:
     return curve
 
 
-def _noise(curve: PairDistribution, bin_A: float) -> FloatArray:
-    """Standard error of the smoothed curve, from its blocks; 0 where it is not known."""
-    if len(curve.block_g) < 2:
-        return np.zeros(curve.g.shape)
-    blocks = smoothed(curve.block_g, bin_A)
-    noise: FloatArray = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
+def _noise(result: RadialDistribution, curve: PairDistribution) -> FloatArray:
+    r"""Standard error of the smoothed curve: from its blocks, or for one by counting.
+
+    By counting, the Gaussian sees the pairs of :math:`2 \sqrt\pi` of its widths.
+    """
+    bin_A = result.settings.bin_A
+    if len(curve.block_g) > 1:
+        blocks = smoothed(curve.block_g, bin_A)
+        spread: FloatArray = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
+        return spread
+    pair = next(pair for pair, one in result.partials.items() if one is curve)
+    counted = curve.neighbours * result.n_atoms[pair[0]] * result.settings.n_frames
+    if pair[0] == pair[1]:
+        counted = counted / 2.0
+    seen = smoothed(counted, bin_A) * (2.0 * np.sqrt(np.pi) * _SMOOTHING_A / bin_A)
+    noise: FloatArray = smoothed(curve.g, bin_A) / np.sqrt(np.maximum(seen, 1.0))
     return noise
 
 

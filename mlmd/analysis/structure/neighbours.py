@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.images import pair_images
 from mlmd.analysis.structure.pairs import fractional_coordinates, squared_lengths
 
@@ -62,8 +63,13 @@ def neighbours_within(
     ------
     Neighbours
         Of a few frames, or of a few centres of one frame.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, a cell has no volume or a position is not finite.
     """
-    cells_A = np.asarray(trajectory.cells_A(), dtype=float)
+    cells_A = np.broadcast_to(checked_cells_A(trajectory), (len(trajectory), 3, 3))
     frames_at_once = max(1, _CHUNK_PAIRS // (len(centres) * len(others)))
     centres_at_once = len(centres) if frames_at_once > 1 else max(1, _CHUNK_PAIRS // len(others))
     for start in range(0, len(trajectory), frames_at_once):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.structure.images import pair_images, self_images
+from mlmd.analysis.structure.tree_pairs import tree_is_faster, tree_pair_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,8 @@ def pair_counts(
     All pairs are formed, one atom against those after it, in chunks of frames that fit into the
     cache; frames are the fastest axis, so that rows are long also in small cells. Atoms are
     sorted by group first, which makes all pairs of two groups contiguous. Nothing is skipped
-    beyond the range, so the time grows as atoms squared times images.
+    beyond the range, so the time grows as atoms squared times images; where the range is a small
+    part of a large orthorhombic cell a search tree finds the pairs instead.
     """
     frames, n_atoms = positions_A.shape[:2]
     order = np.argsort(groups, kind="stable")
@@ -68,9 +70,16 @@ def pair_counts(
     counts = np.zeros((int(segments[-1]) + 1, len(ends), len(ends), bins.n_bins), dtype=np.int64)
     step = max(1, _CHUNK_PAIRS // n_atoms) if n_atoms < _CHUNK_PAIRS // 16 else 1
     constant = cells_A.ndim == 2
+    searched = tree_is_faster(n_atoms, cells_A[None] if constant else cells_A, bins.r_max_A)
     for start in range(0, frames, step):
         part = slice(start, min(start + step, frames))
         cells = cells_A if constant else cells_A[part]
+        if searched:
+            fractional = fractional_coordinates(positions_A[part], cells)
+            each = np.broadcast_to(cells, (len(fractional), 3, 3))
+            found = tree_pair_counts(fractional, each, groups, bins)
+            np.add.at(counts, segments[part], found)
+            continue
         fractional = fractional_coordinates(positions_A[part][:, order], cells)
         for cut in _few_segments(segments[part], bins):
             first = int(segments[part][cut][0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.conventions import Convention, convention_named
 from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.pairs import pair_counts, self_image_counts
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
     FloatArray = NDArray[np.floating[Any]]
+
+# Frames of a changing cell whose histograms are held at once, before each gets its volume.
+_FRAMES_AT_ONCE = 256
 
 
 def rdf(
@@ -81,10 +85,8 @@ def rdf(
     correlated; the remainder of the frames enters the mean alone.
     """
     way = convention_named(convention)
-    if len(trajectory) == 0:
-        raise InputError(f"{trajectory.source} has no frame; expected at least one")
-    cells_A = np.asarray(trajectory.cell_A, dtype=float)
-    volumes_A3 = _volumes_A3(cells_A, trajectory)
+    cells_A = checked_cells_A(trajectory)
+    volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
     half_height_A = float(cell_heights_A(cells_A).min()) / 2.0
     if r_max_A is None:
         r_max_A = way.r_max_A or half_height_A
@@ -159,16 +161,17 @@ def _block_sums(
         own = self_image_counts(cells_A[None], bins) * np.bincount(blocks)[:, None]
         _add_own(ordered, own, groups)
         return ordered * float(volumes_A3), ordered.sum(axis=0)
-    sums, total = [], np.zeros(())
-    for block in range(int(blocks[-1]) + 1):
-        part = np.flatnonzero(blocks == block)
-        cut = slice(int(part[0]), int(part[-1]) + 1)
-        each = np.arange(len(part))
+    n_groups = int(groups.max()) + 1
+    sums = np.zeros((int(blocks[-1]) + 1, n_groups, n_groups, bins.n_bins))
+    total = np.zeros(sums.shape[1:])
+    for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
+        cut = slice(start, min(start + _FRAMES_AT_ONCE, len(trajectory)))
+        each = np.arange(cut.stop - start)
         ordered = _ordered(pair_counts(positions_A[cut], cells_A[cut], groups, bins, each))
         _add_own(ordered, self_image_counts(cells_A[cut], bins), groups)
-        sums.append(np.tensordot(volumes_A3[cut], ordered, axes=1))
-        total = total + ordered.sum(axis=0)
-    return np.array(sums), total
+        np.add.at(sums, blocks[cut], volumes_A3[cut, None, None, None] * ordered)
+        total += ordered.sum(axis=0)
+    return sums, total
 
 
 def _ordered(counts: NDArray[np.integer[Any]]) -> FloatArray:
@@ -205,19 +208,3 @@ def _wanted(pairs: Sequence[Pair] | None, trajectory: Trajectory) -> list[Pair]:
     return list(
         dict.fromkeys((min(p, key=species.index), max(p, key=species.index)) for p in pairs)
     )
-
-
-def _volumes_A3(cells_A: FloatArray, trajectory: Trajectory) -> FloatArray:
-    """Return the volume of the cell, or of each, after checking all that is measured."""
-    volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
-    if not (np.isfinite(volumes_A3) & (volumes_A3 > 0)).all():
-        raise InputError(
-            f"{trajectory.source} has a cell without a volume; g(r) needs three cell vectors"
-        )
-    for start in range(0, len(trajectory), 1000):
-        if not np.isfinite(trajectory.positions_A[start : start + 1000]).all():
-            raise InputError(
-                f"positions of {trajectory.source} are not finite: the run blew up, or the file "
-                "is damaged; analyse the frames before that"
-            )
-    return volumes_A3

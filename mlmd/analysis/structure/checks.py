@@ -1,0 +1,47 @@
+"""What every measurement of structure needs of a trajectory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.trajectory.trajectory import Trajectory
+
+    FloatArray = NDArray[np.floating[Any]]
+
+# Frames that are looked at once, so that a mapped file is not read into memory as a whole.
+_FRAMES_AT_ONCE = 1000
+
+
+def checked_cells_A(trajectory: Trajectory) -> FloatArray:
+    """Return the cell, shape (3, 3), or the cells of a trajectory in which they change.
+
+    Raises
+    ------
+    InputError
+        If there is no frame, a cell has no volume or a position is not finite.
+    """
+    if len(trajectory) == 0:
+        raise InputError(f"{trajectory.source} has no frame; expected at least one")
+    cells_A = np.asarray(trajectory.cell_A, dtype=float)
+    if cells_A.ndim == 3 and (cells_A == cells_A[:1]).all():
+        cells_A = cells_A[0]
+    volumes_A3 = np.abs(np.linalg.det(cells_A))
+    if not (np.isfinite(volumes_A3) & (volumes_A3 > 0)).all():
+        raise InputError(
+            f"{trajectory.source} has a cell without a volume; expected three vectors, as "
+            "distances to periodic images are measured"
+        )
+    for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
+        if not np.isfinite(trajectory.positions_A[start : start + _FRAMES_AT_ONCE]).all():
+            raise InputError(
+                f"positions of {trajectory.source} are not finite: the run blew up, or the file "
+                "is damaged; analyse the frames before that"
+            )
+    return cells_A

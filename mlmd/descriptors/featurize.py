@@ -1,0 +1,247 @@
+"""Features of structures and trajectories, one after another or in several processes."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.formula import Formula
+
+from mlmd.descriptors.conventions import Convention, convention_of
+from mlmd.descriptors.elements import ElementTable, package_elements
+from mlmd.descriptors.features import FEATURES, measure, measure_composition
+from mlmd.descriptors.snapshot import Snapshot
+from mlmd.descriptors.table import ABOUT, FeatureTable, import_pandas
+from mlmd.errors import InputError, MlmdError
+from mlmd.trajectory.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    Item = Atoms | Trajectory
+    Items = Item | Mapping[str, Item] | Iterable[Item]
+    Report = Callable[[int, int | None], None]
+
+_CHUNK, _WAITING_PER_JOB = 32, 3
+_NO_MORE = object()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every worker needs to know."""
+
+    mobile: str
+    convention: Convention
+    elements: ElementTable
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    about: tuple[str, float, int]
+    mean: list[float]
+    spread: list[float]
+
+
+def featurize(
+    structures: Items,
+    mobile: str = "Li",
+    convention: str = "mlmd",
+    temperature_K: float | Sequence[float | None] | None = None,
+    n_jobs: int = 1,
+    progress: Report | None = None,
+    elements: ElementTable | None = None,
+) -> FeatureTable:
+    """Compute all `FEATURES` of structures and trajectories.
+
+    A structure is one snapshot, as in Zheng et al. 2024; of a trajectory the mean over its
+    frames is taken and the standard deviation kept. Any mixture of both may be given, from a
+    generator too: no more of them are held than are being worked on.
+
+    Parameters
+    ----------
+    structures : ase.Atoms, Trajectory, mapping of str to them, or iterable of them
+        Periodic in three directions. A mapping's keys name the rows; else
+        ``atoms.info["name"]``, a trajectory's source, or the number of the row.
+    mobile : str
+        The mobile element; column names say Li whatever it is.
+    convention : {"mlmd", "zheng2024"}
+        Choices of definition, see `mlmd.descriptors.conventions`.
+    temperature_K : float or sequence, optional
+        Temperature of all, or of each structure. Without it ``inverse_kbT`` is NaN.
+    n_jobs : int
+        Number of processes.
+    progress : callable, optional
+        Called with the number of rows done and their total, None where it is not known.
+    elements : ElementTable, optional
+        Elemental properties; the package's if not given.
+
+    Raises
+    ------
+    InputError
+        If a structure is not periodic or has no mobile atom, an option is unknown, or
+        temperatures and structures differ in number. The message names the structure.
+    MissingExtraError
+        If pandas is not installed.
+    """
+    pandas = import_pandas()
+    if not isinstance(n_jobs, int) or n_jobs < 1:
+        raise InputError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1")
+    task = _Task(mobile, convention_of(convention), elements or package_elements())
+    named, total = _named(structures)
+    work = _with_temperatures(named, temperature_K)
+    rows = []
+    for row in _rows(task, work, n_jobs):
+        rows.append(row)
+        if progress is not None:
+            progress(len(rows), total)
+    index = pandas.Index([row.name for row in rows], name="name", dtype=object)
+    columns = [feature.name for feature in FEATURES]
+    return FeatureTable(
+        pandas.DataFrame([row.mean for row in rows], index=index, columns=columns, dtype=float),
+        pandas.DataFrame([row.spread for row in rows], index=index, columns=columns, dtype=float),
+        pandas.DataFrame([row.about for row in rows], index=index, columns=list(ABOUT)),
+        convention,
+        mobile,
+    )
+
+
+def _named(structures: Items) -> tuple[Iterator[tuple[str, Item]], int | None]:
+    """Give each structure its name; and how many there are, where that is known."""
+    from ase import Atoms
+
+    if isinstance(structures, Atoms | Trajectory):
+        structures = [structures]
+    if isinstance(structures, Mapping):
+        return iter(structures.items()), len(structures)
+    if isinstance(structures, str) or not isinstance(structures, Iterable):
+        raise InputError(
+            f"structures is {type(structures).__name__}; expected ase.Atoms, Trajectory, or a "
+            "list or mapping of them"
+        )
+    total = len(structures) if isinstance(structures, Sequence) else None
+    return ((_name(item, i), item) for i, item in enumerate(structures)), total
+
+
+def _name(item: Item, number: int) -> str:
+    if isinstance(item, Trajectory):
+        return item.source if item.source != "arrays" else str(number)
+    info = getattr(item, "info", {})
+    return str(info.get("name", number))
+
+
+_Work = tuple[str, "Item", float | None]
+
+
+def _with_temperatures(
+    named: Iterator[tuple[str, Item]], temperature_K: float | Sequence[float | None] | None
+) -> Iterator[_Work]:
+    if temperature_K is None or isinstance(temperature_K, int | float):
+        value = _checked_temperature(temperature_K, "all structures")
+        yield from ((name, item, value) for name, item in named)
+        return
+    temperatures = iter(temperature_K)
+    for name, item in named:
+        try:
+            yield name, item, _checked_temperature(next(temperatures), name)
+        except StopIteration:
+            raise InputError(
+                f"there are more structures than temperatures ({len(temperature_K)}); give one each"
+            ) from None
+    if next(temperatures, _NO_MORE) is not _NO_MORE:
+        raise InputError("there are more temperatures than structures; give one each")
+
+
+def _checked_temperature(value: float | None, name: str) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(f"temperature of {name} is {value} K; expected a number above zero")
+    return None if value is None else float(value)
+
+
+def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
+    if n_jobs == 1:
+        yield from (_row(task, *one) for one in work)
+        return
+    # Fresh processes: a fork would copy the locks of threads that the caller may run.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+        waiting: deque[Future[list[_Row]]] = deque()
+        try:
+            while chunk := list(islice(work, _CHUNK)):
+                waiting.append(pool.submit(_chunk_rows, task, chunk))
+                if len(waiting) >= _WAITING_PER_JOB * n_jobs:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise MlmdError(
+                "a process that computes features was killed (out of memory?); use fewer jobs"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunk_rows(task: _Task, chunk: list[_Work]) -> list[_Row]:
+    return [_row(task, *one) for one in chunk]
+
+
+def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Row:
+    try:
+        if isinstance(item, Trajectory):
+            mean, spread, n_frames = _of_frames(task, item, temperature_K)
+            symbols = list(item.symbols)
+        else:
+            mean, n_frames = _of_atoms(task, item, temperature_K), 1
+            spread, symbols = np.full(len(FEATURES), np.nan), list(item.symbols)
+    except InputError as error:
+        raise InputError(f"structure {name}: {error}") from error
+    formula = Formula.from_list(symbols).format("hill")
+    about = (formula, math.nan if temperature_K is None else temperature_K, n_frames)
+    return _Row(name, about, mean.tolist(), spread.tolist())
+
+
+def _of_atoms(task: _Task, atoms: Any, temperature_K: float | None) -> np.ndarray[Any, Any]:
+    if not hasattr(atoms, "get_masses"):
+        raise InputError(f"it is {type(atoms).__name__}; expected ase.Atoms or Trajectory")
+    snapshot = Snapshot.of_atoms(atoms, task.mobile, task.convention, task.elements, temperature_K)
+    return np.array(list(measure(snapshot).values()))
+
+
+def _of_frames(
+    task: _Task, trajectory: Trajectory, temperature_K: float | None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
+    """Return mean and standard deviation over the frames; one frame is held at a time."""
+    if len(trajectory) == 0:
+        raise InputError("the trajectory has no frames")
+    mean = np.zeros(len(FEATURES))
+    squares = np.zeros(len(FEATURES))
+    constant: dict[str, float] = {}
+    for n, (positions_A, cell_A) in enumerate(
+        zip(trajectory.positions_A, trajectory.cells_A(), strict=True), start=1
+    ):
+        snapshot = Snapshot(
+            np.asarray(positions_A, dtype=float),
+            np.asarray(cell_A, dtype=float),
+            trajectory.numbers,
+            task.mobile,
+            task.convention,
+            task.elements,
+            trajectory.masses_u,
+            temperature_K,
+        )
+        constant = constant or measure_composition(snapshot.averages)
+        found = np.array(list(measure(snapshot, constant).values()))
+        away = found - mean
+        mean += away / n
+        squares += away * (found - mean)
+    n_frames = len(trajectory)
+    spread = np.sqrt(squares / (n_frames - 1)) if n_frames > 1 else np.full(len(FEATURES), np.nan)
+    return mean, spread, n_frames

@@ -1,0 +1,196 @@
+"""One structure with what its features share, each worked out once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+
+from mlmd.descriptors.composition import ElementalAverages
+from mlmd.descriptors.conventions import CONVENTIONS, Convention
+from mlmd.descriptors.elements import ElementTable, package_elements
+from mlmd.descriptors.neighbours import Neighbourhood, Pairs
+from mlmd.descriptors.packing import sphere_radii_A
+from mlmd.descriptors.paths import StraightPaths, straight_paths
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+    IntArray = NDArray[np.integer[Any]]
+    BoolArray = NDArray[np.bool_]
+
+BOND_A = 4.0
+"""Atoms no further apart than this are neighbours, and their pair a bond (Sendek et al. 2017)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Atoms in a cell that is periodic in three directions.
+
+    Attributes
+    ----------
+    positions_A : (atoms, 3)
+        Positions in angstrom.
+    cell_A : (3, 3)
+        Cell vectors as rows, in angstrom.
+    numbers : (atoms,)
+        Atomic numbers.
+    mobile : str
+        Chemical symbol of the mobile element; the others are the sublattice.
+    convention : Convention
+        Choices where more than one definition is in use.
+    elements : ElementTable
+        Where elemental properties are looked up.
+    masses_u : (atoms,), optional
+        Masses in u; the natural ones if not given.
+    temperature_K : float, optional
+        Temperature, for the feature 1/(kB T).
+    """
+
+    positions_A: FloatArray
+    cell_A: FloatArray
+    numbers: IntArray
+    mobile: str = "Li"
+    convention: Convention = CONVENTIONS["mlmd"]
+    elements: ElementTable = field(default_factory=package_elements)
+    masses_u: FloatArray | None = None
+    temperature_K: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no bulk structure with mobile atoms."""
+        if self.mobile not in atomic_numbers or self.mobile == "X":
+            raise InputError(f"mobile element {self.mobile!r} is unknown; expected one such as Li")
+        if not (np.isfinite(self.positions_A).all() and np.isfinite(self.cell_A).all()):
+            raise InputError("positions or cell have numbers that are not finite; check the file")
+        if not self.volume_A3 > 0.0:
+            raise InputError("the cell has no volume; expected a structure periodic in three ways")
+        if not self.is_mobile.any():
+            present = ", ".join(chemical_symbols[n] for n in np.unique(self.numbers))
+            raise InputError(
+                f"no {self.mobile} in the structure ({present}); name its mobile element"
+            )
+        if int(self.numbers.max()) >= len(self.elements.columns["mass_u"]):
+            raise InputError(f"atomic number {int(self.numbers.max())} is unknown")
+
+    @classmethod
+    def of_atoms(
+        cls,
+        atoms: Atoms,
+        mobile: str = "Li",
+        convention: Convention = CONVENTIONS["mlmd"],
+        elements: ElementTable | None = None,
+        temperature_K: float | None = None,
+    ) -> Snapshot:
+        """Make it from ASE's atoms.
+
+        Raises
+        ------
+        InputError
+            If the structure is not periodic in three directions, or has no mobile atom.
+        """
+        if not all(atoms.pbc):
+            raise InputError(
+                f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions"
+            )
+        return cls(
+            atoms.positions,
+            atoms.cell.array,
+            atoms.numbers,
+            mobile,
+            convention,
+            package_elements() if elements is None else elements,
+            atoms.get_masses(),
+            temperature_K,
+        )
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.numbers)
+
+    @cached_property
+    def volume_A3(self) -> float:
+        """Volume of the cell, in cubic angstrom."""
+        return abs(float(np.linalg.det(self.cell_A)))
+
+    @cached_property
+    def mass_u(self) -> float:
+        """Mass of all atoms, in u."""
+        masses = atomic_masses[self.numbers] if self.masses_u is None else self.masses_u
+        return float(masses.sum())
+
+    @cached_property
+    def is_mobile(self) -> BoolArray:
+        """Which atoms are mobile."""
+        mobile: BoolArray = self.numbers == atomic_numbers[self.mobile]
+        return mobile
+
+    @cached_property
+    def is_sublattice(self) -> BoolArray:
+        """Which atoms are not."""
+        return ~self.is_mobile
+
+    @cached_property
+    def is_anion(self) -> BoolArray:
+        """Which atoms are anions in the convention; none if all atoms are mobile.
+
+        Of two elements equally electronegative the one later in the alphabet is taken.
+        """
+        others = np.unique(self.numbers[self.is_sublattice])
+        if others.size == 0:
+            return np.zeros(self.n_atoms, dtype=bool)
+        electronegativity = np.nan_to_num(self.elements.of("electronegativity", others))
+        if self.convention.anion == "alphabetically_last":
+            electronegativity[:] = 0.0
+        rank = [
+            (float(x), chemical_symbols[n]) for x, n in zip(electronegativity, others, strict=True)
+        ]
+        anion: BoolArray = self.numbers == others[rank.index(max(rank))]
+        return anion
+
+    @cached_property
+    def electronegativity(self) -> FloatArray:
+        """Electronegativity of each atom (Pauling), shape (atoms,)."""
+        return self.elements.of("electronegativity", self.numbers)
+
+    @cached_property
+    def averages(self) -> ElementalAverages:
+        """The composition."""
+        numbers, counts = np.unique(self.numbers, return_counts=True)
+        mobile = int(atomic_numbers[self.mobile])
+        return ElementalAverages(numbers, counts.astype(float), mobile, self.elements)
+
+    @cached_property
+    def neighbourhood(self) -> Neighbourhood:
+        """The search that all features share."""
+        return Neighbourhood(self.positions_A, self.cell_A)
+
+    @cached_property
+    def bonds(self) -> Pairs:
+        """All pairs no further apart than `BOND_A`."""
+        everyone = np.ones(self.n_atoms, dtype=bool)
+        return self.neighbourhood.pairs(BOND_A, everyone, everyone)
+
+    @cached_property
+    def ionicities(self) -> FloatArray:
+        """Absolute difference of electronegativity of each of `bonds`."""
+        x = self.electronegativity
+        return np.abs(x[self.bonds.first] - x[self.bonds.second])
+
+    @cached_property
+    def radii_A(self) -> FloatArray:
+        """Radius of each atom's sphere in the convention, in angstrom, shape (atoms,)."""
+        return sphere_radii_A(self)
+
+    @cached_property
+    def paths(self) -> StraightPaths:
+        """The straight paths between mobile atoms."""
+        return straight_paths(
+            self.neighbourhood, self.is_mobile, self.radii_A, self.electronegativity
+        )

@@ -1,0 +1,198 @@
+"""Features of many structures, with what is needed to use them without a mistake."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.descriptors.conventions import convention_of
+from mlmd.descriptors.features import UNITS
+from mlmd.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+ABOUT = ("formula", "temperature_K", "n_frames")
+SPREAD_SUFFIX = "_std"
+_HEAD = "# mlmd features "
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """One row per structure or trajectory.
+
+    Attributes
+    ----------
+    values : pandas.DataFrame
+        The features, a column each, in the order of `FEATURES`; the index is the row's name.
+    spread : pandas.DataFrame
+        Sample standard deviation over the frames of a trajectory, NaN for a single structure.
+        Frames are correlated: it is how much a feature fluctuates, not the error of its mean.
+    about : pandas.DataFrame
+        ``formula`` (of the cell), ``temperature_K`` and ``n_frames`` of each row.
+    convention : str
+        Name of the `Convention` that the features follow.
+    mobile : str
+        Chemical symbol of the mobile element.
+    """
+
+    values: pd.DataFrame
+    spread: pd.DataFrame
+    about: pd.DataFrame
+    convention: str
+    mobile: str
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        convention_of(self.convention)
+        unknown = [c for c in self.values.columns if c not in UNITS]
+        if unknown:
+            raise InputError(f"no feature {', '.join(map(str, unknown))}; see mlmd features --list")
+        same = self.values.index.equals(self.about.index)
+        if not (same and self.spread.shape == self.values.shape):
+            raise InputError("values, spread and about of a feature table have different rows")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.values)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each column of `values` and `spread`."""
+        return {str(column): UNITS[str(column)] for column in self.values.columns}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON; what is not a number becomes None."""
+        rows = [
+            {
+                "name": str(name),
+                **{column: _plain(self.about[column].iloc[i]) for column in ABOUT},
+                "features": {c: _plain(self.values[c].iloc[i]) for c in self.values},
+                "spread": {c: _plain(self.spread[c].iloc[i]) for c in self.spread},
+            }
+            for i, name in enumerate(self.values.index)
+        ]
+        return {**self._head(), "rows": rows}
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write it to a file that `read_csv` reads; a file of that name is replaced.
+
+        The first line is a comment in JSON (convention, mobile element, units). Columns are
+        name, formula, temperature_K, n_frames, the features, and their spread with ``_std``.
+        """
+        path = Path(path)
+        spread = self.spread.add_suffix(SPREAD_SUFFIX)
+        frame = self.about.join(self.values).join(spread) if len(self) else self.about
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error}); give another file") from error
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(f"{_HEAD}{json.dumps(self._head())}\n")
+                frame.to_csv(file, index_label="name", float_format=repr_float)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except OSError as error:
+            Path(temporary).unlink(missing_ok=True)
+            raise InputError(f"{path} cannot be written ({error}); give another file") from error
+
+    @classmethod
+    def read_csv(cls, path: str | Path) -> FeatureTable:
+        """Read what `to_csv` wrote.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, or it is no table of features of this schema.
+        """
+        path, pandas = Path(path), import_pandas()
+        try:
+            with path.open(encoding="utf-8") as file:
+                head = _read_head(file.readline(), path)
+                frame = pandas.read_csv(
+                    file,
+                    index_col="name",
+                    dtype={"name": str, "formula": str},
+                    keep_default_na=False,
+                    na_values=[""],
+                    float_precision="round_trip",
+                )
+        except (OSError, ValueError, KeyError) as error:
+            if isinstance(error, InputError):
+                raise
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} cannot be read as a table of features ({reason})") from error
+        names = [name for name in head["units"] if name in frame]
+        spread = [f"{name}{SPREAD_SUFFIX}" for name in names]
+        missing = [c for c in (*ABOUT, *head["units"], *spread) if c not in frame]
+        if missing:
+            raise InputError(f"{path} has no column {', '.join(missing)}; make it anew")
+        try:
+            values, deviations = frame[names].astype(float), frame[spread].astype(float)
+        except ValueError as error:
+            raise InputError(f"{path} has a feature that is no number ({error})") from error
+        deviations.columns = values.columns
+        about = frame[list(ABOUT)]
+        return cls(values, deviations, about, head["convention"], head["mobile"])
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "convention": self.convention,
+            "mobile": self.mobile,
+            "units": self.units,
+        }
+
+
+def repr_float(value: float) -> str:
+    """Write a number so that reading gives the same one."""
+    return repr(float(value))
+
+
+def import_pandas() -> Any:
+    """Import pandas, which comes with the extra for models.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError("pandas", "model") from error
+    return pandas
+
+
+def _read_head(line: str, path: Path) -> dict[str, Any]:
+    if not line.startswith(_HEAD):
+        raise InputError(f"{path} is no table of features; expected one of mlmd features -o FILE")
+    try:
+        head = json.loads(line[len(_HEAD) :])
+        schema, units = head["schema"], head["units"]
+        complete = {"convention", "mobile"} <= head.keys() and isinstance(units, dict)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: its first line is damaged; make the table anew") from error
+    if schema != SCHEMA or not complete:
+        raise InputError(f"{path} has schema {schema}; this version of mlmd reads {SCHEMA}")
+    checked: dict[str, Any] = head
+    return checked
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a data frame as JSON has it."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return int(number) if isinstance(value, int) or hasattr(value, "bit_count") else number

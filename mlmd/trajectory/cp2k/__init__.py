@@ -1,0 +1,1 @@
+"""Trajectories that CP2K wrote."""

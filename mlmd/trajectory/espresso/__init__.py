@@ -1,0 +1,1 @@
+"""Trajectories that Quantum ESPRESSO wrote."""

@@ -1,0 +1,206 @@
+"""Text dumps of LAMMPS: any box, atoms in any order; https://docs.lammps.org/dump.html."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.lammps.box import Box, read_box
+from mlmd.trajectory.lammps.columns import DumpColumns, dump_columns
+from mlmd.trajectory.lammps.units import UNKNOWN, UnitStyle, unit_style
+from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
+from mlmd.trajectory.text.species_labels import atomic_numbers_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.trajectory.frame_block import FrameBlock
+    from mlmd.trajectory.text.source import TextSource
+
+    FloatArray = NDArray[np.floating[Any]]
+
+logger = logging.getLogger(__name__)
+
+ELEMENT_REMEDY = "the symbol of an element; give them by 'dump_modify ID element Li P S ...'"
+LARGEST_STEP = 2**62
+
+
+@dataclass
+class _Header:
+    """What stands before the atoms of a frame; the units stand before the first only."""
+
+    units: UnitStyle = UNKNOWN
+    time: float | None = None
+    step: int | None = None
+    n_atoms: int | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The atoms of a frame, sorted by id."""
+
+    units: UnitStyle
+    time: float | None
+    step: int
+    box: Box
+    columns: DumpColumns
+    labels: list[str]
+    values: FloatArray
+
+    @property
+    def ids(self) -> FloatArray:
+        return self.values[:, 0]
+
+    def of(self, group: str) -> FloatArray | None:
+        return self.columns.of(self.values, group)
+
+
+def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
+    """Give the frames of a LAMMPS dump, atoms sorted by id.
+
+    Positions are those of ``xu yu zu``, ``xsu ysu zsu``, ``x y z`` or ``xs ys zs``, the first
+    of them that there is; with ``ix iy iz`` the last two are unwrapped exactly. Without
+    ``ITEM: UNITS`` they are taken as angstrom (metal, real), and velocities, forces and times,
+    whose units differ between these two, are left out.
+
+    Raises
+    ------
+    InputError
+        If the text is no such dump, says neither elements nor ids, or its atoms change; a last
+        frame cut short is left out with a warning.
+    """
+    collector: FrameCollector | None = None
+    first: _Frame | None = None
+    for frame in _frames(source):
+        if collector is None or first is None:
+            first, collector = frame, _collector(source, frame)
+            _warn_about_units(source, frame)
+        if frame.columns != first.columns:
+            raise source.error("other columns than before", "the same in each frame")
+        if not np.array_equal(frame.ids, first.ids) or frame.labels != first.labels:
+            raise source.error(
+                "atoms that differ from those of the first frame",
+                "the same ids and elements in each; dump a group whose atoms stay the same",
+            )
+        units = frame.units
+        yield from collector.add(
+            positions_A=frame.columns.positions(frame.values, frame.box) * units.length_A,
+            cell_A=frame.box.cell * units.length_A,
+            step=frame.step,
+            time_fs=units.times(frame.time),
+            velocities_A_fs=units.velocities(frame.of("v")),
+            forces_eV_A=units.forces(frame.of("f")),
+        )
+    if collector is not None:
+        yield from collector.rest()
+
+
+def _frames(source: TextSource) -> Iterator[_Frame]:
+    """Give the frames that are whole, and warn if the last is not."""
+    header = _Header()
+    while (line := source.read_line()) is not None:
+        item = line.split()
+        if not item:
+            continue
+        if item[0] != "ITEM:" or len(item) < 2:
+            if source.at_end:
+                break
+            raise source.unexpected(line, "'ITEM: ...' of a LAMMPS dump")
+        if item[1] != "ATOMS":
+            if not _read_item(source, item[1:], header):
+                break
+            continue
+        if source.at_end:
+            break
+        frame = _read_atoms(source, dump_columns(source, item[2:]), header)
+        if frame is None:
+            break
+        yield frame
+        header = _Header(header.units)
+    else:
+        if header == _Header(header.units):
+            return
+    source.warn_dropped("it has not all of its atoms")
+
+
+def _read_item(source: TextSource, item: list[str], header: _Header) -> bool:
+    """Read what stands below an ``ITEM``; return whether it is whole."""
+    if item[:2] == ["BOX", "BOUNDS"]:
+        header.box = read_box(source, item[2:])
+        return header.box is not None
+    line = source.read_line()
+    if line is None or source.at_end:
+        return False
+    if item == ["UNITS"]:
+        header.units = unit_style(source, line.strip())
+        return True
+    with suppress(ValueError):
+        if item == ["TIME"] and np.isfinite(time := float(line)):
+            header.time = time
+            return True
+        if item == ["TIMESTEP"] and abs(step := int(line)) < LARGEST_STEP:
+            header.step = step
+            return True
+    if item == ["NUMBER", "OF", "ATOMS"] and re.fullmatch(r"\s*-?\d{1,18}\s*", line):
+        header.n_atoms = source.check_atoms(int(line))
+        return True
+    raise source.unexpected(line, f"the value of 'ITEM: {' '.join(item)}' of a LAMMPS dump")
+
+
+def _read_atoms(source: TextSource, columns: DumpColumns, header: _Header) -> _Frame | None:
+    """Return the atoms, or None where the text ends before the last of them."""
+    if header.n_atoms is None or header.box is None or header.step is None:
+        raise source.error(
+            "atoms", "TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS before the atoms of each frame"
+        )
+    table: LabelledTable | None = read_labelled_table(
+        source, header.n_atoms, len(columns.names), columns.element, columns.numbers
+    )
+    if table is None:
+        return None
+    order = np.argsort(table.numbers[:, 0], kind="stable")
+    labels = [table.labels[i] for i in order]
+    return _Frame(
+        header.units, header.time, header.step, header.box, columns, labels, table.numbers[order]
+    )
+
+
+def _collector(source: TextSource, frame: _Frame) -> FrameCollector:
+    if (np.diff(frame.ids) == 0).any():
+        raise source.error("two atoms of one id", "another id for each")
+    types = frame.of("type")
+    if set(frame.labels) == {"C"} and types is not None and len(np.unique(types)) > 1:
+        raise source.error(
+            "several types that are all carbon, which LAMMPS writes if nobody said otherwise",
+            "the elements of the types: 'dump_modify ID element Li P S ...'",
+        )
+    masses = frame.of("mass")
+    return FrameCollector(
+        atomic_numbers_of(source, frame.labels, ELEMENT_REMEDY),
+        wrapped=not (frame.columns.unwrapped or frame.box.open),
+        masses_u=None if masses is None or (masses <= 0).any() else masses[:, 0],
+    )
+
+
+def _warn_about_units(source: TextSource, frame: _Frame) -> None:
+    unknown = {
+        "velocities": frame.of("v"),
+        "forces": frame.of("f"),
+        "times": frame.time,
+    }
+    found = [name for name, value in unknown.items() if value is not None]
+    if frame.units is UNKNOWN and found:
+        logger.warning(
+            "%s does not say its units: lengths are taken as angstrom, %s are left out; dump with "
+            "'dump_modify ID units yes'",
+            source.path,
+            ", ".join(found),
+        )

@@ -1,0 +1,104 @@
+"""Input of SIESTA, as far as a trajectory needs it: time step and cell."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import units
+
+from mlmd.trajectory.text.source import TextSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+TIMES_FS = {"fs": 1.0, "ps": 1e3, "s": 1e15}
+LENGTHS_A = {"ang": 1.0, "bohr": units.Bohr, "nm": 10.0}
+DYNAMICS = {"verlet", "nose", "parrinellorahman", "noseparrinellorahman", "anneal"}
+# SIESTA's own, where the input says none.
+DEFAULT_TIMESTEP_FS = 1.0
+
+
+def floats(text: str) -> list[float]:
+    """Return the finite numbers that a text is, or nothing."""
+    with suppress(ValueError):
+        numbers = [float(word) for word in text.split()]
+        if np.isfinite(numbers).all():
+            return numbers
+    return []
+
+
+def fdf_values(path: Path) -> dict[str, list[str]]:
+    """Return the words of each label of an fdf file, blocks under ``%label``; lower case.
+
+    Labels are told apart neither by case nor by ``-``, ``_`` and ``.``; of one that comes twice
+    the first counts. Files that it includes are not followed: ``%include`` is then a key.
+    """
+    values: dict[str, list[str]] = {}
+    block: list[str] | None = None
+    with TextSource(path) as source:
+        for line in source:
+            words = re.split(r"[#!;]", line.lower(), maxsplit=1)[0].replace("=", " ").split()
+            if not words:
+                continue
+            key = re.sub(r"[-_.]", "", words[0])
+            if key == "%endblock":
+                block = None
+            elif key == "%block" and len(words) > 1:
+                block = values.setdefault("%" + re.sub(r"[-_.]", "", words[1]), [])
+            elif block is not None:
+                block += words
+            else:
+                values.setdefault(key, words[1:])
+    return values
+
+
+def fdf_timestep_fs(path: Path) -> float | None:
+    """Return the time step of an fdf file, or None if it is not known or no dynamics is run."""
+    values = fdf_values(path)
+    if re.sub(r"[-_.]", "", "".join(values.get("mdtypeofrun", []))) not in DYNAMICS:
+        return None
+    words = values.get("mdlengthtimestep")
+    if words is None:
+        return None if "%include" in values else DEFAULT_TIMESTEP_FS
+    number, unit = [*words, "fs"][:2]
+    found = floats(number)
+    return found[0] * TIMES_FS[unit] if found and found[0] > 0 and unit in TIMES_FS else None
+
+
+def fdf_varies_cell(path: Path) -> bool:
+    """Return whether an fdf file asks for dynamics that changes the cell."""
+    values = fdf_values(path)
+    words = values.get("mdvariablecell", ["false"])
+    kind = "".join(values.get("mdtypeofrun", []))
+    return "parrinello" in kind or words == [] or words[0].strip(".") in ("t", "true", "yes", "y")
+
+
+def fdf_cell_A(path: Path) -> FloatArray | None:
+    """Return the cell of an fdf file, or None if it does not say it or repeats it."""
+    from ase.geometry import cellpar_to_cell
+
+    values = fdf_values(path)
+    constant = values.get("latticeconstant", [])
+    scale = LENGTHS_A.get(constant[1]) if len(constant) > 1 else None
+    length = floats(constant[0]) if constant else []
+    if scale is None or not length or "%supercell" in values:
+        return None
+    cell = np.eye(3)
+    with suppress(AssertionError):
+        if "%latticevectors" in values:
+            numbers = floats(" ".join(values["%latticevectors"]))
+            cell = np.reshape(numbers, (3, 3)) if len(numbers) == 9 else np.zeros((3, 3))
+        elif "%latticeparameters" in values:
+            numbers = floats(" ".join(values["%latticeparameters"]))
+            cell = np.asarray(cellpar_to_cell(numbers)) if len(numbers) == 6 else np.zeros((3, 3))
+        cell = cell * length[0] * scale
+        if 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
+            return cell
+    return None

@@ -1,0 +1,137 @@
+"""What SIESTA wrote beside a trajectory: species, cell, energies.
+
+Layouts from its own sources: Src/ioxv.F, Src/iomd.f, Src/write_struct.f.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import units
+
+from mlmd.trajectory.siesta.fdf import fdf_cell_A, fdf_timestep_fs, floats
+from mlmd.trajectory.text.source import TextSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+    IntArray = NDArray[np.integer[Any]]
+
+HEAVIEST = 118
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A cell, and the atomic numbers where the file says them."""
+
+    cell_A: FloatArray
+    numbers: IntArray | None
+
+
+def sibling(source: TextSource, suffix: str) -> Path | None:
+    """Return ``LABEL.SUFFIX`` beside ``LABEL.MD``, plain or compressed, if it is there."""
+    label = source.name.rpartition(".")[0] or source.name
+    for compression in ("", ".gz", ".bz2", ".xz"):
+        path = source.path.with_name(f"{label}.{suffix}{compression}")
+        if path.is_file():
+            return path
+    return None
+
+
+def structure_beside(source: TextSource) -> Structure | None:
+    """Return what ``.XV`` or ``.STRUCT_OUT`` say, or else the cell of the ``.fdf``.
+
+    Raises
+    ------
+    InputError
+        If ``.XV`` or ``.STRUCT_OUT`` is none.
+    """
+    for suffix, unit in (("XV", units.Bohr), ("STRUCT_OUT", 1.0)):
+        path = sibling(source, suffix)
+        if path is not None:
+            return _read_structure(path, unit)
+    path = sibling(source, "fdf")
+    cell = fdf_cell_A(path) if path else None
+    return None if cell is None else Structure(cell, None)
+
+
+def _read_structure(path: Path, unit: float) -> Structure:
+    """Read three vectors, a number of atoms, and rows that begin with species and number."""
+    with TextSource(path) as source:
+        rows = [floats(line) for line in source.read_lines(3)]
+        if len(rows) < 3 or any(len(row) < 3 for row in rows):
+            raise source.error("no cell", "three cell vectors in the first three lines")
+        cell = np.array([row[:3] for row in rows]) * unit
+        if not 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
+            raise source.error("cell vectors without a volume", "three that span a cell")
+        count = (source.read_line() or "").strip()
+        if not re.fullmatch(r"\d{1,12}", count):
+            raise source.unexpected(count, "a number of atoms")
+        n_atoms = source.check_atoms(int(count))
+        numbers = []
+        for line in source.read_lines(n_atoms):
+            words = line.split()
+            number = words[1] if len(words) > 1 and re.fullmatch(r"\d{1,3}", words[1]) else "0"
+            if not 1 <= int(number) <= HEAVIEST:
+                raise source.unexpected(line, "species, atomic number of an element, position")
+            numbers.append(int(number))
+        if len(numbers) < n_atoms:
+            raise source.error(f"{len(numbers)} atoms", f"{n_atoms}")
+    return Structure(cell, np.array(numbers))
+
+
+@dataclass(frozen=True)
+class StepEnergy:
+    """A row of ``.MDE``; the step is None where its six digits do not hold it."""
+
+    step: int | None
+    energy_eV: float
+    volume_A3: float | None
+
+
+def energies_beside(source: TextSource) -> list[StepEnergy]:
+    """Return the rows of ``.MDE``, or nothing if there is none."""
+    path = sibling(source, "MDE")
+    if path is None:
+        return []
+    with TextSource(path) as beside:
+        return read_mde(beside)
+
+
+def timestep_beside_fs(source: TextSource) -> float | None:
+    """Return the time step of ``.fdf``, or None."""
+    path = sibling(source, "fdf")
+    return fdf_timestep_fs(path) if path else None
+
+
+def read_mde(source: TextSource) -> list[StepEnergy]:
+    """Read step, Kohn-Sham energy and volume of every step; a last row cut short is left out.
+
+    Raises
+    ------
+    InputError
+        If a row is none of numbers.
+    """
+    rows: list[StepEnergy] = []
+    n_characters = 0
+    for line in source:
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        # Before 2003 there was no volume; a cut row has less than that, or no end.
+        values = floats(" ".join(words[1:]))
+        good = len(values) >= 3 and re.fullmatch(r"\d{1,9}|\*+", words[0])
+        if source.at_end and (not good or len(line) < n_characters):
+            break
+        if not good:
+            raise source.unexpected(line, "step, temperature, E_KS, E_tot, volume, pressure")
+        n_characters = len(line)
+        step = None if "*" in words[0] else int(words[0])
+        rows.append(StepEnergy(step, values[1], values[3] if len(values) > 3 else None))
+    return rows

@@ -1,0 +1,1 @@
+"""What readers of text and records share: lines, numbers, tables, labels."""

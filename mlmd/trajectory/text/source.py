@@ -1,0 +1,284 @@
+"""A program's output as text, compressed or not, that knows where it is when it is wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.trajectory.text.compressed import COMPRESSIONS, Damage, compression_of, plain_chunks
+from mlmd.trajectory.text.number_table import parse_table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 2**20
+HEAD_BYTES = 2**16
+# Longer than any line of a program's output, and short enough for what is none.
+LONGEST_LINE_BYTES = 2**20
+# A frame of this many atoms takes 240 MB: what says more of itself is no frame.
+MOST_ATOMS = 10**7
+SHOWN_CHARACTERS = 60
+NEWLINE = ord("\n")
+
+
+class TextSource:
+    """One file, read forward once, in constant memory.
+
+    Compression (gzip, bzip2, xz) is told by the first bytes, not by the name. Compressed data
+    that are cut short or damaged end the text where they do; `damage` then says why, and
+    whoever joins the frames warns, or refuses where there is no whole frame.
+
+    Parameters
+    ----------
+    path
+        The file. Siblings of it are ``source.path.with_name(...)``.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        Its name without the suffix of a compression: ``XDATCAR`` of ``XDATCAR.gz``.
+    line_number : int
+        Number of the last line that was given, from 1.
+    damage : str or None
+        Why the compressed data ended too early.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or it cannot be opened.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        if self.path.suffix.lower() in COMPRESSIONS:
+            self.name = self.path.stem
+        self.line_number = 0
+        self.damage: str | None = None
+        try:
+            self._file = self.path.open("rb")
+            self._compression = compression_of(self._file)
+            self._size = self.path.stat().st_size
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be opened: {error.strerror}") from error
+        self._chunks = plain_chunks(self._file, self._compression, CHUNK_BYTES)
+        self._text = b""
+        # Where each whole line of the text ends, the next one to give, and where it begins.
+        self._ends: list[int] = []
+        self._at = 0
+        self._begin = 0
+        self._ended = False
+        self._unended = False
+        self._fill()
+
+    def __enter__(self) -> TextSource:
+        """Return itself; the file is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def head(self) -> str:
+        """The first characters of the text, at most 65536; to be looked at before reading."""
+        return self._text[:HEAD_BYTES].decode("latin-1")
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the whole text as bytes of any length; not to be mixed with reading lines."""
+        yield self._text
+        while chunk := self._next_chunk():
+            yield chunk
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the lines that are left, without their ends."""
+        while (line := self.read_line()) is not None:
+            yield line
+
+    def read_line(self) -> str | None:
+        """Return the next line without its end, or None at the end of the text.
+
+        Raises
+        ------
+        InputError
+            If the line is too long to be one.
+        """
+        if self._at >= len(self._ends) and not self._have(1):
+            return None
+        end = self._ends[self._at]
+        line = self._text[self._begin : end]
+        self._at += 1
+        self._begin = end + 1
+        self.line_number += 1
+        return line.decode("latin-1").removesuffix("\r")
+
+    def peek_line(self) -> str | None:
+        """Return the next line and leave it there; None at the end of the text."""
+        if not self._have(1):
+            return None
+        return self._text[self._begin : self._ends[self._at]].decode("latin-1").removesuffix("\r")
+
+    def read_lines(self, n: int) -> list[str]:
+        """Return the next `n` lines, or those that are left."""
+        text = self._take(n)
+        return [line.removesuffix("\r") for line in text.decode("latin-1").split("\n")[:-1]]
+
+    def read_table(self, n_rows: int, n_columns: int) -> FloatArray | None:
+        """Return a table of finite numbers, or None where the text ends before it does.
+
+        A last line of the text that has no end and is shorter than the one before (a killed
+        program) counts as missing.
+
+        Raises
+        ------
+        InputError
+            If a line does not hold `n_columns` finite numbers.
+        """
+        first = self.line_number + 1
+        text = self._take(n_rows)
+        n_whole = self.line_number + 1 - first
+        if n_whole == n_rows and not self._is_cut(text):
+            table = parse_table(text, n_rows, n_columns)
+            if table is not None:
+                return table
+        else:
+            n_whole -= 1
+        lines = text.decode("latin-1").split("\n")[:-1]
+        rows = [self._row(lines[i], n_columns, first + i) for i in range(max(n_whole, 0))]
+        return np.array(rows) if n_whole == n_rows else None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether no line is left: what went wrong in the last one may be that it was cut."""
+        return not self._have(1)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last line given ends the text without an end of its own."""
+        return not self._have(1) and self._unended
+
+    def check_atoms(self, n_atoms: int) -> int:
+        """Return `n_atoms` if so many can be in this file.
+
+        Raises
+        ------
+        InputError
+            If it is less than one or more than a file of this size can hold.
+        """
+        # The shortest line of a position, "0 0 0\n"; what compression hides is not known.
+        most = min(MOST_ATOMS, self._size // 6) if self._compression is None else MOST_ATOMS
+        if not 1 <= n_atoms <= max(most, 1):
+            raise self.error(f"{n_atoms} atoms", f"1 to {max(most, 1)} in a file of this size")
+        return n_atoms
+
+    def error(self, given: str, expected: str, line_number: int | None = None) -> InputError:
+        """Return the error "FILE, line N: GIVEN; expected EXPECTED" of the last line given."""
+        number = self.line_number if line_number is None else line_number
+        return InputError(f"{self.path}, line {number}: {given}; expected {expected}")
+
+    def unexpected(self, line: str, expected: str, line_number: int | None = None) -> InputError:
+        """Return the error that names a line's text, shortened and printable."""
+        text = line.strip()
+        shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
+        return self.error(f"'{shown}'".encode("unicode_escape").decode(), expected, line_number)
+
+    def warn_dropped(self, why: str) -> None:
+        """Warn that the last, incomplete frame is left out."""
+        logger.warning(
+            "%s, line %d: the last frame is left out: %s", self.path, self.line_number, why
+        )
+
+    def _row(self, line: str, n_columns: int, number: int) -> list[float]:
+        try:
+            row = [float(word) for word in line.split()]
+        except ValueError:
+            row = []
+        if len(row) != n_columns or not np.isfinite(row).all():
+            raise self.unexpected(line, f"{n_columns} finite numbers", number)
+        return row
+
+    def _is_cut(self, text: bytes) -> bool:
+        """Whether the last line of `text` ends the file without a newline, and too early."""
+        if not self.is_cut:
+            return False
+        *_, before, last = (b"\n" + text[:-1]).split(b"\n")
+        return len(last.rstrip()) < len(before.rstrip()) or not before
+
+    def _take(self, n: int) -> bytes:
+        """Return the next `n` lines, or those that are left, each with its end."""
+        self._have(n)
+        last = min(self._at + n, len(self._ends)) - 1
+        if last < self._at:
+            return b""
+        end = self._ends[last] + 1
+        text = self._text[self._begin : end]
+        self.line_number += last + 1 - self._at
+        self._at = last + 1
+        self._begin = end
+        return text
+
+    def _have(self, n: int) -> bool:
+        """Whether there are `n` more lines; they are then in memory."""
+        while len(self._ends) - self._at < n:
+            if not self._fill():
+                return False
+        return True
+
+    def _fill(self) -> bool:
+        """Take up more text; return whether there was any."""
+        if self._ended:
+            return False
+        left = self._text[self._begin :]
+        ends = [end - self._begin for end in self._ends[self._at :]]
+        # More than is there, so that a large frame is not copied again for each piece of it.
+        pieces, n_bytes = [left], 0
+        while n_bytes <= len(left) and (piece := self._next_chunk()):
+            pieces.append(piece)
+            n_bytes += len(piece)
+        if n_bytes <= len(left):
+            self._ended = True
+            if pieces[-1][-1:] not in (b"", b"\n"):
+                self._unended = True
+                pieces.append(b"\n")
+        text = b"".join(pieces)
+        fresh = np.frombuffer(text, np.uint8)[len(left) :]
+        ends += (np.flatnonzero(fresh == NEWLINE) + len(left)).tolist()
+        if not ends and len(text) > LONGEST_LINE_BYTES:
+            raise self.error(
+                f"a line of more than {LONGEST_LINE_BYTES} characters",
+                "a program's output",
+                self.line_number + 1,
+            )
+        self._text, self._ends, self._begin, self._at = text, ends, 0, 0
+        return len(text) > len(left)
+
+    def _next_chunk(self) -> bytes:
+        try:
+            return next(self._chunks, b"")
+        except Damage as error:
+            self.damage = str(error)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror}") from error
+        return b""
