@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlmd.analysis.structure.rdf import rdf
     from mlmd.calculators.loading import load_calculator
     from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
@@ -43,6 +44,7 @@ _HOMES = {
     "Trajectory": "mlmd.trajectory.trajectory",
     "arrhenius": "mlmd.analysis.arrhenius",
     "diffusivity": "mlmd.analysis.diffusivity",
+    "featurize": "mlmd.descriptors.featurize",
     "load_calculator": "mlmd.calculators.loading",
     "mean_squared_displacement": "mlmd.analysis.msd",
     "pack": "mlmd.structure.packing",
@@ -64,6 +66,7 @@ __all__ = [
     "__version__",
     "arrhenius",
     "diffusivity",
+    "featurize",
     "load_calculator",
     "mean_squared_displacement",
     "pack",

@@ -50,8 +50,8 @@ def band_at(ax, x) -> list[float]:
 def test_rdf_shows_every_pair_its_error_and_the_total(gas):
     result = rdf(gas)
     ax = plot_rdf(result)
-    assert texts(ax) == ["Li–Li", "Li–Cl", "Cl–Cl", "total"]
-    for name, distribution in (("Li–Cl", result.of("Li", "Cl")), ("total", result.total)):
+    assert texts(ax) == ["Li-Li", "Li-Cl", "Cl-Cl", "total"]
+    for name, distribution in (("Li-Cl", result.of("Li", "Cl")), ("total", result.total)):
         assert curve(ax, name) == pytest.approx(np.column_stack([result.r_A, distribution.g]))
     like = result.of("Li", "Li")
     at = int(np.argmax(like.g - 2 * like.stderr))
@@ -66,7 +66,7 @@ def test_rdf_of_several_results_on_the_same_axes(gas):
     result = rdf(gas)
     assert plot_rdf(result, ax, pairs=[("Cl", "Li")], label="melt") is ax
     plot_rdf(result, ax, pairs=[("Cl", "Li")], label="glass")
-    assert texts(ax) == ["melt Cl–Li", "glass Cl–Li"]
+    assert texts(ax) == ["melt Cl-Li", "glass Cl-Li"]
     colours = [line.get_color() for line in ax.get_lines() if line.get_label()[0] != "_"]
     assert len(set(colours)) == 2
     with pytest.raises(InputError, match="no pair"):
@@ -104,7 +104,7 @@ def test_angles_show_density_or_what_is_left_without_the_sine(gas, relative):
     result = bond_angles(gas, "Li", ("Cl", "Cl"), cutoff_A=4.0)
     ax = plot_angles(result, relative=relative)
     expected = result.relative if relative else result.density_1_deg
-    assert curve(ax, "Cl–Li–Cl") == pytest.approx(np.column_stack([result.angle_deg, expected]))
+    assert curve(ax, "Cl-Li-Cl") == pytest.approx(np.column_stack([result.angle_deg, expected]))
     assert "degrees" in ax.get_xlabel()
     assert ("random" if relative else "1/degree") in ax.get_ylabel()
     with pytest.raises(InputError, match="at least one"):
@@ -114,7 +114,7 @@ def test_angles_show_density_or_what_is_left_without_the_sine(gas, relative):
 def test_structure_factor_leaves_out_what_means_nothing(gas):
     result = structure_factor(rdf(gas), q_max_1_A=5.0)
     ax = plot_structure_factor(result, show=("total", "partials"))
-    assert texts(ax) == ["atoms as points", "Li–Li", "Li–Cl", "Cl–Cl"]
+    assert texts(ax) == ["atoms as points", "Li-Li", "Li-Cl", "Cl-Cl"]
     points = curve(ax, "atoms as points")
     meant = result.q_1_A >= result.q_min_1_A
     assert points == pytest.approx(np.column_stack([result.q_1_A, result.total.s])[meant])

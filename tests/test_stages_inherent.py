@@ -396,3 +396,15 @@ def test_yaml_keeps_every_field() -> None:
     )
     protocol = Protocol(name="p", stages=stages)
     assert Protocol.from_dict(protocol.to_dict()) == protocol
+
+
+def test_three_lines_add_it_to_the_published_protocol(tmp_path: Path) -> None:
+    """As the documentation says."""
+    Protocol.load("zheng2024").save(tmp_path / "mine.yaml")
+    with (tmp_path / "mine.yaml").open("a") as file:
+        file.write("- name: inherent-1000K\n")
+        file.write("  class: SampleInherentStructures\n")
+        file.write("  starts_from: production-1000K\n")
+    planned = plan(Protocol.load(tmp_path / "mine.yaml"), 100)[-1]
+    assert planned.starts_from == "production-1000K"
+    assert planned.n_steps == 10 * 500

@@ -1,12 +1,20 @@
 """Measurement: pure functions from a Trajectory to a frozen result with its uncertainty."""
 
 from mlmd.analysis.arrhenius import Arrhenius, ArrheniusValue, arrhenius
+from mlmd.analysis.combine import CombinedDiffusivity, combine
 from mlmd.analysis.diffusivity import ESTIMATORS, Diffusivity, diffusivity
 from mlmd.analysis.drift import Drift, drift_A
 from mlmd.analysis.estimate import DiffusivitySettings, Estimate, Origins
+from mlmd.analysis.estimator_options import (
+    BlocksOptions,
+    EstimatorOptions,
+    KinisiOptions,
+    WeightedOptions,
+)
 from mlmd.analysis.measured import measured_stages
 from mlmd.analysis.motion import Motion, judge_motion
 from mlmd.analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
+from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
 
 __all__ = [
@@ -14,19 +22,27 @@ __all__ = [
     "AnalysisSummary",
     "Arrhenius",
     "ArrheniusValue",
+    "BlocksOptions",
+    "CombinedDiffusivity",
     "Diffusivity",
     "DiffusivitySettings",
     "Drift",
     "Estimate",
+    "EstimatorOptions",
+    "KinisiOptions",
     "MeanSquaredDisplacement",
     "Motion",
     "Origins",
     "StageDiffusivity",
+    "StartSensitivity",
+    "WeightedOptions",
     "arrhenius",
+    "combine",
     "diffusivity",
     "drift_A",
     "judge_motion",
     "mean_squared_displacement",
     "measured_stages",
+    "start_sensitivity",
     "summarize",
 ]

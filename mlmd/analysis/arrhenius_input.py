@@ -33,6 +33,12 @@ def check_temperatures(T: FloatArray) -> None:
 def check_points(temperatures_K: ArrayLike, D_cm2_s: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return copies of the points: two temperatures or more, some diffusivity positive."""
     T, D = np.array(temperatures_K, dtype=float), np.array(D_cm2_s, dtype=float)
+    if T.shape == D.shape and any(value is None for value in np.array(D_cm2_s, object).flat):
+        unknown = ", ".join(f"{t:g}" for t in T[np.isnan(D)])
+        raise InputError(
+            f"D is None at {unknown} K, where the motion is not diffusive; leave those points out, "
+            "or give D_raw_cm2_s to fit what was not measured"
+        )
     if T.ndim != 1 or T.shape != D.shape:
         raise InputError(
             f"temperatures of shape {T.shape} and diffusivities of shape {D.shape} were given; "

@@ -112,7 +112,7 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
         half = _half_widths(results, weights)
         df = len(results) - 1
         if df:
-            chi2_per_df, p_value = _consistency(values, sigma)
+            chi2_per_df, p_value = _consistency(values, sigma, sizes)
             if p_value < _CONSISTENT:
                 scale = math.sqrt(max(1.0, chi2_per_df))
                 half = half * (scale * student_factor(df))
@@ -157,17 +157,17 @@ def _half_widths(
 
 
 def _consistency(
-    values: np.ndarray[Any, Any], sigma: np.ndarray[Any, Any]
+    values: np.ndarray[Any, Any], sigma: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]
 ) -> tuple[float, float]:
-    """Chi-squared per degree of freedom about the best common value, and its probability."""
+    """Chi-squared per degree of freedom about the common value, and its probability.
+
+    The variances are those of one mean D: they fall as one over atoms times duration.
+    """
     from scipy.special import chdtrc
 
-    # A run's error follows its own D; a common relative error keeps slow runs from ruling.
-    mean = float(values.mean())
-    common = sigma * np.abs(mean / np.where(values == 0, mean, values)) if mean > 0 else sigma
-    common = np.maximum(common, sigma) if (values <= 0).any() else common
-    best = (values / common**2).sum() / (1.0 / common**2).sum()
-    chi2, df = float((((values - best) / common) ** 2).sum()), len(values) - 1
+    variances = float((sigma**2 * sizes).mean()) / sizes
+    best = (values * sizes).sum() / sizes.sum()
+    chi2, df = float(((values - best) ** 2 / variances).sum()), len(values) - 1
     return chi2 / df, float(chdtrc(df, chi2))
 
 

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
     from mlmd.analysis.drift import Drift
     from mlmd.analysis.estimate import Origins
+    from mlmd.analysis.estimator_options import EstimatorOptions
     from mlmd.trajectory.trajectory import Trajectory
 
 
 class DiffusivityOptions(TypedDict, total=False):
     """Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`."""
 
-    estimator: str
-    window_ps: float
-    fit_ps: tuple[float, float]
+    estimator: str | None
+    window_ps: float | None
+    fit_ps: tuple[float, float] | None
     drift: Drift
     mobile: str | None
     origins: Origins
+    options: EstimatorOptions | None
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,8 @@ def summarize(
     the plain standard errors of two or three windows are too small, and so would be that of
     E_a (simulated with four temperatures: 48 to 61 % coverage instead of 62 to 69 %).
 
-    All points enter the fit, also those that are not diffusive: leaving out the slow ones
-    would bias it. A note says which they are.
+    Stages without diffusion have no ``D_cm2_s`` and are left out of the fit; a note says which
+    they are. Points that only chance keeps out bias the law: where most are left out, run longer.
     """
     if not stages:
         raise InputError("no stage was given; expected at least one trajectory to analyse")
@@ -154,18 +156,26 @@ def _arrhenius_of(
         for name, stage in stages.items()
         if symbol in stage.species and stage.temperature_K is not None
     ]
-    if len({temperature_K for _, temperature_K, _ in points}) < 2:
-        return None, "no activation energy: fewer than two temperatures are known"
-    try:
-        law = arrhenius(
-            [temperature_K for _, temperature_K, _ in points],
-            [result.D_cm2_s for _, _, result in points],
-            [result.D_half_width68_cm2_s for _, _, result in points],
-        )
-    except InputError as error:
-        return None, f"no activation energy: {error}"
     doubts: dict[str, list[str]] = {}
     for name, _, result in points:
-        for doubt in (*([] if result.is_diffusive else ["not diffusive"]), *stages[name].flags):
+        still = [] if result.is_diffusive else ["not diffusive, left out of the fit"]
+        for doubt in (*still, *stages[name].flags):
             doubts.setdefault(doubt, []).append(name)
-    return law, "; ".join(f"{doubt} in {', '.join(names)}" for doubt, names in doubts.items())
+    note = "; ".join(f"{doubt}: {', '.join(names)}" for doubt, names in doubts.items())
+    used = [(T, r.D_cm2_s, r.D_half_width68_cm2_s) for _, T, r in points if r.D_cm2_s is not None]
+    if len({temperature_K for temperature_K, _, _ in used}) < 2:
+        few = "no activation energy: "
+        if len({temperature_K for _, temperature_K, _ in points}) < 2:
+            few += "fewer than two temperatures are known"
+        else:
+            few += "diffusion at fewer than two temperatures"
+        return None, "; ".join(filter(None, [few, note]))
+    try:
+        law = arrhenius(
+            [temperature_K for temperature_K, _, _ in used],
+            [D for _, D, _ in used],
+            [half for _, _, half in used],
+        )
+    except InputError as error:
+        return None, "; ".join(filter(None, [f"no activation energy: {error}", note]))
+    return law, note

@@ -12,6 +12,7 @@ from mlmd.cli.options import AsJson
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
+    from mlmd.analysis.diffusivity import Diffusivity
     from mlmd.analysis.summary import AnalysisSummary
     from mlmd.trajectory import Trajectory
 
@@ -32,11 +33,19 @@ def analyze_command(
     species: Annotated[
         list[str] | None, typer.Option("--species", help="Chemical symbol; may be repeated.")
     ] = None,
-    estimator: Annotated[str, typer.Option("--estimator", help="How D is estimated.")] = "windowed",
-    window_ps: Annotated[float, typer.Option("--window-ps", help="Length of a window.")] = 15.0,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            "--estimator", help="How D is estimated: gls, or windowed where a window is given."
+        ),
+    ] = None,
+    window_ps: Annotated[
+        float | None, typer.Option("--window-ps", help="Length of a window.")
+    ] = None,
     fit_ps: Annotated[
-        tuple[float, float], typer.Option("--fit-ps", help="Lags that the line is fitted to.")
-    ] = (1.0, 15.0),
+        tuple[float, float] | None,
+        typer.Option("--fit-ps", help="Lags that the line is fitted to."),
+    ] = None,
     drift: Annotated[
         str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
     ] = "cell",
@@ -72,7 +81,7 @@ def analyze_command(
     if as_json:
         print(json.dumps(summary.to_dict()))
         return
-    _print(summary, window_ps, fit_ps)
+    _print(summary)
     for file in written:
         print(f"plot: {file}")
 
@@ -156,31 +165,46 @@ def _save(axes: object, path: Path) -> None:
     axes.figure.savefig(path, dpi=150, bbox_inches="tight")  # type: ignore[attr-defined]
 
 
-def _print(summary: AnalysisSummary, window_ps: float, fit_ps: tuple[float, float]) -> None:
-    short = f" (short: {PUBLISHED_WINDOW_PS:g} ps is usual)" if window_ps < 15.0 else ""
-    print(
-        f"D in cm2/s from windows of {window_ps:g} ps{short}, fitted {fit_ps[0]:g} to "
-        f"{fit_ps[1]:g} ps; 68 % intervals by Student's t over the windows"
-    )
-    width = max(len(name) for name in summary.stages)
-    for name, stage in summary.stages.items():
+def _print(summary: AnalysisSummary) -> None:
+    stages = summary.stages.items()
+    first = next(iter(next(iter(summary.stages.values())).species.values())).settings
+    how = f"estimator {first.estimator}"
+    if first.window_ps is not None and first.fit_ps is not None:
+        short = f" (short: {PUBLISHED_WINDOW_PS:g} ps is usual)" if first.window_ps < 15.0 else ""
+        how += (
+            f", windows of {first.window_ps:g} ps{short}, fitted {first.fit_ps[0]:g} to "
+            f"{first.fit_ps[1]:g} ps"
+        )
+    print(f"D in cm2/s with its 68 % interval; {how}")
+    width = max(len(name) for name, _ in stages)
+    for name, stage in stages:
         at = "" if stage.temperature_K is None else f" {stage.temperature_K:6.0f} K"
         doubts = "".join(f"  {flag.upper()}" for flag in stage.flags)
         for symbol, result in stage.species.items():
-            interval = result.D_interval68_cm2_s
-            error = (
-                "no error (one window)"
-                if interval is None
-                else f"[{interval[0]:.2e}, {interval[1]:.2e}]"
-            )
-            verdict = "" if result.is_diffusive else "  NOT DIFFUSIVE"
-            print(
-                f"{name:<{width}}{at}  {symbol:<2}  D = {result.D_cm2_s:9.2e}  {error}  "
-                f"{result.n_windows} window(s) of {stage.duration_ps:g} ps{verdict}{doubts}"
-            )
+            print(f"{name:<{width}}{at}  {symbol:<2}  {_line(result)}{doubts}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
             error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
             print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV, D0 = {law.D0_cm2_s:.2e} cm2/s")
         if symbol in summary.notes:
             print(f"{symbol}: {summary.notes[symbol]}")
+
+
+def _line(result: Diffusivity) -> str:
+    """One diffusivity: value, interval and what it rests on; or why there is none."""
+    if result.D_cm2_s is None:
+        bound = result.D_upper_bound_cm2_s
+        limit = "no bound" if bound is None else f"D < {bound:.2e} (95 %)"
+        return f"NOT DIFFUSIVE  {limit}  raw {result.D_raw_cm2_s:.2e}  {result.reason}"
+    interval = result.D_interval68_cm2_s
+    error = "no error" if interval is None else f"[{interval[0]:.2e}, {interval[1]:.2e}]"
+    if result.settings.estimator == "windowed":
+        if interval is None:
+            error += " (one window)"
+        rests = f"{result.n_windows} window(s) of {result.duration_ps:g} ps"
+    else:
+        fit_ps = result.settings.fit_ps
+        rests = f"{result.duration_ps:g} ps"
+        if fit_ps is not None:
+            rests += f", fitted {fit_ps[0]:.3g} to {fit_ps[1]:.3g} ps"
+    return f"D = {result.D_cm2_s:9.2e}  {error}  {rests}"

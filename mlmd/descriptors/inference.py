@@ -13,7 +13,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
 _COLUMN_OF = {
     "bulk_modulus_GPa": "avg_B_with_Li",
@@ -64,7 +64,9 @@ def elements_behind(
     columns = {n: c.copy() for n, c in (base or package_elements()).columns.items()}
     for name, column in _COLUMN_OF.items():
         averages = features[column].to_numpy(dtype=float)
-        found = np.linalg.lstsq(shares, averages, rcond=None)[0]
+        # What the rows leave open stays as near to the base as they allow.
+        start = np.nan_to_num(columns[name][numbers])
+        found = start + np.linalg.lstsq(shares, averages - shares @ start, rcond=None)[0]
         worst = int(np.argmax(np.abs(shares @ found - averages)))
         if not abs(float(shares[worst] @ found - averages[worst])) <= _TOLERANCE:
             raise InputError(

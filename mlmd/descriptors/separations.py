@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlmd.descriptors.snapshot import Snapshot
 
 SHELL_A = 1.0
-_SAME_A = 1e-6  # of one length, as in a crystal, whatever the rounding
+_ROUNDING_A = 1e-6  # of distances that are the limit exactly, as in crystals
 
 
 def anion_coordination(s: Snapshot) -> float:
@@ -28,8 +28,8 @@ def anion_coordination(s: Snapshot) -> float:
     """
     if not s.is_anion.any():
         return math.nan
-    pairs = s.neighbourhood.pairs_beyond_nearest(SHELL_A + _SAME_A, s.is_anion, s.is_anion)
-    reach_A = pairs.shortest_A(s.n_atoms) + SHELL_A + _SAME_A
+    pairs = s.neighbourhood.pairs_beyond_nearest(SHELL_A + _ROUNDING_A, s.is_anion, s.is_anion)
+    reach_A = pairs.shortest_A(s.n_atoms) + SHELL_A + _ROUNDING_A
     return float((pairs.distance_A <= reach_A[pairs.first]).sum() / s.is_anion.sum())
 
 

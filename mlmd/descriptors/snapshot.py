@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BOND_A = 4.0
 """Atoms no further apart than this are neighbours, and their pair a bond (Sendek et al. 2017)."""
 
+ROUNDING_A = 1e-6
+"""Distances of crystals often are a limit exactly; this much beyond it still counts."""
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -173,9 +176,9 @@ class Snapshot:
 
     @cached_property
     def bonds(self) -> Pairs:
-        """All pairs no further apart than `BOND_A`."""
+        """All pairs no further apart than `BOND_A`, whatever the rounding."""
         everyone = np.ones(self.n_atoms, dtype=bool)
-        return self.neighbourhood.pairs(BOND_A, everyone, everyone)
+        return self.neighbourhood.pairs(BOND_A + ROUNDING_A, everyone, everyone)
 
     @cached_property
     def ionicities(self) -> FloatArray:

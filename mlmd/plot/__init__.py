@@ -6,6 +6,7 @@ from mlmd.plot.coordination import plot_coordination
 from mlmd.plot.equation_of_state import plot_equation_of_state
 from mlmd.plot.msd import plot_msd
 from mlmd.plot.rdf import plot_rdf
+from mlmd.plot.start_sensitivity import plot_start_sensitivity
 from mlmd.plot.structure_factor import plot_structure_factor
 from mlmd.plot.vdos import plot_vdos
 
@@ -16,6 +17,7 @@ __all__ = [
     "plot_equation_of_state",
     "plot_msd",
     "plot_rdf",
+    "plot_start_sensitivity",
     "plot_structure_factor",
     "plot_vdos",
 ]

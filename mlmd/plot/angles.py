@@ -45,7 +45,7 @@ def plot_angles(
         colour = COLOURS[i % len(COLOURS)]
         curve = result.relative if relative else result.density_1_deg
         error = result.relative_stderr if relative else result.density_stderr_1_deg
-        name = f"{result.ends[0]}–{result.centre}–{result.ends[1]}"
+        name = f"{result.ends[0]}-{result.centre}-{result.ends[1]}"
         ax.plot(result.angle_deg, curve, color=colour, lw=1.5, label=name, zorder=3)
         if error is not None:
             low, high = np.maximum(curve - 2 * error, 0.0), curve + 2 * error

@@ -29,7 +29,9 @@ def plot_msd(
 ) -> Axes:
     """Draw the MSD of every window (thin), their mean (bold) and the fitted line (dashed).
 
-    The fit range is shaded, and the legend gives D with its 68 % interval.
+    The fit range is shaded, and the legend gives D with its 68 % interval. An MSD over all origins
+    is drawn up to half of the run: beyond it there are few of them. Where the motion is not
+    diffusive the legend gives the upper bound instead of D.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def plot_msd(
         raise InputError(f"scale '{scale}' is not known; give linear or log")
     if ax is None:
         ax = new_axes()
-    for fit_ps in {result.settings.fit_ps for _, result in labelled}:
+    for fit_ps in {_fitted(result) for _, result in labelled}:
         ax.axvspan(*fit_ps, color="0.94", lw=0, zorder=0)
     for (label, result), colour in zip(labelled, _cycle(len(labelled)), strict=True):
         _draw(ax, result, label, colour, scale)
@@ -76,24 +78,40 @@ def plot_msd(
 
 def _draw(ax: Axes, result: Diffusivity, label: str, colour: str, scale: str) -> None:
     """Draw one result."""
-    chosen = _thinned(len(result.lag_ps), scale)
+    shown = _shown(result)
+    chosen = _thinned(shown, scale)
     lag_ps = result.lag_ps[chosen]
-    if result.n_windows > 1:
+    if len(result.window_msd_A2) > 1:
         for curve in result.window_msd_A2:
             ax.plot(lag_ps, curve[chosen], color=colour, lw=0.6, alpha=0.4, zorder=2)
     ax.plot(
         lag_ps, result.msd_A2[chosen], color=colour, lw=2.0, zorder=3, label=_text(label, result)
     )
-    fit_ps = np.linspace(*result.settings.fit_ps, 200)
-    line = result.intercept_A2 + 6.0 * result.D_cm2_s / A2_PS_IN_CM2_S * fit_ps
+    fit_ps = np.linspace(*_fitted(result), 200)
+    line = result.intercept_A2 + 6.0 * result.D_raw_cm2_s / A2_PS_IN_CM2_S * fit_ps
     drawn = line > 0 if scale == "log" else np.full(line.shape, True)
     ax.plot(fit_ps[drawn], line[drawn], color="0.15", ls="--", lw=1.1, zorder=4)
 
 
+def _fitted(result: Diffusivity) -> tuple[float, float]:
+    """Return the range of the fit."""
+    assert result.settings.fit_ps is not None  # every estimator says it
+    return result.settings.fit_ps
+
+
+def _shown(result: Diffusivity) -> int:
+    """Return how many lags are drawn."""
+    if len(result.window_msd_A2) > 1 or result.settings.window_ps is not None:
+        return len(result.lag_ps)
+    last_ps = max(_fitted(result)[1], result.duration_ps / 2.0)
+    return int(np.searchsorted(result.lag_ps, last_ps * (1 + 1e-9), side="right"))
+
+
 def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str) -> None:
     """Frame the curves and leave room above them for the legend."""
-    longest = max(float(result.lag_ps[-1]) for result in results)
-    highest = max(float(result.window_msd_A2.max()) for result in results) or 1.0
+    longest = max(float(result.lag_ps[_shown(result) - 1]) for result in results)
+    tops = [float(result.window_msd_A2[:, : _shown(result)].max()) for result in results]
+    highest = max(tops) or 1.0
     room = min(0.6, 0.05 + 0.065 * (len(results) + 2))
     if scale == "linear":
         ax.set_xlim(0, longest)
@@ -106,12 +124,17 @@ def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str) -> None:
 
 def _text(label: str, result: Diffusivity) -> str:
     """Legend entry: D with its interval, and what to doubt."""
+    if result.D_cm2_s is None:
+        bound = result.D_upper_bound_cm2_s
+        less = "" if bound is None else f" < {with_error(bound, None)} cm$^2$/s (95 %)"
+        return f"{label}{less}, not diffusive"
     interval = result.D_interval68_cm2_s
     half = None if interval is None else (interval[1] - interval[0]) / 2.0
     text = f"{label} = {with_error(result.D_cm2_s, half)} cm$^2$/s"
     if half is None:
-        text += " (one window: no error)"
-    return text if result.is_diffusive else text + ", not diffusive"
+        one = result.settings.estimator == "windowed"
+        text += " (one window: no error)" if one else " (no error)"
+    return text
 
 
 def _labelled(

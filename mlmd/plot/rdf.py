@@ -63,7 +63,7 @@ def plot_rdf(
         # Black is for the total; with four species the colours come round with another dash.
         colour = COLOURS[i % (len(COLOURS) - 1)]
         style = _STYLES[i // (len(COLOURS) - 1) % len(_STYLES)]
-        _draw(ax, result, result.of(*pair), f"{label} {'–'.join(pair)}".strip(), colour, style)
+        _draw(ax, result, result.of(*pair), f"{label} {'-'.join(pair)}".strip(), colour, style)
     if total:
         _draw(ax, result, result.total, f"{label} total".strip(), "black", "--")
     if drawn == 0:

@@ -53,7 +53,7 @@ def plot_structure_factor(
     curves: dict[str, StructureFactorCurve] = {}
     for weighting in wanted:
         if weighting == "partials":
-            curves |= {"–".join(pair): curve for pair, curve in result.partials.items()}
+            curves |= {"-".join(pair): curve for pair, curve in result.partials.items()}
         elif weighting == "total":
             curves[_NAMES[weighting]] = result.total
         else:
