@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 _LONGEST = 2  # lags reach to this part of the trajectory: beyond it there are few origins
-_SIGNIFICANT = 0.02  # a straight line is refused below this probability
+_SIGNIFICANT = 0.01  # a straight line is refused below this probability
 _SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
 _BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
 _SAFETY = (3, 2)  # first lag over the shortest that passes: what is not seen yet biases
 _REACH = 32  # longest lag over the first
-_CHANGED = 3.0  # standard errors by which a later slope may differ
+_CHANGED = 3.5  # standard errors by which a later slope may differ
 _HOPELESS = 25.0  # chi2 per degree of freedom that no scatter of blocks explains
 
 
@@ -58,7 +58,7 @@ def gls(
     the best linear estimate of D and its standard error from one trajectory.
 
     *First lag.* The walk need not be one from the first frame on. First lags are tried upwards
-    until the line is straight by chi-squared (p >= 0.02), its steps show over the cage (intercept
+    until the line is straight by chi-squared (p >= 0.01), its steps show over the cage (intercept
     at most 25 steps), and later first lags do not change the slope; three times that lag is taken, if the run allows. ``fit_ps`` sets it by hand.
 
     *Error.* The model knows vibration, jumps and the length of the run, and takes atoms as

@@ -25,6 +25,8 @@ COLOURS = {
     "pending": "dim",
 }
 ASCII = str.maketrans("├└│", "|`|")
+BELOW = str.maketrans("├└`", "│  ")
+"""What of the tree goes on below a stage's own line."""
 HEADS = ("stage", "status", "T/K", "A3/atom", "P/GPa", "ps", "wall")
 
 
@@ -47,37 +49,38 @@ def status_command(directory: RunDirectory, as_json: AsJson = False) -> None:
 def show(run: Run, views: list[StageView]) -> None:
     """Print the tree: in colour and folded to the width on a terminal, else plain lines."""
     from rich.console import Console
-    from rich.padding import Padding
     from rich.text import Text
 
     console = Console(highlight=False) if sys.stdout.isatty() else None
-    for indent, text in _lines(run, views):
+    for before, text in _lines(run, views):
         if console is None:
-            print(f"{' ' * indent}{text.plain}")
-        elif indent:
-            console.print(Padding(text, (0, 0, 0, indent)))
+            print(f"{before}{text.plain}")
+        elif before:
+            for part in text.wrap(console, max(console.width - len(before), 20)):
+                console.print(Text(before) + part)
         else:
             console.print(Text(text.plain, spans=text.spans, no_wrap=True, overflow="ellipsis"))
 
 
-def _lines(run: Run, views: list[StageView]) -> Iterator[tuple[int, Text]]:
-    """Yield the lines to be shown, with an indent where they are to be folded."""
+def _lines(run: Run, views: list[StageView]) -> Iterator[tuple[str, Text]]:
+    """Yield the lines to be shown, with what stands before each part where one is folded."""
     from rich.text import Text
 
-    yield 0, Text.assemble(f"{run.path}: ", (run.status, COLOURS[run.status]), _by(run))
-    names = [f"{guide}{view.entry.name}" for guide, view in zip(_guides(views), views, strict=True)]
+    yield "", Text.assemble(f"{run.path}: ", (run.status, COLOURS[run.status]), _by(run))
+    guides = _guides(views)
+    names = [f"{guide}{view.entry.name}" for guide, view in zip(guides, views, strict=True)]
     rows = [(name, view.status, *_cells(view)) for name, view in zip(names, views, strict=True)]
     widths = [max(len(row[i]) for row in (HEADS, *rows)) for i in range(len(HEADS))]
-    yield 0, Text("  " + _line(HEADS, widths), "bold")
-    for row, view in zip(rows, views, strict=True):
+    yield "", Text("  " + _line(HEADS, widths), "bold")
+    for row, guide, view in zip(rows, guides, views, strict=True):
         line = Text("  " + _line(row, widths))
         start = 2 + widths[0] + 2
         line.stylize(COLOURS.get(view.status, ""), start, start + len(view.status))
-        yield 0, line
+        yield "", line
         for note, colour in _notes(view):
-            yield 6 + 2 * view.level, Text(note, colour)
+            yield f"  {guide.translate(BELOW)}    ", Text(note, colour)
     for text in _next(run, views):
-        yield 0, Text(text)
+        yield "", Text(text)
 
 
 def _by(run: Run) -> str:
