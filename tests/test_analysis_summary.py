@@ -45,12 +45,22 @@ def test_json_has_exactly_the_agreed_keys(stages):
                 "D_cm2_s",
                 "D_stderr_cm2_s",
                 "D_interval68_cm2_s",
+                "D_raw_cm2_s",
+                "D_axes_cm2_s",
+                "D_upper_bound_cm2_s",
                 "is_diffusive",
+                "reason",
+                "gate",
                 "n_windows",
                 "estimator",
+                "settings",
             ]
             low, high = result["D_interval68_cm2_s"]
-            assert low < result["D_cm2_s"] < high
+            assert low < result["D_raw_cm2_s"] < high
+            assert result["D_cm2_s"] == (result["D_raw_cm2_s"] if result["is_diffusive"] else None)
+            assert (result["D_upper_bound_cm2_s"] is None) == result["is_diffusive"]
+            assert result["gate"]["msd_required_A2"] == 4.5
+            assert (result["settings"]["window_ps"], result["settings"]["drift"]) == (2.0, "cell")
             assert (result["n_windows"], result["estimator"]) == (3, "windowed")
         assert stage["species"]["Li"]["is_diffusive"] is True
         assert stage["species"]["Cl"]["is_diffusive"] is False
@@ -115,13 +125,39 @@ def test_stages_at_one_temperature_are_separate_points(stages):
 
 
 def test_points_without_diffusion_are_named(stages):
-    note = summarize(stages, species="Cl", **SHORT).notes["Cl"]
-    assert note.startswith(("not diffusive in production-1000K", "no activation energy"))
+    summary = summarize(stages, species="Cl", **SHORT)
+    assert summary.arrhenius["Cl"] is None
+    assert summary.notes["Cl"] == (
+        "no activation energy: diffusion at fewer than two temperatures; not diffusive in "
+        "production-1000K, production-1400K, production-1800K: left out of the fit"
+    )
+
+
+def test_a_point_without_diffusion_is_left_out_and_said(stages):
+    cold = {"cold": (run(1e-3, 6.0, 9), 700.0), **stages}
+    summary = summarize(cold, species="Li", **SHORT)
+    assert summary.stages["cold"].species["Li"].D_cm2_s is None
+    law, without = summary.arrhenius["Li"], summarize(stages, species="Li", **SHORT)
+    assert sorted(law.temperatures_K) == [1000, 1400, 1800]
+    assert law.E_a_eV == without.arrhenius["Li"].E_a_eV
+    assert "not diffusive in cold: left out of the fit" in summary.notes["Li"]
+
+
+def test_gls_is_the_default_and_says_what_it_used(stages):
+    summary = summarize(stages, species="Li")
+    for stage in json.loads(json.dumps(summary.to_dict(), allow_nan=False))["stages"].values():
+        result = stage["species"]["Li"]
+        assert result["estimator"] == "gls"
+        assert result["settings"]["fit_ps"][0] >= 0.02
+        assert 0 <= result["settings"]["quality"] <= 1
+        assert result["gate"]["n_jumps"] > 13
+    law = summary.arrhenius["Li"]
+    assert law.E_a_eV == pytest.approx(0.3, abs=3 * law.E_a_stderr_eV)
 
 
 def test_errors_name_the_stage(stages):
     with pytest.raises(InputError, match="stage 'production-1000K': a window of 15 ps is longer"):
-        summarize(stages)
+        summarize(stages, estimator="windowed")
     with pytest.raises(InputError, match="stage 'production-1000K': no atom of species 'Na'"):
         summarize(stages, species="Na", **SHORT)
     with pytest.raises(InputError, match="no stage was given"):

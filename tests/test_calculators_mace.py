@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny_models
 
-from mlmd import CalculatorSpec
+from mlmd import CalculatorSpec, load_calculator
 from mlmd.calculators import mace
 from mlmd.calculators.weights import cache_folder
 from mlmd.errors import InputError
@@ -267,3 +267,26 @@ def test_the_pinned_environment_is_complete_and_that_of_the_interpreter(python):
     assert {"torch", "mace-torch", "e3nn", "ase", "numpy", "scipy"} <= set(wanted)
     for name, version in wanted.items():
         assert installed[name.lower().replace("_", "-")] == version
+
+
+def test_mace_and_sevennet_in_one_script(python, weights):
+    """They cannot share an environment; here each call goes to the other in turn."""
+    pytest.importorskip("sevenn", reason="needs the sevennet extra")
+    atoms = tiny_models.salt(5.2, seed=77)
+    apart = load_calculator("mace", model=str(weights), python=python)
+    here = load_calculator("sevennet")
+    first = {name: c.get_property("forces", atoms) for name, c in (("m", apart), ("s", here))}
+    assert "mace" not in sys.modules
+    truth = atoms.copy()
+    truth.calc = tiny_models.LennardJones(**tiny_models.TRUTH)
+    # A tiny model, in the right units, with the atoms in the right order.
+    assert np.corrcoef(first["m"].ravel(), truth.get_forces().ravel())[0, 1] > 0.9
+    assert np.abs(first["m"] - first["s"]).max() > 0.05
+    atoms.rattle(0.1, seed=1)
+    for calculator in (here, apart):
+        calculator.get_property("forces", atoms)
+    atoms.positions[:] = truth.positions
+    assert (apart.get_property("forces", atoms) == first["m"]).all()
+    assert (here.get_property("forces", atoms) == first["s"]).all()
+    assert apart.get_property("stress", atoms).shape == (6,)
+    assert (apart.device, apart.dtype) == ("cpu", "float32")

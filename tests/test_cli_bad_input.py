@@ -133,7 +133,7 @@ BAD = {
             "--out",
             "out",
         ],
-        "calculator 'chgnett' is not known; expected one of chgnet, emt, lj",
+        "calculator 'chgnett' is not known; expected one of chgnet, cp2k, emt",
     ),
     "calculator that cannot do the elements": (
         ["run", "tiny.yaml", "--structure", "good.extxyz", "--calculator", "emt", "--out", "out"],

@@ -64,28 +64,6 @@ def sampled(metal: Atoms, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Protocol(name="p", stages=stages).run(metal, LJ, place)
 
 
-def test_gradient_by_positions_and_strain_is_that_of_the_energy(metal: Atoms) -> None:
-    """Central differences, at a finite strain that also turns the cell."""
-    from mlmd.dynamics.log_strain import LogStrain
-
-    atoms = metal.copy()
-    atoms.rattle(0.1, seed=1)
-    atoms.calc = LennardJones(**MODEL)
-    variables = LogStrain(atoms, 7.0)
-    strain = np.random.default_rng(0).normal(0, 0.05, (3, 3))
-    variables.place(variables.undeformed_A, strain)
-    x, gradient = variables.get_x(), variables.get_gradient()
-    for i in (0, 40, *range(96, 105)):
-        energies = []
-        for step in (1e-5, -1e-5):
-            moved = x.copy()
-            moved[i] += step
-            variables.set_x(moved)
-            energies.append(variables.get_value())
-        numerical = (energies[0] - energies[1]) / 2e-5
-        assert gradient[i] == pytest.approx(numerical, abs=1e-6), i
-
-
 def test_relaxed_snapshots_are_minima_of_their_snapshots(sampled: Run) -> None:
     melt, found = sampled.trajectory("melt"), sampled.results["s"]
     written = read(sampled.path / "02-s" / "structures.extxyz", index=":")

@@ -23,7 +23,10 @@ Origins = Literal["sliding", "first"]
 """Time origins inside a window: every frame, or its first frame only."""
 
 PUBLISHED_WINDOW_PS = 15.0
-"""Length of a window where none is given; the fit then starts at 1 ps."""
+"""Length of a window where none is given."""
+
+PUBLISHED_FIT_PS = (1.0, 15.0)
+"""Fit inside a window where none is given."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,17 @@ class DiffusivitySettings:
                 raise InputError(f"the window is {self.window_ps:g} ps; expected a positive time")
             object.__setattr__(self, "window_ps", float(self.window_ps))
         if self.fit_ps is not None:
-            object.__setattr__(self, "fit_ps", _checked_range(self.fit_ps, self.window_ps))
+            object.__setattr__(self, "fit_ps", checked_range(self.fit_ps, self.window_ps))
 
 
-def _checked_range(
-    fit_ps: tuple[float, float], window_ps: float | None
-) -> tuple[float, float]:
-    """Return the range as two floats, inside the window if there is one."""
+def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple[float, float]:
+    """Return the range as two floats.
+
+    Raises
+    ------
+    InputError
+        If it is none, or does not lie within the window, if there is one.
+    """
     if len(fit_ps) != 2:
         raise InputError(
             f"fit_ps has {len(fit_ps)} value(s); expected the first and the last lag in ps"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 2  # lags reach to this part of the trajectory: beyond it there are few origins
 _SIGNIFICANT = 0.01  # a straight line is refused below this probability
+_CROOKED = 0.05  # a line so improbably crooked has its error widened
 _SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
 _BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
 _SAFETY = (3, 2)  # first lag over the shortest that passes: what is not seen yet biases
@@ -140,7 +141,7 @@ def _widening(fit: _Fit, scatter: BlockScatter) -> tuple[float, float]:
     scale2, df = 1.0, math.inf
     if scatter.n_blocks and scatter.ratio > chdtri(scatter.df, _SCATTERED) / scatter.df:
         scale2, df = scatter.ratio, scatter.df
-    if fit.quality < _SIGNIFICANT and fit.line.chi2 > scale2 * fit.line.df:
+    if fit.quality < _CROOKED and fit.line.chi2 > scale2 * fit.line.df:
         scale2, df = fit.line.chi2 / fit.line.df, float(fit.line.df)
     return math.sqrt(scale2), df
 

@@ -47,7 +47,7 @@ def fourth_cumulant_A4(walkers: Walkers, grid: LagGrid) -> float:
 
     at the first lag, over its number of strides. It is 0 for a Gaussian walk and the rate of
     jumps times their fourth power, over 9, for jumps; vibration about a site does not enter.
-    What does not exceed its own standard error, :math:`s^4 \sqrt{120/n}` for n Gaussian
+    What does not exceed twice its standard error, :math:`s^4 \sqrt{120/n}` for n Gaussian
     displacements of variance :math:`s^2` in each direction, is noise, and 0 is given.
     """
     last = len(walkers) - grid.first
@@ -60,7 +60,7 @@ def fourth_cumulant_A4(walkers: Walkers, grid: LagGrid) -> float:
     excess -= 2.0 * float((squares.mean(axis=(0, 1)) ** 2).sum())
     independent = walkers.n * max(1.0, last / grid.first)
     noise = (mean / 3.0) ** 2 * math.sqrt(120.0 / independent)
-    return excess / (9.0 * grid.memory) if excess > noise else 0.0
+    return excess / (9.0 * grid.memory) if excess > 2.0 * noise else 0.0
 
 
 def block_scatter(walkers: Walkers, line: GlsLine) -> BlockScatter:

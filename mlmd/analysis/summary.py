@@ -157,11 +157,13 @@ def _arrhenius_of(
         if symbol in stage.species and stage.temperature_K is not None
     ]
     doubts: dict[str, list[str]] = {}
-    for name, _, result in points:
-        still = [] if result.is_diffusive else ["not diffusive, left out of the fit"]
-        for doubt in (*still, *stages[name].flags):
+    for name, _, _ in points:
+        for doubt in stages[name].flags:
             doubts.setdefault(doubt, []).append(name)
-    note = "; ".join(f"{doubt}: {', '.join(names)}" for doubt, names in doubts.items())
+    remarks = [f"{doubt} in {', '.join(names)}" for doubt, names in doubts.items()]
+    still = [name for name, _, result in points if not result.is_diffusive]
+    if still:
+        remarks.insert(0, f"not diffusive in {', '.join(still)}: left out of the fit")
     used = [(T, r.D_cm2_s, r.D_half_width68_cm2_s) for _, T, r in points if r.D_cm2_s is not None]
     if len({temperature_K for temperature_K, _, _ in used}) < 2:
         few = "no activation energy: "
@@ -169,7 +171,7 @@ def _arrhenius_of(
             few += "fewer than two temperatures are known"
         else:
             few += "diffusion at fewer than two temperatures"
-        return None, "; ".join(filter(None, [few, note]))
+        return None, "; ".join([few, *remarks])
     try:
         law = arrhenius(
             [temperature_K for temperature_K, _, _ in used],
@@ -177,5 +179,5 @@ def _arrhenius_of(
             [half for _, _, half in used],
         )
     except InputError as error:
-        return None, "; ".join(filter(None, [f"no activation energy: {error}", note]))
-    return law, note
+        return None, "; ".join([f"no activation energy: {error}", *remarks])
+    return law, "; ".join(remarks)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.drift import drift_A
-from mlmd.analysis.estimate import PUBLISHED_WINDOW_PS, DiffusivitySettings, Estimate
+from mlmd.analysis.estimate import (
+    PUBLISHED_FIT_PS,
+    PUBLISHED_WINDOW_PS,
+    DiffusivitySettings,
+    Estimate,
+    checked_range,
+)
 from mlmd.analysis.msd import check_finite
 from mlmd.analysis.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
@@ -48,8 +54,8 @@ def windowed(
     species
         Chemical symbol of the diffusing atoms.
     settings
-        Uses ``window_ps`` (15 ps where not given), ``fit_ps`` (1 ps, or a fifteenth of the
-        window, to its end), ``origins``, ``drift`` and ``mobile``.
+        Uses ``window_ps`` (15 ps where not given), ``fit_ps`` (1 to 15 ps where not given),
+        ``origins``, ``drift`` and ``mobile``.
     msd
         Not used.
 
@@ -66,7 +72,7 @@ def windowed(
     """
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
     window_ps = settings.window_ps or PUBLISHED_WINDOW_PS
-    fit_ps = settings.fit_ps or (window_ps / PUBLISHED_WINDOW_PS, window_ps)
+    fit_ps = checked_range(settings.fit_ps or PUBLISHED_FIT_PS, window_ps)
     # Adjacent windows share the frame on their boundary. A window that is no multiple of the
     # interval holds whole frames only and starts on the frame at or before its time.
     width = window_ps / interval_ps

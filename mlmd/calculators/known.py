@@ -29,6 +29,8 @@ class Entry:
         Whether one thread on a CPU was seen to repeat its forces bit for bit.
     program
         Executable that has to be there; the option ``command`` names another.
+    command_variables
+        Environment variables that name another, the first that is set.
     not_physics
         Options that say where things are or how they are reached, not what is computed: a run
         may go on with others.
@@ -41,6 +43,7 @@ class Entry:
     summary: str
     bitwise_on_cpu: bool
     program: str | None = None
+    command_variables: tuple[str, ...] = ()
     not_physics: tuple[str, ...] = ()
 
 
@@ -61,6 +64,7 @@ KNOWN: dict[str, Entry] = {
         "CP2K, density functional theory kept running between steps",
         False,
         program="cp2k_shell",
+        command_variables=("MLMD_CP2K_COMMAND", "ASE_CP2K_COMMAND"),
         not_physics=("command",),
     ),
     "espresso": Entry(
@@ -71,6 +75,7 @@ KNOWN: dict[str, Entry] = {
         "Quantum ESPRESSO (pw.x), density functional theory with plane waves",
         False,
         program="pw.x",
+        command_variables=("MLMD_ESPRESSO_COMMAND", "ASE_ESPRESSO_COMMAND"),
         not_physics=("command", "pseudopotentials"),
     ),
     "emt": Entry(
@@ -121,6 +126,7 @@ KNOWN: dict[str, Entry] = {
         "SIESTA 4.1 or 5, density functional theory with atomic orbitals",
         False,
         program="siesta",
+        command_variables=("MLMD_SIESTA_COMMAND",),
         not_physics=("command", "mode", "pseudopotentials", "socket"),
     ),
     "vasp": Entry(
@@ -131,6 +137,7 @@ KNOWN: dict[str, Entry] = {
         "VASP (licensed, your own) with settings for molecular dynamics",
         False,
         program="vasp_std",
+        command_variables=("MLMD_VASP_COMMAND", "ASE_VASP_COMMAND", "VASP_COMMAND"),
         not_physics=("command", "mode"),
     ),
 }

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mlmd.calculators.known import KNOWN
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -24,32 +25,31 @@ GRACE_S = 3.0
 """What a program gets to end by itself (mpirun: its ranks on other machines) before SIGKILL."""
 
 
-def find_command(
-    spec: CalculatorSpec, default_program: str, environment_variable: str, *others: str
-) -> list[str]:
+def find_command(spec: CalculatorSpec) -> list[str]:
     """Return the command line of a spec's program, split like a shell does.
 
-    The first of: option ``command``; `environment_variable`, then `others` (those of ASE's
-    users, say); `default_program` on PATH.
+    The first of: option ``command``; the environment variables of its entry in
+    :data:`mlmd.calculators.known.KNOWN`, ours before those of ASE's users; its program on PATH.
 
     Raises
     ------
     InputError
         If there is none, or what was named is no program here.
     """
+    entry = KNOWN[spec.name]
     command, source = spec.options.get("command"), "option command"
     if command is not None and not isinstance(command, str):
         raise InputError(f"command is {command!r}; expected text, as in 'mpirun -n 16 vasp_std'")
-    for variable in (environment_variable, *others):
+    for variable in entry.command_variables:
         if command is None and os.environ.get(variable):
             command, source = os.environ[variable], variable
-    if command is None and shutil.which(default_program) is not None:
-        command, source = default_program, "PATH"
+    if command is None and entry.program is not None and shutil.which(entry.program) is not None:
+        command, source = entry.program, "PATH"
     if command is None:
         raise InputError(
             f"no command for calculator '{spec.name}': give the option command (a line such as "
-            f"'mpirun -n 16 {default_program}'), set {environment_variable}, or put "
-            f"{default_program} on PATH"
+            f"'mpirun -n 16 {entry.program}'), set {entry.command_variables[0]}, or put "
+            f"{entry.program} on PATH"
         )
     try:
         words = shlex.split(command)

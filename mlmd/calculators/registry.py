@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -43,7 +44,8 @@ def is_installed(name: str) -> bool:
     """Tell whether the package of a known calculator can be imported, or its program found."""
     entry = KNOWN[name]
     if entry.program is not None:
-        return shutil.which(entry.program) is not None
+        named = any(os.environ.get(variable) for variable in entry.command_variables)
+        return named or shutil.which(entry.program) is not None
     return importlib.util.find_spec(entry.package) is not None
 
 
@@ -156,9 +158,22 @@ def _described(spec: CalculatorSpec) -> dict[str, Any]:
     return describe(spec)
 
 
+def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
+    """Return where a calculator computes and in which floating-point type; None: not said."""
+    device, dtype = (getattr(calculator, name, None) for name in ("device", "dtype"))
+    if dtype is None:
+        parameters = getattr(getattr(calculator, "model", None), "parameters", None)
+        first = next(iter(parameters()), None) if callable(parameters) else None
+        dtype = None if first is None else str(first.dtype).removeprefix("torch.")
+    return {
+        "device": None if device is None else str(device),
+        "dtype": None if dtype is None else str(dtype),
+    }
+
+
 def repeats_bitwise(spec: CalculatorSpec, calculator: Calculator) -> bool | None:
     """Tell whether forces repeat bit for bit: seen to, known not to, or (None) not known."""
-    device = str(getattr(calculator, "device", "cpu"))
+    device = str(getattr(calculator, "device", None) or "cpu")
     if spec.name in KNOWN and KNOWN[spec.name].program is not None:
         return False  # its wave functions begin where the last step left them
     if spec.name in KNOWN and device == "cpu" and spec.threads == 1:

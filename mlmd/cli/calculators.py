@@ -62,7 +62,9 @@ def _state(row: Mapping[str, Any]) -> str:
     if row["python"] is not None:
         return f"installed in {row['python']}"
     if row["program"] is not None:
-        return f"needs the program '{row['program']}' on PATH, or the option command"
+        return (
+            f"needs the program '{row['program']}' on PATH, or named by {row['command_variable']}"
+        )
     ways = [f"pip install '{row['install']}'"]
     if row["own_environment"]:
         ways.append(f"mlmd calculators install {row['name']}")

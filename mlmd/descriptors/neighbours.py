@@ -26,6 +26,7 @@ REACH_A = 5.0
 """Radius of the one search; the features' own cutoff is 4 A."""
 
 _GROWTH = 1.5
+_MOST_DENSE = 1_000_000  # distances; beyond some 400 atoms a tree is faster than all of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,20 +114,16 @@ class Neighbourhood:
         return self._search(REACH_A, self._everyone, self._everyone)
 
     def _search(self, cutoff_A: float, first: BoolArray, second: BoolArray) -> Pairs:
-        from scipy.spatial import cKDTree
-
         centres = np.flatnonzero(first)
         index, images = self._images(cutoff_A, np.flatnonzero(second))
         origin, target = self._fractional[centres] @ self._cell, images @ self._cell
-        found = cKDTree(origin).sparse_distance_matrix(
-            cKDTree(target), cutoff_A, output_type="ndarray"
-        )
-        order = np.lexsort((found["j"], found["i"]))
-        i, j = found["i"][order], found["j"][order]
-        vector_A = target[j] - origin[i]
-        pairs = Pairs(centres[i], index[j], vector_A, found["v"][order])
-        itself = (pairs.first == pairs.second) & (images[j] == self._fractional[centres[i]]).all(1)
-        return pairs.where(~itself)
+        i, j, distance_A = _within(cutoff_A, origin, target)
+        pairs = Pairs(centres[i], index[j], target[j] - origin[i], distance_A)
+        # Only an atom on itself: two atoms in one place are a pair of distance zero.
+        zero = np.flatnonzero((distance_A == 0.0) & (pairs.first == pairs.second))
+        keep = np.ones(len(i), dtype=bool)
+        keep[zero] = False
+        return pairs.where(keep)
 
     def _images(self, cutoff_A: float, atoms: IntArray) -> tuple[IntArray, FloatArray]:
         """Return atom and fractional coordinates of all images within the cutoff of the cell."""
@@ -140,6 +137,24 @@ class Neighbourhood:
             index, images = index[which], images[which]
             images[:, axis] = shifted[inside]
         return index, images
+
+
+def _within(
+    cutoff_A: float, origin: FloatArray, target: FloatArray
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return indices and distance of all near points of two sets, sorted by the first index."""
+    if len(origin) * len(target) <= _MOST_DENSE:
+        from scipy.spatial.distance import cdist
+
+        squared = cdist(origin, target, "sqeuclidean").ravel()
+        near = np.flatnonzero(squared <= cutoff_A**2)
+        i, j = np.divmod(near, len(target))
+        return i, j, np.sqrt(squared[near])
+    from scipy.spatial import cKDTree
+
+    found = cKDTree(origin).sparse_distance_matrix(cKDTree(target), cutoff_A, output_type="ndarray")
+    found = found[np.lexsort((found["j"], found["i"]))]
+    return found["i"], found["j"], found["v"]
 
 
 def segments(first: IntArray, n_atoms: int) -> IntArray:

@@ -118,14 +118,8 @@ class FeatureTable:
         try:
             with path.open(encoding="utf-8") as file:
                 head = _read_head(file.readline(), path)
-                frame = pandas.read_csv(
-                    file,
-                    index_col="name",
-                    dtype={"name": str, "formula": str},
-                    keep_default_na=False,
-                    na_values=[""],
-                    float_precision="round_trip",
-                )
+                # As text: pandas' own reading of numbers loses the last digit, and NA is a name.
+                frame = pandas.read_csv(file, index_col="name", dtype=str, keep_default_na=False)
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, InputError):
                 raise
@@ -137,11 +131,14 @@ class FeatureTable:
         if missing:
             raise InputError(f"{path} has no column {', '.join(missing)}; make it anew")
         try:
-            values, deviations = frame[names].astype(float), frame[spread].astype(float)
+            values, deviations = _numbers(frame[names]), _numbers(frame[spread])
+            about = frame[list(ABOUT)].assign(
+                temperature_K=_numbers(frame[["temperature_K"]]),
+                n_frames=frame["n_frames"].astype(int),
+            )
         except ValueError as error:
-            raise InputError(f"{path} has a feature that is no number ({error})") from error
+            raise InputError(f"{path} has something that is no number ({error})") from error
         deviations.columns = values.columns
-        about = frame[list(ABOUT)]
         return cls(values, deviations, about, head["convention"], head["mobile"])
 
     def _head(self) -> dict[str, Any]:
@@ -186,6 +183,11 @@ def _read_head(line: str, path: Path) -> dict[str, Any]:
         raise InputError(f"{path} has schema {schema}; this version of mlmd reads {SCHEMA}")
     checked: dict[str, Any] = head
     return checked
+
+
+def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
+    """Return texts as numbers; an empty one is NaN."""
+    return texts.replace("", "nan").astype(float)
 
 
 def _plain(value: Any) -> Any:

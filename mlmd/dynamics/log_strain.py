@@ -68,7 +68,7 @@ class LogStrain(Optimizable):
         deformation = expm(self.log_strain)
         stress = voigt_6_to_full_3x3_stress(self._atoms.get_stress())
         by_deformation = self._atoms.get_volume() * stress @ np.linalg.inv(deformation).T
-        by_strain = expm_frechet(self.log_strain.T, by_deformation, compute_expm=False)
+        by_strain: Any = expm_frechet(self.log_strain.T, by_deformation, compute_expm=False)
         by_position = -self._atoms.get_forces() @ deformation
         return np.concatenate([by_position, by_strain / self._factor]).ravel()
 

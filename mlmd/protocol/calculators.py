@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.choice import DEFAULT
-from mlmd.calculators.registry import repeats_bitwise
+from mlmd.calculators.registry import device_and_dtype, repeats_bitwise
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import InputError
 
@@ -103,6 +103,14 @@ class StageCalculators:
         return {
             key: source.to_dict() if isinstance(source, CalculatorSpec) else _describe(source)
             for key, source in sorted(self._sources.items())
+        }
+
+    def made(self) -> dict[str, dict[str, str | None]]:
+        """Return device and floating-point type of the calculators made so far, by key."""
+        return {
+            key: device_and_dtype(self._made[source])
+            for key, source in sorted(self._sources.items())
+            if isinstance(source, CalculatorSpec) and source in self._made
         }
 
     def packages(self) -> dict[str, str]:

@@ -215,6 +215,7 @@ class _Work:
         try:
             calculator = self.calculators.serve(stage)
             self.manifest.reproducible = self.calculators.reproducible()
+            self.manifest.sessions[-1]["computed_on"] = self.calculators.made()
             context = StageContext(
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),

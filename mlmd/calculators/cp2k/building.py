@@ -6,8 +6,8 @@ the wavefunctions extrapolated from the ones before.
 Options, all plain data:
 
 ``command``
-    Command line of the shell; else ``ASE_CP2K_COMMAND``, else ``cp2k_shell`` on PATH. With MPI:
-    ``"mpirun -n 16 cp2k.psmp -s"``.
+    Command line of the shell; else ``MLMD_CP2K_COMMAND`` or ``ASE_CP2K_COMMAND``, else
+    ``cp2k_shell`` on PATH. With MPI: ``"mpirun -n 16 cp2k.psmp -s"``.
 ``xc``
     Functional sections of CP2K or libxc, by spaces: ``"PBE"`` (default), ``"LDA"``,
     ``"MGGA_X_SCAN MGGA_C_SCAN"``.
@@ -65,7 +65,7 @@ def build(spec: CalculatorSpec, directory: Path) -> Calculator:
     from mlmd.calculators.cp2k.calculator import Cp2kCalculator
 
     settings = settings_of(spec)
-    command = find_command(spec, "cp2k_shell", "ASE_CP2K_COMMAND")
+    command = find_command(spec)
     return Cp2kCalculator(
         settings, command, directory, threads=spec.threads, timeout_s=spec.timeout_s
     )

@@ -12,8 +12,8 @@ Options, all plain data:
     A folder in which each element has one file, or a mapping from symbol to file (found as
     given or in the folder ``ESPRESSO_PSEUDO``); that folder where not given.
 ``command``
-    Command line, without its input; else ``ASE_ESPRESSO_COMMAND``, else ``pw.x`` on PATH. With
-    MPI: ``"mpirun -n 16 pw.x -nk 2"``.
+    Command line, without its input; else ``MLMD_ESPRESSO_COMMAND`` or ``ASE_ESPRESSO_COMMAND``,
+    else ``pw.x`` on PATH. With MPI: ``"mpirun -n 16 pw.x -nk 2"``.
 ``xc``
     ``input_dft``; that of the pseudopotentials where not given.
 ``kspacing_per_A`` or ``kpoints``
@@ -64,7 +64,7 @@ def build(spec: CalculatorSpec, directory: Path) -> Calculator:
     from mlmd.calculators.espresso.calculator import EspressoCalculator
 
     settings = settings_of(spec)
-    command = find_command(spec, "pw.x", "ASE_ESPRESSO_COMMAND")
+    command = find_command(spec)
     return EspressoCalculator(
         settings, command, directory, threads=spec.threads, timeout_s=spec.timeout_s
     )

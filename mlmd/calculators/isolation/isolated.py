@@ -54,7 +54,8 @@ class IsolatedCalculator(Calculator):
         super().__init__()
         self.parameters = spec.to_dict()
         self.spec = spec
-        self.device = "cpu"
+        self.device: str | None = None
+        self.dtype: str | None = None
         self.n_unconverged_scf = 0
         self._program_files = directory
         self._connection: _Connection | None = None
@@ -100,7 +101,7 @@ class IsolatedCalculator(Calculator):
         connection = _Connection(self.spec, self._program_files)
         known = connection.about["properties"]
         self.implemented_properties = [name for name in PROPERTIES if name in known]
-        self.device = connection.about["device"]
+        self.device, self.dtype = connection.about["device"], connection.about["dtype"]
         self._connection = connection
         return connection
 

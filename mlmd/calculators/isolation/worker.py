@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import MlmdError
 
@@ -36,8 +37,7 @@ def main(command: str) -> None:
         directory = request["directory"]
         calculator = spec.load(None if directory is None else Path(directory))
         properties = list(calculator.implemented_properties)
-        device = str(getattr(calculator, "device", "cpu"))
-        _write(answer, {"properties": properties, "device": device})
+        _write(answer, {"properties": properties, **device_and_dtype(calculator)})
     except Exception as error:  # whatever a package raises is told to the caller
         traceback.print_exc()
         _write(answer, _told(error))

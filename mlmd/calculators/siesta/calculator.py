@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPTIONS = ("command", "pseudopotentials", "preset", *SETTINGS)
-COMMAND_VARIABLE = "MLMD_SIESTA_COMMAND"
 
 
 class Siesta(Calculator):
@@ -134,7 +133,7 @@ def build(spec: CalculatorSpec, directory: Path) -> Siesta:
     """
     settings = _settings(spec)
     program = SiestaProgram(
-        command=tuple(find_command(spec, "siesta", COMMAND_VARIABLE)),
+        command=tuple(find_command(spec)),
         folder=Path(directory).absolute(),
         pseudopotentials=require_folder(spec),
         threads=spec.threads,

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROGRAM = "vasp_std"
-COMMAND_VARIABLES = ("MLMD_VASP_COMMAND", "ASE_VASP_COMMAND", "VASP_COMMAND")
 # OUTCAR has five decimals of positions; more than rounding means that VASP read others.
 POSITION_TOLERANCE_A = 1e-3
 
@@ -247,7 +245,7 @@ def build(spec: CalculatorSpec, directory: Path) -> Vasp:
     """Make the calculator; nothing is run or written yet."""
     settings = Settings.of(spec)
     potcars = PotcarLibrary.of(settings.functional()[0], settings.setups)
-    command = find_command(spec, PROGRAM, *COMMAND_VARIABLES)
+    command = find_command(spec)
     potcars.folder()
     return Vasp(
         settings,

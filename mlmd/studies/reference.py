@@ -1,0 +1,142 @@
+"""What a surrogate is held against: a trajectory at a known temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A trajectory of ab initio dynamics, say, and the temperature of its thermostat.
+
+    Attributes
+    ----------
+    trajectory
+        At a constant interval and one number of atoms, in a periodic cell.
+    temperature_K
+        In kelvin.
+    files
+        Where it was read from.
+
+    Raises
+    ------
+    InputError
+        If it has fewer than two frames, no volume or no temperature.
+    """
+
+    trajectory: Trajectory
+    temperature_K: float
+    files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could be matched to."""
+        from mlmd.structure.checks import check_structure
+
+        T = self.temperature_K
+        if isinstance(T, bool) or not isinstance(T, int | float) or not 0 < T < math.inf:
+            raise InputError(
+                f"temperature of reference {self.name} is {T!r}; expected a number above 0 in K"
+            )
+        object.__setattr__(self, "temperature_K", float(T))
+        self.trajectory.uniform_interval_fs()
+        try:
+            check_structure(self.start())
+        except InputError as error:
+            raise InputError(f"reference {self.name}, first frame: {error}") from error
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        temperature_K: float,
+        timestep_fs: float | None = None,
+        skip_ps: float = 0.0,
+    ) -> Reference:
+        """Read a reference from a file, or from several of one restarted run.
+
+        Parameters
+        ----------
+        path, timestep_fs
+            As for :meth:`mlmd.Trajectory.read`.
+        temperature_K
+            Of its thermostat.
+        skip_ps
+            Left out at its beginning, in ps.
+        """
+        from mlmd.trajectory import Trajectory
+
+        paths = [path] if isinstance(path, str | Path) else list(path)
+        trajectory = Trajectory.read(path, timestep_fs)
+        if not (math.isfinite(skip_ps) and 0 <= skip_ps):
+            raise InputError(f"skip_ps is {skip_ps!r}; expected a time of at least 0 ps")
+        if skip_ps > 0:
+            trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)
+        return cls(trajectory, temperature_K, tuple(str(one) for one in paths))
+
+    @property
+    def name(self) -> str:
+        """Its file, and how many more."""
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        return f"{self.files[0]}{more}" if self.files else self.trajectory.source
+
+    @property
+    def formula(self) -> str:
+        """Reduced chemical formula."""
+        return str(self.start().symbols.formula.reduce()[0].format("metal"))
+
+    def start(self) -> Atoms:
+        """Return its first frame, wrapped, at the mean volume of the trajectory.
+
+        In a cell that changes the atoms keep their scaled coordinates, so that a run at
+        constant volume has the reference's mean density.
+        """
+        from ase import Atoms
+        from ase.data import atomic_masses
+
+        trajectory = self.trajectory
+        cells_A = trajectory.cells_A()
+        atoms = Atoms(
+            numbers=trajectory.numbers,
+            positions=np.asarray(trajectory.positions_A[0], dtype=float),
+            cell=np.asarray(cells_A[0], dtype=float),
+            pbc=True,
+        )
+        if trajectory.cell_A.ndim == 3 and np.abs(np.diff(cells_A, axis=0)).max() > 1e-6:
+            atoms.set_cell(np.asarray(cells_A, dtype=float).mean(axis=0), scale_atoms=True)
+        masses_u = trajectory.masses_u
+        if masses_u is not None and not np.allclose(masses_u, atomic_masses[atoms.numbers]):
+            atoms.set_masses(masses_u)
+        if atoms.cell.rank == 3:
+            atoms.wrap()
+        return atoms
+
+
+def _without_beginning(
+    trajectory: Trajectory,
+    skip_ps: float,
+    paths: list[str | Path],
+    timestep_fs: float | None,
+) -> Trajectory:
+    """Read again from the frame that ends the beginning."""
+    from mlmd.trajectory import Trajectory
+
+    first = math.ceil(skip_ps * 1000.0 / trajectory.uniform_interval_fs() - 1e-9)
+    if first > len(trajectory) - 2:
+        raise InputError(
+            f"{trajectory.source} is {trajectory.duration_ps:g} ps long; expected more than the "
+            f"{skip_ps:g} ps that are to be left out of it"
+        )
+    return Trajectory.read(paths, timestep_fs, start=first)

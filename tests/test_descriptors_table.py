@@ -1,0 +1,191 @@
+"""Tables of features: trajectories, processes, files and the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+import mlmd
+from mlmd.cli.app import run_command_line
+from mlmd.descriptors.features import FEATURES, measure
+from mlmd.descriptors.featurize import featurize
+from mlmd.descriptors.snapshot import Snapshot
+from mlmd.descriptors.table import FeatureTable
+from mlmd.errors import InputError
+from mlmd.trajectory.trajectory import Trajectory
+
+pandas = pytest.importorskip("pandas", reason="needs the model extra")
+
+NAMES = [feature.name for feature in FEATURES]
+
+
+def rattled(n: int):
+    salt = bulk("LiCl", "rocksalt", a=5.13, cubic=True)
+    for seed in range(n):
+        atoms = salt.copy()
+        atoms.rattle(0.2, seed=seed)
+        yield atoms
+
+
+def trajectory(n: int = 5) -> Trajectory:
+    frames = list(rattled(n))
+    positions = np.array([atoms.positions for atoms in frames])
+    return Trajectory(positions, frames[0].cell.array, frames[0].numbers, np.arange(n) * 10.0)
+
+
+def test_a_trajectory_has_the_mean_and_standard_deviation_of_its_frames():
+    frames = [list(measure(Snapshot.of_atoms(atoms)).values()) for atoms in rattled(5)]
+    table = mlmd.featurize(trajectory())
+    mean, spread = np.mean(frames, axis=0), np.std(frames, axis=0, ddof=1)
+    assert table.values.iloc[0].to_numpy() == pytest.approx(mean, rel=1e-12, nan_ok=True)
+    assert table.spread.iloc[0].to_numpy() == pytest.approx(spread, abs=1e-9, nan_ok=True)
+    assert table.about.n_frames.tolist() == [5]
+    assert table.spread["LASD"].iloc[0] > 0.01
+    assert table.spread["avg_B_with_Li"].iloc[0] == 0.0
+
+
+def test_a_cell_that_changes_is_taken_frame_by_frame():
+    still = trajectory(2)
+    cells = np.array([still.cell_A, 1.1 * still.cell_A])
+    grown = Trajectory(still.positions_A, cells, still.numbers, still.time_fs)
+    table = featurize({"still": still, "grown": grown})
+    ratio = table.values["AAV"]["grown"] / table.values["AAV"]["still"]
+    assert ratio == pytest.approx((1 + 1.1**3) / 2)
+
+
+def test_rows_are_named_and_have_their_own_temperatures():
+    atoms = list(rattled(3))
+    atoms[1].info["name"] = "second"
+    table = featurize(iter(atoms), temperature_K=[500.0, None, 2000.0])
+    assert table.values.index.tolist() == ["0", "second", "2"]
+    kelvin = 11604.518
+    found = table.values["inverse_kbT"].to_numpy()
+    assert found == pytest.approx([kelvin / 500, np.nan, kelvin / 2000], rel=1e-6, nan_ok=True)
+    assert table.about.formula.tolist() == ["Cl4Li4"] * 3
+    assert table.spread.isna().all(axis=None)
+
+
+def test_two_processes_give_the_same_rows_in_order():
+    atoms, seen = list(rattled(70)), []
+    one = featurize(iter(atoms), convention="zheng2024")
+    two = featurize(
+        iter(atoms), convention="zheng2024", n_jobs=2, progress=lambda *x: seen.append(x)
+    )
+    pandas.testing.assert_frame_equal(one.values, two.values)
+    assert seen == [(i + 1, None) for i in range(70)]
+
+
+def test_the_file_gives_back_every_digit(tmp_path):
+    table = featurize({"a": trajectory(), "NA": next(rattled(1))}, temperature_K=1234.5)
+    table.to_csv(tmp_path / "f.csv")
+    back = FeatureTable.read_csv(tmp_path / "f.csv")
+    pandas.testing.assert_frame_equal(back.values, table.values, check_index_type=False)
+    pandas.testing.assert_frame_equal(back.spread, table.spread, check_index_type=False)
+    assert back.about.to_dict() == table.about.to_dict()
+    assert back.values.index.tolist() == ["a", "NA"]
+    assert (back.convention, back.mobile, back.units) == ("mlmd", "Li", table.units)
+    assert [p.name for p in tmp_path.iterdir()] == ["f.csv"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text.partition("\n")[2], "is no table of features"),
+        (lambda text: text.replace('"schema": 1', '"schema": 2'), "has schema 2"),
+        (lambda text: text.replace('{"schema"', '{"schema'), "first line is damaged"),
+        (lambda text: text.replace("zheng2024", "mine"), "no convention 'mine'"),
+        (lambda text: text.replace(",LBI,", ",LBX,"), "no column LBI"),
+        (lambda text: text.replace("Cl4Li4,,1,", "Cl4Li4,,1,x"), "is no number"),
+        (lambda text: text + ",".join("x" * 200), "cannot be read as a table"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, damage, says):
+    file = tmp_path / "f.csv"
+    featurize(next(rattled(1)), convention="zheng2024").to_csv(file)
+    file.write_text(damage(file.read_text()))
+    with pytest.raises(InputError, match=says) as caught:
+        FeatureTable.read_csv(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"convention": "mine"}, "no convention 'mine'; expected mlmd or zheng2024"),
+        ({"mobile": "Na"}, r"structure 0: no Na in the structure \(Li, Cl\)"),
+        ({"mobile": "Lithium"}, "mobile element 'Lithium' is unknown"),
+        ({"n_jobs": 0}, "n_jobs is 0"),
+        ({"temperature_K": -1.0}, "expected a number above zero"),
+        ({"temperature_K": [300.0]}, "more structures than temperatures"),
+        ({"temperature_K": [300.0] * 3}, "more temperatures than structures"),
+    ],
+)
+def test_bad_options_are_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        featurize(list(rattled(2)), **options)
+
+
+def test_what_is_no_structure_is_refused():
+    with pytest.raises(InputError, match="structures is str; expected"):
+        featurize("POSCAR")
+    with pytest.raises(InputError, match="structure 0: it is int"):
+        featurize([3])
+
+
+def test_command_writes_the_table_of_files_and_says_so(tmp_path, capsys):
+    structure, frames, out = tmp_path / "s.cif", tmp_path / "t.extxyz", tmp_path / "f.csv"
+    write(structure, next(rattled(1)))
+    write(frames, list(rattled(4)))
+    arguments = ["features", str(structure), str(frames), "-o", str(out), "--mobile", "Li"]
+    arguments += ["--convention", "zheng2024", "--timestep-fs", "2", "--temperature-K", "900"]
+    assert run_command_line([*arguments, "--every", "2"]) == 0
+    assert "2 rows of 44 features" in capsys.readouterr().out
+    table = FeatureTable.read_csv(out)
+    assert table.values.index.tolist() == [str(structure), str(frames)]
+    assert table.about.n_frames.tolist() == [1, 2]
+    expected = featurize(trajectory(3), convention="zheng2024")
+    means = np.mean([list(measure(Snapshot.of_atoms(a)).values()) for a in rattled(3)][::2], axis=0)
+    assert table.values["LASD"].iloc[1] == pytest.approx(means[NAMES.index("LASD")], abs=1e-6)
+    assert list(table.values.columns) == list(expected.values.columns)
+    assert run_command_line(arguments) == 2  # the file exists
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_command_takes_the_last_frame_on_request(tmp_path, capsys):
+    frames = tmp_path / "t.extxyz"
+    write(frames, list(rattled(4)))
+    command = ["features", str(frames), "--timestep-fs", "2", "--last", "--json"]
+    assert run_command_line(command) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    expected = measure(Snapshot.of_atoms(list(rattled(4))[-1]))
+    assert row["n_frames"] == 1
+    assert row["features"]["inverse_kbT"] is None
+    assert row["features"]["SLPW"] == pytest.approx(expected["SLPW"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "nothing to compute features of"),
+        (["none.cif"], "no file or run directory none.cif"),
+        ([__file__], "cannot be read"),
+        ([".", "--every", "0"], "--every is 0"),
+        (["."], "run.json"),
+    ],
+)
+def test_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    assert run_command_line(["features", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+
+
+def test_command_lists_the_features(capsys):
+    assert run_command_line(["features", "--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [feature["name"] for feature in listed] == NAMES
