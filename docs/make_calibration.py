@@ -46,6 +46,7 @@ def covered(trajectory) -> tuple[bool, bool, bool]:
 
 
 def main() -> None:
+    """Count, and draw."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trials", type=int, default=1000)

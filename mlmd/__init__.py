@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from mlmd.analysis.diffusivity import diffusivity
     from mlmd.analysis.msd import mean_squared_displacement
     from mlmd.analysis.structure.rdf import rdf
+    from mlmd.analysis.transport.conductivity import conductivity
     from mlmd.calculators.loading import load_calculator
     from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.comparison.comparison import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
     from mlmd.protocol import Protocol
@@ -43,6 +45,8 @@ _HOMES = {
     "SampleInherentStructures": "mlmd.stages.sample_inherent_structures",
     "Trajectory": "mlmd.trajectory.trajectory",
     "arrhenius": "mlmd.analysis.arrhenius",
+    "compare": "mlmd.comparison.comparison",
+    "conductivity": "mlmd.analysis.transport.conductivity",
     "diffusivity": "mlmd.analysis.diffusivity",
     "featurize": "mlmd.descriptors.featurize",
     "load_calculator": "mlmd.calculators.loading",
@@ -65,6 +69,8 @@ __all__ = [
     "Trajectory",
     "__version__",
     "arrhenius",
+    "compare",
+    "conductivity",
     "diffusivity",
     "featurize",
     "load_calculator",

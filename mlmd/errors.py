@@ -13,6 +13,10 @@ class InputError(MlmdError, ValueError):
     """What was given cannot be used; nothing was written."""
 
 
+class TimeUnknownError(InputError):
+    """A file does not say the time between its frames, and it was not given."""
+
+
 class MissingExtraError(InputError):
     """An optional package is not installed; the message names the pip command."""
 

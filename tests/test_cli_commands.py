@@ -36,6 +36,12 @@ SPECIES_KEYS = {
     "is_diffusive",
     "n_windows",
     "estimator",
+    "D_raw_cm2_s",
+    "D_upper_bound_cm2_s",
+    "D_axes_cm2_s",
+    "reason",
+    "gate",
+    "settings",
 }
 
 

@@ -123,9 +123,9 @@ def test_tree_of_a_failed_run(changed, capsys: pytest.CaptureFixture[str]) -> No
     lines = out.splitlines()
     assert lines[0].endswith(": failed")
     at = next(i for i, line in enumerate(lines) if "quench-A  " in line)
-    assert lines[at + 1].strip() == "RuntimeError: it broke"
+    assert lines[at + 1].strip("│ ") == "RuntimeError: it broke"
     assert "0.2/0.2" in lines[at]  # of the checkpoint
-    assert lines[at + 3].strip() == "waits for 'quench-A', which failed"
+    assert lines[at + 3].strip("│ ") == "waits for 'quench-A', which failed"
     assert lines[-4:] == [
         "next: give the same mlmd run command again",
         "  goes on from its last checkpoint: production-B",

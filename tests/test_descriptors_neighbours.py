@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlmd.descriptors.neighbours import Neighbourhood
-from mlmd.descriptors.paths import straight_paths
+from mlmd.descriptors.paths import EQUAL_A, straight_paths
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import given, settings  # noqa: E402
@@ -46,7 +46,7 @@ def images(position, positions, cell, reach_A):
             yield k, vector
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crystals(), st.floats(1.0, 7.0))
 def test_pairs_are_those_of_a_naive_loop(crystal, cutoff_A):
     positions, cell, mobile, _ = crystal
@@ -68,19 +68,16 @@ def test_pairs_are_those_of_a_naive_loop(crystal, cutoff_A):
     assert (np.diff(pairs.first) >= 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crystals())
 def test_counts_of_all_atoms_are_those_of_a_naive_loop(crystal):
     positions, cell, _, _ = crystal
-    everyone = np.ones(len(positions), dtype=bool)
-    counts = (
-        Neighbourhood(positions, cell).pairs(3.98765, everyone, everyone).counts(len(positions))
-    )
+    counts = Neighbourhood(positions, cell).pairs(3.98765).counts(len(positions))
     naive = [len(list(images(i, positions, cell, 3.98765))) for i in range(len(positions))]
     assert counts.tolist() == naive
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crystals(), st.floats(0.0, 2.0))
 def test_nearest_and_shell_are_those_of_a_naive_loop(crystal, extra_A):
     positions, cell, mobile, _ = crystal
@@ -123,12 +120,13 @@ def naive_paths(positions, cell, mobile, radii, x):
     return np.mean(results, axis=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crystals())
 def test_straight_paths_are_those_of_a_naive_loop(crystal):
     positions, cell, mobile, rng = crystal
     radii, x = rng.uniform(0.3, 1.8, len(positions)), rng.uniform(0.8, 4.0, len(positions))
-    paths = straight_paths(Neighbourhood(positions, cell), mobile, radii, x)
+    near = Neighbourhood(positions, cell)
+    paths = straight_paths(near, near.pairs_beyond_nearest(EQUAL_A, mobile, mobile), radii, x)
     expected = naive_paths(positions, cell, mobile, radii, x)
     found = (paths.width_A, paths.centre_width_A, paths.electronegativity)
     assert found == pytest.approx(expected, abs=1e-7)
@@ -141,7 +139,8 @@ def test_few_mobile_atoms_in_a_wide_cell():
     positions = np.vstack([[(0.0, 0.0, 0.0), (9.9, 9.9, 0.0)], grid])
     mobile = np.arange(len(positions)) < 2
     radii, x = np.full(len(positions), 0.5), np.where(mobile, 1.0, 3.0)
-    paths = straight_paths(Neighbourhood(positions, cell), mobile, radii, x)
+    near = Neighbourhood(positions, cell)
+    paths = straight_paths(near, near.pairs_beyond_nearest(EQUAL_A, mobile, mobile), radii, x)
     assert paths.centre_width_A == pytest.approx(1.0)  # grid atoms 1 A above the diagonal
     assert paths.width_A == pytest.approx(0.5)
     assert paths.electronegativity == 3.0

@@ -201,6 +201,8 @@ def test_crystals_too_do_not_depend_on_cell_direction_and_order():
     [
         (lambda atoms: atoms.set_pbc([True, True, False]), "expected all three directions"),
         (lambda atoms: atoms.set_cell([0, 0, 0]), "no volume"),
+        (lambda atoms: atoms.numbers.fill(0), "no known element"),
+        (lambda atoms: atoms.__delitem__([0, 1]), "has no atoms"),
         (lambda atoms: atoms.positions.__setitem__(0, np.nan), "not finite"),
         (lambda atoms: atoms.symbols.__setitem__(0, "Na"), r"no Li in the structure \(Na, Cl\)"),
     ],

@@ -134,6 +134,8 @@ def test_what_is_no_structure_is_refused():
         featurize("POSCAR")
     with pytest.raises(InputError, match="structure 0: it is int"):
         featurize([3])
+    with pytest.raises(InputError, match="no structures given"):
+        featurize([])
 
 
 def test_command_writes_the_table_of_files_and_says_so(tmp_path, capsys):

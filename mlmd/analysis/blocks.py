@@ -71,7 +71,7 @@ def blocks(
     if spare < 0 or width - options.l_lim < 3:
         raise InputError(
             f"{options} asks for {options.skip_first + width} frames and fits the last "
-            f"{width - options.l_lim} of a block; {trajectory.source} has {len(trajectory)} frames: "
+            f"{width - options.l_lim} of a block; {trajectory.source} has {len(trajectory)}: "
             "expected at most that many, and at least 3 in the fit"
         )
     interval_ps = msd.interval_fs / 1000.0

@@ -95,8 +95,8 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
     estimators = sorted({result.settings.estimator for result in results})
     if len(species) > 1 or len(estimators) > 1:
         raise InputError(
-            f"diffusivities of {', '.join(species)} by {', '.join(estimators)} were given; expected "
-            "one species and one estimator"
+            f"diffusivities of {', '.join(species)} by {', '.join(estimators)} were given; "
+            "expected one species and one estimator"
         )
     sizes = np.array([result.n_atoms * result.duration_ps for result in results])
     weights = sizes / sizes.sum()

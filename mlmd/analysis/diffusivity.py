@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
     FloatArray = NDArray[np.floating[Any]]
-    Estimator = Callable[
-        [Trajectory, str, DiffusivitySettings, MeanSquaredDisplacement], Estimate
-    ]
+    Estimator = Callable[[Trajectory, str, DiffusivitySettings, MeanSquaredDisplacement], Estimate]
 
 ESTIMATORS: dict[str, Estimator] = {
     "gls": gls,
@@ -231,6 +229,10 @@ def diffusivity(
         raise InputError(
             f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
             "none; leave it out, or take estimator 'windowed'"
+        )
+    if options is not None and estimator in ("gls", "windowed", "lag"):
+        raise InputError(
+            f"{options} was given for estimator '{estimator}', which has none of its own"
         )
     settings = DiffusivitySettings(
         estimator=estimator,

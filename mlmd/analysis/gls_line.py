@@ -178,6 +178,6 @@ def _model(
     """Mean squared displacement that the covariance is made of."""
     slope = max(float(line[1]), 0.0)
     static = float(line[0]) if slope else mean
-    model = np.maximum(static + slope * times, floor)
+    model: FloatArray = np.maximum(static + slope * times, floor)
     model[: len(short)] = short
     return model

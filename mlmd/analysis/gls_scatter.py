@@ -101,6 +101,4 @@ def block_scatter(walkers: Walkers, line: GlsLine) -> BlockScatter:
     if not trace > 0:
         return BlockScatter(1.0, 0.0, 0)
     observed = float(((values - values.mean()) ** 2).sum())
-    return BlockScatter(
-        observed / trace, trace**2 / float(np.trace(expected @ expected)), N_BLOCKS
-    )
+    return BlockScatter(observed / trace, trace**2 / float(np.trace(expected @ expected)), N_BLOCKS)

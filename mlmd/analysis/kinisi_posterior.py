@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -109,17 +110,19 @@ def _lags(fit_ps: tuple[float, float], interval_ps: float, frames: int) -> IntAr
     """Lags in frames, evenly spaced."""
     first = max(1, int(np.ceil(fit_ps[0] / interval_ps - 1e-6)))
     last = min(frames - 2, int(np.floor(fit_ps[1] / interval_ps + 1e-6)))
-    return np.unique(np.linspace(first, last, _N_LAGS).astype(int)) if last > first else np.array([])
+    return (
+        np.unique(np.linspace(first, last, _N_LAGS).astype(int)) if last > first else np.array([])
+    )
 
 
 def _posterior(
     walkers: Walkers, lags: IntArray, interval_ps: float, options: KinisiOptions
 ) -> tuple[FloatArray, FloatArray]:
     """Samples of slope (A^2/ps) and intercept (A^2)."""
-    import scipp
-    from kinisi.diffusion import Diffusion
-    from kinisi.displacement import calculate_msd
-
+    scipp = import_module("scipp")  # untyped, and not installed everywhere
+    diffusion, displacement = (
+        import_module(f"kinisi.{name}") for name in ("diffusion", "displacement")
+    )
     frames = np.arange(len(walkers))
     moved_A = walkers.at(frames[1:]) - walkers.at(frames[:1])
     given = SimpleNamespace(
@@ -132,7 +135,7 @@ def _posterior(
     )
     before = np.random.get_state()  # noqa: NPY002 - the package seeds the global generator
     try:
-        fit = Diffusion(calculate_msd(given, progress=False))
+        fit = diffusion.Diffusion(displacement.calculate_msd(given, progress=False))
         fit.bayesian_regression(
             start_dt=given.dt["time interval", 0],
             n_samples=options.n_samples,

@@ -44,7 +44,7 @@ def lag(
 
     References
     ----------
-    C. Lopez, R. Rurali, C. Cazorla, arXiv:2305.06401 (2023).
+    C. Lopez et al., Mater. Horiz. (2023), Methods. DOI 10.1039/d2mh01516a
     """
     half_ps = trajectory.duration_ps / 2.0
     fit_ps = settings.fit_ps or (half_ps / 2.0, half_ps)

@@ -100,7 +100,9 @@ def _displacements(
         np.arange(trajectory.n_atoms), trajectory.indices(settings.mobile or species)
     )
     if settings.drift != "none" and len(framework):
-        centre = np.array([frame[framework].mean(axis=0, dtype=np.float64) for frame in positions_A])
+        centre = np.array(
+            [frame[framework].mean(axis=0, dtype=np.float64) for frame in positions_A]
+        )
         moved -= (centre - centre[0])[:, None, :]
     return moved
 
@@ -127,7 +129,7 @@ def _lags(
 def _squares(moved_A: FloatArray, lag: int, options: WeightedOptions) -> FloatArray:
     """Mean squared displacement along each axis at one lag."""
     if options.smoothed == "max":
-        steps = moved_A[lag:] - moved_A[: len(moved_A) - lag]
+        steps: FloatArray = moved_A[lag:] - moved_A[: len(moved_A) - lag]
     elif options.smoothed == "constant":
         n = options.avg_nsteps
         steps = moved_A[lag : lag + n] - moved_A[:n]

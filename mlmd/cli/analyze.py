@@ -9,27 +9,33 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from mlmd.cli.options import AsJson
+from mlmd.cli.sources import (
+    Every,
+    LongStepsChoice,
+    Paths,
+    Source,
+    Start,
+    Stop,
+    TemperatureK,
+    TimestepFs,
+)
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusivity import Diffusivity
     from mlmd.analysis.summary import AnalysisSummary
-    from mlmd.trajectory import Trajectory
 
 PUBLISHED_WINDOW_PS = 15.0
 
 
 def analyze_command(
-    path: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_TRAJECTORY", help="A run directory or a file.")
-    ],
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
-    ] = None,
-    temperature_K: Annotated[
-        float | None, typer.Option("--temperature-K", help="Temperature of a bare trajectory.")
-    ] = None,
+    paths: Paths,
+    timestep_fs: TimestepFs = None,
+    temperature_K: TemperatureK = None,
+    start: Start = None,
+    stop: Stop = None,
+    every: Every = 1,
+    long_steps: LongStepsChoice = "refuse",
     species: Annotated[
         list[str] | None, typer.Option("--species", help="Chemical symbol; may be repeated.")
     ] = None,
@@ -60,9 +66,11 @@ def analyze_command(
     from mlmd.analysis.summary import summarize
 
     check_drift(drift)
-    volumes = _plot_volumes(path, plot) if plot is not None and path.is_dir() else []
+    source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
+    run = source.run
+    volumes = _plot_volumes(run, plot) if plot is not None and run is not None else []
     try:
-        stages = _stages(path, timestep_fs, temperature_K)
+        stages = source.stages()
     except InputError as error:
         if not volumes:
             raise
@@ -71,7 +79,7 @@ def analyze_command(
     summary = summarize(
         stages,
         species=species or None,
-        flags=_flags(path),
+        flags=None if run is None else _flags(run),
         estimator=estimator,
         window_ps=window_ps,
         fit_ps=fit_ps,
@@ -86,27 +94,8 @@ def analyze_command(
         print(f"plot: {file}")
 
 
-def _stages(
-    path: Path, timestep_fs: float | None, temperature_K: float | None
-) -> dict[str, tuple[Trajectory, float | None]]:
-    if temperature_K is not None and not temperature_K > 0:
-        raise InputError(f"--temperature-K is {temperature_K:g}; expected a number above zero")
-    if path.is_dir():
-        if timestep_fs is not None or temperature_K is not None:
-            raise InputError("a run knows its times and temperatures; leave those options out")
-        from mlmd.analysis.measured import measured_stages
-        from mlmd.run.run import Run
-
-        return measured_stages(Run.open(path))
-    from mlmd.trajectory import Trajectory
-
-    return {"trajectory": (Trajectory.read(path, timestep_fs), temperature_K)}
-
-
 def _flags(path: Path) -> dict[str, list[str]]:
     """Return what the stages of a run are marked with."""
-    if not path.is_dir():
-        return {}
     from mlmd.run.run import Run
 
     return {entry.name: entry.flags for entry in Run.open(path).stages}

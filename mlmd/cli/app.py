@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from mlmd._version import __version__
-from mlmd.cli import analyze, calculators, export, features, pack, protocols, rdf, run, status
+from mlmd.cli import (
+    analyze,
+    calculators,
+    compare,
+    export,
+    features,
+    pack,
+    protocols,
+    rdf,
+    report,
+    run,
+    status,
+)
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
@@ -59,6 +71,8 @@ app.command("export")(export.export_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("rdf")(rdf.rdf_command)
 app.command("features")(features.features_command)
+app.command("compare")(compare.compare_command)
+app.command("report")(report.report_command)
 app.command("protocols")(protocols.protocols_command)
 app.add_typer(calculators.calculators_app, name="calculators")
 

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.cli.options import AsJson
+from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlmd.analysis.structure import FirstShell, Pair, RadialDistribution
-    from mlmd.trajectory import Trajectory
 
 
 def rdf_command(
-    path: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_TRAJECTORY", help="A run directory or a file.")
-    ],
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
-    ] = None,
+    paths: Paths,
+    timestep_fs: TimestepFs = None,
+    start: Start = None,
+    stop: Stop = None,
+    every: Every = 1,
+    long_steps: LongStepsChoice = "refuse",
     r_max_A: Annotated[
         float | None,
         typer.Option("--r-max-A", help="Range; half the smallest height of the cell if not given."),
@@ -50,9 +49,18 @@ def rdf_command(
     from mlmd.analysis.structure import rdf
 
     pairs = None if not species else [_pair(text) for text in species]
+    source = Source(
+        paths,
+        timestep_fs,
+        start=start,
+        stop=stop,
+        every=every,
+        long_steps=long_steps,
+        needs_time=False,
+    )
     results = {
         name: rdf(trajectory, r_max_A=r_max_A, bin_A=bin_A, convention=convention, pairs=pairs)
-        for name, trajectory in _trajectories(path, timestep_fs).items()
+        for name, (trajectory, _) in source.stages().items()
     }
     written = [] if csv_file is None else _write_tables(results, csv_file)
     written += [] if plot is None else _plot(results, plot)
@@ -72,21 +80,6 @@ def _pair(text: str) -> Pair:
     if len(words) != 2 or not all(words):
         raise InputError(f"--species '{text}' is not a pair; expected one such as Li-O")
     return words[0], words[1]
-
-
-def _trajectories(path: Path, timestep_fs: float | None) -> dict[str, Trajectory]:
-    """Read a file, or the finished production stages of a run."""
-    if path.is_dir():
-        if timestep_fs is not None:
-            raise InputError("a run knows its times; leave --timestep-fs out")
-        from mlmd.analysis.measured import measured_stages
-        from mlmd.run.run import Run
-
-        stages = measured_stages(Run.open(path))
-        return {name: trajectory for name, (trajectory, _) in stages.items()}
-    from mlmd.trajectory import Trajectory
-
-    return {"trajectory": Trajectory.read(path, timestep_fs)}
 
 
 def _shells(result: RadialDistribution) -> dict[str, FirstShell | str]:

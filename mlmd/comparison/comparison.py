@@ -40,7 +40,10 @@ the only system, or the **median** over the systems. Intervals are of 68 %, as [
      "spectra": {"vdos_overlap", "vdos_ceiling", "sq_r2",
                  "systems": [{"label", "composition", "temperature_K", "vdos_overlap",
                               "vdos_overlap_by_species": {}, "vdos_ceiling", "vdos_mean_ratio",
-                              "sq_r2"}]},
+                              "vdos_curves": {"frequency_THz", "surrogate", "reference"},
+                              "sq_r2", "sq_noise_ceiling",
+                              "sq_curves": {"q_1_A", "surrogate", "reference"}}],
+                 "settings": {"sq_method", "vdos_max_lag_ps"}},
      "coordination": {"largest_difference",
                       "systems": [{"label", "composition", "temperature_K",
                                    "pairs": {"Na-Na": {"cutoff_A", "surrogate", "reference",
@@ -57,3 +60,271 @@ were computed are there. A temperature that is not known has the key ``"unknown"
 ``log10_ratio`` is that of surrogate over reference. It is null where the motion of either is
 not diffusive; its bounds are then in the two sides.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mlmd.analysis.summary import DiffusivityOptions
+from mlmd.comparison.checks import Functionals, check_functionals, check_system
+from mlmd.comparison.coordination import CoordinationParity, coordination_parity
+from mlmd.comparison.curves import PairCurves
+from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_parity
+from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point
+from mlmd.comparison.distribution import R2Distribution
+from mlmd.comparison.evaluate import MOST_FRAMES, evaluate
+from mlmd.comparison.judging import verdicts
+from mlmd.comparison.points import PointErrors, point_errors
+from mlmd.comparison.rdf_parity import (
+    RdfChoice,
+    RdfParity,
+    rdf_parity,
+    rdf_parity_of_runs,
+    rdf_runs,
+)
+from mlmd.comparison.spectra import (
+    StructureFactorParity,
+    VdosParity,
+    structure_factor_parity,
+    vdos_parity,
+)
+from mlmd.comparison.systems import System, paired
+from mlmd.comparison.thresholds import Thresholds
+from mlmd.comparison.verdict import Verdict
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase.calculators.calculator import Calculator
+
+    from mlmd.comparison.systems import Side
+
+
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """How things are measured, the same on both sides.
+
+    Attributes
+    ----------
+    rdf : RdfChoice
+        Grid, range and smoothing of g(r).
+    diffusivity : mapping
+        Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`.
+    species : tuple of str or None
+        What may diffuse; all species where None.
+    point_frames : int
+        Frames of the point-wise test at most, of each system.
+    """
+
+    rdf: RdfChoice = field(default_factory=RdfChoice)
+    diffusivity: DiffusivityOptions = field(default_factory=DiffusivityOptions)
+    species: tuple[str, ...] | None = None
+    point_frames: int = MOST_FRAMES
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A surrogate beside its reference. Mappings are by label of the system.
+
+    Attributes
+    ----------
+    systems : mapping of str to System
+        What was compared.
+    rdf, coordination, structure_factor, vdos : mapping
+        Results by system; a system is absent where a result could not be had.
+    diffusivity : DiffusivityParity or None
+        Over all systems.
+    points : PointErrors or None
+        Over the frames of all systems that have the reference's results.
+    verdict : mapping of str to Verdict
+        By property.
+    thresholds : Thresholds
+        The limits.
+    missing : mapping of str to str
+        What could not be computed, and why.
+    warnings : tuple of str
+        What to doubt.
+    """
+
+    systems: Mapping[str, System]
+    rdf: Mapping[str, RdfParity]
+    coordination: Mapping[str, CoordinationParity]
+    structure_factor: Mapping[str, StructureFactorParity]
+    vdos: Mapping[str, VdosParity]
+    diffusivity: DiffusivityParity | None
+    points: PointErrors | None
+    verdict: Mapping[str, Verdict]
+    thresholds: Thresholds
+    missing: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    def r2_distribution(self) -> R2Distribution:
+        """Return how pooled R^2 is distributed over the systems."""
+        return R2Distribution.of(
+            [one.r2_pooled for one in self.rdf.values() if one.r2_pooled is not None]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain types for JSON; the module says what the keys mean."""
+        from mlmd.comparison.layout import layout
+
+        return layout(self)
+
+
+def compare(
+    surrogate: Side,
+    reference: Side,
+    *,
+    temperature_K: float | None = None,
+    calculator: Calculator | None = None,
+    settings: ComparisonSettings | None = None,
+    thresholds: Thresholds | None = None,
+    functionals: Functionals | None = None,
+) -> Comparison:
+    """Compare a surrogate with its reference: structure, motion, and point by point.
+
+    Parameters
+    ----------
+    surrogate, reference
+        Two trajectories; or two sets of them keyed by (composition, temperature in K). For each
+        a list of trajectories is runs that differ in their seed, and ``PairCurves`` are g(r)
+        alone.
+    temperature_K
+        Of two single trajectories; where not given, there is no activation energy.
+    calculator
+        Of the surrogate, for energies, forces and stresses on frames of the reference, where the
+        reference has its own. It must be one to be called in this process.
+    settings
+        How things are measured.
+    thresholds
+        Limits of the verdicts.
+    functionals
+        Density functionals, to refuse a reference that mixes them.
+
+    Returns
+    -------
+    Comparison
+        With what could be had; ``missing`` says what could not, and why.
+
+    Raises
+    ------
+    InputError
+        If the two sides do not belong together (composition, kind, no system in common), the
+        reference mixes functionals, an estimator or a setting is not known, or nothing at all
+        could be compared.
+    """
+    settings = settings or ComparisonSettings()
+    limits = thresholds or Thresholds()
+    pairs, missing = paired(surrogate, reference, temperature_K)
+    warnings = check_functionals(functionals, pairs)
+    systems = {system.label: system for system in pairs}
+    if len(systems) < len(pairs):
+        raise InputError("two systems have the same composition and temperature")
+    work = _Work(settings, missing)
+    for system in pairs:
+        warnings += check_system(system)
+        work.measure(system)
+    points = work.point_errors(pairs, calculator)
+    diffusivities = diffusivity_parity(work.points) if work.points else None
+    if not work.rdf and diffusivities is None and points is None:
+        raise InputError(f"nothing could be compared: {next(iter(missing.values()), 'no data')}")
+    if diffusivities is not None and not diffusivities.activation_energies:
+        missing["activation_energy"] = (
+            "it needs diffusion on both sides at two known temperatures of one composition"
+        )
+    return Comparison(
+        systems=systems,
+        rdf=work.rdf,
+        coordination=work.coordination,
+        structure_factor=work.structure_factor,
+        vdos=work.vdos,
+        diffusivity=diffusivities,
+        points=points,
+        verdict=verdicts(
+            rdfs=work.rdf,
+            coordinations=work.coordination,
+            factors=work.structure_factor,
+            vdos=work.vdos,
+            diffusivity=diffusivities,
+            points=points,
+            systems=systems,
+            limits=limits,
+        ),
+        thresholds=limits,
+        missing=missing,
+        warnings=tuple(warnings),
+    )
+
+
+class _Work:
+    """Measures system after system, and notes what cannot be measured."""
+
+    def __init__(self, settings: ComparisonSettings, missing: dict[str, str]) -> None:
+        self._settings = settings
+        self._missing = missing
+        self.rdf: dict[str, RdfParity] = {}
+        self.coordination: dict[str, CoordinationParity] = {}
+        self.structure_factor: dict[str, StructureFactorParity] = {}
+        self.vdos: dict[str, VdosParity] = {}
+        self.points: list[DiffusivityPoint] = []
+
+    def measure(self, system: System) -> None:
+        """Measure what one system has."""
+        label = system.label
+        if isinstance(system.surrogate, PairCurves) or isinstance(system.reference, PairCurves):
+            assert isinstance(system.surrogate, PairCurves)
+            assert isinstance(system.reference, PairCurves)
+            self.rdf[label] = rdf_parity(system.surrogate, system.reference)
+            only = "g(r) curves were given, not trajectories"
+            self._missing |= dict.fromkeys(("noise ceiling", "vdos", "diffusivity"), only)
+            return
+        self._measure_structure(system)
+        try:
+            self.vdos[label] = vdos_parity(system)
+        except InputError as error:
+            self._missing[f"vdos of {label}"] = str(error)
+        for species in self._settings.species or system.reference[0].species:
+            try:
+                self.points.append(diffusivity_point(system, species, self._settings.diffusivity))
+            except InputError as error:
+                self._missing[f"diffusivity of {species} in {label}"] = str(error)
+
+    def _measure_structure(self, system: System) -> None:
+        label = system.label
+        try:
+            runs = rdf_runs(system, self._settings.rdf)
+        except InputError as error:
+            self._missing[f"rdf of {label}"] = str(error)
+            return
+        self.rdf[label] = rdf_parity_of_runs(runs)
+        if self.rdf[label].r2_noise_ceiling is None:
+            self._missing[f"noise ceiling of {label}"] = "the reference has a single frame"
+        try:
+            self.coordination[label] = coordination_parity(runs)
+            self.structure_factor[label] = structure_factor_parity(runs)
+        except InputError as error:
+            self._missing[f"structure factor of {label}"] = str(error)
+
+    def point_errors(
+        self, systems: Sequence[System], calculator: Calculator | None
+    ) -> PointErrors | None:
+        """Evaluate the surrogate on frames of the reference, where that has its own results."""
+        if calculator is None:
+            self._missing["points"] = "no calculator of the surrogate was given"
+            return None
+        evaluated = []
+        for system in systems:
+            if isinstance(system.reference, PairCurves):
+                continue
+            try:
+                evaluated.append(
+                    evaluate(system.reference[0], calculator, frames=self._settings.point_frames)
+                )
+            except InputError as error:
+                self._missing[f"points of {system.label}"] = str(error)
+        if not evaluated:
+            return None
+        return point_errors([one for one, _ in evaluated], [own for _, own in evaluated])

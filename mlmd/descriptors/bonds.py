@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 def mobile_neighbours(s: Snapshot) -> float:
     r"""LNC: mean number of atoms within 4 A of a mobile atom, :math:`|B_M| / N_M`."""
-    return _mean(s.bonds.counts(s.n_atoms)[s.is_mobile])
+    return _mean(s.bond_counts[s.is_mobile])
 
 
 def sublattice_neighbours(s: Snapshot) -> float:
     r"""SNC: mean number of atoms within 4 A of an atom that is not mobile."""
-    return _mean(s.bonds.counts(s.n_atoms)[s.is_sublattice])
+    return _mean(s.bond_counts[s.is_sublattice])
 
 
 def neighbour_ratio(s: Snapshot) -> float:
@@ -51,7 +51,7 @@ def neighbour_count_deviation(s: Snapshot) -> float:
 
     :math:`\sqrt{\sum_i (n_i - \bar n)^2 / N_M}`, not over :math:`N_M - 1`.
     """
-    return float(np.std(s.bonds.counts(s.n_atoms)[s.is_mobile]))
+    return float(np.std(s.bond_counts[s.is_mobile]))
 
 
 def mobile_ionicity(s: Snapshot) -> float:

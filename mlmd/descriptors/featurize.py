@@ -25,7 +25,9 @@ from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
+    FloatArray = NDArray[np.floating[Any]]
     Item = Atoms | Trajectory
     Items = Item | Mapping[str, Item] | Iterable[Item]
     Report = Callable[[int, int | None], None]
@@ -47,8 +49,8 @@ class _Task:
 class _Row:
     name: str
     about: tuple[str, float, int]
-    mean: list[float]
-    spread: list[float]
+    mean: FloatArray
+    spread: FloatArray
 
 
 def featurize(
@@ -103,6 +105,8 @@ def featurize(
         rows.append(row)
         if progress is not None:
             progress(len(rows), total)
+    if not rows:
+        raise InputError("no structures given; expected ase.Atoms or Trajectory, at least one")
     index = pandas.Index([row.name for row in rows], name="name", dtype=object)
     columns = [feature.name for feature in FEATURES]
     return FeatureTable(
@@ -144,7 +148,7 @@ _Work = tuple[str, "Item", float | None]
 def _with_temperatures(
     named: Iterator[tuple[str, Item]], temperature_K: float | Sequence[float | None] | None
 ) -> Iterator[_Work]:
-    if temperature_K is None or isinstance(temperature_K, int | float):
+    if temperature_K is None or not isinstance(temperature_K, Iterable):
         value = _checked_temperature(temperature_K, "all structures")
         yield from ((name, item, value) for name, item in named)
         return
@@ -183,10 +187,12 @@ def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
                 yield from waiting.popleft().result()
         except BrokenProcessPool as error:
             raise MlmdError(
-                "a process that computes features was killed (out of memory?); use fewer jobs"
+                "a process that computes features was killed; use fewer jobs if memory ran out, "
+                "and call featurize under: if __name__ == '__main__'"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in waiting:
+                future.cancel()
 
 
 def _chunk_rows(task: _Task, chunk: list[_Work]) -> list[_Row]:
@@ -205,10 +211,10 @@ def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Ro
         raise InputError(f"structure {name}: {error}") from error
     formula = Formula.from_list(symbols).format("hill")
     about = (formula, math.nan if temperature_K is None else temperature_K, n_frames)
-    return _Row(name, about, mean.tolist(), spread.tolist())
+    return _Row(name, about, mean, spread)
 
 
-def _of_atoms(task: _Task, atoms: Any, temperature_K: float | None) -> np.ndarray[Any, Any]:
+def _of_atoms(task: _Task, atoms: Any, temperature_K: float | None) -> FloatArray:
     if not hasattr(atoms, "get_masses"):
         raise InputError(f"it is {type(atoms).__name__}; expected ase.Atoms or Trajectory")
     snapshot = Snapshot.of_atoms(atoms, task.mobile, task.convention, task.elements, temperature_K)
@@ -217,7 +223,7 @@ def _of_atoms(task: _Task, atoms: Any, temperature_K: float | None) -> np.ndarra
 
 def _of_frames(
     task: _Task, trajectory: Trajectory, temperature_K: float | None
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
+) -> tuple[FloatArray, FloatArray, int]:
     """Return mean and standard deviation over the frames; one frame is held at a time."""
     if len(trajectory) == 0:
         raise InputError("the trajectory has no frames")

@@ -37,24 +37,37 @@ class Pairs:
     ----------
     first, second : (pairs,)
         Indices of the atoms.
-    vector_A : (pairs, 3)
-        From the first to the image of the second, in angstrom.
     distance_A : (pairs,)
-        Length of it.
+        From the first to the image of the second, in angstrom.
+    image : (pairs,)
+        Which of `images_A` that image is.
+    origins_A, images_A : (atoms, 3), (images, 3)
+        Positions of the atoms in the cell, and of all images around it, in angstrom.
     """
 
     first: IntArray
     second: IntArray
-    vector_A: FloatArray
     distance_A: FloatArray
+    image: IntArray
+    origins_A: FloatArray
+    images_A: FloatArray
+
+    @cached_property
+    def vector_A(self) -> FloatArray:
+        """From the first atom to the image of the second, in angstrom, shape (pairs, 3)."""
+        vectors: FloatArray = self.images_A[self.image] - self.origins_A[self.first]
+        return vectors
 
     def where(self, chosen: BoolArray) -> Pairs:
         """Return the pairs that are chosen."""
+        index = np.flatnonzero(chosen)  # quicker to take by than a mask
         return Pairs(
-            self.first[chosen],
-            self.second[chosen],
-            self.vector_A[chosen],
-            self.distance_A[chosen],
+            self.first.take(index),
+            self.second.take(index),
+            self.distance_A.take(index),
+            self.image.take(index),
+            self.origins_A,
+            self.images_A,
         )
 
     def shortest_A(self, n_atoms: int) -> FloatArray:
@@ -85,14 +98,24 @@ class Neighbourhood:
         self._heights = cell_heights(self._cell)
         fractional = np.linalg.solve(self._cell.T, np.asarray(positions_A, dtype=float).T).T
         self._fractional: FloatArray = fractional - np.floor(fractional)
-        self._everyone: BoolArray = np.ones(self.n_atoms, dtype=bool)
+        self._origins_A: FloatArray = self._fractional @ self._cell
 
-    def pairs(self, cutoff_A: float, first: BoolArray, second: BoolArray) -> Pairs:
-        """Return all pairs of the chosen atoms no further apart than the cutoff."""
+    def pairs(
+        self, cutoff_A: float, first: BoolArray | None = None, second: BoolArray | None = None
+    ) -> Pairs:
+        """Return all pairs of the chosen atoms no further apart than the cutoff; all by default."""
         if cutoff_A > REACH_A:
-            return self._search(cutoff_A, first, second)
+            everyone = np.arange(self.n_atoms)
+            centres = everyone if first is None else everyone[first]
+            index, images = self._images(cutoff_A, everyone if second is None else everyone[second])
+            return self._search(cutoff_A, centres, index, images @ self._cell)
         near = self._near
-        return near.where((near.distance_A <= cutoff_A) & first[near.first] & second[near.second])
+        chosen = near.distance_A <= cutoff_A
+        if first is not None:
+            chosen &= first[near.first]
+        if second is not None:
+            chosen &= second[near.second]
+        return near.where(chosen)
 
     def pairs_beyond_nearest(self, extra_A: float, first: BoolArray, second: BoolArray) -> Pairs:
         """Return pairs that hold, for each first atom, its nearest and all up to `extra_A` further.
@@ -109,21 +132,38 @@ class Neighbourhood:
             known = np.isfinite(furthest_A)
             cutoff_A = furthest_A * (1.0 + 1e-12) if known else cutoff_A * _GROWTH
 
+    def around(self, points_A: FloatArray, cutoff_A: float) -> Pairs:
+        """Return all pairs of a point, anywhere, with an atom no further from it than the cutoff.
+
+        The first of a pair is the number of the point.
+        """
+        fractional = np.linalg.solve(self._cell.T, points_A.T).T
+        origins_A = (fractional - np.floor(fractional)) @ self._cell
+        if cutoff_A > REACH_A:
+            index, images = self._images(cutoff_A, np.arange(self.n_atoms))
+            images_A = images @ self._cell
+        else:
+            index, images_A = self._near_images
+        i, image, distance_A = _within(cutoff_A, origins_A, images_A)
+        return Pairs(i, index[image], distance_A, image, origins_A, images_A)
+
+    @cached_property
+    def _near_images(self) -> tuple[IntArray, FloatArray]:
+        index, images = self._images(REACH_A, np.arange(self.n_atoms))
+        return index, images @ self._cell
+
     @cached_property
     def _near(self) -> Pairs:
-        return self._search(REACH_A, self._everyone, self._everyone)
+        return self._search(REACH_A, np.arange(self.n_atoms), *self._near_images)
 
-    def _search(self, cutoff_A: float, first: BoolArray, second: BoolArray) -> Pairs:
-        centres = np.flatnonzero(first)
-        index, images = self._images(cutoff_A, np.flatnonzero(second))
-        origin, target = self._fractional[centres] @ self._cell, images @ self._cell
-        i, j, distance_A = _within(cutoff_A, origin, target)
-        pairs = Pairs(centres[i], index[j], target[j] - origin[i], distance_A)
+    def _search(
+        self, cutoff_A: float, centres: IntArray, index: IntArray, images_A: FloatArray
+    ) -> Pairs:
+        i, image, distance_A = _within(cutoff_A, self._origins_A[centres], images_A)
         # Only an atom on itself: two atoms in one place are a pair of distance zero.
-        zero = np.flatnonzero((distance_A == 0.0) & (pairs.first == pairs.second))
-        keep = np.ones(len(i), dtype=bool)
-        keep[zero] = False
-        return pairs.where(keep)
+        other = (distance_A > 0.0) | (centres[i] != index[image])
+        i, image, distance_A = i[other], image[other], distance_A[other]
+        return Pairs(centres[i], index[image], distance_A, image, self._origins_A, images_A)
 
     def _images(self, cutoff_A: float, atoms: IntArray) -> tuple[IntArray, FloatArray]:
         """Return atom and fractional coordinates of all images within the cutoff of the cell."""
@@ -155,8 +195,3 @@ def _within(
     found = cKDTree(origin).sparse_distance_matrix(cKDTree(target), cutoff_A, output_type="ndarray")
     found = found[np.lexsort((found["j"], found["i"]))]
     return found["i"], found["j"], found["v"]
-
-
-def segments(first: IntArray, n_atoms: int) -> IntArray:
-    """Return where the pairs of each atom begin, and after the last where they end."""
-    return np.searchsorted(first, np.arange(n_atoms + 1))

@@ -62,7 +62,7 @@ def sphere_radii_A(s: Snapshot) -> NDArray[np.floating[Any]]:
     total = np.bincount(s.bonds.first, weights=s.ionicities, minlength=s.n_atoms)
     ionic = s.elements.of("ionic_radius_A", s.numbers)
     # An atom without bonds, or an element without ionic radius, stays covalent.
-    polar = (total > POLAR * s.bonds.counts(s.n_atoms)) & np.isfinite(ionic)
+    polar = (total > POLAR * s.bond_counts) & np.isfinite(ionic)
     return np.where(polar, ionic, covalent)
 
 

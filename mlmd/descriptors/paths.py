@@ -26,16 +26,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.descriptors.neighbours import REACH_A, Neighbourhood, Pairs, segments
+from mlmd.descriptors.neighbours import REACH_A
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlmd.descriptors.neighbours import Neighbourhood, Pairs
+
     FloatArray = NDArray[np.floating[Any]]
-    BoolArray = NDArray[np.bool_]
 
 EQUAL_A = 1e-4
 """Lengths that differ by less are the same."""
+
+_COINCIDENT_A = 1e-8
+_USUAL_A = 2.5  # hardly any path has nothing this near
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class StraightPaths:
 
 def straight_paths(
     neighbourhood: Neighbourhood,
-    mobile: BoolArray,
+    mobile_pairs: Pairs,
     radii_A: FloatArray,
     electronegativity: FloatArray,
 ) -> StraightPaths:
@@ -69,67 +73,64 @@ def straight_paths(
     ----------
     neighbourhood : Neighbourhood
         The atoms.
-    mobile : (atoms,) bool
-        Which of them are mobile, at least one.
+    mobile_pairs : Pairs
+        Of the mobile atoms with mobile atoms, at least to the nearest of each.
     radii_A, electronegativity : (atoms,)
         Of each atom.
     """
     n = neighbourhood.n_atoms
-    paths = neighbourhood.pairs_beyond_nearest(EQUAL_A, mobile, mobile)
-    paths = paths.where(paths.distance_A <= paths.shortest_A(n)[paths.first] + EQUAL_A)
-    per_path = np.empty((3, len(paths.first)))
-    waiting, reach_A = np.ones(len(paths.first), dtype=bool), REACH_A
-    everyone = np.ones(n, dtype=bool)
+    limits_A = mobile_pairs.shortest_A(n) + EQUAL_A
+    paths = mobile_pairs.where(mobile_pairs.distance_A <= limits_A[mobile_pairs.first])
+    mobile = np.isfinite(limits_A)
+    half_A = 0.5 * paths.distance_A
+    per_path = np.empty((3, len(half_A)))
+    waiting = np.ones(len(half_A), dtype=bool)
+    reach_A = min(REACH_A, _USUAL_A + float(half_A.max()))
     while waiting.any():
-        starts = np.zeros(n, dtype=bool)
-        starts[paths.first[waiting]] = True
-        around = neighbourhood.pairs(reach_A, starts, everyone)
-        found = _measure(paths.where(waiting), around, radii_A, electronegativity)
-        # An atom not yet seen is further than the reach from i, so further than this from the path.
-        unseen_A = reach_A - paths.distance_A[waiting]
-        done = (found[1] <= unseen_A) & (found[0] + EQUAL_A <= unseen_A - radii_A.max())
+        found = _measure(neighbourhood, paths.where(waiting), reach_A, radii_A, electronegativity)
+        # An atom not seen is further than the reach from the middle, so than this from the path.
+        needed_A = half_A[waiting] + np.maximum(found[1], found[0] + radii_A.max() + EQUAL_A)
+        done = needed_A <= reach_A
         per_path[:, np.flatnonzero(waiting)[done]] = found[:, done]
-        waiting[np.flatnonzero(waiting)[done]] = False
-        if waiting.any():
-            reach_A = _next_reach_A(reach_A, paths.distance_A[waiting], found[:, ~done], radii_A)
+        waiting[waiting] = ~done
+        if not done.all():
+            furthest_A = float(needed_A.max()) * (1.0 + 1e-9)
+            reach_A = furthest_A if np.isfinite(furthest_A) else 1.5 * reach_A
     counts = np.bincount(paths.first, minlength=n)[mobile]
     sums = [np.bincount(paths.first, weights=one, minlength=n)[mobile] for one in per_path]
     return StraightPaths(*(float((one / counts).mean()) for one in sums))
 
 
-def _next_reach_A(
-    reach_A: float, length_A: FloatArray, found: FloatArray, radii_A: FloatArray
-) -> float:
-    """Return the reach that settles all paths, if something was seen near each of them."""
-    needed = length_A + np.maximum(found[1], found[0] + radii_A.max() + EQUAL_A)
-    furthest_A = float(needed.max()) + EQUAL_A
-    return furthest_A if reach_A < furthest_A < np.inf else 1.5 * reach_A
-
-
 def _measure(
-    paths: Pairs, around: Pairs, radii_A: FloatArray, electronegativity: FloatArray
+    neighbourhood: Neighbourhood,
+    paths: Pairs,
+    reach_A: float,
+    radii_A: FloatArray,
+    electronegativity: FloatArray,
 ) -> FloatArray:
-    """Return width, centre width and electronegativity of each path among the pairs, (3, paths)."""
-    begin = segments(around.first, len(radii_A))
-    number = (begin[1:] - begin[:-1])[paths.first]
-    path = np.repeat(np.arange(len(number)), number)
-    offset = np.cumsum(number) - number
-    pair = np.arange(len(path)) - offset[path] + begin[paths.first][path]
-    along, to = paths.vector_A[path], around.vector_A[pair]
-    share = np.einsum("ij,ij->i", along, to) / paths.distance_A[path] ** 2
-    away = to - np.clip(share, 0.0, 1.0)[:, None] * along
+    """Return width, centre width and electronegativity of each path, (3, paths).
+
+    Only atoms within reach of the middle of a path are seen.
+    """
+    starts_A = paths.origins_A[paths.first]
+    half_A = 0.5 * paths.distance_A
+    unit = paths.vector_A / paths.distance_A[:, None]
+    around = neighbourhood.around(starts_A + half_A[:, None] * unit, reach_A)
+    path, atom, away = around.first, around.second, around.vector_A
+    direction, half_A = unit[path], half_A[path]
+    along_A = np.einsum("ij,ij->i", away, direction)
+    nearest_A = np.minimum(np.maximum(along_A, -half_A), half_A)
+    away = away - nearest_A[:, None] * direction
     centre_A = np.sqrt(np.einsum("ij,ij->i", away, away))
-    atom = around.second[pair]
-    is_end = (atom == paths.second[path]) & (np.abs(to - along).max(axis=1) < EQUAL_A**2)
-    centre_A[is_end] = np.inf
+    at_end = (centre_A < _COINCIDENT_A) & (np.abs(nearest_A) > half_A - _COINCIDENT_A)
+    at_end &= atom == np.where(nearest_A < 0.0, paths.first[path], paths.second[path])
+    centre_A[at_end] = np.inf
     surface_A = centre_A - radii_A[atom]
-    result = np.full((3, len(number)), np.inf)
+    result = np.full((3, len(paths.first)), np.inf)
     np.minimum.at(result[0], path, surface_A)
     np.minimum.at(result[1], path, centre_A)
-    nearest = surface_A <= result[0][path] + EQUAL_A
-    sums = np.bincount(
-        path, weights=np.where(nearest, electronegativity[atom], 0.0), minlength=len(number)
-    )
-    with np.errstate(invalid="ignore"):
-        result[2] = sums / np.bincount(path, weights=nearest, minlength=len(number))
+    touching = np.flatnonzero(surface_A <= result[0][path] + EQUAL_A)
+    sums = np.bincount(path[touching], electronegativity[atom[touching]], result.shape[1])
+    with np.errstate(invalid="ignore"):  # where no atom is seen, which is then looked for again
+        result[2] = sums / np.bincount(path[touching], minlength=result.shape[1])
     return result

@@ -10,9 +10,6 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mlmd.descriptors.snapshot import Snapshot
 
 SHELL_A = 1.0
@@ -28,28 +25,26 @@ def anion_coordination(s: Snapshot) -> float:
     """
     if not s.is_anion.any():
         return math.nan
-    pairs = s.neighbourhood.pairs_beyond_nearest(SHELL_A + _ROUNDING_A, s.is_anion, s.is_anion)
+    pairs = s.anion_pairs
     reach_A = pairs.shortest_A(s.n_atoms) + SHELL_A + _ROUNDING_A
     return float((pairs.distance_A <= reach_A[pairs.first]).sum() / s.is_anion.sum())
 
 
 def anion_anion_separation(s: Snapshot) -> float:
     """AASD: mean over the anions of the distance to the nearest anion, in angstrom."""
-    return _mean_nearest_A(s, s.is_anion, s.is_anion)
+    if not s.is_anion.any():
+        return math.nan
+    return float(s.anion_pairs.shortest_A(s.n_atoms)[s.is_anion].mean())
 
 
 def mobile_anion_separation(s: Snapshot) -> float:
     """LASD: mean over the mobile atoms of the distance to the nearest anion, in angstrom."""
-    return _mean_nearest_A(s, s.is_mobile, s.is_anion)
+    if not s.is_anion.any():
+        return math.nan
+    pairs = s.neighbourhood.pairs_beyond_nearest(0.0, s.is_mobile, s.is_anion)
+    return float(pairs.shortest_A(s.n_atoms)[s.is_mobile].mean())
 
 
 def mobile_mobile_separation(s: Snapshot) -> float:
     """LLSD: mean over the mobile atoms of the distance to the nearest mobile one, in angstrom."""
-    return _mean_nearest_A(s, s.is_mobile, s.is_mobile)
-
-
-def _mean_nearest_A(s: Snapshot, of: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
-    if not (of.any() and among.any()):
-        return math.nan
-    pairs = s.neighbourhood.pairs_beyond_nearest(0.0, of, among)
-    return float(pairs.shortest_A(s.n_atoms)[of].mean())
+    return float(s.mobile_pairs.shortest_A(s.n_atoms)[s.is_mobile].mean())

@@ -14,7 +14,7 @@ from mlmd.descriptors.conventions import CONVENTIONS, Convention
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.neighbours import Neighbourhood, Pairs
 from mlmd.descriptors.packing import sphere_radii_A
-from mlmd.descriptors.paths import StraightPaths, straight_paths
+from mlmd.descriptors.paths import EQUAL_A, StraightPaths, straight_paths
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Snapshot:
         """Refuse what is no bulk structure with mobile atoms."""
         if self.mobile not in atomic_numbers or self.mobile == "X":
             raise InputError(f"mobile element {self.mobile!r} is unknown; expected one such as Li")
+        if len(self.numbers) == 0:
+            raise InputError("the structure has no atoms; expected a bulk structure")
+        if not (self.numbers.min() > 0 and self.numbers.max() < len(atomic_masses)):
+            raise InputError("an atom is of no known element; expected atomic numbers 1 to 118")
         if not (np.isfinite(self.positions_A).all() and np.isfinite(self.cell_A).all()):
             raise InputError("positions or cell have numbers that are not finite; check the file")
         if not self.volume_A3 > 0.0:
@@ -78,8 +82,6 @@ class Snapshot:
             raise InputError(
                 f"no {self.mobile} in the structure ({present}); name its mobile element"
             )
-        if int(self.numbers.max()) >= len(self.elements.columns["mass_u"]):
-            raise InputError(f"atomic number {int(self.numbers.max())} is unknown")
 
     @classmethod
     def of_atoms(
@@ -177,14 +179,30 @@ class Snapshot:
     @cached_property
     def bonds(self) -> Pairs:
         """All pairs no further apart than `BOND_A`, whatever the rounding."""
-        everyone = np.ones(self.n_atoms, dtype=bool)
-        return self.neighbourhood.pairs(BOND_A + ROUNDING_A, everyone, everyone)
+        return self.neighbourhood.pairs(BOND_A + ROUNDING_A)
+
+    @cached_property
+    def bond_counts(self) -> IntArray:
+        """Number of bonds of each atom, shape (atoms,)."""
+        return self.bonds.counts(self.n_atoms)
+
+    @cached_property
+    def anion_pairs(self) -> Pairs:
+        """Pairs of anions, to at least 1 A beyond the nearest of each."""
+        reach_A = 1.0 + ROUNDING_A
+        return self.neighbourhood.pairs_beyond_nearest(reach_A, self.is_anion, self.is_anion)
 
     @cached_property
     def ionicities(self) -> FloatArray:
         """Absolute difference of electronegativity of each of `bonds`."""
         x = self.electronegativity
         return np.abs(x[self.bonds.first] - x[self.bonds.second])
+
+    @cached_property
+    def mobile_pairs(self) -> Pairs:
+        """Pairs of mobile atoms, to at least the nearest of each."""
+        mobile = self.is_mobile
+        return self.neighbourhood.pairs_beyond_nearest(EQUAL_A, mobile, mobile)
 
     @cached_property
     def radii_A(self) -> FloatArray:
@@ -195,5 +213,5 @@ class Snapshot:
     def paths(self) -> StraightPaths:
         """The straight paths between mobile atoms."""
         return straight_paths(
-            self.neighbourhood, self.is_mobile, self.radii_A, self.electronegativity
+            self.neighbourhood, self.mobile_pairs, self.radii_A, self.electronegativity
         )

@@ -109,4 +109,5 @@ class DisplacementCovariance:
 
     def of_averages(self, squares: FloatArray) -> FloatArray:
         """Covariance (n, n) of the averages over all origins, from that of the squares."""
-        return np.einsum("ijs,ijs->ij", self.share, squares)
+        covariance: FloatArray = np.einsum("ijs,ijs->ij", self.share, squares)
+        return covariance

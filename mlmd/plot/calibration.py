@@ -89,5 +89,5 @@ def plot_calibration(
     ax.set_ylim(0, 100)
     ax.set_xlabel(xlabel)
     ax.set_ylabel("Intervals of 68 % that hold the truth (%)")
-    ax.legend(loc="lower right", fontsize="small", frameon=False)
+    ax.legend(loc="center right", fontsize="small", frameon=False)
     return ax

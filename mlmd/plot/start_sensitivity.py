@@ -38,9 +38,7 @@ def plot_start_sensitivity(sensitivity: StartSensitivity, ax: Axes | None = None
             capsize=3,
         )
     ax.set_xlabel("First lag of the fit (ps)")
-    ax.set_ylabel(
-        rf"$D_\mathrm{{{sensitivity.results[0].species}}}$ (cm$^2$/s), 68 % interval"
-    )
+    ax.set_ylabel(rf"$D_\mathrm{{{sensitivity.results[0].species}}}$ (cm$^2$/s), 68 % interval")
     ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.margins(x=0.1)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from markupsafe import Markup
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def page_figure(axes: Axes, name: str, title: str, caption: str) -> PageFigure:
     from markupsafe import Markup, escape
 
     buffer = io.StringIO()
-    settings = {"svg.hashsalt": "mlmd", "svg.fonttype": "path", "svg.id": None}
-    known = {key: value for key, value in settings.items() if key in matplotlib.rcParams}
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context(known):
-        axes.figure.savefig(buffer, format="svg", metadata=nothing)
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of no figure cannot be made
+    with matplotlib.rc_context({"svg.hashsalt": "mlmd", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
@@ -59,4 +59,4 @@ def page_figure(axes: Axes, name: str, title: str, caption: str) -> PageFigure:
     described = f'<svg role="img" aria-label="{escape(f"{title}. {caption}")}"'
     drawing = drawing.replace("<svg", described, 1)
     drawing = re.sub(r"\n\s*\n+", "\n", drawing).strip()
-    return PageFigure(Markup(drawing), title, caption)  # noqa: S704 - matplotlib's, escaped
+    return PageFigure(Markup(drawing), title, caption)

@@ -12,14 +12,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(value: float | int | None, digits: int = 3) -> str:
     """Write a number with some significant digits; a dash where there is none.
 
-    Plain between a thousandth and a hundred thousand, else as a power of ten.
+    Plain between a hundredth and a hundred thousand, else as a power of ten.
     """
     if value is None or not math.isfinite(value):
         return DASH
     if isinstance(value, int) or value == 0:
         return f"{value:d}" if isinstance(value, int) else "0"
     power = _power(value, digits)
-    if -3 <= power <= 4:
+    if -2 <= power <= 4:
         return _plain(value, max(0, digits - 1 - power))
     return f"{_plain(value / 10.0**power, digits - 1)} × 10{_superscript(power)}"
 
@@ -32,7 +32,7 @@ def with_interval(value: float | None, interval: Sequence[float] | None, digits:
     if largest == 0 or not math.isfinite(largest):
         return number(value, digits)
     power = _power(largest, digits)
-    factor = 0 if -3 <= power <= 4 else power
+    factor = 0 if -2 <= power <= 4 else power
     width = (interval[1] - interval[0]) / 2.0 / 10.0**factor
     # Two digits of the half width: more would say what is not known.
     decimals = digits - 1 if width <= 0 else max(0, 1 - math.floor(math.log10(width)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mlmd.report.numbers import number, value_of
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+    "img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 """Nothing is loaded from anywhere, and no script runs but our own."""
@@ -29,11 +31,10 @@ def render(template: str, **content: Any) -> str:
     MissingExtraError
         If Jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("Jinja2", "report") from error
+    require_jinja()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(
         loader=PackageLoader("mlmd.report"),
         autoescape=True,
@@ -46,11 +47,17 @@ def render(template: str, **content: Any) -> str:
     script = _text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
-        style=Markup(_text("style.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(_text("style.css")),
+        script=Markup(script),
         policy=POLICY.format(digest=digest),
         **content,
     )
+
+
+def require_jinja() -> None:
+    """Raise MissingExtraError where Jinja2 is not installed."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise MissingExtraError("Jinja2", "report")
 
 
 def write_page(html: str, path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
 from mlmd.protocol import Protocol
@@ -42,7 +42,7 @@ def matching_protocol(reference: Reference, settings: StudySettings) -> Protocol
             f"a time step of {settings.timestep_fs:g} fs was given, but the frames of "
             f"{reference.name} are {interval_fs:g} fs apart; expected a time step within that"
         )
-    common = {
+    common: dict[str, Any] = {
         "temperature_K": reference.temperature_K,
         "timestep_fs": timestep_fs,
         "record_every_fs": interval_fs,

@@ -80,7 +80,7 @@ class Reference:
 
         paths = [path] if isinstance(path, str | Path) else list(path)
         trajectory = Trajectory.read(path, timestep_fs)
-        if not (math.isfinite(skip_ps) and 0 <= skip_ps):
+        if not (math.isfinite(skip_ps) and skip_ps >= 0):
             raise InputError(f"skip_ps is {skip_ps!r}; expected a time of at least 0 ps")
         if skip_ps > 0:
             trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)

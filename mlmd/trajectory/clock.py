@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.errors import InputError, TimeUnknownError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Clock:
 
         Raises
         ------
-        InputError
+        TimeUnknownError
             If neither the file nor the user says them.
         """
         said = piece.block.time_fs
@@ -58,7 +58,7 @@ class Clock:
                 self._compare(said, piece.source)
             return times
         if said is None:
-            raise InputError(
+            raise TimeUnknownError(
                 f"{piece.source} does not say the time between its frames; give it with "
                 "--timestep-fs (timestep_fs=)"
             )
@@ -78,7 +78,7 @@ class Clock:
             return end - first
         interval = float(said[1] - said[0]) if len(said) > 1 else self._interval_fs
         if interval is None:
-            raise InputError(
+            raise TimeUnknownError(
                 f"{piece.source} counts its time anew, and one frame does not say the time "
                 "between two; give it with --timestep-fs (timestep_fs=)"
             )

@@ -1,0 +1,151 @@
+"""A change of mobility midway: one diffusivity for the whole run would be none of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.events.change_point import find_change
+from mlmd.analysis.events.coarse import FEWEST_WINDOWS
+from mlmd.errors import InputError
+from mlmd.trajectory.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.analysis.events.coarse import CoarsePath
+
+    FloatArray = NDArray[np.floating[Any]]
+
+SIGNIFICANCE = 0.01
+"""Probability without a change below which one is reported."""
+
+
+@dataclass(frozen=True, eq=False)
+class MobilityChange:
+    """Mobility of one species over time, and whether it changes.
+
+    Attributes
+    ----------
+    species : str
+        Chemical symbol.
+    time_ps : (n,)
+        From the first frame.
+    msd_slope_A2_ps : (n,)
+        Squared displacement between the mean positions of adjacent windows, divided by their
+        distance in time, times 3/2 for what the averaging takes away: 6 D for a random walk.
+    p_value : float or None
+        Probability of such a difference without a change; None where the run is too short.
+    change_ps : float or None
+        Most likely time of the change, where ``is_found``.
+    factor : float or None
+        Mobility after over before; infinite where nothing moved before.
+    before, after : Diffusivity or None
+        Of the two parts, where ``is_found`` and they are long enough.
+    """
+
+    species: str
+    time_ps: FloatArray
+    msd_slope_A2_ps: FloatArray
+    p_value: float | None
+    change_ps: float | None
+    factor: float | None
+    before: Diffusivity | None
+    after: Diffusivity | None
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the mobility changes."""
+        return self.change_ps is not None
+
+    @property
+    def reason(self) -> str:
+        """What was found, in words."""
+        if self.p_value is None:
+            return f"{self.species}: too few frames to look for a change of mobility"
+        if not self.is_found:
+            return f"{self.species}: no change of mobility (p = {self.p_value:.2g})"
+        text = f"{self.species}: mobility changes by a factor of {self.factor:.2g} at "
+        text += f"{self.change_ps:.3g} ps (p <= {self.p_value:.2g})"
+        if self.before is not None and self.after is not None:
+            text += f", D from {self.before.D_raw_cm2_s:.2g} to {self.after.D_raw_cm2_s:.2g} cm^2/s"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain types for JSON; what is not known is None."""
+        finite = self.factor is not None and np.isfinite(self.factor)
+        return {
+            "is_found": self.is_found,
+            "reason": self.reason,
+            "p_value": self.p_value,
+            "significance": SIGNIFICANCE,
+            "change_ps": self.change_ps,
+            "factor": self.factor if finite else None,
+            "before": None if self.before is None else self.before.to_dict(),
+            "after": None if self.after is None else self.after.to_dict(),
+        }
+
+
+def mobility_change(trajectory: Trajectory, path: CoarsePath, species: str) -> MobilityChange:
+    """Test the squared displacements of one species for a change midway.
+
+    The run is cut into about a hundred windows; the displacements between their mean positions,
+    squared and averaged over the atoms, are one series, which is tested by
+    :func:`mlmd.analysis.events.change_point.find_change` at a significance of 0.01. It is made
+    for an abrupt change (lithium in LiI at 667 K: nothing for 35 ps, then over 1 S/cm [1]_); a
+    slow trend shows in the stationarity of the MSD slope.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions at even intervals.
+    path
+        Of the same trajectory.
+    species
+        Chemical symbol of the mobile atoms.
+
+    References
+    ----------
+    .. [1] A. Maevskiy et al., arXiv:2411.06804 (2024), section III.
+    """
+    atoms = trajectory.indices(species)
+    moved = np.diff(path.positions_A[:, atoms], axis=0)
+    slopes = 1.5 * np.einsum("wax,wax->w", moved, moved) / (len(atoms) * path.window_ps)
+    time_ps = 0.5 * (path.time_ps[1:] + path.time_ps[:-1])
+    if len(slopes) < FEWEST_WINDOWS - 1:
+        return MobilityChange(species, time_ps, slopes, None, None, None, None, None)
+    found = find_change(slopes)
+    if found.p_value > SIGNIFICANCE:
+        return MobilityChange(species, time_ps, slopes, found.p_value, None, None, None, None)
+    before, after = found.mean_before, found.mean_after
+    frame = int(path.frames[found.index])
+    return MobilityChange(
+        species=species,
+        time_ps=time_ps,
+        msd_slope_A2_ps=slopes,
+        p_value=found.p_value,
+        change_ps=float(0.5 * (time_ps[found.index - 1] + time_ps[found.index])),
+        factor=after / before if before > 0 else float("inf"),
+        before=_part(trajectory, slice(0, frame + 1), species),
+        after=_part(trajectory, slice(frame, None), species),
+    )
+
+
+def _part(trajectory: Trajectory, frames: slice, species: str) -> Diffusivity | None:
+    """Diffusivity in a part of the run; None where it is too short."""
+    cell_A = trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A[frames]
+    part = Trajectory(
+        trajectory.positions_A[frames],
+        cell_A,
+        trajectory.numbers,
+        trajectory.time_fs[frames],
+        masses_u=trajectory.masses_u,
+        source=f"a part of {trajectory.source}",
+    )
+    try:
+        return diffusivity(part, species)
+    except InputError:
+        return None

@@ -1,0 +1,153 @@
+"""What happened in a run that a diffusivity alone would hide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.analysis.events.coarse import coarse_path
+from mlmd.analysis.events.framework import FrameworkMotion, framework_motion
+from mlmd.analysis.events.mobility import MobilityChange, mobility_change
+from mlmd.analysis.events.stationarity import Stationarity, stationarity
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmd.trajectory.trajectory import Trajectory
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_FRAMES = 10
+_RECORDED = {
+    "temperature": ("temperatures_K", "K"),
+    "pressure": ("pressures_GPa", "GPa"),
+    "energy": ("energies_eV", "eV"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvents:
+    """What happened in a run. Nothing of it has been applied to any result.
+
+    Attributes
+    ----------
+    framework : FrameworkMotion or None
+        None where every atom is mobile.
+    mobility : mapping of str to MobilityChange
+        By mobile species.
+    stationarity : mapping of str to Stationarity
+        Of temperature, pressure and energy where they were recorded, and of the MSD slope of
+        each mobile species.
+    duration_ps : float
+        Length of the run.
+    not_recorded : tuple of str
+        Quantities that the trajectory does not have.
+    source : str
+        Where it came from.
+    """
+
+    framework: FrameworkMotion | None
+    mobility: Mapping[str, MobilityChange]
+    stationarity: Mapping[str, Stationarity]
+    duration_ps: float
+    not_recorded: tuple[str, ...]
+    source: str
+
+    @property
+    def discard_ps(self) -> float:
+        """Equilibration to discard: the longest that a quantity asks for."""
+        return max((series.discard_ps for series in self.stationarity.values()), default=0.0)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What speaks against one number for the whole run, in words; empty where nothing does."""
+        found = []
+        if self.framework is not None and self.framework.is_found:
+            found.append(self.framework.reason)
+        found += [change.reason for change in self.mobility.values() if change.is_found]
+        found += [s.reason for s in self.stationarity.values() if s.is_stationary is False]
+        longest = max(self.stationarity.values(), key=lambda s: s.discard_ps, default=None)
+        if longest is not None and longest.discard_ps > 0:
+            found.append(
+                f"the first {longest.discard_ps:.3g} ps look like equilibration by the "
+                f"{longest.name}" + ("" if longest.is_settled else ", which has not settled")
+            )
+        return tuple(found)
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What could not be judged, in words."""
+        open_ = [c.reason for c in self.mobility.values() if c.p_value is None]
+        open_ += [s.reason for s in self.stationarity.values() if s.is_stationary is None]
+        open_ += [f"{name}: not recorded" for name in self.not_recorded]
+        return tuple(open_)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain types for JSON; what is not known is None."""
+        return {
+            "findings": list(self.findings),
+            "not_judged": list(self.not_judged),
+            "framework": None if self.framework is None else self.framework.to_dict(),
+            "mobility": {s: change.to_dict() for s, change in self.mobility.items()},
+            "stationarity": {name: s.to_dict() for name, s in self.stationarity.items()},
+            "discard_ps": self.discard_ps,
+            "duration_ps": self.duration_ps,
+        }
+
+
+def what_happened(trajectory: Trajectory, mobile: str | Sequence[str]) -> RunEvents:
+    """Look for events that make one diffusivity for the whole run wrong.
+
+    Framework atoms that leave their sites, a change of mobility midway, drifts of what was
+    recorded and of the MSD slope, and equilibration at the start. What is found is returned
+    and logged as warnings; nothing is cut off.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions at even intervals, from the start of the run.
+    mobile
+        Species that may diffuse, one or several; all others are framework.
+
+    Raises
+    ------
+    InputError
+        If frames are not evenly spaced, fewer than 10, or not finite, or a species is absent.
+    """
+    species = (mobile,) if isinstance(mobile, str) else tuple(dict.fromkeys(mobile))
+    if not species:
+        raise InputError("no mobile species was given; expected one or several, such as Li")
+    moving = np.concatenate([trajectory.indices(symbol) for symbol in species])
+    if len(trajectory) < _FEWEST_FRAMES:
+        raise InputError(
+            f"{trajectory.source} has {len(trajectory)} frame(s); expected at least "
+            f"{_FEWEST_FRAMES} to see what happened"
+        )
+    framework = np.setdiff1d(np.arange(trajectory.n_atoms), moving)
+    path = coarse_path(trajectory, framework if len(framework) else moving)
+    mobility = {symbol: mobility_change(trajectory, path, symbol) for symbol in species}
+    time_ps = (np.asarray(trajectory.time_fs, dtype=float) - trajectory.time_fs[0]) / 1000.0
+    series, absent = {}, []
+    for name, (attribute, unit) in _RECORDED.items():
+        values = getattr(trajectory, attribute)
+        if values is None:
+            absent.append(name)
+        else:
+            series[name] = stationarity(name, unit, np.asarray(values, dtype=float), time_ps)
+    for symbol, change in mobility.items():
+        name = f"MSD slope of {symbol}"
+        series[name] = stationarity(name, "A^2/ps", change.msd_slope_A2_ps, change.time_ps)
+    events = RunEvents(
+        framework=framework_motion(trajectory, path, framework) if len(framework) else None,
+        mobility=mobility,
+        stationarity=series,
+        duration_ps=trajectory.duration_ps,
+        not_recorded=tuple(absent),
+        source=trajectory.source,
+    )
+    for finding in events.findings:
+        logger.warning("%s: %s", trajectory.source, finding)
+    return events

@@ -1,0 +1,197 @@
+"""Ionic conductivity: by Nernst and Einstein from the tracers, and in full from the charge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from mlmd.analysis.transport.charge import ChargeDiffusivity, charge_diffusivity
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmd.analysis.transport.options import ChargeOptions
+    from mlmd.trajectory.trajectory import Trajectory
+
+_CHARGE_C = 1.602176634e-19
+_BOLTZMANN_J_K = 1.380649e-23
+_A3_IN_CM3 = 1e-24
+
+
+@dataclass(frozen=True)
+class ConductivityValue:
+    """One conductivity in S/cm, with its standard error and 68 % interval where known."""
+
+    S_cm: float
+    stderr_S_cm: float | None
+    interval68_S_cm: tuple[float, float] | None
+
+    @property
+    def mS_cm(self) -> float:
+        """In mS/cm."""
+        return 1000.0 * self.S_cm
+
+    @property
+    def stderr_mS_cm(self) -> float | None:
+        """Standard error in mS/cm."""
+        return None if self.stderr_S_cm is None else 1000.0 * self.stderr_S_cm
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain types for JSON."""
+        interval = self.interval68_S_cm
+        return {
+            "S_cm": self.S_cm,
+            "mS_cm": self.mS_cm,
+            "stderr_S_cm": self.stderr_S_cm,
+            "interval68_S_cm": None if interval is None else list(interval),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Conductivity:
+    """Ionic conductivity of one trajectory.
+
+    Attributes
+    ----------
+    nernst_einstein_raw : ConductivityValue
+        As if the ions moved independently: from the tracer diffusivities.
+    full_raw : ConductivityValue
+        With the correlations between ions: from the charge diffusivity. The Haven ratio is the
+        former over the latter.
+    charge : ChargeDiffusivity
+        The diffusivities, the Haven ratio and how they were obtained.
+    temperature_K, volume_A3
+        As used, without error.
+    """
+
+    nernst_einstein_raw: ConductivityValue
+    full_raw: ConductivityValue
+    charge: ChargeDiffusivity
+    temperature_K: float
+    volume_A3: float
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether every mobile species diffuses."""
+        return self.charge.is_diffusive
+
+    @property
+    def nernst_einstein(self) -> ConductivityValue | None:
+        """Nernst-Einstein conductivity; None where a mobile species does not diffuse."""
+        return self.nernst_einstein_raw if self.is_diffusive else None
+
+    @property
+    def full(self) -> ConductivityValue | None:
+        """Full conductivity; None where a mobile species does not diffuse."""
+        return self.full_raw if self.is_diffusive else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain types for JSON; what is not known is None."""
+        parts = {"nernst_einstein": self.nernst_einstein, "full": self.full}
+        return {
+            **{name: None if value is None else value.to_dict() for name, value in parts.items()},
+            "nernst_einstein_raw": self.nernst_einstein_raw.to_dict(),
+            "full_raw": self.full_raw.to_dict(),
+            "charge": self.charge.to_dict(),
+            "temperature_K": self.temperature_K,
+            "volume_A3": self.volume_A3,
+        }
+
+
+def conductivity(
+    trajectory: Trajectory,
+    oxidation_states: Mapping[str, float],
+    species: str | Sequence[str],
+    *,
+    temperature_K: float | None = None,
+    **options: Unpack[ChargeOptions],
+) -> Conductivity:
+    r"""Ionic conductivity in S/cm, by Nernst-Einstein and in full.
+
+    .. math:: \sigma = \frac{e^2 \sum_{i \in \text{mobile}} z_i^2}{V k_B T} D
+
+    with the tracer diffusivity for Nernst-Einstein and the charge diffusivity for the full one.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions at even intervals; the volume is the mean over its frames.
+    oxidation_states
+        By chemical symbol; they are never guessed.
+    species
+        The mobile species, one or several.
+    temperature_K
+        Mean of the recorded temperatures where not given.
+    **options
+        Keywords of :func:`mlmd.analysis.transport.charge.charge_diffusivity`.
+
+    Raises
+    ------
+    InputError
+        If no temperature is known, or as ``charge_diffusivity``.
+    """
+    temperature_K = _temperature_K(trajectory, temperature_K)
+    charge = charge_diffusivity(trajectory, oxidation_states, species, **options)
+    volume_A3 = float(np.abs(np.linalg.det(trajectory.cell_A)).mean())
+    factor = conductivity_factor(charge.carriers.squared_charge, volume_A3, temperature_K)
+
+    def value(
+        D: float, stderr: float | None, interval: tuple[float, float] | None
+    ) -> ConductivityValue:
+        return ConductivityValue(
+            factor * D,
+            None if stderr is None else factor * stderr,
+            None if interval is None else (factor * interval[0], factor * interval[1]),
+        )
+
+    return Conductivity(
+        nernst_einstein_raw=value(
+            charge.tracer_D_raw_cm2_s, charge.tracer_stderr_cm2_s, charge.tracer_interval68_cm2_s
+        ),
+        full_raw=value(charge.D_raw_cm2_s, charge.D_stderr_cm2_s, charge.D_interval68_cm2_s),
+        charge=charge,
+        temperature_K=temperature_K,
+        volume_A3=volume_A3,
+    )
+
+
+def conductivity_factor(squared_charge: float, volume_A3: float, temperature_K: float) -> float:
+    """Return conductivity over diffusivity, in (S/cm) / (cm^2/s).
+
+    Parameters
+    ----------
+    squared_charge
+        Sum of z^2 over the mobile ions of the cell, in e^2: n z^2 for n ions of one species.
+    volume_A3
+        Volume of the cell.
+    temperature_K
+        Temperature.
+
+    Raises
+    ------
+    InputError
+        If one of them is not a positive number.
+    """
+    for name, value in {
+        "squared_charge": squared_charge,
+        "volume_A3": volume_A3,
+        "temperature_K": temperature_K,
+    }.items():
+        if not math.isfinite(value) or value <= 0:
+            raise InputError(f"{name} is {value!r}; expected a number above zero")
+    charges = squared_charge * _CHARGE_C**2
+    return charges / (volume_A3 * _A3_IN_CM3 * _BOLTZMANN_J_K * temperature_K)
+
+
+def _temperature_K(trajectory: Trajectory, given_K: float | None) -> float:
+    """Return the temperature that was given, or the mean of those recorded."""
+    if given_K is not None:
+        return float(given_K)
+    if trajectory.temperatures_K is None:
+        raise InputError(
+            f"{trajectory.source} has no temperatures; give temperature_K for its conductivity"
+        )
+    return float(trajectory.temperatures_K.mean())

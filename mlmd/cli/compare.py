@@ -1,0 +1,363 @@
+"""``mlmd compare``: two trajectories held against each other, or a whole validation study."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlmd.cli.options import AsJson, assignments
+from mlmd.errors import InputError, StageFailedError, StoppedError
+
+if TYPE_CHECKING:
+    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.studies import Reference, ValidationStudy
+    from mlmd.trajectory import Trajectory
+
+
+def compare_command(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SURROGATE REFERENCE]", help="Two trajectories or run directories."
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reference",
+            help="Trajectory to repeat with each calculator; several of one restarted run, or "
+            "one for each --temperature-K.",
+        ),
+    ] = None,
+    temperature_K: Annotated[
+        list[float] | None,
+        typer.Option("--temperature-K", help="Of the thermostat; one for each reference."),
+    ] = None,
+    timestep_fs: Annotated[
+        float | None,
+        typer.Option("--timestep-fs", help="Time between frames of files that do not say."),
+    ] = None,
+    surrogate_timestep_fs: Annotated[
+        float | None,
+        typer.Option("--surrogate-timestep-fs", help="The same of SURROGATE, where it differs."),
+    ] = None,
+    skip_ps: Annotated[
+        float, typer.Option("--skip-ps", help="Left out at the beginning of each reference.")
+    ] = 0.0,
+    calculator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--calculator",
+            help="A surrogate (chgnet, mace:FILE, package.module:factory), with a label if you "
+            "like: LABEL=chgnet; may be repeated; or a YAML file of labels and calculators.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
+    equilibrate_ps: Annotated[
+        float | None,
+        typer.Option(
+            "--equilibrate-ps",
+            help="Before what is compared; a tenth of the reference, at least 1 ps, if not given.",
+        ),
+    ] = None,
+    md_timestep_fs: Annotated[
+        float | None,
+        typer.Option(
+            "--md-timestep-fs",
+            help="Longest time step of the runs; 2 fs if not given (0.5 with H, 1 from 4000 K).",
+        ),
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option("--seed", help="Seed of the runs; may be repeated for more runs."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold",
+            help="NAME=VALUE, such as diffusivity_factor=1.5; a study that is done is judged "
+            "again without running again.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="HTML file about SURROGATE and REFERENCE.")
+    ] = None,
+    calculator_options: Annotated[
+        list[str] | None,
+        typer.Option("--calculator-option", help="KEY=VALUE handed to the only calculator."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    checkpoint_every_s: Annotated[
+        float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
+    ] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a surrogate against a reference: g(r), D, vibrations, forces, with verdicts.
+
+    mlmd compare SURROGATE REFERENCE compares what is there. With --reference, --calculator and
+    --out each calculator repeats the reference's dynamics first; the same command goes on where
+    it stopped, and writes report.html and comparison.json.
+    """
+    from mlmd.comparison import Thresholds
+
+    limits = assignments(threshold or [], "--threshold")
+    try:
+        options = {"thresholds": Thresholds(**limits)}
+    except TypeError as error:
+        known = ", ".join(Thresholds.__dataclass_fields__)
+        raise InputError(f"--threshold: {error}; expected among {known}") from error
+    if not (reference or calculator or out):
+        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
+            raise InputError("options of a study need --reference, --calculator and --out")
+        _compare_two(
+            paths or [], temperature_K or [], timestep_fs, surrogate_timestep_fs, options, report,
+            as_json,
+        )  # fmt: skip
+        return
+    if paths or report is not None or surrogate_timestep_fs is not None:
+        raise InputError(
+            "give either SURROGATE and REFERENCE, or --reference, --calculator and --out"
+        )
+    if not (reference and calculator and out):
+        raise InputError(
+            "a study needs --reference FILE, --calculator NAME and --out DIR; to compare what is "
+            "there: mlmd compare SURROGATE REFERENCE"
+        )
+    from mlmd.protocol.settings import RunSettings
+    from mlmd.report.page import require_jinja
+    from mlmd.studies import StudySettings
+
+    require_jinja()
+    specs = _specs(
+        calculator,
+        device=device,
+        threads=threads,
+        options=assignments(calculator_options or [], "--calculator-option"),
+    )
+    settings = StudySettings(
+        equilibration_ps=equilibrate_ps,
+        timestep_fs=md_timestep_fs,
+        seeds=tuple(seed or [0]),
+        run=RunSettings(checkpoint_every_s),
+    )
+    references = _references(reference, temperature_K or [], timestep_fs, skip_ps)
+    _study(references, specs, out, settings, options, as_json)
+
+
+def _study(
+    references: Sequence[Reference],
+    specs: Mapping[str, CalculatorSpec],
+    out: Path,
+    settings: Any,
+    options: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    """Run a study, write its report, say what came out."""
+    from mlmd.cli.progress import shown_progress
+    from mlmd.cli.signals import stop_on_signals
+    from mlmd.report import write_study_report
+    from mlmd.studies import validate
+
+    with stop_on_signals() as stop, shown_progress() as progress:
+        try:
+            study = validate(
+                references, specs, out, settings=settings, compare_options=options,
+                progress=progress, stop=stop,
+            )  # fmt: skip
+        except StoppedError as error:
+            raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
+    written = write_study_report(study)
+    if as_json:
+        print(json.dumps({**study.to_dict(), "report": str(written)}))
+    else:
+        _print_study(study, written)
+    if study.failures:
+        failed = "; ".join(f"{label}: {error}" for label, error in study.failures.items())
+        raise StageFailedError(f"{failed}; the report has the others")
+
+
+def _specs(words: Sequence[str], **common: Any) -> dict[str, CalculatorSpec]:
+    """Read ``chgnet``, ``LABEL=chgnet`` and YAML files of labels, each label once."""
+    from mlmd.calculators.choice import DEFAULT, chosen_calculators
+    from mlmd.studies.surrogates import labelled
+
+    named: dict[str, CalculatorSpec] = {}
+    bare: list[str | CalculatorSpec] = []
+    for word in words:
+        for label, spec in chosen_calculators([word], **common).items():
+            if label == DEFAULT:
+                bare.append(spec)
+            elif label in named:
+                raise InputError(f"two calculators are labelled '{label}'; expected one")
+            else:
+                named[label] = spec
+    found = {**named, **(labelled(bare) if bare else {})}
+    if len(found) < len(named) + len(bare):
+        raise InputError("a label is the name of another calculator too; give it another")
+    if len(found) > 1 and common["options"]:
+        raise InputError(
+            "--calculator-option with several calculators: give them in a YAML file, under "
+            "options of the calculator that they are for"
+        )
+    return found
+
+
+def _references(
+    paths: Sequence[Path],
+    temperatures_K: Sequence[float],
+    timestep_fs: float | None,
+    skip_ps: float,
+) -> list[Reference]:
+    """Read the references: as many as temperatures, else all files are one restarted run."""
+    from mlmd.studies import Reference
+
+    if any(path.is_dir() for path in paths):
+        if temperatures_K or timestep_fs is not None:
+            raise InputError("a run knows its times and temperatures; leave those options out")
+        return [
+            Reference(trajectory, temperature_K, (f"{path}, {name}",))
+            for path in paths
+            for name, temperature_K, trajectory in _stages(path)
+        ]
+    if not temperatures_K:
+        raise InputError(
+            "the reference's temperature is not known; give it with --temperature-K, one for each "
+            "--reference, or one where the files are of one restarted run"
+        )
+    if len(temperatures_K) == len(paths):
+        pairs = zip(paths, temperatures_K, strict=True)
+        return [Reference.read(path, T, timestep_fs, skip_ps) for path, T in pairs]
+    if len(temperatures_K) > 1:
+        raise InputError(
+            f"{len(paths)} references and {len(temperatures_K)} temperatures; expected as many, "
+            "or one temperature where the files are of one restarted run"
+        )
+    return [Reference.read(paths, temperatures_K[0], timestep_fs, skip_ps)]
+
+
+def _stages(path: Path) -> Iterator[tuple[str, float, Trajectory]]:
+    """Give what a run has measured, where its temperature is known."""
+    from mlmd.analysis.measured import measured_stages
+    from mlmd.run.run import Run
+
+    for name, (trajectory, temperature_K) in measured_stages(Run.open(path)).items():
+        if temperature_K is not None:
+            yield name, temperature_K, trajectory
+
+
+def _compare_two(
+    paths: Sequence[Path],
+    temperatures_K: Sequence[float],
+    timestep_fs: float | None,
+    surrogate_timestep_fs: float | None,
+    options: Mapping[str, Any],
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare two trajectories or runs that are there."""
+    from mlmd.comparison import compare
+
+    if len(paths) != 2:
+        raise InputError(
+            f"{len(paths)} path(s) given; expected SURROGATE and REFERENCE, or --reference, "
+            "--calculator and --out for a study"
+        )
+    if len(temperatures_K) > 1:
+        raise InputError("two trajectories have one temperature; give --temperature-K once")
+    given_K = temperatures_K[0] if temperatures_K else None
+    sides = [
+        _side(path, step)
+        for path, step in zip(
+            paths, (surrogate_timestep_fs or timestep_fs, timestep_fs), strict=True
+        )
+    ]
+    known = [set(side) - {None} for side in sides]
+    if given_K is None and all(known):
+        comparison = compare(
+            *({_key(T, one): one for T, one in s.items()} for s in sides), **options
+        )
+    else:
+        at_K = given_K
+        if at_K is None:
+            single = [next(iter(one)) for one in known if len(one) == 1]
+            at_K = single[0] if single else None
+        one, other = (_at(side, at_K, path) for side, path in zip(sides, paths, strict=True))
+        comparison = compare(one, other, temperature_K=at_K, **options)
+    content = comparison.to_dict()
+    if report is not None:
+        from mlmd.report import write_comparison_report
+        from mlmd.report.comparison_report import Compared
+
+        write_comparison_report(report, [Compared(paths[0].name, content)])
+    if as_json:
+        print(json.dumps(content))
+        return
+    _print_comparison(content)
+    if report is not None:
+        print(f"written: {report}")
+
+
+def _side(path: Path, timestep_fs: float | None) -> dict[float | None, Trajectory]:
+    """Read a file, or what a run has measured, by temperature."""
+    if path.is_dir():
+        return {temperature_K: trajectory for _, temperature_K, trajectory in _stages(path)}
+    from mlmd.trajectory import Trajectory
+
+    return {None: Trajectory.read(path, timestep_fs)}
+
+
+def _at(side: Mapping[float | None, Trajectory], at_K: float | None, path: Path) -> Trajectory:
+    """Return the trajectory of one temperature; a file is taken at its word."""
+    if len(side) == 1 and (None in side or at_K is None):
+        return next(iter(side.values()))
+    if at_K not in side:
+        known = ", ".join(f"{T:g} K" for T in side if T is not None) or "none"
+        at = "no temperature was given" if at_K is None else f"nothing at {at_K:g} K"
+        raise InputError(f"{path} has {known}, and {at}; give one with --temperature-K")
+    return side[at_K]
+
+
+def _key(temperature_K: float | None, trajectory: Trajectory) -> tuple[str, float | None]:
+    counts = {symbol: len(trajectory.indices(symbol)) for symbol in trajectory.species}
+    return "".join(f"{symbol}{n}" for symbol, n in counts.items()), temperature_K
+
+
+def _print_study(study: ValidationStudy, written: Path) -> None:
+    from mlmd.studies.ranking import RULE
+
+    for i, outcome in enumerate(study.outcomes, start=1):
+        print(f"{i}. {outcome.label}")
+        if outcome.comparison is None:
+            print(f"  failed: {outcome.error}")
+        else:
+            _print_comparison(outcome.comparison.to_dict(), missing=i == 1)
+    if len(study.outcomes) > 1:
+        print(RULE)
+    print(f"written: {written} and {study.directory / 'comparison.json'}")
+
+
+def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
+    """Print the verdicts, one a line, at each temperature where there are several."""
+    rows = []
+    for name, verdict in content["verdict"].items():
+        rows.append((name, verdict["answer"], verdict["reason"]))
+        by_temperature = verdict["by_temperature"]
+        if len(by_temperature) > 1:
+            rows += [
+                (f"  {T} K", one["answer"], one["reason"]) for T, one in by_temperature.items()
+            ]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    for name, answer, reason in rows:
+        print(f"  {name:<{width}}  {answer:<12}  {reason}")
+    if missing:
+        for what, why in content["missing"].items():
+            print(f"  not known: {what}: {why}")
+    for warning in content["warnings"]:
+        print(f"  warning: {warning}")

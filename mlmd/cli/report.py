@@ -1,0 +1,50 @@
+"""``mlmd report``: one HTML file about a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from mlmd.cli.options import AsJson, RunDirectory
+
+
+def report_command(
+    directory: RunDirectory,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="HTML file; report.html in the run if not given."),
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option("--estimator", help="How D is estimated, as for mlmd analyze."),
+    ] = None,
+    window_ps: Annotated[
+        float | None, typer.Option("--window-ps", help="Length of a window.")
+    ] = None,
+    fit_ps: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--fit-ps", help="Lags that the line is fitted to."),
+    ] = None,
+    drift: Annotated[
+        str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
+    ] = "cell",
+    as_json: AsJson = False,
+) -> None:
+    """Write a report of a run: D(T), MSD, Arrhenius, g(r), volumes, flags, settings."""
+    from mlmd.analysis.drift import Drift, check_drift
+    from mlmd.report import write_run_report
+    from mlmd.run.run import Run
+
+    check_drift(drift)
+    written = write_run_report(
+        Run.open(directory),
+        output,
+        estimator=estimator,
+        window_ps=window_ps,
+        fit_ps=fit_ps,
+        drift=cast(Drift, drift),
+    )
+    print(json.dumps({"file": str(written)}) if as_json else f"written: {written}")

@@ -1,0 +1,108 @@
+"""What the measuring commands read: a run's finished productions, or files of one trajectory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from mlmd.errors import InputError, TimeUnknownError
+
+if TYPE_CHECKING:
+    from mlmd.trajectory import Trajectory
+    from mlmd.trajectory.unwrapping import LongSteps
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN_OR_TRAJECTORY",
+        help="A run directory, or the file or files of one trajectory, in order.",
+    ),
+]
+TimestepFs = Annotated[
+    float | None,
+    typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
+]
+TemperatureK = Annotated[
+    float | None, typer.Option("--temperature-K", help="Temperature of a bare trajectory.")
+]
+Start = Annotated[int | None, typer.Option("--start", help="First frame of a file, from 0.")]
+Stop = Annotated[int | None, typer.Option("--stop", help="Frame of a file to stop before.")]
+Every = Annotated[int, typer.Option("--every", help="Take every n-th frame of a file.")]
+LongStepsChoice = Annotated[
+    str,
+    typer.Option(
+        "--long-steps", help="Steps too long to be unwrapped with certainty: refuse or warn."
+    ),
+]
+
+UNIT_TIME_FS = 1.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where trajectories come from, as a command line says it."""
+
+    paths: list[Path]
+    timestep_fs: float | None = None
+    temperature_K: float | None = None
+    start: int | None = None
+    stop: int | None = None
+    every: int = 1
+    long_steps: str = "refuse"
+    needs_time: bool = True
+    """Whether what is measured depends on the times; frames are counted where it does not."""
+
+    @property
+    def run(self) -> Path | None:
+        """The run directory; None for files."""
+        return self.paths[0] if self.paths[0].is_dir() else None
+
+    def stages(self) -> dict[str, tuple[Trajectory, float | None]]:
+        """Return trajectory and thermostat temperature (K) by stage name.
+
+        Raises
+        ------
+        InputError
+            If an option does not go with what was named, or it cannot be read.
+        """
+        if self.temperature_K is not None and not self.temperature_K > 0:
+            raise InputError(
+                f"--temperature-K is {self.temperature_K:g}; expected a number above zero"
+            )
+        if self.long_steps not in ("refuse", "warn"):
+            raise InputError(f"--long-steps is '{self.long_steps}'; expected refuse or warn")
+        if self.run is None:
+            return {"trajectory": (self._read(), self.temperature_K)}
+        if len(self.paths) > 1:
+            raise InputError(f"{len(self.paths)} paths were given, a run among them; give one run")
+        if self != Source(self.paths, needs_time=self.needs_time):
+            raise InputError(
+                "a run knows its times, temperatures and frames; leave those options out"
+            )
+        from mlmd.analysis.measured import measured_stages
+        from mlmd.run.run import Run
+
+        return measured_stages(Run.open(self.run))
+
+    def _read(self) -> Trajectory:
+        try:
+            return self._read_with(self.timestep_fs)
+        except TimeUnknownError:
+            if self.needs_time:
+                raise
+            return self._read_with(UNIT_TIME_FS)
+
+    def _read_with(self, timestep_fs: float | None) -> Trajectory:
+        from mlmd.trajectory import Trajectory
+
+        return Trajectory.read(
+            self.paths if len(self.paths) > 1 else self.paths[0],
+            timestep_fs,
+            self.start,
+            self.stop,
+            self.every,
+            cast("LongSteps", self.long_steps),
+        )

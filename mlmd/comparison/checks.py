@@ -1,0 +1,162 @@
+"""What two sides must have in common, and what is only to be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmd.comparison.curves import PairCurves
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmd.comparison.systems import Key, System
+    from mlmd.trajectory.trajectory import Trajectory
+
+_VOLUME = 0.01
+_TEMPERATURE = 0.05
+
+
+@dataclass(frozen=True)
+class Functionals:
+    """Density functionals, where the metadata say them.
+
+    Attributes
+    ----------
+    reference : str or mapping of (composition, temperature) to str
+        Of the reference: one, or by system.
+    surrogate : str or None
+        Of the data that the surrogate was fitted to.
+    """
+
+    reference: str | Mapping[Key, str]
+    surrogate: str | None = None
+
+
+def check_functionals(functionals: Functionals | None, systems: Sequence[System]) -> list[str]:
+    """Return warnings about functionals that differ.
+
+    Raises
+    ------
+    InputError
+        If the reference itself mixes several: no single surrogate can agree with all.
+    """
+    if functionals is None:
+        return []
+    by_system = functionals.reference
+    if isinstance(by_system, str):
+        names = {by_system: ["all systems"]}
+    else:
+        names = {}
+        for system in systems:
+            name = by_system.get((system.composition, system.temperature_K))
+            if name is not None:
+                names.setdefault(name, []).append(system.label)
+    alike: dict[str, str] = {}
+    for name in names:
+        alike.setdefault(_plain(name), name)
+    if len(alike) > 1:
+        shown = ", ".join(f"{name} ({names[name][0]})" for name in alike.values())
+        raise InputError(
+            f"the reference mixes the functionals {shown}; expected one: compare each set apart"
+        )
+    own = functionals.surrogate
+    if own is not None and alike and _plain(own) not in alike:
+        (other,) = alike.values()
+        return [
+            f"the surrogate was fitted to {own}, the reference is {other}: differences may be "
+            "those of the functionals"
+        ]
+    return []
+
+
+def check_system(system: System) -> list[str]:
+    """Return warnings about one system.
+
+    Raises
+    ------
+    InputError
+        If compositions differ within a side or between the sides, or a side has no frame.
+    """
+    if isinstance(system.surrogate, PairCurves) or isinstance(system.reference, PairCurves):
+        if not isinstance(system.surrogate, type(system.reference)):
+            raise InputError(
+                f"{system.label} has g(r) curves on one side and a trajectory on the other; "
+                "expected two of a kind"
+            )
+        return []
+    surrogate, reference = system.runs()
+    for run in (*surrogate, *reference):
+        if len(run) == 0:
+            raise InputError(f"{run.source} has no frame; expected at least one")
+    like = reference[0]
+    for run in (*surrogate, *reference):
+        if _shares(run) != _shares(like):
+            raise InputError(
+                f"{system.label}: {run.source} is {_formula(run)} and {like.source} is "
+                f"{_formula(like)}; expected the same composition"
+            )
+        if any(run in side and run.n_atoms != side[0].n_atoms for side in (surrogate, reference)):
+            raise InputError(
+                f"{system.label}: runs of one side have {run.n_atoms} and other numbers of atoms; "
+                "expected runs that differ in nothing but their seed"
+            )
+    return [f"{system.label}: {text}" for text in _doubts(system, surrogate, reference)]
+
+
+def _doubts(
+    system: System, surrogate: Sequence[Trajectory], reference: Sequence[Trajectory]
+) -> list[str]:
+    found = []
+    if surrogate[0].n_atoms != reference[0].n_atoms:
+        found.append(
+            f"the surrogate has {surrogate[0].n_atoms} atoms, the reference "
+            f"{reference[0].n_atoms}: g(r) and D depend on the size of the cell"
+        )
+    volumes = [float(np.mean([_volume_A3(run) for run in side])) for side in (surrogate, reference)]
+    change = volumes[0] / volumes[1] - 1.0
+    if abs(change) > _VOLUME:
+        found.append(
+            f"the volume per atom of the surrogate differs by {100 * change:+.1f} %: cells of the "
+            "two sides are not the same"
+        )
+    elif surrogate[0].n_atoms == reference[0].n_atoms:
+        cells = [np.mean(side[0].cells_A(), axis=0) for side in (surrogate, reference)]
+        first, other = (cell @ cell.T for cell in cells)
+        if not np.allclose(first, other, rtol=0.02, atol=0.02 * float(np.abs(other).max())):
+            found.append("the cells of the two sides do not have the same shape")
+    known = [
+        ("surrogate", [run.temperatures_K for run in surrogate]),
+        ("reference", [run.temperatures_K for run in reference]),
+    ]
+    for name, series in known:
+        recorded = [values for values in series if values is not None]
+        if system.temperature_K is None or not recorded:
+            continue
+        mean_K = float(np.mean(np.concatenate(recorded)))
+        if abs(mean_K / system.temperature_K - 1.0) > _TEMPERATURE:
+            found.append(
+                f"the {name} was at {mean_K:.0f} K in the mean, not at {system.temperature_K:g} K"
+            )
+    return found
+
+
+def _volume_A3(run: Trajectory) -> float:
+    """Mean volume per atom."""
+    return float(np.abs(np.linalg.det(run.cell_A)).mean()) / run.n_atoms
+
+
+def _shares(run: Trajectory) -> dict[str, float]:
+    return {s: round(len(run.indices(s)) / run.n_atoms, 6) for s in sorted(run.species)}
+
+
+def _formula(run: Trajectory) -> str:
+    return "".join(f"{s}{len(run.indices(s))}" for s in run.species)
+
+
+def _plain(functional: str) -> str:
+    return functional.strip().lower().replace(" ", "").replace("-", "").replace("_", "")

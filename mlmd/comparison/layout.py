@@ -1,0 +1,156 @@
+"""A comparison as plain types for JSON; what the keys mean stands in ``comparison.py``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from mlmd.comparison.r_squared import excess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlmd.comparison.comparison import Comparison
+
+SCHEMA = 1
+
+
+def layout(result: Comparison) -> dict[str, Any]:
+    """Return every section of a comparison; a section that was not computed holds nulls."""
+    return {
+        "schema": SCHEMA,
+        "systems": [system.to_dict() for system in result.systems.values()],
+        "rdf": _rdf(result),
+        "diffusivity": _diffusivity(result),
+        "points": _points(result),
+        "spectra": _spectra(result),
+        "coordination": _coordination(result),
+        "verdict": {name: verdict.to_dict() for name, verdict in result.verdict.items()},
+        "thresholds": asdict(result.thresholds),
+        "missing": dict(result.missing),
+        "warnings": list(result.warnings),
+    }
+
+
+def _rdf(result: Comparison) -> dict[str, Any]:
+    parities = result.rdf
+    pairs = dict.fromkeys(pair for one in parities.values() for pair in one.r2_by_pair)
+    first = next(iter(parities.values()), None)
+    r2 = _median(one.r2_pooled for one in parities.values())
+    known = [one.r2_pooled for one in parities.values() if one.r2_pooled is not None]
+    ceilings = {one.ceiling_from for one in parities.values() if one.ceiling_from is not None}
+    settings = {} if first is None else dict(first.settings)
+    return {
+        "r2_pooled": r2,
+        "r2_by_pair": {
+            pair: _median(one.r2_by_pair.get(pair) for one in parities.values()) for pair in pairs
+        },
+        "r2_noise_ceiling": _median(one.r2_noise_ceiling for one in parities.values()),
+        "excess": _median(excess(one.r2_pooled, one.r2_noise_ceiling) for one in parities.values()),
+        "distribution": result.r2_distribution().to_dict() if known else None,
+        "settings": {
+            "convention": settings.get("convention"),
+            "r_max_A": settings.get("r_max_A"),
+            "bin_A": settings.get("bin_A"),
+            "ceiling_from": ceilings.pop() if len(ceilings) == 1 else None,
+        },
+        "systems": [{**_named(result, k), **one.to_dict()} for k, one in parities.items()],
+        "curves": {label: one.curves_dict() for label, one in parities.items()},
+    }
+
+
+def _diffusivity(result: Comparison) -> dict[str, Any]:
+    if result.diffusivity is not None:
+        return result.diffusivity.to_dict()
+    numbers = ("log10_mae", "r2", "fraction_within_factor_2", "spearman", "slope", "slope_stderr")
+    return {
+        "n_points": 0,
+        "n_bounds": 0,
+        **dict.fromkeys(numbers),
+        "clip_D_cm2_s": None,
+        "by_temperature": {},
+        "points": [],
+        "activation_energy": [],
+    }
+
+
+def _points(result: Comparison) -> dict[str, Any]:
+    if result.points is not None:
+        return result.points.to_dict()
+    numbers = (
+        "n_frames",
+        "n_atoms",
+        "energy_mae_meV_atom",
+        "energy_rmse_meV_atom",
+        "energy_offset_eV",
+        "force_mae_meV_A",
+        "force_rmse_meV_A",
+        "force_cosine",
+        "force_slope",
+        "force_slope_stderr",
+        "stress_mae_GPa",
+        "pressure_bias_GPa",
+        "pressure_bias_stderr_GPa",
+    )
+    return {**dict.fromkeys(numbers), "by_element": {}}
+
+
+def _spectra(result: Comparison) -> dict[str, Any]:
+    known = {*result.vdos, *result.structure_factor}
+    labels = [label for label in result.systems if label in known]
+    systems = []
+    for label in labels:
+        vdos, factor = result.vdos.get(label), result.structure_factor.get(label)
+        systems.append(
+            {
+                **_named(result, label),
+                "vdos_overlap": None if vdos is None else vdos.vdos_overlap,
+                "vdos_overlap_by_species": {}
+                if vdos is None
+                else dict(vdos.vdos_overlap_by_species),
+                "vdos_ceiling": None if vdos is None else vdos.vdos_ceiling,
+                "vdos_mean_ratio": None if vdos is None else vdos.vdos_mean_ratio,
+                "vdos_curves": None if vdos is None else vdos.curves_dict(),
+                "sq_r2": None if factor is None else factor.sq_r2,
+                "sq_noise_ceiling": None if factor is None else factor.sq_noise_ceiling,
+                "sq_curves": None if factor is None else factor.curves_dict(),
+            }
+        )
+    first_vdos = next(iter(result.vdos.values()), None)
+    first_factor = next(iter(result.structure_factor.values()), None)
+    return {
+        "vdos_overlap": _median(one.vdos_overlap for one in result.vdos.values()),
+        "vdos_ceiling": _median(one.vdos_ceiling for one in result.vdos.values()),
+        "sq_r2": _median(one.sq_r2 for one in result.structure_factor.values()),
+        "systems": systems,
+        "settings": {
+            "sq_method": None if first_factor is None else first_factor.method,
+            "vdos_max_lag_ps": None if first_vdos is None else first_vdos.max_lag_ps,
+        },
+    }
+
+
+def _coordination(result: Comparison) -> dict[str, Any]:
+    found = [one.largest_difference for one in result.coordination.values()]
+    known = [difference for difference in found if difference is not None]
+    return {
+        "largest_difference": max(known, key=abs) if known else None,
+        "systems": [
+            {**_named(result, label), **one.to_dict()} for label, one in result.coordination.items()
+        ],
+    }
+
+
+def _named(result: Comparison, label: str) -> dict[str, Any]:
+    system = result.systems[label]
+    return {
+        "label": label,
+        "composition": system.composition,
+        "temperature_K": system.temperature_K,
+    }
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(median(known)) if known else None

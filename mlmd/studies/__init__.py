@@ -1,0 +1,7 @@
+"""Studies: what joins the layers into one answer."""
+
+from mlmd.studies.reference import Reference
+from mlmd.studies.settings import StudySettings
+from mlmd.studies.validation import Outcome, ValidationStudy, validate
+
+__all__ = ["Outcome", "Reference", "StudySettings", "ValidationStudy", "validate"]

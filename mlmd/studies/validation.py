@@ -1,0 +1,319 @@
+"""A validation study: the reference's own dynamics repeated by surrogates, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.comparison import Comparison, compare
+from mlmd.errors import InputError, MlmdError, StoppedError
+from mlmd.protocol.calculators import StageCalculators
+from mlmd.protocol.engine import try_forces
+from mlmd.protocol.start import find_run, identity_of
+from mlmd.run.identity import structure_from_text, structure_text
+from mlmd.run.run import Run
+from mlmd.studies.folder import RUNS, check_folder, created, write_comparison, write_study
+from mlmd.studies.matching import PRODUCTION, matching_protocol
+from mlmd.studies.ranking import ranked
+from mlmd.studies.reference import Reference
+from mlmd.studies.settings import StudySettings
+from mlmd.studies.surrogates import Calculators, folder_names, labelled
+
+if TYPE_CHECKING:
+    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.protocol.protocol import Protocol
+    from mlmd.run.stopping import StopToken
+    from mlmd.stages.context import Progress, ProgressReport
+    from mlmd.trajectory import Trajectory
+
+    Systems = dict[tuple[str, float | None], list[Trajectory]]
+
+NO_POINTS = (
+    "the reference has neither energies nor forces; a vasprun.xml, OUTCAR or extxyz has them"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study found about one surrogate.
+
+    Attributes
+    ----------
+    label
+        Of the surrogate.
+    calculator
+        Its spec.
+    runs
+        Directories of its runs.
+    comparison
+        With the reference; None where a run failed.
+    error
+        The line that a run failed with.
+    """
+
+    label: str
+    calculator: CalculatorSpec
+    runs: tuple[Path, ...]
+    comparison: Comparison | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ValidationStudy:
+    """Surrogates held against the same reference, the best first.
+
+    Attributes
+    ----------
+    directory
+        Holds ``study.json``, ``comparison.json`` and ``runs/``.
+    references
+        What they were held against.
+    settings
+        How they were run.
+    outcomes
+        One of each surrogate, ranked (:func:`mlmd.studies.ranking.ranked`).
+    created
+        When the study was begun.
+    versions
+        Of the packages that made the runs.
+    """
+
+    directory: Path
+    references: tuple[Reference, ...]
+    settings: StudySettings
+    outcomes: tuple[Outcome, ...]
+    created: str
+    versions: Mapping[str, str]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """What the runs of surrogates failed with, by label."""
+        return {one.label: one.error for one in self.outcomes if one.error is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers of all surrogates as plain data, as ``comparison.json`` has them."""
+        return {
+            "ranking": [one.label for one in self.outcomes],
+            "surrogates": {
+                one.label: {
+                    "calculator": one.calculator.to_dict(),
+                    "runs": [str(path.relative_to(self.directory)) for path in one.runs],
+                    "error": one.error,
+                    "comparison": None if one.comparison is None else one.comparison.to_dict(),
+                }
+                for one in self.outcomes
+            },
+        }
+
+
+def validate(
+    references: Reference | Sequence[Reference],
+    calculators: Calculators,
+    directory: str | Path,
+    *,
+    settings: StudySettings | None = None,
+    compare_options: Mapping[str, Any] | None = None,
+    progress: ProgressReport | None = None,
+    stop: StopToken | None = None,
+) -> ValidationStudy:
+    """Repeat the dynamics of a reference with each surrogate, and compare.
+
+    Each run starts from the reference's first frame and has its cell, density, temperature,
+    length and interval (:func:`mlmd.studies.matching.matching_protocol`). The same call on the
+    same directory goes on where it stopped; one calculator more runs that one alone.
+
+    Parameters
+    ----------
+    references
+        One, or several: other temperatures or compositions, or the same again from another seed.
+    calculators
+        One, several, or a mapping from label to calculator.
+    directory
+        Made where it does not exist.
+    settings
+        How surrogates are run.
+    compare_options
+        Further keywords of :func:`mlmd.compare`.
+    progress
+        Called with :class:`~mlmd.stages.context.Progress`; its stage names the surrogate too.
+    stop
+        Set it to stop at a checkpoint.
+
+    Returns
+    -------
+    ValidationStudy
+        Also where the runs of some surrogates failed: ``failures`` says how.
+
+    Raises
+    ------
+    InputError
+        If something given cannot be used; nothing was run then.
+    StoppedError
+        If it was stopped; the same call goes on.
+    """
+    settings = settings or StudySettings()
+    folder = Path(directory)
+    held = (references,) if isinstance(references, Reference) else tuple(references)
+    if not held:
+        raise InputError("no reference was given; expected at least one trajectory")
+    options = dict(compare_options or {})
+    specs = labelled(calculators)
+    check_folder(folder)
+    jobs = _jobs(held, specs, settings, folder)
+    aims = _by_system(held, [one.trajectory for one in held])
+    # What the comparison would refuse, it refuses now and not after hours of dynamics.
+    compare(aims, aims, **options)
+    for job in jobs:
+        job.check()
+    begun = created(folder)
+    write_study(folder, _description(held, specs, settings, begun))
+    outcomes: dict[str, Outcome] = {}
+    versions: dict[str, str] = {}
+    for label, spec in specs.items():
+        mine = [job for job in jobs if job.label == label]
+        paths = tuple(job.folder for job in mine)
+        try:
+            runs = [job.run(settings, progress, stop) for job in mine]
+        except (InputError, StoppedError):
+            raise
+        except MlmdError as error:
+            outcomes[label] = Outcome(label, spec, paths, error=str(error))
+            continue
+        for run in runs:
+            versions.update(run.manifest.versions)
+        found = _by_system(
+            [job.reference for job in mine], [run.trajectory(PRODUCTION) for run in runs]
+        )
+        outcomes[label] = Outcome(label, spec, paths, _compared(found, aims, spec, options))
+    order = ranked(
+        {
+            label: None if one.comparison is None else one.comparison.to_dict()
+            for label, one in outcomes.items()
+        }
+    )
+    study = ValidationStudy(
+        folder, held, settings, tuple(outcomes[label] for label in order), begun, versions
+    )
+    write_comparison(folder, study.to_dict())
+    return study
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run: a surrogate beside a reference, from one seed."""
+
+    label: str
+    spec: CalculatorSpec
+    reference: Reference
+    protocol: Protocol
+    seed: int
+    folder: Path
+    title: str
+
+    def check(self) -> None:
+        """See that the run can begin or go on; write nothing."""
+        calculators = StageCalculators(self.spec, self.protocol)
+        try:
+            structure = structure_text(self.reference.start())
+            identity = identity_of(self.protocol, structure, calculators, self.seed)
+            if find_run(self.folder, identity) is None:
+                try_forces(calculators, self.protocol.stages[0], structure_from_text(structure))
+        finally:
+            calculators.close()
+
+    def run(
+        self, settings: StudySettings, progress: ProgressReport | None, stop: StopToken | None
+    ) -> Run:
+        """Run it, or go on with it."""
+
+        def report(now: Progress) -> None:
+            if progress is not None:
+                progress(replace(now, stage=f"{self.title} {now.stage}"))
+
+        return self.protocol.run(
+            self.reference.start(),
+            self.spec,
+            self.folder,
+            seed=self.seed,
+            progress=report,
+            stop=stop,
+            settings=settings.run,
+        )
+
+
+def _jobs(
+    references: Sequence[Reference],
+    specs: Mapping[str, CalculatorSpec],
+    settings: StudySettings,
+    folder: Path,
+) -> list[_Job]:
+    """Return every run of the study; a repeated reference takes seeds of its own."""
+    names = folder_names(list(specs))
+    jobs: list[_Job] = []
+    repeats: dict[tuple[str, float], int] = {}
+    several = len({one.formula for one in references}) > 1
+    for reference in references:
+        key = (reference.formula, reference.temperature_K)
+        repeat = repeats[key] = repeats.get(key, -1) + 1
+        protocol = matching_protocol(reference, settings)
+        system = f"{reference.formula}-{reference.temperature_K:g}K"
+        for label, spec in specs.items():
+            for given in settings.seeds:
+                seed = given + repeat * (max(settings.seeds) + 1)
+                place = folder / RUNS / names[label] / f"{system}-{seed}"
+                title = f"{label} {f'{reference.formula} ' if several else ''}"
+                title += f"{reference.temperature_K:g} K"
+                title += f" seed {seed}" if len(settings.seeds) > 1 or repeat else ""
+                jobs.append(_Job(label, spec, reference, protocol, seed, place, title))
+    # All runs of one surrogate after those of another.
+    return sorted(jobs, key=lambda job: list(specs).index(job.label))
+
+
+def _compared(
+    found: Systems, aims: Systems, spec: CalculatorSpec, options: Mapping[str, Any]
+) -> Comparison:
+    """Compare, point by point too where the reference has results of its own."""
+    runs = [one for side in aims.values() for one in side]
+    if all(one.energies_eV is None and one.forces_eV_A is None for one in runs):
+        comparison = compare(found, aims, **options)
+        return replace(comparison, missing={**comparison.missing, "points": NO_POINTS})
+    calculator = spec.load()
+    try:
+        return compare(found, aims, calculator=calculator, **options)
+    finally:
+        close = getattr(calculator, "close", None)
+        if callable(close):
+            close()
+
+
+def _by_system(references: Sequence[Reference], trajectories: Sequence[Trajectory]) -> Systems:
+    """Bring trajectories together that differ in nothing but their seed."""
+    systems: Systems = {}
+    for reference, trajectory in zip(references, trajectories, strict=True):
+        systems.setdefault((reference.formula, reference.temperature_K), []).append(trajectory)
+    return systems
+
+
+def _description(
+    references: Sequence[Reference],
+    specs: Mapping[str, CalculatorSpec],
+    settings: StudySettings,
+    begun: str,
+) -> dict[str, Any]:
+    return {
+        "created": begun,
+        "references": [
+            {
+                "files": list(one.files),
+                "formula": one.formula,
+                "temperature_K": one.temperature_K,
+                "n_frames": len(one.trajectory),
+                "duration_ps": one.trajectory.duration_ps,
+            }
+            for one in references
+        ],
+        "calculators": {label: spec.to_dict() for label, spec in specs.items()},
+        "settings": settings.to_dict(),
+    }
