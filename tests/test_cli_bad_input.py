@@ -193,7 +193,7 @@ def test_window_longer_than_the_trajectory(
 ) -> None:
     assert run_command_line(GOOD) == 0
     capsys.readouterr()
-    assert run_command_line(["analyze", "out"]) == 2
+    assert run_command_line(["analyze", "out", "--estimator", "windowed"]) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.strip().splitlines()
     assert "15" in line

@@ -66,9 +66,11 @@ def test_analyze_json_is_the_contract(finished: Path, capsys: pytest.CaptureFixt
             assert set(found) == SPECIES_KEYS
             assert found["n_windows"] == 2
             low, high = found["D_interval68_cm2_s"]
-            assert low < found["D_cm2_s"] < high
+            assert found["D_cm2_s"] == (found["D_raw_cm2_s"] if found["is_diffusive"] else None)
+            assert found["reason"]
+            assert low < found["D_raw_cm2_s"] < high
             # Student's t with one degree of freedom: 1.837 standard errors.
-            assert high - found["D_cm2_s"] == pytest.approx(
+            assert high - found["D_raw_cm2_s"] == pytest.approx(
                 1.837 * found["D_stderr_cm2_s"], rel=1e-3
             )
     for law in printed["arrhenius"].values():

@@ -68,6 +68,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.summary import DiffusivityOptions
+from mlmd.calculators.spec import CalculatorSpec
 from mlmd.comparison.checks import Functionals, check_functionals, check_system
 from mlmd.comparison.coordination import CoordinationParity, coordination_parity
 from mlmd.comparison.curves import PairCurves
@@ -179,7 +180,7 @@ def compare(
     reference: Side,
     *,
     temperature_K: float | None = None,
-    calculator: Calculator | None = None,
+    calculator: Calculator | CalculatorSpec | None = None,
     settings: ComparisonSettings | None = None,
     thresholds: Thresholds | None = None,
     functionals: Functionals | None = None,
@@ -196,7 +197,7 @@ def compare(
         Of two single trajectories; where not given, there is no activation energy.
     calculator
         Of the surrogate, for energies, forces and stresses on frames of the reference, where the
-        reference has its own. It must be one to be called in this process.
+        reference has its own.
     settings
         How things are measured.
     thresholds
@@ -227,6 +228,8 @@ def compare(
     for system in pairs:
         warnings += check_system(system)
         work.measure(system)
+    if isinstance(calculator, CalculatorSpec):
+        calculator = calculator.load()
     points = work.point_errors(pairs, calculator)
     diffusivities = diffusivity_parity(work.points) if work.points else None
     if not work.rdf and diffusivities is None and points is None:

@@ -40,9 +40,9 @@ def judge_curves(r2: float | None, ceiling: float | None, limits: Thresholds) ->
     ratio = (1.0 - r2) / max(1.0 - ceiling, 1e-300)
     text = f"R2 {r2:.4g}, noise ceiling {ceiling:.4g}, {ratio:.2g} times the noise"
     if ratio > limits.excess_max and r2 < limits.r2_same:
-        return Judgement("no", f"{text}: more than noise", r2)
+        return Judgement("no", f"{text}, more than {limits.excess_max:g}", r2)
     if r2 >= limits.r2_min:
-        return Judgement("yes", f"{text}: no difference that matters is seen", r2)
+        return Judgement("yes", f"{text}: no more than noise, or than matters", r2)
     return Judgement("inconclusive", f"{text}: the reference is too short to tell", r2)
 
 

@@ -2,6 +2,13 @@
 
 from mlmd.plot.angles import plot_angles
 from mlmd.plot.arrhenius import plot_arrhenius
+from mlmd.plot.comparison import (
+    plot_diffusivity_parity,
+    plot_energy_parity,
+    plot_force_parity,
+    plot_r2_distribution,
+    plot_rdf_parity,
+)
 from mlmd.plot.coordination import plot_coordination
 from mlmd.plot.equation_of_state import plot_equation_of_state
 from mlmd.plot.msd import plot_msd
@@ -14,9 +21,14 @@ __all__ = [
     "plot_angles",
     "plot_arrhenius",
     "plot_coordination",
+    "plot_diffusivity_parity",
+    "plot_energy_parity",
     "plot_equation_of_state",
+    "plot_force_parity",
     "plot_msd",
+    "plot_r2_distribution",
     "plot_rdf",
+    "plot_rdf_parity",
     "plot_start_sensitivity",
     "plot_structure_factor",
     "plot_vdos",

@@ -22,7 +22,7 @@ _LABELS = {
     "pressure": "Pressure (GPa)",
     "energy": "Energy (eV)",
 }
-_VERDICTS = {True: "stationary", False: "drifts", None: "too short to judge"}
+_VERDICTS = {True: "stationary", False: "drifts", None: "too few independent samples to judge"}
 
 
 def plot_events(events: RunEvents, figure: Figure | None = None) -> Figure:
@@ -85,13 +85,16 @@ def _draw_series(ax: Axes, item: Stationarity) -> None:
         label="mean over a sixtieth of the run",
     )
     size = len(item.values) // 3
-    thirds = ((slice(0, size), item.mean_first), (slice(-size, None), item.mean_last))
-    for number, (part, mean) in enumerate(thirds):
+    thirds = (
+        (slice(0, size), item.mean_first, item.stderr_first),
+        (slice(-size, None), item.mean_last, item.stderr_last),
+    )
+    for number, (part, mean, stderr) in enumerate(thirds):
         ends = item.time_ps[part][[0, -1]]
         label = r"first and last third ($\pm 2$ standard errors)" if number == 0 else None
         ax.plot(ends, [mean, mean], color=COLOURS[1], lw=1.6, zorder=4, label=label)
-        if item.stderr is not None:
-            half = np.sqrt(2.0) * item.stderr  # two errors of one of two alike means
+        if stderr is not None:
+            half = 2.0 * stderr
             band: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.25, "lw": 0, "zorder": 2}
             ax.fill_between(ends, mean - half, mean + half, **band)
     if item.discard_ps > 0:
@@ -116,7 +119,7 @@ def _mark(ax: Axes, events: RunEvents) -> None:
         assert framework.half_ps is not None  # known with the start
         style: dict[str, Any] = {"color": COLOURS[3], "lw": 1.4, "zorder": 5}
         ax.axvline(framework.start_ps, ls=":", label="first framework atom leaves", **style)
-        label = f"half of the {count} framework atoms left"
+        label = f"half of those that leave ({count}) have left"
         ax.axvline(framework.half_ps, ls="-.", label=label, **style)
     for symbol, change in events.mobility.items():
         if change.change_ps is not None:

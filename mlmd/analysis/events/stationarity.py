@@ -36,9 +36,10 @@ class Stationarity:
         The series, from the first frame.
     mean_first, mean_last : float
         Means of the first and the last third.
+    stderr_first, stderr_last : float or None
+        Their standard errors, which know the autocorrelation; None below 15 independent samples.
     difference, stderr : float, float or None
-        Last minus first, and its standard error, which knows the autocorrelation; None where
-        the thirds have fewer than 15 independent samples each.
+        Last minus first, and its standard error.
     p_value : float or None
         Probability of such a difference without a drift, by Student's t.
     discard_ps : float
@@ -54,6 +55,8 @@ class Stationarity:
     values: FloatArray
     mean_first: float
     mean_last: float
+    stderr_first: float | None
+    stderr_last: float | None
     difference: float
     stderr: float | None
     p_value: float | None
@@ -134,6 +137,8 @@ def stationarity(
         values=values,
         mean_first=first.mean,
         mean_last=last.mean,
+        stderr_first=first.stderr,
+        stderr_last=last.stderr,
         difference=difference,
         stderr=stderr,
         p_value=p_value,
