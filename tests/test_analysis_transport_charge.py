@@ -8,7 +8,6 @@ import pytest
 
 from mlmd.analysis.estimator_options import WeightedOptions
 from mlmd.analysis.transport import charge_diffusivity, conductivity
-from mlmd.analysis.transport.ratio import ratio_interval
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -50,8 +49,8 @@ def test_haven_ratio_of_groups_is_one_over_their_size(together):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("together", "highest"), [(1, 0.78), (4, 0.88)])
-def test_intervals_cover_the_truth(together, highest):
+@pytest.mark.parametrize("together", [1, 4])
+def test_intervals_cover_the_truth(together):
     charge, haven = [], []
     for seed in range(150):
         trajectory = conductor(seed, frames=500, ions=8, together=together)
@@ -61,8 +60,7 @@ def test_intervals_cover_the_truth(together, highest):
         low, high = result.haven_interval68 or (0.0, np.inf)
         haven.append(low < 1 / together < high)
     assert 0.60 < np.mean(charge) < 0.77  # 68 % +- 2 standard errors of 150 runs
-    # The errors of both are taken as independent: too wide where they are not.
-    assert 0.60 < np.mean(haven) < highest
+    assert 0.60 < np.mean(haven) < 0.80
 
 
 def test_neutral_charge_displacement_does_not_depend_on_the_frame():
@@ -85,7 +83,7 @@ def test_neutral_charge_displacement_does_not_depend_on_the_frame():
 def test_ion_pairs_diffuse_and_conduct_nothing():
     rng = np.random.default_rng(2)
     pairs = np.cumsum(rng.normal(0, 0.3, (1500, 10, 3)), axis=0)
-    positions = np.concatenate([pairs, pairs + [2.5, 0, 0]], axis=1)
+    positions = np.concatenate([pairs, pairs + np.array([2.5, 0, 0])], axis=1)
     positions += rng.normal(0, 0.1, positions.shape)
     trajectory = make(positions, [3] * 10 + [17] * 10)
     result = conductivity(trajectory, {"Li": 1, "Cl": -1}, ("Li", "Cl"), temperature_K=1000)
@@ -137,15 +135,6 @@ def test_framework_reference_removes_the_drift_of_the_rest():
 def test_bad_input_says_what_to_do(states, species, settings, message):
     with pytest.raises(InputError, match=message):
         charge_diffusivity(conductor(1, frames=60), states, species, **settings)
-
-
-def test_ratio_interval():
-    assert ratio_interval((2.0, 2.0, 2.0), (4.0, 4.0, 4.0)) == pytest.approx((0.5, 0.5))
-    # A denominator without error divides the limits of the numerator.
-    assert ratio_interval((2.0, 1.0, 4.0), (4.0, 4.0, 4.0)) == pytest.approx((0.25, 1.0))
-    # A numerator without error turns those of the denominator over.
-    assert ratio_interval((1.0, 1.0, 1.0), (2.0, 1.0, 5.0)) == pytest.approx((0.2, 1.0))
-    assert ratio_interval((1.0, 0.9, 1.1), (1.0, -0.1, 3.0)) is None
 
 
 def lgps() -> Trajectory:

@@ -20,7 +20,7 @@ def result_of(seed: int, windows: int = 3):
     steps = np.random.default_rng(seed).normal(0, 0.4, (30 * windows + 1, 10, 3))
     times = np.arange(len(steps)) * 500.0
     trajectory = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), times)
-    return diffusivity(trajectory, "Li", drift="none")
+    return diffusivity(trajectory, "Li", drift="none", window_ps=15.0)
 
 
 def texts(ax) -> list[str]:

@@ -11,11 +11,18 @@ from mlmd.analysis.estimator_options import (
     KinisiOptions,
     WeightedOptions,
 )
+from mlmd.analysis.formation import (
+    FormationEnergy,
+    energy_above,
+    formation_energy,
+    reference_energies,
+)
 from mlmd.analysis.measured import measured_stages
 from mlmd.analysis.motion import Motion, judge_motion
 from mlmd.analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
+from mlmd.analysis.vogel import VogelFulcherTammann, vogel_fulcher_tammann
 
 __all__ = [
     "ESTIMATORS",
@@ -29,20 +36,26 @@ __all__ = [
     "Drift",
     "Estimate",
     "EstimatorOptions",
+    "FormationEnergy",
     "KinisiOptions",
     "MeanSquaredDisplacement",
     "Motion",
     "Origins",
     "StageDiffusivity",
     "StartSensitivity",
+    "VogelFulcherTammann",
     "WeightedOptions",
     "arrhenius",
     "combine",
     "diffusivity",
     "drift_A",
+    "energy_above",
+    "formation_energy",
     "judge_motion",
     "mean_squared_displacement",
     "measured_stages",
+    "reference_energies",
     "start_sensitivity",
     "summarize",
+    "vogel_fulcher_tammann",
 ]

@@ -94,7 +94,7 @@ from mlmd.comparison.spectra import (
 from mlmd.comparison.systems import System, paired
 from mlmd.comparison.thresholds import Thresholds
 from mlmd.comparison.verdict import Verdict
-from mlmd.errors import InputError
+from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -326,8 +326,12 @@ class _Work:
                 evaluated.append(
                     evaluate(system.reference[0], calculator, frames=self._settings.point_frames)
                 )
-            except InputError as error:
+            except (InputError, CalculatorError) as error:
                 self._missing[f"points of {system.label}"] = str(error)
         if not evaluated:
             return None
-        return point_errors([one for one, _ in evaluated], [own for _, own in evaluated])
+        try:
+            return point_errors([one for one, _ in evaluated], [own for _, own in evaluated])
+        except InputError as error:
+            self._missing["points"] = str(error)
+            return None

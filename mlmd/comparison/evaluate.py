@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.comparison.systems import part
-from mlmd.errors import InputError
+from mlmd.errors import CalculatorError, InputError, MlmdError
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -46,6 +46,8 @@ def evaluate(
     ------
     InputError
         If there is no frame, or neither energies nor forces to compare with.
+    CalculatorError
+        If the calculator fails.
     """
     from ase import Atoms
     from ase.calculators.calculator import PropertyNotImplementedError
@@ -62,7 +64,8 @@ def evaluate(
         )
     chosen = np.unique(np.linspace(0, len(trajectory) - 1, frames).round().astype(int))
     cells_A = trajectory.cells_A()
-    energies, forces, stresses = [], [], []
+    energies, forces = [], []
+    stresses: list[FloatArray] | None = []
     for index in chosen:
         atoms = Atoms(
             numbers=trajectory.numbers,
@@ -72,19 +75,32 @@ def evaluate(
         )
         atoms.wrap()
         atoms.calc = calculator
-        energies.append(float(atoms.get_potential_energy()))
-        forces.append(np.array(atoms.get_forces(), dtype=float))
         try:
-            stresses.append(np.array(atoms.get_stress(), dtype=float))
+            energies.append(float(atoms.get_potential_energy()))
+            forces.append(np.array(atoms.get_forces(), dtype=float))
+            if stresses is not None:
+                stresses.append(np.array(atoms.get_stress(), dtype=float))
         except PropertyNotImplementedError:
-            continue
+            stresses = None
+        except MlmdError:
+            raise
+        except Exception as error:  # whatever a model or program raises
+            raise CalculatorError(
+                f"{type(calculator).__name__} gave no result for frame {index} of "
+                f"{trajectory.source} ({type(error).__name__}: {error}); expected energy and "
+                "forces: is it made for these elements?"
+            ) from error
+    if len(forces) < len(chosen):
+        raise CalculatorError(
+            f"{type(calculator).__name__} gives no forces; the point-wise test needs them"
+        )
     bare = part(trajectory, chosen.tolist())
     return (
         replace(
             bare,
             energies_eV=np.array(energies),
             forces_eV_A=np.array(forces),
-            stresses_eV_A3=np.array(stresses) if len(stresses) == len(chosen) else None,
+            stresses_eV_A3=None if stresses is None else np.array(stresses),
             source=f"{type(calculator).__name__} on {trajectory.source}",
         ),
         replace(

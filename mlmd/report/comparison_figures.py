@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_SYSTEMS, MOST_PAIRS, MOST_POINTS = 4, 10, 16
+LONGEST = 24
+"""Letters of a label in a figure."""
+
 _REFERENCE = "black"
 _STYLES = ("-", "--", "-.", ":")
 
@@ -320,5 +323,6 @@ def _legend(ax: Axes, labels: Sequence[str], points: bool = False) -> None:
 
 
 def _plain(text: str) -> str:
-    """Return a label in which a dollar is a dollar and no formula begins."""
-    return text.replace("\\", "/").replace("$", r"\$")
+    """Return a label that leaves room for the drawing, in which a dollar is a dollar."""
+    lines = [line if len(line) <= LONGEST else f"{line[:LONGEST]}…" for line in text.split("\n")]
+    return "\n".join(lines).replace("\\", "/").replace("$", r"\$")

@@ -13,7 +13,7 @@ from mlmd.report.comparison_tables import comparison_tables, copy_blocks
 from mlmd.report.elements import Group
 from mlmd.report.numbers import number
 from mlmd.report.page import render, write_page
-from mlmd.report.verdict_rows import limit_in_words, verdict_rows
+from mlmd.report.verdict_rows import TITLES, limit_in_words, verdict_rows
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,11 @@ def _lines(contents: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
     found: dict[str, list[str]] = {}
     for label, content in contents.items():
         items = content[key]
-        lines = [f"{a}: {b}" for a, b in items.items()] if isinstance(items, Mapping) else items
+        lines = (
+            [f"{TITLES.get(a, a)}: {b}" for a, b in items.items()]
+            if isinstance(items, Mapping)
+            else items
+        )
         for line in lines:
             found.setdefault(str(line), []).append(label)
     everyone = len(contents)

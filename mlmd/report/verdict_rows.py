@@ -135,4 +135,6 @@ def _value(key: str, value: float | None) -> Cell:
 
 
 def _kelvin(temperature: str) -> str:
-    return "temperature not known" if temperature == "unknown" else f"{temperature} K"
+    return (
+        "temperature not known" if temperature == "unknown" else f"{temperature}\N{NO-BREAK SPACE}K"
+    )

@@ -14,7 +14,6 @@ from mlmd.analysis.transport.collective import (
     charge_walker,
     checked_carriers,
 )
-from mlmd.analysis.transport.ratio import ratio_interval
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 ChargeEstimator = Literal["gls", "windowed", "weighted"]
 """Estimators for both the tracer and the charge diffusivity."""
+
+_MOST_SHARED = 0.5  # of the charge's variance, that is credited to the tracers
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +42,8 @@ class ChargeDiffusivity:
     tracer_D_raw_cm2_s, tracer_stderr_cm2_s, tracer_interval68_cm2_s
         Mean of the mobile species' tracer diffusivities, weighted by their z^2.
     haven_ratio_raw, haven_stderr, haven_interval68
-        Tracer over charge diffusivity. The two errors are taken as independent; that of the
-        charge, which is a single walker, is by far the larger. The interval is None where the
-        charge diffusivity is zero within its own.
+        Tracer over charge diffusivity. The interval is None where the charge diffusivity is zero
+        within its own.
     tracers : mapping of str to Diffusivity
         By mobile species.
     collective : Diffusivity
@@ -192,7 +192,7 @@ def charge_diffusivity(
         options=options,
     )
     D, stderr, interval = _mean_tracer(carriers, tracers)
-    ratio, ratio_stderr, limits = _haven(D, stderr, interval, collective)
+    ratio, ratio_stderr, limits = _haven(D, stderr, collective)
     return ChargeDiffusivity(
         carriers=carriers,
         D_raw_cm2_s=collective.D_raw_cm2_s,
@@ -254,21 +254,25 @@ def _mean_tracer(
 
 
 def _haven(
-    D: float,
-    stderr: float | None,
-    interval: tuple[float, float] | None,
-    collective: Diffusivity,
+    D: float, stderr: float | None, collective: Diffusivity
 ) -> tuple[float, float | None, tuple[float, float] | None]:
-    """Haven ratio, its error and interval; infinite where no charge moves."""
+    r"""Haven ratio, its error and interval; infinite where no charge moves.
+
+    The charge diffusivity is the tracers' and what the ions do together. Where the two parts
+    fluctuate independently, as for n walkers or n groups of them, the tracers' relative variance is
+    shared and drops out of the ratio: :math:`v_H = v_\sigma - v_D`. At most half is let drop.
+    """
     charge, charge_stderr = collective.D_raw_cm2_s, collective.D_stderr_cm2_s
     limits = collective.D_interval68_cm2_s
     if charge == 0.0:
         return math.inf, None, None
     ratio = D / charge
-    if stderr is None or charge_stderr is None or interval is None or limits is None or D <= 0:
+    if stderr is None or not charge_stderr or limits is None or D <= 0:
         return ratio, None, None
-    relative = math.hypot(stderr / D, charge_stderr / charge)
-    return ratio, abs(ratio) * relative, ratio_interval((D, *interval), (charge, *limits))
+    relative = abs(charge_stderr / charge)
+    left = math.sqrt(1.0 - min((stderr / D / relative) ** 2, _MOST_SHARED))
+    low, high = (charge + left * (limit - charge) for limit in limits)
+    return ratio, abs(ratio) * relative * left, (D / high, D / low) if low > 0 else None
 
 
 def _listed(pair: tuple[float, float] | None) -> list[float] | None:

@@ -126,7 +126,7 @@ def _cubic_edge_A(cell_A: ArrayLike) -> float:
     cell = cells.reshape(-1, 3, 3).mean(axis=0)
     lengths = np.linalg.norm(cell, axis=1)
     edge = float(lengths.mean())
-    cosines = (cell @ cell.T)[[0, 0, 1], [1, 2, 2]] / max(edge, 1e-300) ** 2
+    cosines = (cell @ cell.T)[[0, 0, 1], [1, 2, 2]] / max(edge, 1e-9) ** 2
     if edge == 0 or np.ptp(lengths) > _CUBIC * edge or np.abs(cosines).max() > _CUBIC:
         shown = " x ".join(f"{length:.4g}" for length in lengths)
         raise InputError(

@@ -1,0 +1,155 @@
+"""Ways to part a table into what is learnt from and what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.structure.composition import Composition
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.intp]
+
+FOLDS = {
+    "published": "85 % in shuffled folds and 15 % held out, as in Zheng et al. 2024",
+    "random": "rows; the same formula at another temperature is in both: optimistic",
+    "formula": "formulas, reduced",
+    "chemical_system": "sets of elements",
+    "element": "every row with an element is predicted from rows without it",
+}
+PUBLISHED_SEED = 62
+PUBLISHED_TRAIN_SHARE = 0.85
+_FEWEST_FORMULAS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Rows to learn from and rows to predict; `held_out` says what the latter are."""
+
+    train: IntArray
+    test: IntArray
+    held_out: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Folds for cross-validation, and rows that are kept out of all of them.
+
+    Attributes
+    ----------
+    folds : tuple of Fold
+        Repetitions one after another.
+    train, test : array of int, optional
+        All rows that the folds are made of, and those kept out; None where none are.
+    """
+
+    folds: tuple[Fold, ...]
+    train: IntArray | None = None
+    test: IntArray | None = None
+
+
+def make_folds(
+    name: str,
+    formulas: Sequence[str],
+    n_splits: int = 5,
+    n_repeats: int = 1,
+    seed: int = 0,
+    mobile: str = "Li",
+) -> Split:
+    """Part rows.
+
+    Parameters
+    ----------
+    name : str
+        One of `FOLDS`. "published" has its own seed and five folds, whatever is given here.
+    formulas : sequence of str
+        Of each row.
+    n_splits, n_repeats : int
+        Folds, and how often rows or groups are shuffled anew. "element" has one fold for each
+        element that is in at least five formulas and not in at least five, and no repetition.
+    seed : int
+        Of the shuffling.
+    mobile : str
+        The element that is no group of its own.
+
+    Raises
+    ------
+    InputError
+        If there is no such way, or too few rows or groups for it.
+    """
+    if name not in FOLDS:
+        raise InputError(f"no folds '{name}'; expected {', '.join(FOLDS)}")
+    if n_splits < 2 or n_repeats < 1:
+        raise InputError(f"{n_splits} folds x {n_repeats}; expected at least 2, at least once")
+    if name == "published":
+        return _published(len(formulas))
+    if name == "element":
+        return Split(tuple(_elements(formulas, mobile)))
+    groups = {
+        "random": np.arange(len(formulas)),
+        "formula": np.array([reduced_formula(f) for f in formulas]),
+        "chemical_system": np.array([chemical_system(f) for f in formulas]),
+    }[name]
+    if len(np.unique(groups)) < n_splits:
+        raise InputError(
+            f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give fewer folds "
+            "or more rows"
+        )
+    rng = np.random.default_rng(seed)
+    folds = [f for _ in range(n_repeats) for f in _grouped(groups, n_splits, rng)]
+    return Split(tuple(folds))
+
+
+@cache
+def reduced_formula(formula: str) -> str:
+    """Return the formula with the smallest whole numbers, elements in alphabetical order."""
+    amounts = Composition.parse(formula).reduced
+    return "".join(f"{symbol}{amounts[symbol]}" for symbol in sorted(amounts))
+
+
+@cache
+def chemical_system(formula: str) -> str:
+    """Return the elements in alphabetical order, as in Li-O-P."""
+    return "-".join(sorted(Composition.parse(formula).reduced))
+
+
+def _published(n_rows: int) -> Split:
+    from sklearn.model_selection import KFold, train_test_split
+
+    if n_rows < 20:
+        raise InputError(f"{n_rows} rows; the published folds need at least 20")
+    train, test = train_test_split(
+        np.arange(n_rows), train_size=PUBLISHED_TRAIN_SHARE, random_state=PUBLISHED_SEED
+    )
+    parts = KFold(5, shuffle=True, random_state=PUBLISHED_SEED).split(train)
+    folds = tuple(Fold(train[a], train[b], f"fold {i}") for i, (a, b) in enumerate(parts, start=1))
+    return Split(folds, train, test)
+
+
+def _grouped(groups: NDArray[Any], n_splits: int, rng: np.random.Generator) -> Iterator[Fold]:
+    for i, held in enumerate(np.array_split(rng.permutation(np.unique(groups)), n_splits), start=1):
+        is_test = np.isin(groups, held)
+        yield Fold(np.flatnonzero(~is_test), np.flatnonzero(is_test), f"fold {i}")
+
+
+def _elements(formulas: Sequence[str], mobile: str) -> Iterator[Fold]:
+    made_of = [frozenset(chemical_system(f).split("-")) for f in formulas]
+    units = np.array([reduced_formula(f) for f in formulas])
+    found = False
+    for element in sorted(frozenset().union(*made_of) - {mobile}):
+        has = np.array([element in one for one in made_of])
+        if min(len(set(units[has])), len(set(units[~has]))) >= _FEWEST_FORMULAS:
+            found = True
+            yield Fold(np.flatnonzero(~has), np.flatnonzero(has), element)
+    if not found:
+        raise InputError(
+            f"no element is in {_FEWEST_FORMULAS} formulas and not in {_FEWEST_FORMULAS} others; "
+            "take other folds"
+        )

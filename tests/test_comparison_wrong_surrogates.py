@@ -1,0 +1,148 @@
+"""Surrogates made wrong on purpose are caught by the right line of a comparison, and only there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from systems import argon
+
+from mlmd import Trajectory, compare
+from mlmd.comparison import Comparison
+from mlmd.dynamics.bussi import Bussi
+
+FRAMES, EVERY, TIMESTEP_FS = 1000, 4, 5.0
+REFERENCE_K = 110.0
+
+
+@cache
+def run(seed: int, temperature_K: float = REFERENCE_K, mass_factor: float = 1.0) -> Trajectory:
+    """20 ps of 64 atoms of liquid argon."""
+    atoms = argon(4, temperature_K=temperature_K, volume_per_atom_A3=50.0, seed=seed)
+    atoms.set_masses(mass_factor * atoms.get_masses())
+    atoms.set_momenta(np.sqrt(mass_factor) * atoms.get_momenta())
+    dynamics = Bussi(
+        atoms,
+        timestep_fs=TIMESTEP_FS,
+        temperature_K=temperature_K,
+        rng=np.random.default_rng(seed + 100),
+    )
+    dynamics.run(500)
+    positions, energies, forces = [], [], []
+    for _ in range(FRAMES):
+        dynamics.run(EVERY)
+        positions.append(atoms.positions.copy())
+        energies.append(atoms.get_potential_energy())
+        forces.append(atoms.get_forces())
+    return Trajectory(
+        positions_A=np.array(positions),
+        cell_A=atoms.cell.array.copy(),
+        numbers=atoms.numbers,
+        time_fs=np.arange(FRAMES) * EVERY * TIMESTEP_FS,
+        energies_eV=np.array(energies),
+        forces_eV_A=np.array(forces),
+        source=f"argon, seed {seed}",
+    )
+
+
+def judged(surrogate: Trajectory) -> Comparison:
+    return compare(surrogate, run(0), temperature_K=REFERENCE_K)
+
+
+def answers(result: Comparison) -> dict[str, str]:
+    return {name: verdict.answer for name, verdict in result.verdict.items()}
+
+
+def test_another_seed_of_the_same_liquid_passes_everywhere() -> None:
+    result = judged(run(1))
+    assert set(answers(result).values()) == {"yes"}, result.verdict
+    assert {"rdf", "structure_factor", "coordination", "vdos", "diffusivity"} <= set(result.verdict)
+    (rdf,) = result.rdf.values()
+    assert 0.2 < rdf.excess < 3.0
+
+
+def test_identical_inputs_agree_perfectly() -> None:
+    result = judged(run(0))
+    (rdf,), (vdos,) = result.rdf.values(), result.vdos.values()
+    assert rdf.r2_pooled == 1.0
+    assert rdf.excess == 0.0
+    assert vdos.vdos_overlap == pytest.approx(1.0, abs=1e-12)
+    assert result.diffusivity.log10_mae == 0.0
+    assert result.diffusivity.fraction_within_factor_2 == 1.0
+    assert set(answers(result).values()) == {"yes"}
+
+
+def test_distances_scaled_by_five_percent_show_in_structure_only() -> None:
+    other = run(1)
+    result = judged(replace(other, positions_A=1.05 * other.positions_A, cell_A=1.05 * other.cell_A))
+    found = answers(result)
+    assert found["rdf"] == found["structure_factor"] == "no"
+    assert found["vdos"] == found["diffusivity"] == "yes"
+    assert "volume per atom of the surrogate differs by +15.8 %" in result.warnings[0]
+
+
+def test_other_masses_show_in_motion_only() -> None:
+    result = judged(run(2, mass_factor=10.0))
+    found = answers(result)
+    assert found["rdf"] == found["structure_factor"] == found["coordination"] == "yes"
+    assert found["vdos"] == found["diffusivity"] == "no"
+    # Frequencies and D of the same forces go with the inverse root of the mass.
+    (vdos,) = result.vdos.values()
+    assert vdos.vdos_mean_ratio == pytest.approx(10**-0.5, rel=0.2)
+    assert result.diffusivity.points[0].log10_ratio == pytest.approx(-0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("factor", [4.0, 0.25])
+def test_a_mislabelled_time_axis_shows_in_motion_only(factor: float) -> None:
+    other = run(1)
+    result = judged(replace(other, time_fs=factor * other.time_fs))
+    found = answers(result)
+    assert found["rdf"] == found["structure_factor"] == found["coordination"] == "yes"
+    assert found["vdos"] == found["diffusivity"] == "no"
+    assert 10 ** result.diffusivity.points[0].log10_ratio == pytest.approx(1 / factor, rel=0.4)
+
+
+def test_another_temperature_shows_in_structure_and_diffusivity() -> None:
+    result = judged(run(3, temperature_K=250.0))
+    found = answers(result)
+    (rdf,) = result.rdf.values()
+    assert found["rdf"] == found["diffusivity"] == "no"
+    # R2 alone would have let it pass.
+    assert rdf.r2_pooled > 0.9
+    assert rdf.excess > 5.0
+
+
+def test_recorded_temperatures_that_are_not_those_of_the_label_are_named() -> None:
+    hot = replace(run(1), temperatures_K=np.full(FRAMES, 250.0))
+    assert "surrogate was at 250 K in the mean, not at 110 K" in judged(hot).warnings[0]
+
+
+def test_scaled_forces_show_as_softening_only() -> None:
+    from mlmd.calculators.lennard_jones import LennardJones
+
+    cutoff_A = 0.4999 * run(0).cell_A[0, 0]
+    exact = LennardJones(sigma_A=3.4, epsilon_eV=0.0104, cutoff_A=cutoff_A)
+
+    class Soft(LennardJones):
+        def calculate(self, *arguments: object, **more: object) -> None:
+            super().calculate(*arguments, **more)
+            self.results["forces"] = 0.8 * self.results["forces"]
+
+    soft = Soft(sigma_A=3.4, epsilon_eV=0.0104, cutoff_A=cutoff_A)
+    right = compare(run(1), run(0), temperature_K=REFERENCE_K, calculator=exact)
+    wrong = compare(run(1), run(0), temperature_K=REFERENCE_K, calculator=soft)
+    assert right.points.forces.force_slope == pytest.approx(1.0, abs=1e-9)
+    assert right.points.energy_mae_meV_atom == pytest.approx(0.0, abs=1e-9)
+    assert wrong.points.forces.force_slope == pytest.approx(0.8, abs=1e-9)
+    assert wrong.points.forces.force_cosine == pytest.approx(1.0, abs=1e-9)
+    assert set(answers(right).values()) == {"yes"}
+    assert [name for name, answer in answers(wrong).items() if answer != "yes"] == ["softening"]
+
+
+def test_seeds_of_the_reference_give_the_ceiling() -> None:
+    result = compare(run(1), [run(0), run(4)], temperature_K=REFERENCE_K)
+    (rdf,) = result.rdf.values()
+    assert rdf.ceiling_from == "seeds"
+    assert set(answers(result).values()) == {"yes"}
