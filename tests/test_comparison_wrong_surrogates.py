@@ -19,13 +19,14 @@ REFERENCE_K = 110.0
 
 @cache
 def run(seed: int, temperature_K: float = REFERENCE_K, mass_factor: float = 1.0) -> Trajectory:
-    """20 ps of 64 atoms of liquid argon."""
+    """20 ps of 64 atoms of liquid argon; heavier atoms as much longer as they are slower."""
+    timestep_fs = TIMESTEP_FS * float(np.sqrt(mass_factor))
     atoms = argon(4, temperature_K=temperature_K, volume_per_atom_A3=50.0, seed=seed)
     atoms.set_masses(mass_factor * atoms.get_masses())
     atoms.set_momenta(np.sqrt(mass_factor) * atoms.get_momenta())
     dynamics = Bussi(
         atoms,
-        timestep_fs=TIMESTEP_FS,
+        timestep_fs=timestep_fs,
         temperature_K=temperature_K,
         rng=np.random.default_rng(seed + 100),
     )
@@ -40,7 +41,7 @@ def run(seed: int, temperature_K: float = REFERENCE_K, mass_factor: float = 1.0)
         positions_A=np.array(positions),
         cell_A=atoms.cell.array.copy(),
         numbers=atoms.numbers,
-        time_fs=np.arange(FRAMES) * EVERY * TIMESTEP_FS,
+        time_fs=np.arange(FRAMES) * EVERY * timestep_fs,
         energies_eV=np.array(energies),
         forces_eV_A=np.array(forces),
         source=f"argon, seed {seed}",
@@ -105,13 +106,13 @@ def test_a_mislabelled_time_axis_shows_in_motion_only(factor: float) -> None:
 
 
 def test_another_temperature_shows_in_structure_and_diffusivity() -> None:
-    result = judged(run(3, temperature_K=250.0))
+    result = judged(run(3, temperature_K=300.0))
     found = answers(result)
     (rdf,) = result.rdf.values()
     assert found["rdf"] == found["diffusivity"] == "no"
-    # R2 alone would have let it pass.
-    assert rdf.r2_pooled > 0.9
-    assert rdf.excess > 5.0
+    # The paper counts R2 above 0.85 as agreement.
+    assert rdf.r2_pooled > 0.85
+    assert rdf.excess > 10.0
 
 
 def test_recorded_temperatures_that_are_not_those_of_the_label_are_named() -> None:

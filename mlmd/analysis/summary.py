@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.arrhenius import Arrhenius, arrhenius
 from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
+from mlmd.analysis.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from mlmd.analysis.estimate import Origins
     from mlmd.analysis.estimator_options import EstimatorOptions
     from mlmd.trajectory.trajectory import Trajectory
+
+
+SMALL_P = 0.01
+STRUCTURE_FRAMES = 1000
+"""Frames that g(r) is made of: more are too much alike to add anything."""
 
 
 class DiffusivityOptions(TypedDict, total=False):
@@ -43,7 +50,12 @@ class StageDiffusivity:
     temperature_K: float | None
     duration_ps: float
     species: Mapping[str, Diffusivity]
+    structure: RadialDistribution
     flags: tuple[str, ...] = ()
+
+    def coordination(self) -> dict[str, FirstShell | str]:
+        """First shell of each pair of species, as ``Li-O``; where there is none, why."""
+        return first_shells(self.structure)
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,10 @@ class AnalysisSummary:
                     "temperature_K": stage.temperature_K,
                     "duration_ps": stage.duration_ps,
                     "species": {s: result.to_dict() for s, result in stage.species.items()},
+                    "coordination": {
+                        pair: None if isinstance(shell, str) else asdict(shell)
+                        for pair, shell in stage.coordination().items()
+                    },
                     **({"flags": list(stage.flags)} if stage.flags else {}),
                 }
                 for name, stage in self.stages.items()
@@ -136,7 +152,11 @@ def summarize(
             raise InputError(f"stage '{name}': {error}") from error
         known_K = None if temperature_K is None else float(temperature_K)
         doubts = tuple((flags or {}).get(name, ()))
-        results[name] = StageDiffusivity(known_K, trajectory.duration_ps, by_species, doubts)
+        every = -(-len(trajectory) // STRUCTURE_FRAMES)
+        structure = rdf(trajectory.part(every=every))
+        results[name] = StageDiffusivity(
+            known_K, trajectory.duration_ps, by_species, structure, doubts
+        )
     laws: dict[str, Arrhenius | None] = {}
     notes: dict[str, str] = {}
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
@@ -180,4 +200,25 @@ def _arrhenius_of(
         )
     except InputError as error:
         return None, "; ".join([f"no activation energy: {error}", *remarks])
+    remarks += _doubts_of_the_law(law)
     return law, "; ".join(remarks)
+
+
+def _doubts_of_the_law(law: Arrhenius) -> list[str]:
+    """Say what the number of temperatures and the scatter let one doubt about a law."""
+    different = len(set(law.temperatures_K.tolist()))
+    doubts = []
+    if different == 2:
+        doubts.append("two temperatures only: nothing tests the law")
+    if law.p_value is not None and law.p_value < SMALL_P:
+        doubts.append(
+            f"the points do not follow the law within their errors (p = {law.p_value:.2g})"
+        )
+    if different >= FEWEST_TEMPERATURES and law.D_stderr_cm2_s is not None:
+        vogel = vogel_fulcher_tammann(law.temperatures_K, law.D_cm2_s, law.D_stderr_cm2_s)
+        if vogel.is_better:
+            doubts.append(
+                f"a Vogel-Fulcher-Tammann law with T0 = {vogel.T0_K:.0f} K describes the points "
+                f"better (AICc lower by {vogel.delta_aicc:.1f})"
+            )
+    return doubts

@@ -56,7 +56,9 @@ class VogelFulcherTammann:
 
 
 def vogel_fulcher_tammann(
-    temperatures_K: ArrayLike, D_cm2_s: ArrayLike, D_stderr_cm2_s: Sequence[float | None]
+    temperatures_K: ArrayLike,
+    D_cm2_s: ArrayLike,
+    D_stderr_cm2_s: Sequence[float | None] | FloatArray,
 ) -> VogelFulcherTammann:
     r"""Fit the law by weighted least squares in D, and compare it with the Arrhenius law.
 

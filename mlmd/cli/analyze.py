@@ -57,7 +57,10 @@ def analyze_command(
     ] = "cell",
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Folder for msd-SPECIES.png, arrhenius.png, volume-STAGE.png."),
+        typer.Option(
+            "--plot",
+            help="Folder for msd-SPECIES.png, rdf-STAGE.png, arrhenius.png, volume-STAGE.png.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,8 +130,8 @@ def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -
 
 
 def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
-    """Draw the mean squared displacements of each species, and all Arrhenius lines in one."""
-    from mlmd.plot import plot_arrhenius, plot_msd
+    """Draw the mean squared displacements of each species, g(r), and all Arrhenius lines."""
+    from mlmd.plot import plot_arrhenius, plot_msd, plot_rdf
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -140,6 +143,9 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
         }
         written.append(folder / f"msd-{symbol}.png")
         _save(plot_msd(results), written[-1])
+    for name, stage in summary.stages.items():
+        written.append(folder / f"rdf-{name}.png")
+        _save(plot_rdf(stage.structure), written[-1])
     axes = None
     for symbol, law in summary.arrhenius.items():
         if law is not None:
@@ -171,6 +177,12 @@ def _print(summary: AnalysisSummary) -> None:
         doubts = "".join(f"  {flag.upper()}" for flag in stage.flags)
         for symbol, result in stage.species.items():
             print(f"{name:<{width}}{at}  {symbol:<2}  {_line(result)}{doubts}")
+        shells = {k: v for k, v in stage.coordination().items() if not isinstance(v, str)}
+        if shells:
+            told = (
+                f"{pair} {s.coordination:.2f} ({s.minimum_A:.2f} A)" for pair, s in shells.items()
+            )
+            print(f"{name:<{width}}  coordination numbers (up to): {', '.join(told)}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
             error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
@@ -196,4 +208,4 @@ def _line(result: Diffusivity) -> str:
         rests = f"{result.duration_ps:g} ps"
         if fit_ps is not None:
             rests += f", fitted {fit_ps[0]:.3g} to {fit_ps[1]:.3g} ps"
-    return f"D = {result.D_cm2_s:9.2e}  {error}  {rests}"
+    return f"D = {result.D_cm2_s:9.2e}  {error}  {rests}; {result.reason}"

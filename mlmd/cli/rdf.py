@@ -46,7 +46,7 @@ def rdf_command(
     as_json: AsJson = False,
 ) -> None:
     """Total and partial g(r) with errors, first shells and coordination numbers."""
-    from mlmd.analysis.structure import rdf
+    from mlmd.analysis.structure import first_shells, rdf
 
     pairs = None if not species else [_pair(text) for text in species]
     source = Source(
@@ -64,7 +64,7 @@ def rdf_command(
     }
     written = [] if csv_file is None else _write_tables(results, csv_file)
     written += [] if plot is None else _plot(results, plot)
-    shells = {name: _shells(result) for name, result in results.items()}
+    shells = {name: first_shells(result) for name, result in results.items()}
     if as_json:
         print(json.dumps({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
         return
@@ -80,20 +80,6 @@ def _pair(text: str) -> Pair:
     if len(words) != 2 or not all(words):
         raise InputError(f"--species '{text}' is not a pair; expected one such as Li-O")
     return words[0], words[1]
-
-
-def _shells(result: RadialDistribution) -> dict[str, FirstShell | str]:
-    """Return the first shell of each pair, both ways about; in its place why there is none."""
-    from mlmd.analysis.structure import first_shell
-
-    shells: dict[str, FirstShell | str] = {}
-    for a, b in result.partials:
-        for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
-            try:
-                shells[f"{centre}-{neighbour}"] = first_shell(result, centre, neighbour)
-            except InputError as error:
-                shells[f"{centre}-{neighbour}"] = str(error)
-    return shells
 
 
 def _to_dict(result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> dict[str, Any]:

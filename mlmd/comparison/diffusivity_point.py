@@ -23,6 +23,9 @@ CLIP_D_CM2_S = CLIP_MSD_SLOPE_A2_PS / 6.0 * A2_PS_IN_CM2_S
 """The same as a diffusivity, slope / 6: 1.67e-8 cm^2/s."""
 
 
+_GRID_FRAMES, _GRID_STEP = 4, 1.5
+
+
 @dataclass(frozen=True)
 class DiffusivitySide:
     """What one side says; names as in :class:`mlmd.analysis.diffusivity.Diffusivity`."""
@@ -192,20 +195,13 @@ def point_of(
 def check_same_settings(one: Diffusivity, other: Diffusivity) -> None:
     """Raise InputError unless two diffusivities were obtained alike.
 
-    Fit ranges may differ by one frame of either run, since they begin and end on frames.
+    Fit ranges begin and end on frames and may differ by one frame of either run; those of ``gls``,
+    whose lags are multiples of the first (1, 1.5, 2, 3 ... times), by four and by one multiple.
     """
-    slack_ps = max(one.interval_fs, other.interval_fs) / 1000.0 * (1 + 1e-6)
     different = []
-    for name, left, right in (
-        ("estimator", one.settings.estimator, other.settings.estimator),
-        ("origins", one.settings.origins, other.settings.origins),
-        ("drift", one.settings.drift, other.settings.drift),
-        ("mobile", one.settings.mobile, other.settings.mobile),
-        ("options", one.settings.options, other.settings.options),
-        ("window_ps", (one.settings.window_ps,), (other.settings.window_ps,)),
-        ("fit_ps", one.settings.fit_ps, other.settings.fit_ps),
-    ):
-        if left != right and not _near(left, right, slack_ps):
+    for name in ("estimator", "origins", "drift", "mobile", "options", "window_ps", "fit_ps"):
+        left, right = getattr(one.settings, name), getattr(other.settings, name)
+        if left != right and not (name == "fit_ps" and _same_range(one, other)):
             different.append(f"{name} {_shown(left)} and {_shown(right)}")
     if different:
         raise InputError(
@@ -256,14 +252,19 @@ def _settings(result: Diffusivity) -> dict[str, Any]:
     }
 
 
-def _near(left: Any, right: Any, slack_ps: float) -> bool:
-    """Return whether two tuples of times are equal but for the slack."""
-    if not isinstance(left, tuple) or not isinstance(right, tuple) or None in (*left, *right):
+def _same_range(one: Diffusivity, other: Diffusivity) -> bool:
+    left, right = one.settings.fit_ps, other.settings.fit_ps
+    if left is None or right is None:
         return False
-    return all(abs(a - b) <= slack_ps for a, b in zip(left, right, strict=True))
+    grid = one.settings.estimator == "gls"
+    frames = _GRID_FRAMES if grid else 1
+    slack_ps = frames * max(one.interval_fs, other.interval_fs) / 1000.0 * (1 + 1e-6)
+    ends = sorted((left[1], right[1]))
+    near = ends[1] - ends[0] <= slack_ps or (grid and ends[1] <= _GRID_STEP * ends[0] + slack_ps)
+    return abs(left[0] - right[0]) <= slack_ps and near
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return " to ".join("none" if v is None else f"{v:g}" for v in value)
+        return " to ".join(f"{v:g}" for v in value)
     return "none" if value is None else str(value)

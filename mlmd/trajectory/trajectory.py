@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,30 @@ class Trajectory:
         if self.cell_A.ndim == 3:
             return self.cell_A
         return np.broadcast_to(self.cell_A, (len(self), 3, 3))
+
+    def part(self, start: int | None = None, stop: int | None = None, every: int = 1) -> Trajectory:
+        """Return the frames ``start:stop:every``, as in a slice; nothing is copied.
+
+        Raises
+        ------
+        InputError
+            If no frame is left, or `every` is below 1.
+        """
+        if every < 1:
+            raise InputError(f"every is {every}; expected a whole number of at least 1")
+        frames = slice(start, stop, every)
+        if len(range(*frames.indices(len(self)))) == 0:
+            raise InputError(
+                f"frames {start} to {stop} of {self.source} were asked for; it has {len(self)}"
+            )
+        arrays = {
+            item.name: getattr(self, item.name)[frames]
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), np.ndarray)
+            and item.name not in ("numbers", "masses_u", "cell_A")
+        }
+        cell_A = self.cell_A if self.cell_A.ndim == 2 else self.cell_A[frames]
+        return replace(self, cell_A=cell_A, **arrays)
 
     def indices(self, symbol: str) -> IntArray:
         """Return the indices of the atoms of one species.

@@ -115,8 +115,8 @@ def framework_motion(
     The sites are the mean positions at the start of the run. An atom has left when its mean
     position over a window is further from its site than half of the distance to the nearest other
     framework site for at least five windows in a row (a twentieth of the run): vibration, however
-    large, averages out within a window. It is dated back to the window at which it was last
-    within half of that distance.
+    large, averages out within a window. It is dated back to the end of the window in which it was
+    last within half of that distance.
 
     Parameters
     ----------
@@ -136,7 +136,8 @@ def framework_motion(
         if start is None:
             continue
         near = np.flatnonzero(away[:start, number] < threshold[number] / 2.0)
-        left.append((path.time_ps[near[-1]] if near.size else path.time_ps[0], atom, number))
+        ended = path.time_ps[near[-1]] + path.window_ps / 2.0 if near.size else 0.0
+        left.append((ended, atom, number))
     left.sort()
     since = [time for time, _, _ in left]
     numbers = np.array([number for _, _, number in left], dtype=int)

@@ -8,6 +8,7 @@ from mlmd.analysis.structure.first_shell import (
     FirstShell,
     coordination_within,
     first_shell,
+    first_shells,
     running_coordination,
 )
 from mlmd.analysis.structure.radial_distribution import (
@@ -44,6 +45,7 @@ __all__ = [
     "coordination_within",
     "direct_structure_factor",
     "first_shell",
+    "first_shells",
     "rdf",
     "running_coordination",
     "structure_factor",

@@ -170,3 +170,18 @@ def _vertex(r_A: FloatArray, g: FloatArray, at: int) -> tuple[float, float]:
         return float(r_A[at]), here
     shift = 0.5 * (before - after) / curvature
     return float(r_A[at] + shift * (r_A[at + 1] - r_A[at])), here - 0.25 * (before - after) * shift
+
+
+def first_shells(result: RadialDistribution) -> dict[str, FirstShell | str]:
+    """Return the first shell of each pair, both ways about, as ``Li-O``.
+
+    Where a curve has none, its place is taken by the reason.
+    """
+    shells: dict[str, FirstShell | str] = {}
+    for a, b in result.partials:
+        for centre, neighbour in dict.fromkeys([(a, b), (b, a)]):
+            try:
+                shells[f"{centre}-{neighbour}"] = first_shell(result, centre, neighbour)
+            except InputError as error:
+                shells[f"{centre}-{neighbour}"] = str(error)
+    return shells

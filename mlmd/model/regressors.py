@@ -1,0 +1,171 @@
+"""What learns: scikit-learn pipelines by name, with the published settings where there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlmd.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline  # type: ignore[import-untyped]
+
+Spread = Literal["trees", "posterior", "bootstrap"]
+PUBLISHED_SEED = 62
+
+
+@dataclass(frozen=True)
+class Regressor:
+    """A way to learn.
+
+    Attributes
+    ----------
+    name : str
+        What it is called on the command line.
+    about : str
+        In one line.
+    build : callable
+        Makes an unfitted pipeline from a seed.
+    spread : {"trees", "posterior", "bootstrap"}
+        Where its standard deviation comes from.
+    """
+
+    name: str
+    about: str
+    build: Callable[[int], Pipeline]
+    spread: Spread
+
+
+def make_regressor(name: str, seed: int = PUBLISHED_SEED) -> Pipeline:
+    """Return an unfitted pipeline.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    MissingExtraError
+        If scikit-learn or xgboost is not installed.
+    """
+    return regressor_of(name).build(seed)
+
+
+def regressor_of(name: str) -> Regressor:
+    """Return what is known of a regressor by its name."""
+    if name not in REGRESSORS:
+        raise InputError(f"no model '{name}'; expected {', '.join(REGRESSORS)}")
+    try:
+        import sklearn  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "model") from error
+    return REGRESSORS[name]
+
+
+def _random_forest(seed: int) -> Pipeline:
+    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+
+    return _pipeline(RandomForestRegressor(n_estimators=100, random_state=seed))
+
+
+def _xgboost(seed: int) -> Pipeline:
+    try:
+        from xgboost import XGBRegressor
+    except ImportError as error:
+        raise MissingExtraError("xgboost-cpu", "model") from error
+    # One thread: more of them add in another order, and so give other last digits.
+    return _pipeline(
+        XGBRegressor(
+            n_estimators=100,
+            max_depth=4,
+            reg_alpha=0.8,
+            learning_rate=0.1,
+            random_state=seed,
+            n_jobs=1,
+        )
+    )
+
+
+def _gaussian_process(seed: int) -> Pipeline:
+    from sklearn.gaussian_process import (  # type: ignore[import-untyped]
+        GaussianProcessRegressor,
+        kernels,
+    )
+
+    kernel = kernels.ConstantKernel(1.0, (1e-2, 1e3)) * kernels.RBF(
+        8.0, (0.5, 200.0)
+    ) + kernels.WhiteKernel(0.1, (1e-4, 1e1))
+    return _scaled(GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed))
+
+
+def _ridge(seed: int) -> Pipeline:
+    from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
+
+    return _scaled(Ridge(alpha=1.0, random_state=seed))
+
+
+def _mlp(seed: int) -> Pipeline:
+    from sklearn.compose import TransformedTargetRegressor  # type: ignore[import-untyped]
+    from sklearn.neural_network import MLPRegressor  # type: ignore[import-untyped]
+    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+
+    network = MLPRegressor(
+        (32, 32), alpha=1.0, learning_rate_init=3e-3, max_iter=1000, tol=1e-3, random_state=seed
+    )
+    return _scaled(TransformedTargetRegressor(network, transformer=StandardScaler()))
+
+
+def _kernel_ridge(seed: int) -> Pipeline:
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.kernel_ridge import KernelRidge  # type: ignore[import-untyped]
+    from sklearn.preprocessing import StandardScaler
+
+    kernel = KernelRidge(alpha=0.1, kernel="rbf", gamma=0.01)
+    return _scaled(TransformedTargetRegressor(kernel, transformer=StandardScaler()))
+
+
+def _sisso(seed: int) -> Pipeline:
+    from mlmd.model.sisso import SissoRegressor
+
+    return _pipeline(SissoRegressor(dimension=4))
+
+
+def _scaled(model: Any) -> Pipeline:
+    from sklearn.preprocessing import StandardScaler
+
+    return _pipeline(StandardScaler(), model)
+
+
+def _pipeline(*steps: Any) -> Pipeline:
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(*steps)
+
+
+_ALL: tuple[Regressor, ...] = (
+    Regressor(
+        "random_forest", "100 trees; published settings of Zheng et al. 2024", _random_forest, "trees"
+    ),
+    Regressor(
+        "xgboost",
+        "100 boosted trees of depth 4; published settings of Zheng et al. 2024",
+        _xgboost,
+        "bootstrap",
+    ),
+    Regressor(
+        "gaussian_process",
+        "radial basis functions and noise, most likely length and amplitudes",
+        _gaussian_process,
+        "posterior",
+    ),
+    Regressor("ridge", "a linear model, slightly shrunk", _ridge, "bootstrap"),
+    Regressor("mlp", "two hidden layers of 32", _mlp, "bootstrap"),
+    Regressor("kernel_ridge", "ridge on radial basis functions", _kernel_ridge, "bootstrap"),
+    Regressor(
+        "sisso",
+        "four features and a constant, as the published run: no combined features",
+        _sisso,
+        "bootstrap",
+    ),
+)
+REGRESSORS = {one.name: one for one in _ALL}
+"""Every model by name."""
