@@ -282,6 +282,15 @@ def test_an_exploded_run_is_refused():
         )
 
 
+def test_displacements_are_no_positions():
+    trajectory = crystal(1, frames=100)
+    moved = trajectory.positions_A - trajectory.positions_A[0]
+    with pytest.raises(InputError, match="not displacements"):
+        what_happened(
+            Trajectory(moved, trajectory.cell_A, trajectory.numbers, trajectory.time_fs), "Li"
+        )
+
+
 def test_plot_marks_what_was_found():
     from mlmd.plot.events import plot_events
 

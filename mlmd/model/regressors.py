@@ -109,7 +109,12 @@ def _mlp(seed: int) -> Pipeline:
     from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
     network = MLPRegressor(
-        (32, 32), alpha=1.0, learning_rate_init=3e-3, max_iter=1000, tol=1e-3, random_state=seed
+        hidden_layer_sizes=(32, 32),
+        alpha=1.0,
+        learning_rate_init=3e-3,
+        max_iter=1000,
+        tol=1e-3,
+        random_state=seed,
     )
     return _scaled(TransformedTargetRegressor(network, transformer=StandardScaler()))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ FRACTION = 0.5
 
 _PERSIST = 5  # windows in a row that make an absence more than a large vibration
 _FIRST = 3  # windows that define the sites
+_CLOSEST_A = 0.4  # half of a bond in H2
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +129,11 @@ def framework_motion(
         Of the same trajectory, with the framework's centre at rest.
     framework
         Indices of the framework atoms.
+
+    Raises
+    ------
+    InputError
+        If framework atoms overlap: the sites are none.
     """
     sites = path.positions_A[:_FIRST].mean(axis=0)
     threshold = FRACTION * _nearest_A(trajectory, sites, framework)
@@ -183,4 +191,9 @@ def _nearest_A(trajectory: Trajectory, sites: FloatArray, framework: IntArray) -
         first, distance = neighbor_list("id", atoms, cutoff)
         np.minimum.at(nearest, first, distance)
         cutoff *= 1.5
+    if nearest.min() < _CLOSEST_A:
+        raise InputError(
+            f"framework atoms of {trajectory.source} lie {nearest.min():.2g} A apart at the start; "
+            "expected positions, of atoms that do not overlap, not displacements"
+        )
     return nearest
