@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlmd.comparison.comparison import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
+    from mlmd.model.predictor import Predictor, fit_predictor
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
     from mlmd.stages.equilibrate import Equilibrate
@@ -37,6 +38,7 @@ _HOMES = {
     "Equilibrate": "mlmd.stages.equilibrate",
     "EquilibrateVolume": "mlmd.stages.equilibrate_volume",
     "MlmdError": "mlmd.errors",
+    "Predictor": "mlmd.model.predictor",
     "Production": "mlmd.stages.production",
     "Protocol": "mlmd.protocol",
     "Quench": "mlmd.stages.quench",
@@ -49,6 +51,7 @@ _HOMES = {
     "conductivity": "mlmd.analysis.transport.conductivity",
     "diffusivity": "mlmd.analysis.diffusivity",
     "featurize": "mlmd.descriptors.featurize",
+    "fit_predictor": "mlmd.model.predictor",
     "load_calculator": "mlmd.calculators.loading",
     "mean_squared_displacement": "mlmd.analysis.msd",
     "pack": "mlmd.structure.packing",
@@ -60,6 +63,7 @@ __all__ = [
     "Equilibrate",
     "EquilibrateVolume",
     "MlmdError",
+    "Predictor",
     "Production",
     "Protocol",
     "Quench",
@@ -73,6 +77,7 @@ __all__ = [
     "conductivity",
     "diffusivity",
     "featurize",
+    "fit_predictor",
     "load_calculator",
     "mean_squared_displacement",
     "pack",

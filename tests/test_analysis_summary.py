@@ -37,7 +37,7 @@ def test_json_has_exactly_the_agreed_keys(stages):
     assert list(summary) == ["stages", "arrhenius"]
     assert list(summary["stages"]) == list(stages)
     for stage in summary["stages"].values():
-        assert list(stage) == ["temperature_K", "duration_ps", "species", "coordination"]
+        assert list(stage) == ["temperature_K", "duration_ps", "species", "coordination", "events"]
         assert stage["duration_ps"] == pytest.approx(6.0)
         assert list(stage["species"]) == ["Li", "Cl"]
         for result in stage["species"].values():

@@ -28,7 +28,7 @@ RUN = [
 SHORT = ["--set", "Equilibrate.duration_ps=0.1", "--set", "Production.duration_ps=2"]
 WINDOW = ["--window-ps", "1", "--fit-ps", "0.3", "1"]
 
-STAGE_KEYS = {"coordination", "temperature_K", "duration_ps", "species"}
+STAGE_KEYS = {"coordination", "events", "temperature_K", "duration_ps", "species"}
 SPECIES_KEYS = {
     "D_cm2_s",
     "D_stderr_cm2_s",

@@ -77,7 +77,9 @@ def test_identical_inputs_agree_perfectly() -> None:
 
 def test_distances_scaled_by_five_percent_show_in_structure_only() -> None:
     other = run(1)
-    result = judged(replace(other, positions_A=1.05 * other.positions_A, cell_A=1.05 * other.cell_A))
+    result = judged(
+        replace(other, positions_A=1.05 * other.positions_A, cell_A=1.05 * other.cell_A)
+    )
     found = answers(result)
     assert found["rdf"] == found["structure_factor"] == "no"
     assert found["vdos"] == found["diffusivity"] == "yes"

@@ -169,6 +169,9 @@ def test_the_button_copies_the_table(page, report):
     copied = page.evaluate("window.copied")
     assert copied.startswith("surrogate,quantity,system,part,value,low,high\n")
     assert "good,D_cm2_s of the reference,Na 856 K,Na,0.00022111868," in copied
+    lines = copied.splitlines()
+    assert "bad,coordination of the surrogate,Na 671 K,Na-Na,13.1,," in lines
+    assert len(lines) == len(set(lines))  # every number once
 
 
 def test_it_prints(page, report):

@@ -107,7 +107,7 @@ def test_without_jinja_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     ("value", "text"),
     [
         (2.2111868e-4, "2.21 × 10⁻⁴"),
-        (9.999e-4, "1.00 × 10⁻³"),
+        (9.999e-5, "1.00 × 10⁻⁴"),
         (0.99771, "0.998"),
         (0.0, "0"),
         (-0.0982, "\N{MINUS SIGN}0.0982"),

@@ -11,6 +11,7 @@ from mlmd.analysis.estimator_options import (
     KinisiOptions,
     WeightedOptions,
 )
+from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.formation import (
     FormationEnergy,
     energy_above,
@@ -22,6 +23,13 @@ from mlmd.analysis.motion import Motion, judge_motion
 from mlmd.analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
+from mlmd.analysis.transport import (
+    Conductivity,
+    charge_diffusivity,
+    conductivity,
+    diffusion_tensor,
+    finite_size_correction,
+)
 from mlmd.analysis.vogel import VogelFulcherTammann, vogel_fulcher_tammann
 
 __all__ = [
@@ -31,6 +39,7 @@ __all__ = [
     "ArrheniusValue",
     "BlocksOptions",
     "CombinedDiffusivity",
+    "Conductivity",
     "Diffusivity",
     "DiffusivitySettings",
     "Drift",
@@ -41,15 +50,20 @@ __all__ = [
     "MeanSquaredDisplacement",
     "Motion",
     "Origins",
+    "RunEvents",
     "StageDiffusivity",
     "StartSensitivity",
     "VogelFulcherTammann",
     "WeightedOptions",
     "arrhenius",
+    "charge_diffusivity",
     "combine",
+    "conductivity",
+    "diffusion_tensor",
     "diffusivity",
     "drift_A",
     "energy_above",
+    "finite_size_correction",
     "formation_energy",
     "judge_motion",
     "mean_squared_displacement",
@@ -58,4 +72,5 @@ __all__ = [
     "start_sensitivity",
     "summarize",
     "vogel_fulcher_tammann",
+    "what_happened",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.arrhenius import Arrhenius, arrhenius
 from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
+from mlmd.analysis.transport import Conductivity, conductivity
 from mlmd.analysis.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
 from mlmd.errors import InputError
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from mlmd.analysis.estimator_options import EstimatorOptions
     from mlmd.trajectory.trajectory import Trajectory
 
+
+logger = logging.getLogger(__name__)
 
 SMALL_P = 0.01
 STRUCTURE_FRAMES = 1000
@@ -43,14 +48,18 @@ class DiffusivityOptions(TypedDict, total=False):
 class StageDiffusivity:
     """Diffusivities of one stage, by species.
 
-    ``temperature_K`` is that of the thermostat; None where it is not known. ``flags`` are doubts
-    that the run has about the stage (``unconverged_volume``).
+    ``temperature_K`` is that of the thermostat; None where it is not known. ``events`` is what
+    happened in the run, None where it is too short to say; ``conductivity`` is None where no
+    oxidation states were given. ``flags`` are doubts that the run has about the stage
+    (``unconverged_volume``).
     """
 
     temperature_K: float | None
     duration_ps: float
     species: Mapping[str, Diffusivity]
     structure: RadialDistribution
+    events: RunEvents | None = None
+    conductivity: Conductivity | None = None
     flags: tuple[str, ...] = ()
 
     def coordination(self) -> dict[str, FirstShell | str]:
@@ -88,6 +97,10 @@ class AnalysisSummary:
                         pair: None if isinstance(shell, str) else asdict(shell)
                         for pair, shell in stage.coordination().items()
                     },
+                    "events": None if stage.events is None else stage.events.to_dict(),
+                    **(
+                        {"conductivity": stage.conductivity.to_dict()} if stage.conductivity else {}
+                    ),
                     **({"flags": list(stage.flags)} if stage.flags else {}),
                 }
                 for name, stage in self.stages.items()
@@ -108,6 +121,7 @@ def summarize(
     *,
     species: str | Sequence[str] | None = None,
     flags: Mapping[str, Sequence[str]] | None = None,
+    oxidation_states: Mapping[str, float] | None = None,
     **settings: Unpack[DiffusivityOptions],
 ) -> AnalysisSummary:
     """Diffusivity of every species in every stage, and its Arrhenius law over the stages.
@@ -121,6 +135,8 @@ def summarize(
         One symbol or several; every species that occurs where not given.
     flags
         Doubts by stage name, handed on with the results and named in the notes.
+    oxidation_states
+        By symbol, of every species: gives the conductivity of the species asked for.
     **settings
         Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`, the same for all stages.
 
@@ -148,14 +164,25 @@ def summarize(
                 symbol: diffusivity(trajectory, symbol, **settings)
                 for symbol in (trajectory.species if wanted is None else wanted)
             }
+            known_K = None if temperature_K is None else float(temperature_K)
+            sigma = None
+            if oxidation_states is not None:
+                sigma = conductivity(
+                    trajectory, oxidation_states, list(by_species), temperature_K=known_K
+                )
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
-        known_K = None if temperature_K is None else float(temperature_K)
         doubts = tuple((flags or {}).get(name, ()))
         every = -(-len(trajectory) // STRUCTURE_FRAMES)
         structure = rdf(trajectory.part(every=every))
         results[name] = StageDiffusivity(
-            known_K, trajectory.duration_ps, by_species, structure, doubts
+            temperature_K=known_K,
+            duration_ps=trajectory.duration_ps,
+            species=by_species,
+            structure=structure,
+            events=_events(trajectory, list(by_species)),
+            conductivity=sigma,
+            flags=doubts,
         )
     laws: dict[str, Arrhenius | None] = {}
     notes: dict[str, str] = {}
@@ -165,6 +192,15 @@ def summarize(
         if note:
             notes[symbol] = note
     return AnalysisSummary(results, laws, notes)
+
+
+def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
+    """Return what happened; None where the trajectory is too short to be looked at."""
+    try:
+        return what_happened(trajectory, mobile)
+    except InputError as error:
+        logger.info("%s", error)
+        return None
 
 
 def _arrhenius_of(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, assignments
 from mlmd.cli.sources import (
     Every,
     LongStepsChoice,
@@ -23,7 +24,8 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusivity import Diffusivity
-    from mlmd.analysis.summary import AnalysisSummary
+    from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
+    from mlmd.analysis.transport import ConductivityValue
 
 PUBLISHED_WINDOW_PS = 15.0
 
@@ -55,11 +57,16 @@ def analyze_command(
     drift: Annotated[
         str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
     ] = "cell",
+    oxidation_states: Annotated[
+        list[str] | None,
+        typer.Option("--oxidation-state", help="Li=1, for every species: gives the conductivity."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
             "--plot",
-            help="Folder for msd-SPECIES.png, rdf-STAGE.png, arrhenius.png, volume-STAGE.png.",
+            help="Folder for msd-SPECIES.png, rdf-STAGE.png, events-STAGE.png, arrhenius.png, "
+            "volume-STAGE.png.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -83,6 +90,7 @@ def analyze_command(
         stages,
         species=species or None,
         flags=None if run is None else _flags(run),
+        oxidation_states=_oxidation_states(oxidation_states),
         estimator=estimator,
         window_ps=window_ps,
         fit_ps=fit_ps,
@@ -95,6 +103,18 @@ def analyze_command(
     _print(summary)
     for file in written:
         print(f"plot: {file}")
+
+
+def _oxidation_states(texts: list[str] | None) -> dict[str, float] | None:
+    if not texts:
+        return None
+    states = assignments(texts, "--oxidation-state")
+    for symbol, state in states.items():
+        if isinstance(state, bool) or not isinstance(state, int | float):
+            raise InputError(
+                f"--oxidation-state {symbol}={state} is not a number; expected one such as Li=1"
+            )
+    return states
 
 
 def _flags(path: Path) -> dict[str, list[str]]:
@@ -131,7 +151,7 @@ def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -
 
 def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
     """Draw the mean squared displacements of each species, g(r), and all Arrhenius lines."""
-    from mlmd.plot import plot_arrhenius, plot_msd, plot_rdf
+    from mlmd.plot import plot_arrhenius, plot_events, plot_msd, plot_rdf
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -146,6 +166,9 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
     for name, stage in summary.stages.items():
         written.append(folder / f"rdf-{name}.png")
         _save(plot_rdf(stage.structure), written[-1])
+        if stage.events is not None:
+            written.append(folder / f"events-{name}.png")
+            plot_events(stage.events).savefig(written[-1], dpi=150)
     axes = None
     for symbol, law in summary.arrhenius.items():
         if law is not None:
@@ -177,18 +200,39 @@ def _print(summary: AnalysisSummary) -> None:
         doubts = "".join(f"  {flag.upper()}" for flag in stage.flags)
         for symbol, result in stage.species.items():
             print(f"{name:<{width}}{at}  {symbol:<2}  {_line(result)}{doubts}")
-        shells = {k: v for k, v in stage.coordination().items() if not isinstance(v, str)}
-        if shells:
-            told = (
-                f"{pair} {s.coordination:.2f} ({s.minimum_A:.2f} A)" for pair, s in shells.items()
-            )
-            print(f"{name:<{width}}  coordination numbers (up to): {', '.join(told)}")
+        for line in _more(stage):
+            print(f"{name:<{width}}  {line}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
             error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
             print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV, D0 = {law.D0_cm2_s:.2e} cm2/s")
         if symbol in summary.notes:
             print(f"{symbol}: {summary.notes[symbol]}")
+
+
+def _more(stage: StageDiffusivity) -> Iterator[str]:
+    """Yield what there is to say of a stage besides its diffusivities."""
+    shells = {k: v for k, v in stage.coordination().items() if not isinstance(v, str)}
+    if shells:
+        told = (f"{pair} {s.coordination:.2f} ({s.minimum_A:.2f} A)" for pair, s in shells.items())
+        yield f"coordination numbers (up to): {', '.join(told)}"
+    if stage.conductivity is not None:
+        full, alone = stage.conductivity.full, stage.conductivity.nernst_einstein
+        if full is None or alone is None:
+            yield "no conductivity: a mobile species does not diffuse"
+        else:
+            haven = alone.S_cm / full.S_cm
+            yield (
+                f"conductivity {_with_error(full)} mS/cm; as if ions moved independently "
+                f"{_with_error(alone)} mS/cm; Haven ratio {haven:.2f}"
+            )
+    if stage.events is not None:
+        yield from stage.events.findings
+
+
+def _with_error(value: ConductivityValue) -> str:
+    error = value.stderr_mS_cm
+    return f"{value.mS_cm:.4g}" + ("" if error is None else f" +- {error:.2g}")
 
 
 def _line(result: Diffusivity) -> str:

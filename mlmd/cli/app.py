@@ -18,11 +18,13 @@ from mlmd.cli import (
     export,
     features,
     pack,
+    predict,
     protocols,
     rdf,
     report,
     run,
     status,
+    train,
 )
 from mlmd.errors import InputError, MlmdError, StoppedError
 
@@ -71,6 +73,8 @@ app.command("export")(export.export_command)
 app.command("analyze")(analyze.analyze_command)
 app.command("rdf")(rdf.rdf_command)
 app.command("features")(features.features_command)
+app.command("train")(train.train_command)
+app.command("predict")(predict.predict_command)
 app.command("compare")(compare.compare_command)
 app.command("report")(report.report_command)
 app.command("protocols")(protocols.protocols_command)

@@ -219,8 +219,11 @@ def _references(
     from mlmd.studies import Reference
 
     if any(path.is_dir() for path in paths):
-        if temperatures_K or timestep_fs is not None:
-            raise InputError("a run knows its times and temperatures; leave those options out")
+        if temperatures_K or timestep_fs is not None or skip_ps:
+            raise InputError(
+                "a run knows its times and temperatures and has no beginning to leave out; leave "
+                "out --timestep-fs, --temperature-K and --skip-ps"
+            )
         return [
             Reference(trajectory, temperature_K, (f"{path}, {name}",))
             for path in paths

@@ -118,6 +118,8 @@ def _doubts(
             f"{reference[0].n_atoms}: g(r) and D depend on the size of the cell"
         )
     volumes = [float(np.mean([_volume_A3(run) for run in side])) for side in (surrogate, reference)]
+    if not min(volumes) > 0:
+        return found  # said when g(r) is computed
     change = volumes[0] / volumes[1] - 1.0
     if abs(change) > _VOLUME:
         found.append(

@@ -224,7 +224,10 @@ def _over_one_range(
     for fit_ps in sorted((r for r in ranges if r is not None), reverse=True):
         chosen: DiffusivityOptions = {**options, "fit_ps": fit_ps}
         try:
-            return [diffusivity(run, species, **chosen) for run in runs]
+            return [
+                result if result.settings.fit_ps == fit_ps else diffusivity(run, species, **chosen)
+                for run, result in zip(runs, results, strict=True)
+            ]
         except InputError:
             continue
     shown = "; ".join(f"{r[0]:g} to {r[1]:g}" for r in ranges if r is not None)

@@ -41,12 +41,15 @@ class Noise:
         Length of the reference over that of the surrogate.
     source : str
         What the parts are: ``halves`` or ``seeds``.
+    is_reliable : bool
+        Whether the parts are long enough to be independent.
     """
 
     parts: FloatArray
     part_share: float
     length_ratio: float
     source: str
+    is_reliable: bool = True
 
 
 def halves(blocks: FloatArray) -> FloatArray:

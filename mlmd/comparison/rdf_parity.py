@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.rdf import rdf
 from mlmd.comparison.curves import PairCurves, common_pairs
 from mlmd.comparison.r_squared import Noise, excess, halves, noise_ceiling, r_squared
 from mlmd.comparison.systems import System
-from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +50,8 @@ class RdfParity:
         Pooled R^2 to expect of a perfect surrogate (:func:`noise_ceiling`).
     ceiling_from : str or None
         ``halves`` of the reference, or ``seeds`` where there are several runs of it.
+    noise_reliable : bool
+        Whether the reference has five uncorrelated blocks of time, or several runs.
     surrogate, reference : PairCurves
         The curves.
     settings : mapping
@@ -60,6 +62,7 @@ class RdfParity:
     r2_by_pair: Mapping[str, float | None]
     r2_noise_ceiling: float | None
     ceiling_from: str | None
+    noise_reliable: bool
     surrogate: PairCurves
     reference: PairCurves
     settings: Mapping[str, Any]
@@ -77,6 +80,7 @@ class RdfParity:
             "r2_noise_ceiling": self.r2_noise_ceiling,
             "excess": self.excess,
             "ceiling_from": self.ceiling_from,
+            "noise_reliable": self.noise_reliable,
         }
 
     def curves_dict(self) -> dict[str, Any]:
@@ -111,10 +115,16 @@ class RdfRuns:
         blocks = [of(one) for one in self.reference]
         if len(blocks) > 1:
             seeds = np.array([one.mean(axis=0) for one in blocks])
-            return Noise(seeds, 1.0 / len(blocks), self.length_ratio, "seeds")
+            return Noise(seeds, 1.0 / len(blocks), self.length_ratio, "seeds", True)
         settings = self.reference[0].settings
         frames = len(blocks[0]) // 2 * settings.frames_per_block
-        return Noise(halves(blocks[0]), frames / settings.n_frames, self.length_ratio, "halves")
+        return Noise(
+            halves(blocks[0]),
+            frames / settings.n_frames,
+            self.length_ratio,
+            "halves",
+            self.reference[0].errors_reliable,
+        )
 
 
 def rdf_runs(system: System, choice: RdfChoice) -> RdfRuns:
@@ -180,6 +190,7 @@ def rdf_parity(
         r2_by_pair={pair: r_squared(first[i], other[i]) for i, pair in enumerate(pairs)},
         r2_noise_ceiling=ceiling,
         ceiling_from=None if noise is None or ceiling is None else noise.source,
+        noise_reliable=noise is not None and noise.is_reliable,
         surrogate=surrogate,
         reference=reference,
         settings=settings or {},
@@ -245,6 +256,4 @@ def _named_alike(result: RadialDistribution) -> PairCurves:
 
 def _half_height_A(trajectory: Trajectory) -> float:
     """Return half the smallest height of the cell in any frame."""
-    if len(trajectory) == 0:
-        raise InputError(f"{trajectory.source} has no frame; expected at least one")
-    return float(cell_heights_A(trajectory.cell_A).min()) / 2.0
+    return float(cell_heights_A(checked_cells_A(trajectory)).min()) / 2.0

@@ -41,7 +41,7 @@ class VdosParity:
         :math:`\int \min(g_s, g_r) \, d\nu` of the totals, each of integral 1: 1 where equal.
     vdos_overlap_by_species : mapping of str to float
         The same by species.
-    vdos_ceiling : float or None
+    vdos_ceiling : float
         Overlap to expect of a perfect surrogate (see :func:`vdos_parity`).
     vdos_mean_ratio : float
         Mean frequency of the surrogate over that of the reference.
@@ -53,7 +53,7 @@ class VdosParity:
 
     vdos_overlap: float
     vdos_overlap_by_species: Mapping[str, float]
-    vdos_ceiling: float | None
+    vdos_ceiling: float
     vdos_mean_ratio: float
     max_lag_ps: float
     frequency_THz: FloatArray
@@ -124,9 +124,10 @@ def vdos_parity(system: System) -> VdosParity:
 
     Both sides have the same resolution, and velocities of one kind: the recorded ones if both
     have them, else differences of positions. Noise makes two equal densities differ by an amount
-    that goes with its standard deviation, so that halves of the reference give
+    that goes with its standard deviation, so that two of the K = 2 halves of the reference, or of
+    its K runs, give
 
-    .. math:: 1 - C = (1 - O_\mathrm{halves}) \sqrt{(1 + \rho) / 4}
+    .. math:: 1 - C = (1 - O_{12}) \sqrt{(1 + \rho) / 2 K}
 
     with :math:`\rho` the length of the reference over that of the surrogate.
 
@@ -151,13 +152,13 @@ def vdos_parity(system: System) -> VdosParity:
     species = list(other[0].by_species)
     left = {s: _density(first, s, grid) for s in (None, *species)}
     right = {s: _density(other, s, grid) for s in (None, *species)}
-    ceiling = None
-    if len(reference) == 1:
+    pieces = list(reference)
+    if len(pieces) == 1:
         half = len(reference[0]) // 2
         pieces = [part(reference[0], slice(half)), part(reference[0], slice(-half, None))]
-        halves = [_density([one], None, grid) for one in densities(pieces, False)]
-        ratio = length_ratio(surrogate, reference)
-        ceiling = 1.0 - (1.0 - _overlap(*halves)) * float(np.sqrt((1.0 + ratio) / 4.0))
+    apart = [_density([one], None, grid) for one in densities(pieces[:2], False)]
+    share = (1.0 + length_ratio(surrogate, reference)) / (2.0 * len(pieces))
+    ceiling = 1.0 - (1.0 - _overlap(*apart)) * float(np.sqrt(share))
     total_left, total_right = left[None], right[None]
     return VdosParity(
         vdos_overlap=_overlap(total_left, total_right),

@@ -148,7 +148,10 @@ def _pipeline(*steps: Any) -> Pipeline:
 
 _ALL: tuple[Regressor, ...] = (
     Regressor(
-        "random_forest", "100 trees; published settings of Zheng et al. 2024", _random_forest, "trees"
+        "random_forest",
+        "100 trees; published settings of Zheng et al. 2024",
+        _random_forest,
+        "trees",
     ),
     Regressor(
         "xgboost",

@@ -63,7 +63,7 @@ class SissoModel:
         return f"{self.intercept:.6g}" + "".join(f" {c:+.6g} * {term}" for c, term in pairs)
 
 
-class SissoRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class SissoRegressor(RegressorMixin, BaseEstimator):
     """Sure independence screening and best-subset regression, with scikit-learn's interface.
 
     Parameters
@@ -106,30 +106,40 @@ class SissoRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: ArrayLike) -> SissoRegressor:
         """Find the models; `X` is a data frame or (n, features), `y` is (n,)."""
-        names, values = _columns(X)
-        target = np.asarray(y, dtype=float)
-        if target.shape != (len(values),) or not np.isfinite(target).all():
-            raise InputError(f"y has shape {target.shape}; expected {len(values)} finite numbers")
-        if not np.isfinite(values).all():
-            raise InputError("a feature is no finite number; leave out its row or column")
+        from sklearn.utils.validation import validate_data  # type: ignore[import-untyped]
+
+        try:
+            values, target = validate_data(self, X, y, dtype=float, y_numeric=True)
+        except (ValueError, TypeError) as error:
+            raise InputError(" ".join(str(error).split())) from error
+        names = self._names()
         if self.n_screened < 1 or self.max_operators < 0:
             raise InputError("expected n_screened of at least 1 and max_operators of at least 0")
         dimension = self.dimension
         if dimension is None:
             dimension = self._chosen_dimension(names, values, target)
         if not 1 <= dimension < len(values) - 1:
-            raise InputError(f"dimension {dimension} for {len(values)} rows; expected 1 or more")
-        self.n_features_in_ = values.shape[1]
-        self.feature_names_in_ = np.array(names, dtype=object)
+            raise InputError(
+                f"dimension {dimension} for n_samples = {len(values)}; expected 1 or more, and "
+                "more rows than that"
+            )
         self.terms_, self.models_ = self._solve(names, values, target, dimension)
         return self
 
     def predict(self, X: Any) -> FloatArray:
         """Return the target by the model with most terms."""
-        names, values = _columns(X)
-        if names != list(self.feature_names_in_):
-            raise InputError(f"columns are {', '.join(names)}; expected those that were learnt from")
+        from sklearn.utils.validation import check_is_fitted, validate_data
+
+        check_is_fitted(self)
+        try:
+            values = validate_data(self, X, dtype=float, reset=False)
+        except (ValueError, TypeError) as error:
+            raise InputError(" ".join(str(error).split())) from error
         return _predict(self.terms_[-1], self.models_[-1], values)
+
+    def _names(self) -> list[str]:
+        unnamed = [f"x{i}" for i in range(self.n_features_in_)]
+        return [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
 
     def _solve(
         self, names: list[str], values: FloatArray, y: FloatArray, dimension: int
@@ -164,7 +174,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return tuple(all_terms), tuple(models)
 
     def _chosen_dimension(self, names: list[str], values: FloatArray, y: FloatArray) -> int:
-        from sklearn.model_selection import KFold
+        from sklearn.model_selection import KFold  # type: ignore[import-untyped]
 
         squares = np.zeros(_MOST_TERMS)
         for train, test in KFold(5, shuffle=True, random_state=0).split(values):
@@ -176,14 +186,6 @@ class SissoRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             # Where more terms are not to be had, they bring nothing.
             squares += np.array(errors + errors[-1:] * (_MOST_TERMS - len(errors)))
         return int(np.argmin(squares)) + 1
-
-
-def _columns(X: Any) -> tuple[list[str], FloatArray]:
-    values = np.asarray(X, dtype=float)
-    if values.ndim != 2 or 0 in values.shape:
-        raise InputError(f"X has shape {values.shape}; expected (rows, features)")
-    names = getattr(X, "columns", None)
-    return [f"x{i}" for i in range(values.shape[1])] if names is None else list(map(str, names)), values
 
 
 def _predict(terms: Sequence[Expression], model: SissoModel, values: FloatArray) -> FloatArray:

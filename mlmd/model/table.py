@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from ase.units import kB
 
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FeatureTable, import_pandas
+from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 
@@ -154,14 +154,18 @@ class TrainingTable:
         if target == "D":
             name, thermal, y = TEMPERATURE, self.temperature_K, self.D_cm2_s * D_SCALE
         else:
-            name, thermal, y = INVERSE_KBT, 1 / (kB * self.temperature_K), np.log(self.D_cm2_s)
+            name, thermal, y = (
+                INVERSE_KBT,
+                1 / (BOLTZMANN_EV_K * self.temperature_K),
+                np.log(self.D_cm2_s),
+            )
         first = pandas.DataFrame({name: thermal}, index=self.features.index)
         X = pandas.concat([first, self.features], axis=1).astype(float)
         return Problem(X, y, self.formulas, target, TARGETS[target])
 
     def _activation_energies(self) -> Problem:
         units = [Composition.parse(formula).formula for formula in self.formulas]
-        inverse_eV, ln_D = 1 / (kB * self.temperature_K), np.log(self.D_cm2_s)
+        inverse_eV, ln_D = 1 / (BOLTZMANN_EV_K * self.temperature_K), np.log(self.D_cm2_s)
         energies: dict[str, float] = {}
         for unit in dict.fromkeys(units):
             x, y = (v[np.array(units) == unit] for v in (inverse_eV, ln_D))

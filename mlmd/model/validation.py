@@ -90,7 +90,17 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return {**asdict(self), "test": {} if self.test is None else asdict(self.test)}
+        content: dict[str, Any] = _without_nan(asdict(self))
+        return {**content, "test": content["test"] or {}}
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN, which JSON does not have, as the R2 of a single row is."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def cross_validate(

@@ -11,6 +11,7 @@ from mlmd.plot.comparison import (
 )
 from mlmd.plot.coordination import plot_coordination
 from mlmd.plot.equation_of_state import plot_equation_of_state
+from mlmd.plot.events import plot_events
 from mlmd.plot.msd import plot_msd
 from mlmd.plot.rdf import plot_rdf
 from mlmd.plot.start_sensitivity import plot_start_sensitivity
@@ -24,6 +25,7 @@ __all__ = [
     "plot_diffusivity_parity",
     "plot_energy_parity",
     "plot_equation_of_state",
+    "plot_events",
     "plot_force_parity",
     "plot_msd",
     "plot_r2_distribution",

@@ -168,7 +168,7 @@ def plot_diffusivity_parity(result: DiffusivityParity, ax: Axes | None = None) -
     _diagonal(ax, low, high)
     for T in temperatures:
         colour = COLOURS[temperatures.index(T) % (len(COLOURS) - 1)]
-        ax.plot([], [], "s", ms=5, color=colour, label="T not known" if T is None else f"{T:g} K")
+        ax.plot([], [], lw=6, color=colour, label="T not known" if T is None else f"{T:g} K")
     for i, symbol in enumerate(species):
         ax.plot([], [], _MARKERS[i % len(_MARKERS)], ms=5, color="0.4", mfc="none", label=symbol)
     ax.set_xlabel(r"$D$ of the reference ($\mathrm{cm^2/s}$)")
@@ -202,6 +202,7 @@ def plot_force_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
         ax = new_axes()
     end = 1.05 * max(float(np.abs(reference).max()), float(np.abs(surrogate).max()), 1e-6)
     every = math.ceil(len(reference) / _MOST_POINTS)
+    every += every % 3 == 0  # else one component alone would be drawn
     ax.plot(
         reference[::every], surrogate[::every], ".", ms=2, color=COLOURS[0], alpha=0.3,
         rasterized=True, zorder=2,

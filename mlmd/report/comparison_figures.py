@@ -43,7 +43,6 @@ def comparison_figures(contents: Contents) -> list[PageFigure]:
             caption += f" The {len(pairs)} pairs with the lowest R²."
         title = f"Radial distribution functions, {system}"
         figures.append(page_figure(plot_curves(curves, pairs), f"rdf{i}", title, caption))
-    figures += [*_spectra(contents, shown, "vdos"), *_spectra(contents, shown, "sq")]
     points = _points(contents)
     if points and len(points) <= MOST_POINTS:
         figures.append(
@@ -52,9 +51,11 @@ def comparison_figures(contents: Contents) -> list[PageFigure]:
                 "diffusivity",
                 "Diffusivities",
                 "Value and 68 % interval. An arrow to the left is an upper bound (95 %): the "
-                "motion was not diffusive.",
+                "motion was not diffusive. Both sides of a comparison are fitted over the same "
+                "lags; where those differ, each surrogate stands below its own reference.",
             )
         )
+    figures += [*_spectra(contents, shown, "vdos"), *_spectra(contents, shown, "sq")]
     return figures
 
 
@@ -230,7 +231,7 @@ def _few_decades(ax: Axes) -> None:
 
     low, high = ax.get_xlim()
     if high / low < 30.0:
-        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(FuncFormatter(_scientific))
         ax.xaxis.set_minor_locator(NullLocator())
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mlmd._version import __version__
 from mlmd.report.comparison_figures import comparison_figures
-from mlmd.report.comparison_tables import comparison_tables, copy_blocks
+from mlmd.report.comparison_tables import comparison_tables
+from mlmd.report.csv_blocks import copy_blocks
 from mlmd.report.elements import Group
 from mlmd.report.numbers import number
 from mlmd.report.page import render, write_page

@@ -1,11 +1,11 @@
-"""Tables of a comparison, and the same numbers as CSV."""
+"""Tables of a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlmd.report.elements import Cell, CopyBlock, Table, csv_text, of, of_interval
+from mlmd.report.elements import Cell, Table, of, of_interval
 from mlmd.report.numbers import DASH, number
 
 Contents = Mapping[str, Mapping[str, Any]]
@@ -175,63 +175,3 @@ def _points(contents: Contents) -> Table:
     return Table(
         "On the reference's own frames", ("Quantity", *known), tuple(rows) if known else ()
     )
-
-
-def copy_blocks(contents: Contents) -> list[CopyBlock]:
-    """Return verdicts and numbers as CSV."""
-    verdicts: list[tuple[Any, ...]] = []
-    for label, content in contents.items():
-        for key, verdict in content["verdict"].items():
-            parts = {"all": verdict, **(verdict.get("by_temperature") or {})}
-            verdicts += [
-                (label, key, temperature, one["answer"], one.get("value"), one["reason"])
-                for temperature, one in parts.items()
-            ]
-    columns = ("surrogate", "quantity", "system", "part", "value", "low", "high")
-    return [
-        CopyBlock(
-            "csv-verdicts",
-            "Verdicts",
-            "CSV, all digits.",
-            csv_text(
-                ("surrogate", "property", "temperature_K", "answer", "value", "reason"), verdicts
-            ),
-        ),
-        CopyBlock(
-            "csv-numbers",
-            "Numbers",
-            "CSV, all digits; low and high are intervals of 68 %.",
-            csv_text(columns, _numbers(contents)),
-        ),
-    ]
-
-
-def _numbers(contents: Contents) -> Iterator[tuple[Any, ...]]:
-    """Give every number of the tables once: quantity, system, part, value, interval."""
-    for label, content in contents.items():
-        for system in (content.get("rdf") or {}).get("systems") or []:
-            at: tuple[str, ...] = (label, "rdf_r2", system["label"])
-            yield (*at, "all", system["r2_pooled"], None, None)
-            for pair, r2 in system["r2_by_pair"].items():
-                yield (*at, pair, r2, None, None)
-            ceiling = system["r2_noise_ceiling"]
-            yield label, "rdf_r2_noise_ceiling", system["label"], "all", ceiling, None, None
-        for point in (content.get("diffusivity") or {}).get("points") or []:
-            for side in ("surrogate", "reference"):
-                found = point[side]
-                ends = found["D_interval68_cm2_s"] or (None, None)
-                name = f"D_cm2_s of the {side}"
-                yield label, name, point["label"], point["species"], found["D_cm2_s"], *ends
-            ends = point["log10_ratio_interval68"] or (None, None)
-            at = (label, "D_log10_ratio", point["label"], point["species"])
-            yield (*at, point["log10_ratio"], *ends)
-        for one in (content.get("diffusivity") or {}).get("activation_energy") or []:
-            for side in ("surrogate", "reference"):
-                ends = one[f"{side}_interval68_eV"] or (None, None)
-                name = f"E_a_eV of the {side}"
-                at = (label, name, one["composition"], one["species"])
-                yield (*at, one[f"{side}_eV"], *ends)
-        for key, _ in POINT_WISE:
-            value = (content.get("points") or {}).get(key)
-            if value is not None:
-                yield label, key, "", "", value, None, None

@@ -12,14 +12,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(value: float | int | None, digits: int = 3) -> str:
     """Write a number with some significant digits; a dash where there is none.
 
-    Plain between a hundredth and a hundred thousand, else as a power of ten.
+    Plain between a thousandth and a hundred thousand, else as a power of ten.
     """
     if value is None or not math.isfinite(value):
         return DASH
     if isinstance(value, int) or value == 0:
         return f"{value:d}" if isinstance(value, int) else "0"
     power = _power(value, digits)
-    if -2 <= power <= 4:
+    if -3 <= power <= 4:
         return _plain(value, max(0, digits - 1 - power))
     return f"{_plain(value / 10.0**power, digits - 1)} × 10{_superscript(power)}"
 

@@ -165,8 +165,8 @@ def validate(
     aims = _by_system(held, [one.trajectory for one in held])
     # What the comparison would refuse, it refuses now and not after hours of dynamics.
     compare(aims, aims, **options)
-    for job in jobs:
-        job.check()
+    for label, spec in specs.items():
+        _check(spec, [job for job in jobs if job.label == label])
     begun = created(folder)
     write_study(folder, _description(held, specs, settings, begun))
     outcomes: dict[str, Outcome] = {}
@@ -212,16 +212,12 @@ class _Job:
     folder: Path
     title: str
 
-    def check(self) -> None:
+    def check(self, calculators: StageCalculators) -> None:
         """See that the run can begin or go on; write nothing."""
-        calculators = StageCalculators(self.spec, self.protocol)
-        try:
-            structure = structure_text(self.reference.start())
-            identity = identity_of(self.protocol, structure, calculators, self.seed)
-            if find_run(self.folder, identity) is None:
-                try_forces(calculators, self.protocol.stages[0], structure_from_text(structure))
-        finally:
-            calculators.close()
+        structure = structure_text(self.reference.start())
+        identity = identity_of(self.protocol, structure, calculators, self.seed)
+        if find_run(self.folder, identity) is None:
+            try_forces(calculators, self.protocol.stages[0], structure_from_text(structure))
 
     def run(
         self, settings: StudySettings, progress: ProgressReport | None, stop: StopToken | None
@@ -269,6 +265,16 @@ def _jobs(
                 jobs.append(_Job(label, spec, reference, protocol, seed, place, title))
     # All runs of one surrogate after those of another.
     return sorted(jobs, key=lambda job: list(specs).index(job.label))
+
+
+def _check(spec: CalculatorSpec, jobs: Sequence[_Job]) -> None:
+    """See that all runs of a surrogate can be done, with one calculator made for that."""
+    calculators = StageCalculators(spec, jobs[0].protocol)
+    try:
+        for job in jobs:
+            job.check(calculators)
+    finally:
+        calculators.close()
 
 
 def _compared(

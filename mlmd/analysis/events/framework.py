@@ -133,7 +133,7 @@ def framework_motion(
     Raises
     ------
     InputError
-        If framework atoms overlap: the sites are none.
+        If framework atoms overlap, or there is no cell.
     """
     sites = path.positions_A[:_FIRST].mean(axis=0)
     threshold = FRACTION * _nearest_A(trajectory, sites, framework)
@@ -182,11 +182,17 @@ def _nearest_A(trajectory: Trajectory, sites: FloatArray, framework: IntArray) -
     from ase.neighborlist import neighbor_list
 
     cell = trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A.mean(axis=0)
+    volume_A3 = abs(float(np.linalg.det(cell)))
+    if not volume_A3 > 0:
+        raise InputError(
+            f"the cell of {trajectory.source} has no volume; expected three cell vectors to know "
+            "the neighbours of the framework's atoms"
+        )
     atoms = Atoms(
         numbers=trajectory.numbers[framework], positions=sites[framework], cell=cell, pbc=True
     )
     nearest = np.full(len(framework), np.inf)
-    cutoff = 1.5 * (abs(float(np.linalg.det(cell))) / len(framework)) ** (1.0 / 3.0)
+    cutoff = 1.5 * (volume_A3 / len(framework)) ** (1.0 / 3.0)
     while not np.isfinite(nearest).all():
         first, distance = neighbor_list("id", atoms, cutoff)
         np.minimum.at(nearest, first, distance)

@@ -10,6 +10,7 @@ import numpy as np
 from mlmd.analysis.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.events.change_point import find_change
 from mlmd.analysis.events.coarse import FEWEST_WINDOWS
+from mlmd.analysis.motion import JUMP_LENGTH_A
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.01
 """Probability without a change below which one is reported."""
+
+JUMPS = 8.0
+"""Jumps of 3 A that at least make the difference: two are no mobility that could change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +98,10 @@ def mobility_change(trajectory: Trajectory, path: CoarsePath, species: str) -> M
 
     The run is cut into about a hundred windows; the displacements between their mean positions,
     squared and averaged over the atoms, are one series, which is tested by
-    :func:`mlmd.analysis.events.change_point.find_change` at a significance of 0.01. It is made
-    for an abrupt change (lithium in LiI at 667 K: nothing for 35 ps, then over 1 S/cm [1]_); a
-    slow trend shows in the stationarity of the MSD slope.
+    :func:`mlmd.analysis.events.change_point.find_change` at a significance of 0.01; the difference
+    has to be worth eight jumps of 3 A. It is made for an abrupt change (lithium in LiI at 667 K:
+    nothing for 35 ps, then over 1 S/cm [1]_); a slow trend shows in the stationarity of the MSD
+    slope.
 
     Parameters
     ----------
@@ -118,9 +123,12 @@ def mobility_change(trajectory: Trajectory, path: CoarsePath, species: str) -> M
     if len(slopes) < FEWEST_WINDOWS - 1:
         return MobilityChange(species, time_ps, slopes, None, None, None, None, None)
     found = find_change(slopes)
-    if found.p_value > SIGNIFICANCE:
-        return MobilityChange(species, time_ps, slopes, found.p_value, None, None, None, None)
     before, after = found.mean_before, found.mean_after
+    faster = found.index if before > after else len(slopes) - found.index  # in windows
+    grown_A2 = abs(after - before) * faster * path.window_ps
+    too_few = len(atoms) * grown_A2 < JUMPS * JUMP_LENGTH_A**2
+    if too_few or found.p_value > SIGNIFICANCE:
+        return MobilityChange(species, time_ps, slopes, found.p_value, None, None, None, None)
     frame = int(path.frames[found.index])
     return MobilityChange(
         species=species,

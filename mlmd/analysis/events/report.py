@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FEWEST_FRAMES = 10
+_NOTABLE = 4.0  # standard errors: the detector cuts a few per cent of many stationary series, too
 _RECORDED = {
     "temperature": ("temperatures_K", "K"),
     "pressure": ("pressures_GPa", "GPa"),
@@ -63,18 +64,21 @@ class RunEvents:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What speaks against one number for the whole run, in words; empty where nothing does."""
+        """What speaks against one number for the whole run, in words; empty where nothing does.
+
+        Equilibration is among it where it differs from the rest by four standard errors.
+        """
         found = []
         if self.framework is not None and self.framework.is_found:
             found.append(self.framework.reason)
         found += [change.reason for change in self.mobility.values() if change.is_found]
         found += [s.reason for s in self.stationarity.values() if s.is_stationary is False]
-        longest = max(self.stationarity.values(), key=lambda s: s.discard_ps, default=None)
-        if longest is not None and longest.discard_ps > 0:
-            found.append(
-                f"the first {longest.discard_ps:.3g} ps look like equilibration by the "
-                f"{longest.name}" + ("" if longest.is_settled else ", which has not settled")
-            )
+        for series in self.stationarity.values():
+            if series.discard_ps > 0 and series.discard_sigmas >= _NOTABLE:
+                text = (
+                    f"the first {series.discard_ps:.3g} ps of {series.name} look like equilibration"
+                )
+                found.append(text + ("" if series.is_settled else ", and it has not settled"))
         return tuple(found)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.numerics.autocorrelation import standard_error
-from mlmd.numerics.equilibration import detect_equilibration
+from mlmd.numerics.equilibration import Equilibration, detect_equilibration
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ SIGNIFICANCE = 0.01
 """Probability without a drift below which one is reported."""
 
 _PARTS = 3
-_MIN_EFFECTIVE = 15.0  # in each part; with fewer its error is not known
+_MIN_EFFECTIVE = 8.0  # in each part: Student's t allows for so few, not for fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Stationarity:
     mean_first, mean_last : float
         Means of the first and the last third.
     stderr_first, stderr_last : float or None
-        Their standard errors, which know the autocorrelation; None below 15 independent samples.
+        Their standard errors, which know the autocorrelation; None below 8 independent samples.
     difference, stderr : float, float or None
         Last minus first, and its standard error.
     p_value : float or None
@@ -45,6 +45,8 @@ class Stationarity:
     discard_ps : float
         Equilibration to discard, by the largest number of effective samples left
         (:func:`mlmd.numerics.equilibration.detect_equilibration`). It is not discarded.
+    discard_sigmas : float
+        By how many standard errors its mean differs from that of the rest.
     is_settled : bool
         Whether at least half of the series remains after that.
     """
@@ -61,6 +63,7 @@ class Stationarity:
     stderr: float | None
     p_value: float | None
     discard_ps: float
+    discard_sigmas: float
     is_settled: bool
 
     @property
@@ -89,6 +92,7 @@ class Stationarity:
             "stderr": self.stderr,
             "p_value": self.p_value,
             "discard_ps": self.discard_ps,
+            "discard_sigmas": self.discard_sigmas,
             "is_settled": self.is_settled,
         }
 
@@ -143,8 +147,20 @@ def stationarity(
         stderr=stderr,
         p_value=p_value,
         discard_ps=discard_ps,
+        discard_sigmas=_sigmas(values, start),
         is_settled=start.is_settled,
     )
+
+
+def _sigmas(values: FloatArray, start: Equilibration) -> float:
+    """Difference of the discarded part from the rest, by the noise and memory of the rest."""
+    rest = values[start.n_discarded :]
+    if start.n_discarded == 0:
+        return 0.0
+    tau = start.mean.tau_samples
+    variance = float(rest.var()) * (min(1.0, tau / start.n_discarded) + tau / len(rest))
+    difference = abs(float(values[: start.n_discarded].mean() - rest.mean()))
+    return difference / math.sqrt(variance) if variance > 0 else 0.0
 
 
 def _two_sided(difference: float, stderr: float, df: float) -> float:

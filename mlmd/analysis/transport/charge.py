@@ -42,8 +42,8 @@ class ChargeDiffusivity:
     tracer_D_raw_cm2_s, tracer_stderr_cm2_s, tracer_interval68_cm2_s
         Mean of the mobile species' tracer diffusivities, weighted by their z^2.
     haven_ratio_raw, haven_stderr, haven_interval68
-        Tracer over charge diffusivity. The interval is None where the charge diffusivity is zero
-        within its own.
+        Tracer over charge diffusivity. The errors are None where the charge diffusivity is zero
+        within its own: ions that rattle in cages diffuse for a while, but their charge does not.
     tracers : mapping of str to Diffusivity
         By mobile species.
     collective : Diffusivity
@@ -272,7 +272,9 @@ def _haven(
     relative = abs(charge_stderr / charge)
     left = math.sqrt(1.0 - min((stderr / D / relative) ** 2, _MOST_SHARED))
     low, high = (charge + left * (limit - charge) for limit in limits)
-    return ratio, abs(ratio) * relative * left, (D / high, D / low) if low > 0 else None
+    if low <= 0:
+        return ratio, None, None
+    return ratio, ratio * relative * left, (D / high, D / low)
 
 
 def _listed(pair: tuple[float, float] | None) -> list[float] | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlmd.analysis.diffusivity import diffusivity
 from mlmd.analysis.drift import Drift
+from mlmd.analysis.estimate import DiffusivitySettings
 from mlmd.analysis.motion import Motion
 from mlmd.analysis.units import A2_PS_IN_CM2_S
 from mlmd.analysis.walkers import Walkers
@@ -157,6 +158,7 @@ def diffusion_tensor(
     standard errors.
     """
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
+    fit_ps = DiffusivitySettings(fit_ps=fit_ps).fit_ps  # checks it
     base = diffusivity(trajectory, species, drift=drift, mobile=mobile)
     assert base.settings.fit_ps is not None
     start_ps = base.settings.fit_ps[0] if fit_ps is None else fit_ps[0]

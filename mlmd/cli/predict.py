@@ -1,0 +1,74 @@
+"""``mlmd predict``: diffusivity in a structure by a trained or published model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlmd.cli.options import AsJson
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmd.model import Prediction, Predictor
+    from mlmd.model.published import PublishedEquation
+
+
+def predict_command(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="File of mlmd train -o, or zheng2024_sisso."),
+    ],
+    structures: Annotated[
+        list[Path], typer.Argument(metavar="STRUCTURE...", help="Structures, as CIF say.")
+    ],
+    temperatures_K: Annotated[
+        list[float] | None,
+        typer.Option("--temperature-K", "-T", help="Temperature in K; may be repeated."),
+    ] = None,
+    other_versions: Annotated[
+        bool,
+        typer.Option("--other-versions", help="Take a model of other versions of its packages."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict diffusivity (or activation energy) of structures, with intervals."""
+    from mlmd.structure.reading import read_structure
+
+    predictor = _predictor(model, other_versions)
+    at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
+    if predictor.target == "E_a":
+        at_K = [None]
+    found = []
+    for path in structures:
+        atoms = read_structure(path)
+        found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
+    if as_json:
+        rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
+        print(json.dumps({"model": model, "predictions": rows}))
+        return
+    for path, one in found:
+        print(f"{path}  {_text(one)}")
+
+
+def _predictor(name: str, other_versions: bool) -> Predictor | PublishedEquation:
+    from mlmd.model import PUBLISHED_MODELS, Predictor
+
+    if name in PUBLISHED_MODELS:
+        return PUBLISHED_MODELS[name]
+    if not Path(name).exists():
+        raise InputError(
+            f"no model {name}; expected a file of mlmd train -o, or {', '.join(PUBLISHED_MODELS)}"
+        )
+    return Predictor.load(name, other_versions)
+
+
+def _text(one: Prediction) -> str:
+    low, high = one.interval_95
+    if one.D_cm2_s is None:
+        text = f"E_a {one.value:.3f} eV, 95 % {low:.3f} to {high:.3f}"
+    else:
+        text = f"{one.temperature_K:g} K  D {one.D_cm2_s:.3g} cm2/s, 95 % {low:.2g} to {high:.2g}"
+    return f"{text}  outside of the training: {', '.join(one.outside)}" if one.outside else text

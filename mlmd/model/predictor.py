@@ -1,0 +1,298 @@
+"""A trained model with everything that is needed to use it without a mistake."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.descriptors.elements import ElementTable
+from mlmd.descriptors.features import UNITS
+from mlmd.descriptors.inference import elements_behind
+from mlmd.descriptors.table import FeatureTable
+from mlmd.errors import InputError
+from mlmd.model.prediction import Prediction, features_of
+from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
+from mlmd.model.saving import read_model, write_model
+from mlmd.model.spread import Calibration, bootstrap, calibrate, raw_spread
+from mlmd.model.table import TARGETS, TEMPERATURE, TrainingTable
+from mlmd.model.validation import fit_pipeline
+from mlmd.structure.composition import Composition
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+    from mlmd.trajectory.trajectory import Trajectory
+
+    FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a model was trained with, as it is kept in its file.
+
+    Attributes
+    ----------
+    model, target, unit : str
+        What learnt what.
+    columns : tuple of str
+        Features in their order, the one of the temperature among them.
+    units : dict
+        Unit of each column.
+    convention, mobile : str
+        Which definitions the features follow, and the mobile element.
+    n_rows : int
+        Number of rows learnt from.
+    sha256 : str
+        Hash of those rows.
+    lower, upper : tuple of float
+        Range of each column in them.
+    elements : tuple of str
+        Elements in them.
+    calibration : Calibration
+        What the standard deviation is worth.
+    """
+
+    model: str
+    target: str
+    unit: str
+    columns: tuple[str, ...]
+    units: dict[str, str]
+    convention: str
+    mobile: str
+    n_rows: int
+    sha256: str
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    elements: tuple[str, ...]
+    calibration: Calibration
+
+
+class Predictor:
+    """A model that predicts diffusivity from features, or from a structure.
+
+    Parameters
+    ----------
+    model : str
+        Name of one of `mlmd.model.REGRESSORS`.
+    target : {"ln_D", "D", "E_a"}
+        What it predicts: ln of D in cm2/s, D in 1e-3 cm2/s, or the activation energy in eV.
+    n_bootstrap : int
+        Models whose standard deviation says how sure it is, where the model itself does not
+        say; Zheng et al. 2024 have 100. They are drawn by chemical system.
+    seed : int
+        Of model and bootstrap.
+
+    Attributes
+    ----------
+    training : Training
+        What it was trained with.
+    """
+
+    def __init__(
+        self,
+        model: str = "random_forest",
+        target: str = "ln_D",
+        n_bootstrap: int = 100,
+        seed: int = PUBLISHED_SEED,
+    ) -> None:
+        self.model = model
+        self.target = target
+        self.n_bootstrap = n_bootstrap
+        self.seed = seed
+        self._training: Training | None = None
+        self._pipeline: Any = None
+        self._members: list[Any] = []
+        self._elements: ElementTable | None = None
+
+    @property
+    def training(self) -> Training:
+        """What it was trained with; an error before `fit`."""
+        if self._training is None:
+            raise InputError("this predictor has not learnt yet; call fit first")
+        return self._training
+
+    def fit(self, table: TrainingTable) -> Predictor:
+        """Learn from a table, and calibrate the standard deviation on grouped folds.
+
+        Raises
+        ------
+        InputError
+            If the model or target is unknown, or the table too small.
+        """
+        kind = regressor_of(self.model).spread
+        problem = table.problem(self.target)
+        everything = np.arange(len(problem.y))
+        if kind == "bootstrap":
+            self._members, calibration = bootstrap(problem, self.model, self.n_bootstrap, self.seed)
+        else:
+            self._members = []
+            calibration = calibrate(problem, self.model, kind, self.seed)
+        self._pipeline = fit_pipeline(problem, self.model, everything)
+        # Their elemental values are not ours: features must be made from the same ones.
+        theirs = table.convention == "zheng2024"
+        self._elements = elements_behind(table.formulas, table.features) if theirs else None
+        columns = tuple(map(str, problem.X.columns))
+        made_of = {s for formula in problem.formulas for s in Composition.parse(formula).reduced}
+        self._training = Training(
+            self.model,
+            self.target,
+            TARGETS[self.target],
+            columns,
+            {name: _unit(name) for name in columns},
+            table.convention,
+            table.mobile,
+            len(problem.y),
+            problem.sha256,
+            tuple(map(float, problem.X.min())),
+            tuple(map(float, problem.X.max())),
+            tuple(sorted(made_of)),
+            calibration,
+        )
+        return self
+
+    def predict(self, X: pd.DataFrame | FeatureTable) -> FloatArray:
+        """Return the target of rows of features, in ``training.unit``.
+
+        Raises
+        ------
+        InputError
+            If columns are missing, a number is not finite, or a `FeatureTable` follows another
+            convention or is of another mobile element.
+        """
+        rows = self._checked(X)
+        return np.asarray(self._pipeline.predict(rows), dtype=float)
+
+    def standard_deviation(self, X: pd.DataFrame | FeatureTable) -> FloatArray:
+        """Return the calibrated standard deviation of what `predict` returns."""
+        rows, kind = self._checked(X), regressor_of(self.model).spread
+        raw = raw_spread(kind, self._pipeline, self._members, rows)
+        return self.training.calibration.factor * np.asarray(raw, dtype=float)
+
+    def predict_structure(
+        self, structure: Atoms | Trajectory, temperature_K: float | None = None
+    ) -> Prediction:
+        """Return diffusivity or activation energy of a structure, with an interval."""
+        known = self.training
+        X = features_of(
+            structure, known.columns, temperature_K, known.convention, known.mobile, self._elements
+        )
+        bounds = zip(known.columns, X.iloc[0], known.lower, known.upper, strict=True)
+        features = [c for c, value, low, high in bounds if not _within(value, low, high)]
+        elements = sorted(set(structure.symbols) - set(known.elements))
+        value, deviation = float(self.predict(X)[0]), float(self.standard_deviation(X)[0])
+        return Prediction.of(
+            known.target, known.unit, temperature_K, value, deviation, [*elements, *features]
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a new file that `load` reads.
+
+        Raises
+        ------
+        InputError
+            If the file exists or cannot be written.
+        """
+        about = asdict(self.training)
+        if self._elements is not None:
+            about["element_values"] = {
+                name: [None if math.isnan(v) else float(v) for v in column]
+                for name, column in self._elements.columns.items()
+            }
+        about["settings"] = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
+        write_model(Path(path), about, {"pipeline": self._pipeline, "members": self._members})
+
+    @classmethod
+    def load(cls, path: str | Path, other_versions: bool = False) -> Predictor:
+        """Read what `save` wrote; nothing in the file is run.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        other_versions : bool
+            Take a model of another version of scikit-learn or xgboost, which may predict
+            something else.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, it is damaged or was changed, holds anything but a model,
+            or is of another schema or version.
+        """
+        path = Path(path)
+        about, parts = read_model(path, other_versions)
+        try:
+            settings, values = about.pop("settings"), about.pop("element_values", None)
+            about["calibration"] = Calibration(**about["calibration"])
+            for name in ("columns", "lower", "upper", "elements"):
+                about[name] = tuple(about[name])
+            one = cls(about["model"], about["target"], **settings)
+            one._training = Training(**about)
+            one._pipeline, one._members = parts["pipeline"], list(parts["members"])
+            if values is not None:
+                one._elements = ElementTable(
+                    {
+                        k: np.array([np.nan if x is None else x for x in v])
+                        for k, v in values.items()
+                    }
+                )
+            learnt = tuple(map(str, one._pipeline.feature_names_in_))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} is no complete model of mlmd; train it anew") from error
+        if learnt != one.training.columns:
+            raise InputError(f"{path}: its columns are not those of its model; train it anew")
+        for name, unit in one.training.units.items():
+            if name != TEMPERATURE and UNITS.get(name) != unit:
+                raise InputError(
+                    f"{path}: feature {name} is in {unit}, this version of mlmd has it in "
+                    f"{UNITS.get(name, 'nothing')}; train it anew"
+                )
+        return one
+
+    def _checked(self, X: pd.DataFrame | FeatureTable) -> pd.DataFrame:
+        known = self.training
+        if isinstance(X, FeatureTable):
+            given, wanted = (X.convention, X.mobile), (known.convention, known.mobile)
+            if given != wanted:
+                raise InputError(
+                    f"features are of {given[1]} by convention {given[0]}; this model was trained "
+                    f"on {wanted[1]} by {wanted[0]}: make them anew with that"
+                )
+            X = X.values.assign(temperature_K=X.about["temperature_K"])
+        missing = [c for c in known.columns if c not in X]
+        if missing:
+            raise InputError(
+                f"no column {', '.join(missing)}; this model was trained on "
+                f"{len(known.columns)} columns, see its training.columns"
+            )
+        rows = X[list(known.columns)].astype(float)
+        bad = [str(c) for c in rows.columns if not np.isfinite(rows[c]).all()]
+        if bad or not len(rows):
+            raise InputError(f"rows to predict have no finite {', '.join(bad) or 'numbers at all'}")
+        return rows
+
+
+def fit_predictor(
+    table: TrainingTable,
+    model: str = "random_forest",
+    target: str = "ln_D",
+    n_bootstrap: int = 100,
+    seed: int = PUBLISHED_SEED,
+) -> Predictor:
+    """Train a model on a table; see `Predictor` and `TrainingTable.read`."""
+    return Predictor(model, target, n_bootstrap, seed).fit(table)
+
+
+def _unit(column: str) -> str:
+    return "K" if column == TEMPERATURE else UNITS[column]
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    slack = 1e-9 * max(abs(low), abs(high))
+    return low - slack <= value <= high + slack

@@ -1,0 +1,108 @@
+"""The JSON of a comparison: keys that the command line and the report rely on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlmd import Trajectory, compare, load_calculator
+from mlmd.comparison import Comparison, PairCurves
+
+KEYS = {
+    "rdf": {
+        *("r2_pooled", "r2_by_pair", "r2_noise_ceiling", "excess", "distribution", "settings"),
+        *("systems", "curves"),
+    },
+    "diffusivity": {
+        *("n_points", "n_bounds", "log10_mae", "r2", "fraction_within_factor_2", "spearman"),
+        *("slope", "slope_stderr", "clip_D_cm2_s", "by_temperature", "points"),
+        "activation_energy",
+    },
+    "points": {
+        *("n_frames", "n_atoms", "energy_mae_meV_atom", "energy_rmse_meV_atom"),
+        *("energy_offset_eV", "force_mae_meV_A", "force_rmse_meV_A", "force_cosine"),
+        *("force_slope", "force_slope_stderr", "stress_mae_GPa", "pressure_bias_GPa"),
+        *("pressure_bias_stderr_GPa", "by_element"),
+    },
+    "spectra": {"vdos_overlap", "vdos_ceiling", "sq_r2", "systems", "settings"},
+    "coordination": {"largest_difference", "systems"},
+}
+
+
+def walk(seed: int, frames: int = 1000) -> Trajectory:
+    rng = np.random.default_rng(seed)
+    positions = np.cumsum(rng.normal(0, 0.15, (frames, 16, 3)), axis=0) + 9 * rng.random((16, 3))
+    return Trajectory(
+        positions_A=positions,
+        cell_A=np.eye(3) * 9.0,
+        numbers=np.array([18] * 8 + [10] * 8),
+        time_fs=np.arange(frames) * 10.0,
+        energies_eV=rng.normal(0, 1, frames),
+        forces_eV_A=rng.normal(0, 1, (frames, 16, 3)),
+        source=f"walk {seed}",
+    )
+
+
+@pytest.fixture(scope="module")
+def full() -> Comparison:
+    keys = [("Ar", 300.0), ("Ar", 500.0)]
+    return compare(
+        {key: walk(i) for i, key in enumerate(keys)},
+        {key: walk(10 + i) for i, key in enumerate(keys)},
+        calculator=load_calculator("lj", sigma_A=1.5, cutoff_A=4.4),
+    )
+
+
+def test_sections_have_their_keys_whatever_was_computed(full: Comparison) -> None:
+    curve = PairCurves(np.arange(5.0), {"Ar-Ar": np.arange(5.0)}, {}, "curve")
+    for result in (full, compare(curve, curve), compare(walk(0, 1), walk(1, 1))):
+        plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        for section, keys in KEYS.items():
+            assert set(plain[section]) == keys, section
+        assert {"schema", "systems", "verdict", "thresholds", "missing", "warnings"} <= set(plain)
+
+
+def test_numbers_are_those_of_the_result(full: Comparison) -> None:
+    plain = full.to_dict()
+    label = "Ar 300 K"
+    assert [one["label"] for one in plain["systems"]] == [label, "Ar 500 K"]
+    assert plain["systems"][0]["reference"]["duration_ps"] == pytest.approx(9.99)
+    r2 = [one["r2_pooled"] for one in plain["rdf"]["systems"]]
+    assert plain["rdf"]["r2_pooled"] == pytest.approx(np.mean(r2))
+    assert plain["rdf"]["distribution"]["n"] == 2
+    curves = plain["rdf"]["curves"][label]
+    assert set(curves["surrogate"]) == {"Ar-Ar", "Ar-Ne", "Ne-Ne"}
+    first = np.array([curves["surrogate"][pair] for pair in curves["reference"]])
+    other = np.array(list(curves["reference"].values()))
+    total = np.sum((other - other.mean()) ** 2)
+    assert r2[0] == pytest.approx(1 - np.sum((first - other) ** 2) / total)
+    (low, high), ratio = (
+        plain["diffusivity"]["points"][0][key] for key in ("log10_ratio_interval68", "log10_ratio")
+    )
+    assert low < ratio < high
+    assert plain["points"]["n_frames"] == 100
+    assert set(plain["points"]["by_element"]) == {"Ar", "Ne"}
+
+
+def test_verdicts_show_their_thresholds(full: Comparison) -> None:
+    plain = full.to_dict()
+    for name, verdict in plain["verdict"].items():
+        assert set(verdict) == {"answer", "reason", "value", "threshold", "by_temperature"}, name
+        assert verdict["answer"] in ("yes", "no", "inconclusive")
+        assert verdict["reason"]
+        assert verdict["threshold"]
+        for key, limit in verdict["threshold"].items():
+            assert plain["thresholds"][key] == limit
+    assert set(plain["verdict"]["rdf"]["by_temperature"]) == {"300", "500"}
+    assert plain["verdict"]["energies"]["answer"] == "no"
+    assert full.verdict["forces"].answer == "no"
+
+
+def test_thresholds_decide() -> None:
+    one, other = walk(0), walk(1)
+    strict = compare(one, other, thresholds=replace(compare(one, other).thresholds, r2_min=1.0))
+    assert strict.verdict["rdf"].threshold["r2_min"] == 1.0
+    assert strict.verdict["rdf"].answer != "yes"
