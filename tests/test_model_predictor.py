@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,13 @@ pandas = pytest.importorskip("pandas", reason="needs the model extra")
 import mlmd  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
-from mlmd.model import REGRESSORS, Predictor, TrainingTable, fit_predictor  # noqa: E402
+from mlmd.model import (  # noqa: E402
+    REGRESSORS,
+    Predictor,
+    TrainingTable,
+    cross_validate,
+    fit_predictor,
+)
 from mlmd.model.saving import read_model  # noqa: E402
 
 COLUMNS = ["AAV", "PF", "density"]
@@ -306,3 +313,10 @@ def test_from_structures_to_a_prediction_on_the_command_line(tmp_path, capsys):
     assert run_command_line(["predict", "zheng2024_sisso", *ask[2:]]) == 0
     assert run_command_line(["predict", "nothing", *ask[2:]]) == 2
     assert "zheng2024_sisso" in capsys.readouterr().err
+
+
+def test_without_scikit_learn_the_pip_command_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for train in (fit_predictor, lambda table, model: cross_validate(table.problem(), model)):
+        with pytest.raises(InputError, match=r"pip install 'mlmd\[model\]'"):
+            train(planted(n=20), "ridge")

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.model.folds import Split, make_folds
-from mlmd.model.regressors import make_regressor
+from mlmd.model.regressors import make_regressor, regressor_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,10 @@ def cross_validate(
     ------
     InputError
         If a name is unknown or the rows cannot be parted so.
+    MissingExtraError
+        If scikit-learn or xgboost is not installed.
     """
+    regressor_of(model)
     split = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile)
     n_fits = len(split.folds) + (split.test is not None)
     scores = []
