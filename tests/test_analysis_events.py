@@ -152,7 +152,7 @@ def test_drifts_and_equilibration_are_reported_and_logged(caplog):
     trajectory = crystal(
         3, temperatures_K=temperatures, pressures_GPa=pressures, energies_eV=energies
     )
-    with caplog.at_level(logging.WARNING, logger="mlmd"):
+    with caplog.at_level(logging.INFO, logger="mlmd"):
         events = what_happened(trajectory, "Li")
     found = events.stationarity
     assert found["temperature"].is_stationary is False

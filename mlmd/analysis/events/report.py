@@ -107,7 +107,7 @@ def what_happened(trajectory: Trajectory, mobile: str | Sequence[str]) -> RunEve
 
     Framework atoms that leave their sites, a change of mobility midway, drifts of what was
     recorded and of the MSD slope, and equilibration at the start. What is found is returned
-    and logged as warnings; nothing is cut off.
+    and logged; nothing is cut off.
 
     Parameters
     ----------
@@ -153,5 +153,5 @@ def what_happened(trajectory: Trajectory, mobile: str | Sequence[str]) -> RunEve
         source=trajectory.source,
     )
     for finding in events.findings:
-        logger.warning("%s: %s", trajectory.source, finding)
+        logger.info("%s: %s", trajectory.source, finding)
     return events
