@@ -20,9 +20,10 @@ class TimeUnknownError(InputError):
 class MissingExtraError(InputError):
     """An optional package is not installed; the message names the pip command."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, other_way: str | None = None) -> None:
         super().__init__(
             f"package '{package}' is not installed; install it with: pip install 'mlmd[{extra}]'"
+            + (f", or in an environment of its own with: {other_way}" if other_way else "")
         )
 
 

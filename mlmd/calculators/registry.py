@@ -53,7 +53,10 @@ def require(name: str) -> None:
     """Raise MissingExtraError where the package of a known calculator is absent."""
     entry = KNOWN[name]
     if entry.extra is not None and importlib.util.find_spec(entry.package) is None:
-        raise MissingExtraError(entry.package, entry.extra)
+        from mlmd.calculators.isolation.environments import installable
+
+        other_way = f"mlmd calculators install {name}" if name in installable() else None
+        raise MissingExtraError(entry.package, entry.extra, other_way)
 
 
 def interpreter(spec: CalculatorSpec) -> str | None:
