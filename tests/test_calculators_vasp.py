@@ -467,8 +467,10 @@ def test_a_timeout_ends_the_children_of_the_program_too(tmp_path):
 def test_an_interrupt_leaves_no_program_behind(melt, tmp_path, monkeypatch):
     monkeypatch.setenv("MLMD_STAND_IN", "hang")
     melt.write(tmp_path / "melt.traj")
+    # A shell starts what runs in the background deaf to SIGINT, and children inherit that.
     code = (
-        "import sys, ase.io; from mlmd import load_calculator; "
+        "import signal, sys, ase.io; from mlmd import load_calculator; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "atoms = ase.io.read(sys.argv[1] + '/melt.traj'); "
         "atoms.calc = load_calculator('vasp', directory=sys.argv[1]); atoms.get_forces()"
     )
