@@ -148,3 +148,14 @@ def test_every_limit_and_property_of_a_comparison_has_words():
     assert limit_in_words("coordination_relative", 0.05) == "within 5 %"
     assert limit_in_words("share", 0.925) == "in 92.5 % of the systems"
     assert len(set(TITLES.values())) == len(TITLES)
+
+
+def test_many_diffusivities_are_drawn_against_the_reference():
+    one = content()
+    (first, *_) = one["diffusivity"]["points"]
+    one["diffusivity"]["points"] = [
+        {**first, "label": f"X{i}", "composition": f"X{i}"} for i in range(20)
+    ]
+    html = comparison_page([Compared("a", one)])
+    assert "<b>Diffusivities, a.</b>" in html
+    assert "The band is a factor of 2." in html

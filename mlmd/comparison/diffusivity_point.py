@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.combine import CombinedDiffusivity, combine
@@ -12,6 +12,8 @@ from mlmd.analysis.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlmd.analysis.summary import DiffusivityOptions
     from mlmd.comparison.systems import System
     from mlmd.trajectory.trajectory import Trajectory
@@ -116,6 +118,13 @@ class DiffusivityPoint:
         if right.D_cm2_s is None and right.D_upper_bound_cm2_s and left.log10_D is not None:
             low = left.log10_D - math.log10(max(right.D_upper_bound_cm2_s, CLIP_D_CM2_S))
         return low, high
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> DiffusivityPoint:
+        """Take back what :meth:`to_dict` gave."""
+        given = {item.name: content[item.name] for item in fields(cls)}
+        sides = {name: DiffusivitySide(**given[name]) for name in ("surrogate", "reference")}
+        return cls(**{**given, **sides})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""

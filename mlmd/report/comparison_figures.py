@@ -55,8 +55,29 @@ def comparison_figures(contents: Contents) -> list[PageFigure]:
                 "lags; where those differ, each surrogate stands below its own reference.",
             )
         )
+    elif points:
+        figures += _parities(contents)
     figures += [*_spectra(contents, shown, "vdos"), *_spectra(contents, shown, "sq")]
     return figures
+
+
+def _parities(contents: Contents) -> Iterator[PageFigure]:
+    """Draw D of each surrogate against the reference's: too many points for a line each."""
+    from mlmd.comparison.diffusivity_parity import diffusivity_parity
+    from mlmd.comparison.diffusivity_point import DiffusivityPoint
+    from mlmd.plot.comparison import plot_diffusivity_parity
+
+    for i, (label, content) in enumerate(contents.items()):
+        points = (content.get("diffusivity") or {}).get("points") or []
+        if points:
+            parity = diffusivity_parity([DiffusivityPoint.from_dict(point) for point in points])
+            yield page_figure(
+                plot_diffusivity_parity(parity),
+                f"parity{i}",
+                f"Diffusivities, {label}",
+                "Surrogate against reference, with 68 % intervals. An arrow and an open marker "
+                "are an upper bound (95 %). The band is a factor of 2.",
+            )
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Any]], pairs: Sequence[str]) -> Axes:
