@@ -13,7 +13,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
 _COLUMN_OF = {
     "bulk_modulus_GPa": "avg_B_with_Li",

@@ -15,7 +15,7 @@ from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
 SCHEMA = 1
 ABOUT = ("formula", "temperature_K", "n_frames")

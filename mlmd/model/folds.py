@@ -121,7 +121,7 @@ def chemical_system(formula: str) -> str:
 
 
 def _published(n_rows: int) -> Split:
-    from sklearn.model_selection import (  # type: ignore[import-untyped]
+    from sklearn.model_selection import (
         KFold,
         train_test_split,
     )

@@ -13,7 +13,7 @@ from mlmd.errors import InputError
 from mlmd.model.table import D_SCALE, TEMPERATURE
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from ase import Atoms
 
     from mlmd.trajectory.trajectory import Trajectory

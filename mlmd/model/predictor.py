@@ -23,7 +23,7 @@ from mlmd.model.validation import fit_pipeline
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from ase import Atoms
     from numpy.typing import NDArray
 

@@ -13,7 +13,7 @@ from mlmd.model.prediction import Prediction, features_of
 from mlmd.model.table import TARGETS
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from ase import Atoms
     from numpy.typing import NDArray
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline  # type: ignore[import-untyped]
+    from sklearn.pipeline import Pipeline
 
 Spread = Literal["trees", "posterior", "bootstrap"]
 PUBLISHED_SEED = 62
@@ -55,14 +55,14 @@ def regressor_of(name: str) -> Regressor:
     if name not in REGRESSORS:
         raise InputError(f"no model '{name}'; expected {', '.join(REGRESSORS)}")
     try:
-        import sklearn  # type: ignore[import-untyped]  # noqa: F401
+        import sklearn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("scikit-learn", "model") from error
     return REGRESSORS[name]
 
 
 def _random_forest(seed: int) -> Pipeline:
-    from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
+    from sklearn.ensemble import RandomForestRegressor
 
     return _pipeline(RandomForestRegressor(n_estimators=100, random_state=seed))
 
@@ -86,7 +86,7 @@ def _xgboost(seed: int) -> Pipeline:
 
 
 def _gaussian_process(seed: int) -> Pipeline:
-    from sklearn.gaussian_process import (  # type: ignore[import-untyped]
+    from sklearn.gaussian_process import (
         GaussianProcessRegressor,
         kernels,
     )
@@ -98,15 +98,15 @@ def _gaussian_process(seed: int) -> Pipeline:
 
 
 def _ridge(seed: int) -> Pipeline:
-    from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
+    from sklearn.linear_model import Ridge
 
     return _scaled(Ridge(alpha=1.0, random_state=seed))
 
 
 def _mlp(seed: int) -> Pipeline:
-    from sklearn.compose import TransformedTargetRegressor  # type: ignore[import-untyped]
-    from sklearn.neural_network import MLPRegressor  # type: ignore[import-untyped]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.neural_network import MLPRegressor
+    from sklearn.preprocessing import StandardScaler
 
     network = MLPRegressor(
         hidden_layer_sizes=(32, 32),
@@ -121,7 +121,7 @@ def _mlp(seed: int) -> Pipeline:
 
 def _kernel_ridge(seed: int) -> Pipeline:
     from sklearn.compose import TransformedTargetRegressor
-    from sklearn.kernel_ridge import KernelRidge  # type: ignore[import-untyped]
+    from sklearn.kernel_ridge import KernelRidge
     from sklearn.preprocessing import StandardScaler
 
     kernel = KernelRidge(alpha=0.1, kernel="rbf", gamma=0.01)

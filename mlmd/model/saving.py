@@ -154,7 +154,7 @@ def _versions(model: str) -> dict[str, str]:
 
 def _import_skops() -> Any:
     try:
-        import skops.io  # type: ignore[import-untyped]
+        import skops.io
     except ImportError as error:
         raise MissingExtraError("skops", "model") from error
     return skops.io

@@ -19,7 +19,7 @@ from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.sisso_space import Expression, Space
 
 try:
-    from sklearn.base import BaseEstimator, RegressorMixin  # type: ignore[import-untyped]
+    from sklearn.base import BaseEstimator, RegressorMixin
 except ImportError as error:
     raise MissingExtraError("scikit-learn", "model") from error
 
@@ -106,7 +106,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: ArrayLike) -> SissoRegressor:
         """Find the models; `X` is a data frame or (n, features), `y` is (n,)."""
-        from sklearn.utils.validation import validate_data  # type: ignore[import-untyped]
+        from sklearn.utils.validation import validate_data
 
         try:
             values, target = validate_data(self, X, y, dtype=float, y_numeric=True)
@@ -174,7 +174,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
         return tuple(all_terms), tuple(models)
 
     def _chosen_dimension(self, names: list[str], values: FloatArray, y: FloatArray) -> int:
-        from sklearn.model_selection import KFold  # type: ignore[import-untyped]
+        from sklearn.model_selection import KFold
 
         squares = np.zeros(_MOST_TERMS)
         for train, test in KFold(5, shuffle=True, random_state=0).split(values):

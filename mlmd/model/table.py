@@ -17,7 +17,7 @@ from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.floating[Any]]

@@ -179,7 +179,7 @@ def fit_pipeline(problem: Problem, model: str, rows: NDArray[np.intp]) -> Any:
     """Return the model, fitted to some rows of a problem."""
     import warnings
 
-    from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
+    from sklearn.exceptions import ConvergenceWarning
 
     if len(rows) < 2:
         raise InputError(f"{len(rows)} row(s) to learn from; expected at least 2")
