@@ -16,9 +16,9 @@ from mlmd import rdf
 from mlmd.analysis.structure import CONVENTIONS
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.distance_bins import DistanceBins
-from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.pairs import pair_counts
 from mlmd.errors import InputError
+from mlmd.numerics.periodic_cell import cell_heights
 from mlmd.trajectory.trajectory import Trajectory
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -41,7 +41,7 @@ def ideal_gas(cell, numbers, frames, seed=0) -> Trajectory:
 
 def brute_force(positions, cell, r_max):
     """Distances of all ordered pairs with every image, self-images included, by plain loops."""
-    reach = [int(np.ceil(r_max / h)) + 1 for h in cell_heights_A(cell)]
+    reach = [int(np.ceil(r_max / h)) + 1 for h in cell_heights(cell)]
     inside = positions - np.floor(positions @ np.linalg.inv(cell)) @ cell
     found = []
     for i, j in product(range(len(inside)), repeat=2):
@@ -131,7 +131,7 @@ def test_primitive_cell_of_one_atom_sees_its_own_images():
 def test_fast_path_is_brute_force(cell, fractional, r_max_A, seed):
     """Any cell, atoms outside of it, a range beyond it: the same numbers of neighbours."""
     matrix = np.array(cell).reshape(3, 3) + np.diag([4.0, 5.0, 4.5])
-    if abs(np.linalg.det(matrix)) < 15 or cell_heights_A(matrix).min() < 1.5:
+    if abs(np.linalg.det(matrix)) < 15 or cell_heights(matrix).min() < 1.5:
         return
     x = np.array(fractional[: len(fractional) // 3 * 3]).reshape(-1, 3)
     # Off the edges of bins and of each other, where rounding alone decides.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlmd.calculators.spec import refuse_unknown
 from mlmd.calculators.torch_settings import apply_settings, loading, refuse_double
-from mlmd.calculators.weights import package_folder, sha256_of
-from mlmd.errors import InputError
+from mlmd.calculators.weights import given_file, package_folder, sha256_of, weights_file
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -35,7 +34,7 @@ def build(spec: CalculatorSpec) -> Calculator:
     with loading(spec, "weights that CHGNet saved"):
         from chgnet.model import CHGNet, CHGNetCalculator
 
-        if _is_file(spec):
+        if given_file(spec):
             model = CHGNet.from_file(str(weights))
         else:
             model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)
@@ -49,7 +48,7 @@ def model_identity(spec: CalculatorSpec) -> dict[str, str]:
     """Return the model's name and the SHA-256 of its weights, without importing torch."""
     weights = _weights(spec)
     return {
-        "name": weights.name if _is_file(spec) else _name(spec),
+        "name": weights.name if given_file(spec) else _name(spec),
         "sha256": sha256_of(weights),
     }
 
@@ -60,22 +59,9 @@ def models() -> dict[str, Path]:
     return {file.parent.name: file for file in sorted(folder.glob("*/*.tar"))}
 
 
-def _is_file(spec: CalculatorSpec) -> bool:
-    return spec.model is not None and Path(spec.model).is_file()
-
-
 def _name(spec: CalculatorSpec) -> str:
     return spec.model or DEFAULT_MODEL
 
 
 def _weights(spec: CalculatorSpec) -> Path:
-    """Return the file with the weights: the one given, or the package's own by version."""
-    if spec.model is not None and _is_file(spec):
-        return Path(spec.model)
-    shipped = models()
-    if _name(spec) not in shipped:
-        raise InputError(
-            f"calculator 'chgnet' has no model '{spec.model}'; expected a file of weights or one "
-            f"of {', '.join(shipped)}"
-        )
-    return shipped[_name(spec)]
+    return weights_file(spec, DEFAULT_MODEL, models())

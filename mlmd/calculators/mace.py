@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import refuse_unknown
 from mlmd.calculators.torch_settings import apply_settings, guard, guarded, loading
-from mlmd.calculators.weights import sha256_of, weights_folder
+from mlmd.calculators.weights import given_file, sha256_of, weights_file, weights_folder
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def build(spec: CalculatorSpec) -> Calculator:
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:
     """Return the model's name and the SHA-256 of its weights, without importing torch."""
     weights = _weights(spec)
-    return {"name": weights.name if _is_file(spec) else _name(spec), "sha256": sha256_of(weights)}
+    return {"name": weights.name if given_file(spec) else _name(spec), "sha256": sha256_of(weights)}
 
 
 def models() -> dict[str, Path | None]:
@@ -93,10 +93,6 @@ def _check_head(spec: CalculatorSpec, heads: list[str]) -> None:
         raise InputError(f"the model has no head {head!r}; expected one of {', '.join(heads)}")
 
 
-def _is_file(spec: CalculatorSpec) -> bool:
-    return spec.model is not None and Path(spec.model).is_file()
-
-
 def _name(spec: CalculatorSpec) -> str:
     return spec.model or DEFAULT_MODEL
 
@@ -107,19 +103,6 @@ def _places() -> dict[str, Path]:
 
 
 def _weights(spec: CalculatorSpec) -> Path:
-    """Return the file with the weights: the one given, or the one of that name."""
-    if spec.model is not None and _is_file(spec):
-        return Path(spec.model)
-    known, name = models(), _name(spec)
-    if name not in known:
-        raise InputError(
-            f"calculator 'mace' has no model '{name}'; expected a file of weights or one of "
-            f"{', '.join(known)}"
-        )
-    file = known[name]
-    if file is None:
-        raise InputError(
-            f"the weights of '{name}' are not here; fetch {PUBLISHED[name]} and put it at "
-            f"{_places()[name]}"
-        )
-    return file
+    return weights_file(
+        spec, DEFAULT_MODEL, models(), lambda name: (PUBLISHED[name], _places()[name])
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -11,13 +12,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from mlmd.calculators.known import KNOWN
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlmd.calculators.spec import CalculatorSpec
 
@@ -217,6 +218,15 @@ def run_program(
     if code != 0:
         end_program(process)
         raise CalculatorError(f"{name} {exit_reason(code)}; {output_ends(folder, name)}")
+
+
+def reuse_key(settings: Mapping[str, Any], numbers: Sequence[int]) -> str:
+    """Name what calculations have to share for one to start from the other's electrons.
+
+    Settings, as plain data, and species in their order.
+    """
+    plain = json.dumps([settings, list(numbers)], sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:8]
 
 
 def exit_reason(code: int) -> str:

@@ -13,8 +13,13 @@ from mlmd.calculators.torch_settings import (
     loading,
     refuse_double,
 )
-from mlmd.calculators.weights import package_folder, sha256_of, weights_folder
-from mlmd.errors import InputError
+from mlmd.calculators.weights import (
+    given_file,
+    package_folder,
+    sha256_of,
+    weights_file,
+    weights_folder,
+)
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -66,7 +71,7 @@ def build(spec: CalculatorSpec) -> Calculator:
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:
     """Return the model's name and the SHA-256 of its weights, without importing torch."""
     weights = _weights(spec)
-    return {"name": weights.name if _is_file(spec) else _name(spec), "sha256": sha256_of(weights)}
+    return {"name": weights.name if given_file(spec) else _name(spec), "sha256": sha256_of(weights)}
 
 
 def models() -> dict[str, Path | None]:
@@ -79,10 +84,6 @@ def models() -> dict[str, Path | None]:
     return found
 
 
-def _is_file(spec: CalculatorSpec) -> bool:
-    return spec.model is not None and Path(spec.model).is_file()
-
-
 def _name(spec: CalculatorSpec) -> str:
     return spec.model or DEFAULT_MODEL
 
@@ -92,19 +93,6 @@ def _place(name: str) -> Path:
 
 
 def _weights(spec: CalculatorSpec) -> Path:
-    """Return the file with the weights: the one given, or the one of that name."""
-    if spec.model is not None and _is_file(spec):
-        return Path(spec.model)
-    known, name = models(), _name(spec)
-    if name not in known:
-        raise InputError(
-            f"calculator 'sevennet' has no model '{name}'; expected a file of weights or one of "
-            f"{', '.join(known)}"
-        )
-    file = known[name]
-    if file is None:
-        raise InputError(
-            f"the weights of '{name}' are not here; fetch {RELEASES}/{FETCHED[name]} and put it "
-            f"at {_place(name)}"
-        )
-    return file
+    return weights_file(
+        spec, DEFAULT_MODEL, models(), lambda name: (f"{RELEASES}/{FETCHED[name]}", _place(name))
+    )

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from mlmd.calculators.spec import CalculatorSpec
 
 READY = "mlmd-environment"
 """File in an environment that is written when all of it is installed."""
@@ -38,6 +43,56 @@ def package_folder(package: str) -> Path:
     if found is None or found.origin is None:
         raise InputError(f"package '{package}' cannot be located")
     return Path(found.origin).parent
+
+
+def given_file(spec: CalculatorSpec) -> Path | None:
+    """Return the file that a spec's model is; None where it is a name."""
+    if spec.model is None or not Path(spec.model).is_file():
+        return None
+    return Path(spec.model)
+
+
+def weights_file(
+    spec: CalculatorSpec,
+    default: str,
+    known: Mapping[str, Path | None],
+    source: Callable[[str], tuple[str, Path]] | None = None,
+) -> Path:
+    """Return the file with the weights of a spec: the one given, or the one of that name.
+
+    Parameters
+    ----------
+    spec
+        Whose.
+    default
+        Name of the model where the spec has none.
+    known
+        File of each model by name, None where it has to be fetched.
+    source
+        Gives, for such a name, what to fetch and where to put it; None where there is none such.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or its file has to be fetched first.
+    """
+    given = given_file(spec)
+    if given is not None:
+        return given
+    name = spec.model or default
+    if name not in known:
+        raise InputError(
+            f"calculator '{spec.name}' has no model '{name}'; expected a file of weights or one of "
+            f"{', '.join(known)}"
+        )
+    file = known[name]
+    if file is None:
+        assert source is not None  # only what has to be fetched has no file
+        address, place = source(name)
+        raise InputError(
+            f"the weights of '{name}' are not here; fetch {address} and put it at {place}"
+        )
+    return file
 
 
 @cache

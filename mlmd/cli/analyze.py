@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson, assignments
 from mlmd.cli.sources import (
     Every,
@@ -135,7 +136,7 @@ def _plot_volumes(path: Path, folder: Path) -> list[Path]:
         if entry.kind == "EquilibrateVolume" and entry.result is not None:
             folder.mkdir(parents=True, exist_ok=True)
             written.append(folder / f"volume-{entry.name}.png")
-            _save(plot_equation_of_state(VolumeResult(**entry.result)), written[-1])
+            save_axes(plot_equation_of_state(VolumeResult(**entry.result)), written[-1])
     return written
 
 
@@ -162,10 +163,10 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
             if symbol in stage.species
         }
         written.append(folder / f"msd-{symbol}.png")
-        _save(plot_msd(results), written[-1])
+        save_axes(plot_msd(results), written[-1])
     for name, stage in summary.stages.items():
         written.append(folder / f"rdf-{name}.png")
-        _save(plot_rdf(stage.structure), written[-1])
+        save_axes(plot_rdf(stage.structure), written[-1])
         if stage.events is not None:
             written.append(folder / f"events-{name}.png")
             plot_events(stage.events).savefig(written[-1], dpi=150)
@@ -175,12 +176,8 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
             axes = plot_arrhenius(law, ax=axes, label=symbol)
     if axes is not None:
         written.append(folder / "arrhenius.png")
-        _save(axes, written[-1])
+        save_axes(axes, written[-1])
     return written
-
-
-def _save(axes: object, path: Path) -> None:
-    axes.figure.savefig(path, dpi=150, bbox_inches="tight")  # type: ignore[attr-defined]
 
 
 def _print(summary: AnalysisSummary) -> None:

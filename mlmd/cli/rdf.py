@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson
 from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
@@ -117,12 +118,8 @@ def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]
     written = []
     for name, result in results.items():
         written.append(folder / f"rdf-{name}.png")
-        _save(plot_rdf(result), written[-1])
+        save_axes(plot_rdf(result), written[-1])
     return written
-
-
-def _save(axes: object, path: Path) -> None:
-    axes.figure.savefig(path, dpi=150, bbox_inches="tight")  # type: ignore[attr-defined]
 
 
 def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.structure.checks import checked_cells_A
-from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.rdf import rdf
 from mlmd.comparison.curves import PairCurves, common_pairs
 from mlmd.comparison.r_squared import Noise, excess, halves, noise_ceiling, r_squared
 from mlmd.comparison.systems import System
+from mlmd.numerics.periodic_cell import cell_heights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -256,4 +256,4 @@ def _named_alike(result: RadialDistribution) -> PairCurves:
 
 def _half_height_A(trajectory: Trajectory) -> float:
     """Return half the smallest height of the cell in any frame."""
-    return float(cell_heights_A(checked_cells_A(trajectory)).min()) / 2.0
+    return float(cell_heights(checked_cells_A(trajectory)).min()) / 2.0

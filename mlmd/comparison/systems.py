@@ -46,13 +46,6 @@ class System:
             return self.composition
         return f"{self.composition} {self.temperature_K:g} K"
 
-    @property
-    def has_runs(self) -> bool:
-        """Whether both sides are trajectories."""
-        return not isinstance(self.surrogate, PairCurves) and not isinstance(
-            self.reference, PairCurves
-        )
-
     def runs(self) -> tuple[tuple[Trajectory, ...], tuple[Trajectory, ...]]:
         """Return the trajectories of surrogate and reference.
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 def cell_heights(cell: FloatArray) -> FloatArray:
-    """Return the distances between opposite faces of a cell with vectors as rows, shape (3,)."""
-    heights: FloatArray = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    """Return the distances between opposite faces of cells (..., 3, 3), shape (..., 3).
+
+    Vectors are rows.
+    """
+    heights: FloatArray = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=-2)
     return heights
 
 

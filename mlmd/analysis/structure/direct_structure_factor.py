@@ -9,10 +9,10 @@ import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks
 from mlmd.analysis.structure.checks import checked_cells_A
-from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.pairs import fractional_coordinates
 from mlmd.analysis.structure.structure_factor import StructureFactor, curve_of, weighted_curve
 from mlmd.errors import InputError
+from mlmd.numerics.periodic_cell import cell_heights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def _waves(cell_A: FloatArray, q_max_1_A: float) -> tuple[IntArray, BoolArray, F
     """
     reciprocal = 2.0 * np.pi * np.linalg.inv(cell_A).T
     # Planes of constant index h are 2 pi / |a| apart.
-    most = np.floor(q_max_1_A / cell_heights_A(reciprocal) + 1e-9).astype(int)
+    most = np.floor(q_max_1_A / cell_heights(reciprocal) + 1e-9).astype(int)
     n_waves = float(np.prod(2.0 * most + 1.0))
     if n_waves > MOST_WAVES:
         raise InputError(

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.numerics.periodic_cell import cell_heights
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.floating[Any]]
     IntArray = NDArray[np.integer[Any]]
-
-
-def cell_heights_A(cells_A: FloatArray) -> FloatArray:
-    """Return the distances between opposite faces of cells (..., 3, 3), shape (..., 3)."""
-    heights: FloatArray = 1.0 / np.linalg.norm(np.linalg.inv(cells_A), axis=-2)
-    return heights
 
 
 def pair_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
@@ -35,7 +31,7 @@ def pair_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
     r_max_A
         Largest distance.
     """
-    heights = cell_heights_A(cells_A)
+    heights = cell_heights(cells_A)
     most = np.ceil(r_max_A / heights.min(axis=0) - 0.5 - 1e-12).astype(int)
     translations = _grid(most)
     scaled = cells_A / heights[:, :, None]
@@ -48,7 +44,7 @@ def pair_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
 
 def self_images(cells_A: FloatArray, r_max_A: float) -> IntArray:
     """Return the non-zero lattice translations that may be shorter than a distance."""
-    most = np.floor(r_max_A / cell_heights_A(cells_A).min(axis=0) + 1e-9).astype(int)
+    most = np.floor(r_max_A / cell_heights(cells_A).min(axis=0) + 1e-9).astype(int)
     translations = _grid(most)
     chosen: IntArray = translations[(translations != 0).any(axis=1)]
     return chosen

@@ -10,7 +10,6 @@ import numpy as np
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.conventions import Convention, convention_named
-from mlmd.analysis.structure.images import cell_heights_A
 from mlmd.analysis.structure.pairs import pair_counts, self_image_counts
 from mlmd.analysis.structure.radial_distribution import (
     PairDistribution,
@@ -18,6 +17,7 @@ from mlmd.analysis.structure.radial_distribution import (
     RdfSettings,
 )
 from mlmd.errors import InputError
+from mlmd.numerics.periodic_cell import cell_heights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def rdf(
     way = convention_named(convention)
     cells_A = checked_cells_A(trajectory)
     volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
-    half_height_A = float(cell_heights_A(cells_A).min()) / 2.0
+    half_height_A = float(cell_heights(cells_A).min()) / 2.0
     if r_max_A is None:
         r_max_A = way.r_max_A or half_height_A
     bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)

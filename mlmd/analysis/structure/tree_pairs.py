@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.structure.images import cell_heights_A
+from mlmd.numerics.periodic_cell import cell_heights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def tree_is_faster(n_atoms: int, cells_A: FloatArray, r_max_A: float) -> bool:
     r_max_A
         Range.
     """
-    if n_atoms < _FEWEST_ATOMS or 2.0 * r_max_A >= float(cell_heights_A(cells_A).min()):
+    if n_atoms < _FEWEST_ATOMS or 2.0 * r_max_A >= float(cell_heights(cells_A).min()):
         return False
     edges = np.diagonal(cells_A, axis1=1, axis2=2)
     if np.count_nonzero(cells_A) != np.count_nonzero(edges) or (edges <= 0).any():

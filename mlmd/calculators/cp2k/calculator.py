@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from mlmd.calculators.cp2k.environment import Environment, exchange, numbers_in
 from mlmd.calculators.cp2k.input import input_text
 from mlmd.calculators.cp2k.shell import Cp2kShell, DeadShellError, abort_message
+from mlmd.calculators.program import reuse_key
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Cp2kCalculator(Calculator):
             self._shell = None
 
     def _evaluate(self, atoms: Atoms) -> dict[str, Any]:
-        project = f"cp2k-{self._key(atoms)}"
+        project = f"cp2k-{reuse_key(self._settings.to_dict(), atoms.numbers.tolist())}"
         wavefunctions = self._folder / f"{project}-RESTART.wfn"
         environment = self._environment
         if environment is not None and not environment.goes_on_with(atoms):
@@ -129,11 +128,6 @@ class Cp2kCalculator(Calculator):
             wavefunctions.unlink(missing_ok=True)
             self._kill()
             return self._one_step(atoms, project, from_file=False)
-
-    def _key(self, atoms: Atoms) -> str:
-        """Name what wavefunctions have to share: settings and species in their order."""
-        plain = json.dumps([self._settings.to_dict(), atoms.numbers.tolist()], sort_keys=True)
-        return hashlib.sha256(plain.encode()).hexdigest()[:8]
 
     def _one_step(self, atoms: Atoms, project: str, from_file: bool) -> dict[str, Any]:
         self._output = self._folder / f"{project}.out"

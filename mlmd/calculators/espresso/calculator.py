@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -20,7 +18,7 @@ from mlmd.calculators.espresso.output import (
     read_result,
     says_unconverged,
 )
-from mlmd.calculators.program import run_program
+from mlmd.calculators.program import reuse_key, run_program
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -111,7 +109,7 @@ class EspressoCalculator(Calculator):
 
     def _run(self, atoms: Atoms) -> PwResult:
         """Run pw.x from what the step before left, from nothing if that ends in an error."""
-        prefix = f"pw-{self._key(atoms)}"
+        prefix = f"pw-{reuse_key(self._settings.to_dict(), atoms.numbers.tolist())}"
         saved = self._folder / "out" / f"{prefix}.save"
         self._link_pseudopotentials(atoms)
         if self._is_near(saved, atoms):
@@ -185,11 +183,6 @@ class EspressoCalculator(Calculator):
         if before.shape != atoms.positions.shape:
             return False
         return bool(np.linalg.norm(atoms.positions - before, axis=1).max() <= LARGEST_JUMP_A)
-
-    def _key(self, atoms: Atoms) -> str:
-        """Name what densities have to share: settings and species in their order."""
-        plain = json.dumps([self._settings.to_dict(), atoms.numbers.tolist()], sort_keys=True)
-        return hashlib.sha256(plain.encode()).hexdigest()[:8]
 
     def _link_pseudopotentials(self, atoms: Atoms) -> None:
         folder = self._folder / "pseudo"

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
-
 
 def main(command: str) -> None:
     """Read the request from standard input; answer in the file that it names."""
