@@ -153,6 +153,7 @@ def test_ani_with_the_cell_of_the_input(tmp_path, text, cell):
         ("MD.TypeOfRun Nose\n", 1.0),  # SIESTA's default
         ("MD.TypeOfRun Nose\nMD.LengthTimeStep 0.002 ps\n", 2.0),
         ("MD.TypeOfRun Nose\n%include more.fdf\n", None),
+        ("MD.TypeOfRun Nose\nMD.LengthTimeStep", None),
         ("MD.TypeOfRun CG\nMD.LengthTimeStep 2.5 fs\n", None),
         ("MD.LengthTimeStep 2.5 fs\n", None),  # and then it relaxes
         ("MD.TypeOfRun Verlet\nMD.LengthTimeStep 2.5 fortnights\n", None),

@@ -67,6 +67,8 @@ def fdf_timestep_fs(path: Path) -> float | None:
     words = values.get("mdlengthtimestep")
     if words is None:
         return None if "%include" in values else DEFAULT_TIMESTEP_FS
+    if not words:  # the line was cut off
+        return None
     number, unit = [*words, "fs"][:2]
     found = floats(number)
     return found[0] * TIMES_FS[unit] if found and found[0] > 0 and unit in TIMES_FS else None
