@@ -14,10 +14,14 @@ from systems import argon
 from mlmd import Trajectory
 from mlmd.errors import InputError
 from mlmd.trajectory.export import export_trajectory
-from mlmd.trajectory.unwrapping import unwrap
+from mlmd.trajectory.unwrapping import Unwrapper
 
 ORTHOGONAL = np.diag([10.0, 11.0, 12.5])
 TRICLINIC = np.array([[10.0, 0.0, 0.0], [4.0, 9.5, 0.0], [-3.0, 5.0, 11.0]])
+
+
+def unwrap(positions_A: np.ndarray, cells_A: np.ndarray, source: str) -> np.ndarray:
+    return Unwrapper(source, "warn").add(positions_A, cells_A, wrapped=None)
 
 
 def assert_one_line(caught) -> None:

@@ -25,6 +25,7 @@ from ase.data import chemical_symbols, covalent_radii
 from mlmd.calculators.spec import positive_number
 from mlmd.errors import InputError
 from mlmd.numerics.periodic_cell import cell_heights, minimum_image
+from mlmd.numerics.voigt import to_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -117,7 +118,7 @@ class LennardJones(Calculator):
             "energy": energy,
             "free_energy": energy,
             "forces": pair_gradient.sum(axis=2).T.copy(),
-            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+            "stress": to_voigt(stress),
         }
 
     def _pair_tables(

@@ -158,16 +158,3 @@ class Unwrapper:
         if kind not in self._said:
             logger.warning("%s", message)
             self._said.add(kind)
-
-
-def unwrap(
-    positions_A: FloatArray, cells_A: FloatArray, source: str, long_steps: LongSteps = "warn"
-) -> FloatArray:
-    """Return all positions of a trajectory unwrapped at once; see :class:`Unwrapper`.
-
-    Raises
-    ------
-    InputError
-        If a step is too long and `long_steps` says to refuse it.
-    """
-    return Unwrapper(source, long_steps).add(positions_A, cells_A, wrapped=None)

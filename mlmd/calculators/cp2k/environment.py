@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import to_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -70,7 +71,7 @@ def exchange(shell: Cp2kShell, number: int, atoms: Atoms) -> dict[str, Any]:
     # A method without a stress gives zeros, which would pass for a measured one.
     if np.any(stress != 0.0):
         symmetric = -0.5 * (stress + stress.T)  # CP2K: positive under compression
-        results["stress"] = symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        results["stress"] = to_voigt(symmetric)
     return results
 
 

@@ -20,6 +20,7 @@ from mlmd.calculators.espresso.output import (
 )
 from mlmd.calculators.program import reuse_key, run_program
 from mlmd.errors import CalculatorError, InputError
+from mlmd.numerics.voigt import to_voigt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ class EspressoCalculator(Calculator):
         }
         if found.stress_eV_A3 is not None:
             stress = 0.5 * (found.stress_eV_A3 + found.stress_eV_A3.T)
-            results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+            results["stress"] = to_voigt(stress)
         self.results = results
 
     def _run(self, atoms: Atoms) -> PwResult:

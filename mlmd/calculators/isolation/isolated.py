@@ -12,6 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from mlmd.calculators.ipi_server import IpiServer
 from mlmd.calculators.isolation.process import WorkerProcess, raise_told
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import to_voigt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,5 +168,5 @@ def _results(atoms: Atoms, answer: IpiForces, extra: dict[str, Any]) -> dict[str
         results["free_energy"] = extra["free_energy"]
     if extra["stress"]:
         stress = -answer.virial_eV / atoms.get_volume()
-        results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        results["stress"] = to_voigt(stress)
     return results

@@ -15,6 +15,7 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses
 
+from mlmd.numerics.voigt import to_voigt
 from mlmd.trajectory.cp2k.siblings import Siblings, StepTable
 from mlmd.trajectory.frame_collector import FrameCollector
 from mlmd.trajectory.text.labelled_table import read_labelled_table
@@ -231,5 +232,5 @@ def _stress_eV_A3(
     momenta = atomic_masses[numbers][:, None] * velocities_A_fs
     motion = momenta.T @ velocities_A_fs * KINETIC_EV / abs(np.linalg.det(cell))
     at_rest = motion - pressure
-    stress: FloatArray = at_rest[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    stress: FloatArray = to_voigt(at_rest)
     return stress

@@ -14,6 +14,7 @@ import numpy as np
 from ase import units
 
 from mlmd.errors import InputError
+from mlmd.numerics.voigt import to_voigt
 from mlmd.trajectory.frame_collector import FrameCollector
 from mlmd.trajectory.text.number_table import parse_table
 from mlmd.trajectory.text.source import MOST_ATOMS
@@ -223,7 +224,7 @@ class _Reader:
         cell = self._step["cell"]
         stress = self._step.get("stress")
         if stress is not None:
-            stress = -KBAR * stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+            stress = -KBAR * to_voigt(stress)
         interval = self._interval_fs()
         with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
             positions = self._step["positions"] @ cell
