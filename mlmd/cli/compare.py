@@ -85,6 +85,13 @@ def compare_command(
             "again without running again.",
         ),
     ] = None,
+    mobile: Annotated[
+        str | None,
+        typer.Option("--mobile", help="Whose structure features are compared; Li if not given."),
+    ] = None,
+    feature_convention: Annotated[
+        str, typer.Option("--feature-convention", help="Of the features: mlmd or zheng2024.")
+    ] = "mlmd",
     report: Annotated[
         Path | None, typer.Option("--report", help="HTML file about SURROGATE and REFERENCE.")
     ] = None,
@@ -105,14 +112,15 @@ def compare_command(
     --out each calculator repeats the reference's dynamics first; the same command goes on where
     it stopped, and writes report.html and comparison.json.
     """
-    from mlmd.comparison import Thresholds
+    from mlmd.comparison import ComparisonSettings, FeatureChoice, Thresholds
 
     limits = assignments(threshold or [], "--threshold")
     try:
-        options = {"thresholds": Thresholds(**limits)}
+        options: dict[str, Any] = {"thresholds": Thresholds(**limits)}
     except TypeError as error:
         known = ", ".join(Thresholds.__dataclass_fields__)
         raise InputError(f"--threshold: {error}; expected among {known}") from error
+    options["settings"] = ComparisonSettings(features=FeatureChoice(mobile, feature_convention))
     if not (reference or calculator or out):
         if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
             raise InputError("options of a study need --reference, --calculator and --out")
@@ -348,6 +356,8 @@ def _print_study(study: ValidationStudy, written: Path) -> None:
 
 def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     """Print the verdicts, one a line, at each temperature where there are several."""
+    from mlmd.report.comparison_features import feature_lines
+
     rows = []
     for name, verdict in content["verdict"].items():
         rows.append((name, verdict["answer"], verdict["reason"]))
@@ -359,6 +369,8 @@ def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     width = max((len(name) for name, _, _ in rows), default=0)
     for name, answer, reason in rows:
         print(f"  {name:<{width}}  {answer:<12}  {reason}")
+    for line in feature_lines(content["features"]):
+        print(f"  {line}")
     if missing:
         for what, why in content["missing"].items():
             print(f"  not known: {what}: {why}")

@@ -7,6 +7,13 @@ from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_pa
 from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
 from mlmd.comparison.distribution import R2Distribution
 from mlmd.comparison.evaluate import evaluate
+from mlmd.comparison.feature_parity import (
+    FeatureAgreement,
+    FeatureChoice,
+    FeatureParity,
+    feature_agreement,
+    feature_parity,
+)
 from mlmd.comparison.points import PointErrors, point_errors
 from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
 from mlmd.comparison.rdf_parity import RdfChoice, RdfParity, rdf_parity
@@ -18,6 +25,9 @@ __all__ = [
     "ComparisonSettings",
     "DiffusivityParity",
     "DiffusivityPoint",
+    "FeatureAgreement",
+    "FeatureChoice",
+    "FeatureParity",
     "Functionals",
     "Noise",
     "PairCurves",
@@ -32,6 +42,8 @@ __all__ = [
     "diffusivity_point",
     "evaluate",
     "excess",
+    "feature_agreement",
+    "feature_parity",
     "noise_ceiling",
     "point_errors",
     "point_of",

@@ -49,6 +49,14 @@ the only system, or the **median** over the systems. Intervals are of 68 %, as [
                       "systems": [{"label", "composition", "temperature_K",
                                    "pairs": {"Na-Na": {"cutoff_A", "surrogate", "reference",
                                                        "difference", "difference_stderr"}}}]},
+     "features": {"n_pairs", "r2": {NAME: x}, "r2_pooled", "r2_pooled_raw",
+                  "r2_noise_ceiling": {NAME: x}, "r2_pooled_noise_ceiling",
+                  "left_out": {NAME: why it has no R2},
+                  "systems": [{"label", "composition", "temperature_K", "mobile", "convention",
+                               "n_frames_surrogate", "n_frames_reference",
+                               "per_feature": {NAME: {"surrogate", "surrogate_error", "reference",
+                                                      "reference_error", "unit", "sigma",
+                                                      "relative_difference", "set_by_cell"}}}]},
      "verdict": {PROPERTY: {"answer": "yes" | "no" | "inconclusive", "reason", "value",
                             "threshold": {name: x},
                             "by_temperature": {"856": {"answer", "reason", "value"}}}},
@@ -58,7 +66,8 @@ the only system, or the **median** over the systems. Intervals are of 68 %, as [
 PROPERTY is ``rdf``, ``coordination``, ``structure_factor``, ``vdos``, ``diffusivity``,
 ``activation_energy``, ``energies``, ``forces``, ``softening`` or ``pressure``; only those that
 were computed are there. A temperature that is not known has the key ``"unknown"``.
-``log10_ratio`` is that of surrogate over reference. It is null where the motion of either is
+NAME is one of ``mlmd.descriptors.FEATURES`` that depends on the run; R2 is over systems, at least
+three. ``log10_ratio`` is that of surrogate over reference. It is null where the motion of either is
 not diffusive; its bounds are then in the two sides.
 """
 
@@ -77,6 +86,13 @@ from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_pa
 from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point
 from mlmd.comparison.distribution import R2Distribution
 from mlmd.comparison.evaluate import MOST_FRAMES, evaluate
+from mlmd.comparison.feature_parity import (
+    FeatureAgreement,
+    FeatureChoice,
+    FeatureParity,
+    feature_agreement,
+    feature_parity,
+)
 from mlmd.comparison.judging import verdicts
 from mlmd.comparison.points import PointErrors, point_errors
 from mlmd.comparison.rdf_parity import (
@@ -119,12 +135,15 @@ class ComparisonSettings:
         What may diffuse; all species where None.
     point_frames : int
         Frames of the point-wise test at most, of each system.
+    features : FeatureChoice
+        Which structure features.
     """
 
     rdf: RdfChoice = field(default_factory=RdfChoice)
     diffusivity: DiffusivityOptions = field(default_factory=DiffusivityOptions)
     species: tuple[str, ...] | None = None
     point_frames: int = MOST_FRAMES
+    features: FeatureChoice = field(default_factory=FeatureChoice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +154,7 @@ class Comparison:
     ----------
     systems : mapping of str to System
         What was compared.
-    rdf, coordination, structure_factor, vdos : mapping
+    rdf, coordination, structure_factor, vdos, features : mapping
         Results by system; a system is absent where a result could not be had.
     diffusivity : DiffusivityParity or None
         Over all systems.
@@ -156,6 +175,7 @@ class Comparison:
     coordination: Mapping[str, CoordinationParity]
     structure_factor: Mapping[str, StructureFactorParity]
     vdos: Mapping[str, VdosParity]
+    features: Mapping[str, FeatureParity]
     diffusivity: DiffusivityParity | None
     points: PointErrors | None
     verdict: Mapping[str, Verdict]
@@ -168,6 +188,10 @@ class Comparison:
         return R2Distribution.of(
             [one.r2_pooled for one in self.rdf.values() if one.r2_pooled is not None]
         )
+
+    def feature_agreement(self) -> FeatureAgreement:
+        """Return R^2 of the structure features over the systems."""
+        return feature_agreement(list(self.features.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain types for JSON; the module says what the keys mean."""
@@ -245,6 +269,7 @@ def compare(
         coordination=work.coordination,
         structure_factor=work.structure_factor,
         vdos=work.vdos,
+        features=work.features,
         diffusivity=diffusivities,
         points=points,
         verdict=verdicts(
@@ -273,6 +298,7 @@ class _Work:
         self.coordination: dict[str, CoordinationParity] = {}
         self.structure_factor: dict[str, StructureFactorParity] = {}
         self.vdos: dict[str, VdosParity] = {}
+        self.features: dict[str, FeatureParity] = {}
         self.points: list[DiffusivityPoint] = []
 
     def measure(self, system: System) -> None:
@@ -283,13 +309,16 @@ class _Work:
             assert isinstance(system.reference, PairCurves)
             self.rdf[label] = rdf_parity(system.surrogate, system.reference)
             only = "g(r) curves were given, not trajectories"
-            self._missing |= dict.fromkeys(("noise ceiling", "vdos", "diffusivity"), only)
+            self._missing |= dict.fromkeys(
+                ("noise ceiling", "vdos", "diffusivity", "features"), only
+            )
             return
         self._measure_structure(system)
         try:
             self.vdos[label] = vdos_parity(system)
         except InputError as error:
             self._missing[f"vdos of {label}"] = str(error)
+        self._measure_features(system)
         for species in self._settings.species or system.reference[0].species:
             try:
                 self.points.append(diffusivity_point(system, species, self._settings.diffusivity))
@@ -311,6 +340,20 @@ class _Work:
             self.structure_factor[label] = structure_factor_parity(runs)
         except InputError as error:
             self._missing[f"structure factor of {label}"] = str(error)
+
+    def _measure_features(self, system: System) -> None:
+        choice = self._settings.features
+        surrogate, reference = system.runs()
+        try:
+            self.features[system.label] = feature_parity(
+                surrogate,
+                reference,
+                mobile=choice.mobile_in(reference[0].species, self._settings.species),
+                convention=choice.convention,
+                frames=choice.frames,
+            )
+        except InputError as error:
+            self._missing[f"features of {system.label}"] = str(error)
 
     def point_errors(
         self, systems: Sequence[System], calculator: Calculator | None

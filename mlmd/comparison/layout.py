@@ -26,6 +26,7 @@ def layout(result: Comparison) -> dict[str, Any]:
         "points": _points(result),
         "spectra": _spectra(result),
         "coordination": _coordination(result),
+        "features": _features(result),
         "verdict": {name: verdict.to_dict() for name, verdict in result.verdict.items()},
         "thresholds": asdict(result.thresholds),
         "missing": dict(result.missing),
@@ -139,6 +140,13 @@ def _coordination(result: Comparison) -> dict[str, Any]:
         "systems": [
             {**_named(result, label), **one.to_dict()} for label, one in result.coordination.items()
         ],
+    }
+
+
+def _features(result: Comparison) -> dict[str, Any]:
+    return {
+        **result.feature_agreement().to_dict(),
+        "systems": [{**_named(result, k), **one.to_dict()} for k, one in result.features.items()],
     }
 
 

@@ -14,12 +14,12 @@ from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
 from mlmd.errors import InputError
+from mlmd.model.fitting import fit_pipeline
 from mlmd.model.prediction import Prediction, features_of
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.saving import read_model, write_model
 from mlmd.model.spread import Calibration, bootstrap, calibrate, raw_spread
 from mlmd.model.table import TARGETS, TEMPERATURE, TrainingTable
-from mlmd.model.validation import fit_pipeline
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:

@@ -26,19 +26,23 @@ class Regressor:
     about : str
         In one line.
     build : callable
-        Makes an unfitted pipeline from a seed.
+        Makes an unfitted pipeline from a seed and the target.
     spread : {"trees", "posterior", "bootstrap"}
         Where its standard deviation comes from.
+    learns_elements : bool
+        Whether it learns from what a composition is made of, beside the features: see
+        `mlmd.model.composition_columns`.
     """
 
     name: str
     about: str
-    build: Callable[[int], Pipeline]
+    build: Callable[[int, str], Pipeline]
     spread: Spread
+    learns_elements: bool = False
 
 
-def make_regressor(name: str, seed: int = PUBLISHED_SEED) -> Pipeline:
-    """Return an unfitted pipeline.
+def make_regressor(name: str, seed: int = PUBLISHED_SEED, target: str = "ln_D") -> Pipeline:
+    """Return an unfitted pipeline for a target.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def make_regressor(name: str, seed: int = PUBLISHED_SEED) -> Pipeline:
     MissingExtraError
         If scikit-learn or xgboost is not installed.
     """
-    return regressor_of(name).build(seed)
+    return regressor_of(name).build(seed, target)
 
 
 def regressor_of(name: str) -> Regressor:
@@ -61,13 +65,13 @@ def regressor_of(name: str) -> Regressor:
     return REGRESSORS[name]
 
 
-def _random_forest(seed: int) -> Pipeline:
+def _random_forest(seed: int, _: str) -> Pipeline:
     from sklearn.ensemble import RandomForestRegressor
 
     return _pipeline(RandomForestRegressor(n_estimators=100, random_state=seed))
 
 
-def _xgboost(seed: int) -> Pipeline:
+def _xgboost(seed: int, _: str) -> Pipeline:
     try:
         from xgboost import XGBRegressor
     except ImportError as error:
@@ -85,7 +89,7 @@ def _xgboost(seed: int) -> Pipeline:
     )
 
 
-def _gaussian_process(seed: int) -> Pipeline:
+def _gaussian_process(seed: int, _: str) -> Pipeline:
     from sklearn.gaussian_process import (
         GaussianProcessRegressor,
         kernels,
@@ -97,13 +101,13 @@ def _gaussian_process(seed: int) -> Pipeline:
     return _scaled(GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed))
 
 
-def _ridge(seed: int) -> Pipeline:
+def _ridge(seed: int, _: str) -> Pipeline:
     from sklearn.linear_model import Ridge
 
     return _scaled(Ridge(alpha=1.0, random_state=seed))
 
 
-def _mlp(seed: int) -> Pipeline:
+def _mlp(seed: int, _: str) -> Pipeline:
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.neural_network import MLPRegressor
     from sklearn.preprocessing import StandardScaler
@@ -119,7 +123,7 @@ def _mlp(seed: int) -> Pipeline:
     return _scaled(TransformedTargetRegressor(network, transformer=StandardScaler()))
 
 
-def _kernel_ridge(seed: int) -> Pipeline:
+def _kernel_ridge(seed: int, _: str) -> Pipeline:
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.kernel_ridge import KernelRidge
     from sklearn.preprocessing import StandardScaler
@@ -128,10 +132,16 @@ def _kernel_ridge(seed: int) -> Pipeline:
     return _scaled(TransformedTargetRegressor(kernel, transformer=StandardScaler()))
 
 
-def _sisso(seed: int) -> Pipeline:
+def _sisso(_: int, __: str) -> Pipeline:
     from mlmd.model.sisso import SissoRegressor
 
     return _pipeline(SissoRegressor(dimension=4))
+
+
+def _best(seed: int, target: str) -> Pipeline:
+    from mlmd.model.arrhenius_ensemble import ArrheniusEnsemble
+
+    return _pipeline(ArrheniusEnsemble(learns_log=target == "D", seed=seed))
 
 
 def _scaled(model: Any) -> Pipeline:
@@ -174,6 +184,16 @@ _ALL: tuple[Regressor, ...] = (
         _sisso,
         "bootstrap",
     ),
+    Regressor(
+        "best",
+        "mean of a robust Gaussian process, a line with trees on its residuals, and boosted trees",
+        _best,
+        "posterior",
+        learns_elements=True,
+    ),
 )
 REGRESSORS = {one.name: one for one in _ALL}
 """Every model by name."""
+
+WITH_XGBOOST = ("xgboost", "best")
+"""Those that need xgboost."""

@@ -19,18 +19,23 @@ from typing import Any
 
 from mlmd._version import __version__
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.model.regressors import WITH_XGBOOST
 
 SCHEMA = 1
 _ABOUT, _MODEL = "about.json", "model.skops"
 _MOST_BYTES = {_ABOUT: 10_000_000, _MODEL: 4_000_000_000}
 _KINDS = frozenset(
     {
+        "mlmd.model.arrhenius_ensemble.ArrheniusEnsemble",
+        "mlmd.model.arrhenius_kernel.ArrheniusKernel",
         "mlmd.model.sisso.SissoModel",
         "mlmd.model.sisso.SissoRegressor",
         "mlmd.model.sisso_space.Expression",
         "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Matern",
         "sklearn.gaussian_process.kernels.Product",
         "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.gaussian_process.kernels.RationalQuadratic",
         "sklearn.gaussian_process.kernels.Sum",
         "sklearn.gaussian_process.kernels.WhiteKernel",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -142,7 +147,7 @@ def _check_versions(path: Path, saved: Any, model: str) -> None:
 def _versions(model: str) -> dict[str, str]:
     """Return versions of the packages that a model depends on."""
     versions = {"scikit-learn": version("scikit-learn")}
-    if model == "xgboost":
+    if model in WITH_XGBOOST:
         for package in ("xgboost-cpu", "xgboost"):
             try:
                 return {**versions, "xgboost": version(package)}

@@ -7,15 +7,16 @@ them (L0) is found by trying all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.model.sisso_screening import screen
 from mlmd.model.sisso_space import Expression, Space
 
 try:
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 _MOST_SUBSETS = 50_000_000
-_BATCH = 100_000
 _CHECKED = 20
 _MOST_TERMS = 4
-_JITTER = 1e-13
+_SINGULAR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,16 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     dimension : int or None
-        Number of terms; None chooses 1 to 4 by five-fold cross-validation over rows.
+        Number of terms; None chooses 1 to 4 by five-fold cross-validation: the fewest whose error
+        is within one standard error of the least (Breiman et al. 1984).
     n_screened : int
         Candidates kept by each screening; the published run has 20.
     operators : tuple of str
         Of `mlmd.model.sisso_space.OPERATORS`. Without any (the published run built no formulas)
         it is best-subset regression on the features.
     max_operators : int
-        Most operators in a formula.
+        Most operators in a formula. With 43 features and ``+ - * / ^-1 ^2`` a screening of 2 takes
+        a second, of 3 half a minute.
     units : mapping of str to str, optional
         Unit of each column as `mlmd.descriptors.features.UNITS` writes it. With it sums are of
         like units only, and exponentials and logarithms of pure numbers. Without it every column
@@ -104,8 +106,24 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
         self.max_operators = max_operators
         self.units = units
 
-    def fit(self, X: Any, y: ArrayLike) -> SissoRegressor:
-        """Find the models; `X` is a data frame or (n, features), `y` is (n,)."""
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> SissoRegressor:
+        """Find the models.
+
+        Parameters
+        ----------
+        X : data frame or (n, features) array
+            The features.
+        y : (n,) array
+            The target.
+        groups : (n,) array, optional
+            Rows of one group, as of one formula at several temperatures, stay together in the
+            folds that choose the dimension. Without it these are of single rows.
+
+        Raises
+        ------
+        InputError
+            If numbers are not finite, or settings, rows and groups do not fit together.
+        """
         from sklearn.utils.validation import validate_data
 
         try:
@@ -117,7 +135,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
             raise InputError("expected n_screened of at least 1 and max_operators of at least 0")
         dimension = self.dimension
         if dimension is None:
-            dimension = self._chosen_dimension(names, values, target)
+            dimension = self._chosen_dimension(names, values, target, groups)
         if not 1 <= dimension < len(values) - 1:
             raise InputError(
                 f"dimension {dimension} for n_samples = {len(values)}; expected 1 or more, and "
@@ -135,7 +153,14 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
             values = validate_data(self, X, dtype=float, reset=False)
         except (ValueError, TypeError) as error:
             raise InputError(" ".join(str(error).split())) from error
-        return _predict(self.terms_[-1], self.models_[-1], values)
+        predicted = _predict(self.terms_[-1], self.models_[-1], values)
+        bad = np.flatnonzero(~np.isfinite(predicted))
+        if len(bad):
+            raise InputError(
+                f"row {bad[0]}: {' or '.join(self.models_[-1].terms)} has no finite value there; "
+                "it is outside of what was learnt from, leave it out or learn with fewer operators"
+            )
+        return predicted
 
     def _names(self) -> list[str]:
         unnamed = [f"x{i}" for i in range(self.n_features_in_)]
@@ -150,13 +175,15 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
         all_terms, models = [], []
         residual = y - y.mean()
         for n_terms in range(1, dimension + 1):
-            for expression, column in space.screen(residual, self.n_screened, columns):
+            for expression, column in screen(space, residual, self.n_screened, columns):
                 kept.append(expression)
                 columns.append(column)
             if len(kept) < n_terms:
                 break
             table = np.column_stack(columns)
             best = _best_subset(table, y, n_terms)
+            if not best:
+                break
             solved, residual = _least_squares(table[:, best], y)
             terms = tuple(kept[i] for i in best)
             all_terms.append(terms)
@@ -173,19 +200,29 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
             raise InputError("no feature varies with the target; there is nothing to learn from")
         return tuple(all_terms), tuple(models)
 
-    def _chosen_dimension(self, names: list[str], values: FloatArray, y: FloatArray) -> int:
-        from sklearn.model_selection import KFold
+    def _chosen_dimension(
+        self, names: list[str], values: FloatArray, y: FloatArray, groups: ArrayLike | None
+    ) -> int:
+        from sklearn.model_selection import GroupKFold, KFold
 
-        squares = np.zeros(_MOST_TERMS)
-        for train, test in KFold(5, shuffle=True, random_state=0).split(values):
+        folds = KFold(5, shuffle=True, random_state=0) if groups is None else GroupKFold(5)
+        try:
+            parts = list(folds.split(values, y, groups))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"no dimension can be chosen: {error}; give one") from error
+        squares = np.zeros((len(parts), _MOST_TERMS))
+        for i, (train, test) in enumerate(parts):
             solved = self._solve(names, values[train], y[train], _MOST_TERMS)
             errors = [
-                float(np.sum((_predict(terms, model, values[test]) - y[test]) ** 2))
+                float(np.mean((_predict(terms, model, values[test]) - y[test]) ** 2))
                 for terms, model in zip(*solved, strict=True)
             ]
             # Where more terms are not to be had, they bring nothing.
-            squares += np.array(errors + errors[-1:] * (_MOST_TERMS - len(errors)))
-        return int(np.argmin(squares)) + 1
+            squares[i] = errors + errors[-1:] * (_MOST_TERMS - len(errors))
+        mean = np.nan_to_num(squares.mean(axis=0), nan=np.inf)
+        best = int(np.argmin(mean))
+        allowance = squares[:, best].std(ddof=1) / np.sqrt(len(parts))
+        return int(np.argmax(mean <= mean[best] + allowance)) + 1
 
 
 def _predict(terms: Sequence[Expression], model: SissoModel, values: FloatArray) -> FloatArray:
@@ -204,7 +241,11 @@ def _least_squares(columns: FloatArray, y: FloatArray) -> tuple[FloatArray, Floa
 
 
 def _best_subset(columns: FloatArray, y: FloatArray, n_terms: int) -> list[int]:
-    """Try all subsets: normal equations for all, least squares for the best of them."""
+    """Try all subsets; return none if none of them is linearly independent.
+
+    All but two of a subset are projected out of all other columns, and what any two of these
+    explain has a closed form; least squares decide among the best.
+    """
     n = columns.shape[1]
     if comb(n, n_terms) > _MOST_SUBSETS:
         raise InputError(
@@ -212,21 +253,41 @@ def _best_subset(columns: FloatArray, y: FloatArray, n_terms: int) -> list[int]:
         )
     centred = columns - columns.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=0)
-    gram = centred.T @ centred + _JITTER * np.eye(n)
-    aims = centred.T @ (y - y.mean())
+    gram, aims = centred.T @ centred, centred.T @ (y - y.mean())
+    if n_terms == 1:
+        return [int(np.argmax(np.abs(aims)))]
     found: list[tuple[float, list[int]]] = []
-    for subsets in _batches(n, n_terms):
-        matrices = gram[subsets[:, :, None], subsets[:, None, :]]
-        sides = aims[subsets]
-        explained = np.sum(sides * np.linalg.solve(matrices, sides[..., None])[..., 0], axis=1)
-        for i in np.argsort(explained)[-_CHECKED:]:
-            found.append((float(explained[i]), subsets[i].tolist()))
-    found = sorted(found, reverse=True)[:_CHECKED]
+    for first in combinations(range(n - 2), n_terms - 2):
+        fixed, rest = list(first), slice(first[-1] + 1 if first else 0, n)
+        inner = gram[np.ix_(fixed, fixed)]
+        if fixed and np.linalg.eigvalsh(inner)[0] < _SINGULAR:
+            continue
+        along = np.linalg.solve(inner, gram[fixed, rest])
+        slopes = np.linalg.solve(inner, aims[fixed])
+        explained = float(aims[fixed] @ slopes) + _explained_by_two(
+            gram[rest, rest] - gram[rest, fixed] @ along, aims[rest] - gram[rest, fixed] @ slopes
+        )
+        least = found[-1][0] if len(found) >= _CHECKED else -np.inf
+        for i, j in np.argwhere(explained > least):
+            found.append(
+                (float(explained[i, j]), [*fixed, rest.start + int(i), rest.start + int(j)])
+            )
+        found = sorted(found, reverse=True)[:_CHECKED]
+    if not found:
+        return []
     left = [float(np.sum(_least_squares(columns[:, s], y)[1] ** 2)) for _, s in found]
     return found[int(np.argmin(left))][1]
 
 
-def _batches(n: int, n_terms: int) -> Iterator[NDArray[np.intp]]:
-    subsets = combinations(range(n), n_terms)
-    while batch := list(islice(subsets, _BATCH)):
-        yield np.array(batch, dtype=np.intp)
+def _explained_by_two(gram: FloatArray, aims: FloatArray) -> FloatArray:
+    """Return the squares that each pair of columns explains, as (i, j) with i < j."""
+    size = np.diag(gram)
+    independent = size[:, None] * size - gram**2
+    alone = aims**2
+    with np.errstate(all="ignore"):
+        both = (
+            alone[:, None] * size + alone * size[:, None] - 2 * aims[:, None] * aims * gram
+        ) / independent
+    sound = np.minimum(size[:, None], size) > _SINGULAR
+    sound &= independent > _SINGULAR * size[:, None] * size
+    return np.where(np.triu(sound, 1), both, -np.inf)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.floating[Any]]
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
 
 Unit = tuple[tuple[str, Fraction], ...]
-_PURE: Unit = ()
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp,
@@ -36,10 +37,11 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "*": np.multiply,
     "/": np.divide,
 }
+_JOINS = (("+", False), ("-", False), ("*", False), ("/", False), ("/", True))
 OPERATORS = (*_BINARY, *_UNARY)
 """Operators that formulas may have: those of the published input."""
 
-_SMALLEST, _LARGEST = 1e-4, 1e5  # maxfval_lb and maxfval_ub of the published input
+SMALLEST, LARGEST = 1e-4, 1e5  # maxfval_lb and maxfval_ub of the published input
 _CHUNK = 1024
 _MOST_KEPT = 50_000
 _SAME = 1e-10
@@ -69,21 +71,89 @@ class Expression:
 
 
 @dataclass(frozen=True, eq=False)
-class _Level:
-    """All candidates with one number of operators."""
+class Block:
+    """Candidates side by side.
 
-    expressions: list[Expression]
-    units: list[Unit]
+    Attributes
+    ----------
+    columns : (rows, n) array
+        Their values.
+    units : (n, bases) array of int
+        Exponents of their units, in a common fraction.
+    write : callable
+        Gives the expression of one of them.
+    """
+
     columns: FloatArray
+    units: IntArray
+    write: Callable[[int], Expression]
+
+    def of(self, chosen: IntArray) -> Block:
+        """Return some of them."""
+        return Block(
+            self.columns[:, chosen], self.units[chosen], lambda j: self.write(int(chosen[j]))
+        )
+
+    def chunks(self) -> list[Block]:
+        """Part them into blocks that are small enough to work with."""
+        n = len(self.units)
+        return [self.of(np.arange(i, min(i + _CHUNK, n))) for i in range(0, n, _CHUNK)]
 
 
-_Block = tuple[Callable[[int], tuple[Expression, Unit]], "FloatArray"]
+@dataclass(frozen=True, eq=False)
+class Join:
+    """All that an operator makes of one of few and one of many, not evaluated yet.
+
+    Attributes
+    ----------
+    operator : str
+        Of two formulas.
+    turned : bool
+        Whether the one of many comes first.
+    few, many : Block
+        If they are the same, each pair counts once and nothing is joined to itself.
+    """
+
+    operator: str
+    turned: bool
+    few: Block
+    many: Block
+
+    def allowed(self) -> BoolArray:
+        """Return which pairs make sense, as (few, many)."""
+        few, many = self.few, self.many
+        allowed = np.ones((len(few.units), len(many.units)), dtype=bool)
+        if self.operator in ("+", "-"):
+            allowed = (few.units[:, None] == many.units).all(axis=2)
+        elif self.operator == "/":
+            divisor = (few if self.turned else many).columns
+            allowed &= _keeps_sign(divisor)[:, None] if self.turned else _keeps_sign(divisor)
+        return np.triu(allowed, 1) if few is many else allowed
+
+    def of(self, chosen: IntArray) -> Block:
+        """Evaluate pairs, counted row by row of (few, many)."""
+        i, j = np.divmod(chosen, len(self.many.units))
+        few, many = self.few.of(i), self.many.of(j)
+        one, other = (many, few) if self.turned else (few, many)
+        units = one.units
+        if self.operator in ("*", "/"):
+            units = units + other.units if self.operator == "*" else units - other.units
+
+        def write(k: int) -> Expression:
+            a, b = one.write(k), other.write(k)
+            name = f"({a.name} {self.operator} {b.name})"
+            return Expression(name, (self.operator, a.tree, b.tree))
+
+        with np.errstate(all="ignore"):
+            return Block(_BINARY[self.operator](one.columns, other.columns), units, write)
 
 
 class Space:
-    """Formulas of up to so many operators.
+    """All formulas of up to so many operators.
 
-    Those with the most operators are made anew for each screening and never held together.
+    Those with the most operators are never made but left as joins, and those with one fewer are
+    made anew whenever they are asked for. What is divided by keeps its sign in all rows, so that
+    no formula has a pole between them.
 
     Parameters
     ----------
@@ -118,98 +188,69 @@ class Space:
         missing = [name for name in names if units is not None and name not in units]
         if missing:
             raise InputError(f"no unit for {', '.join(missing)}; give one, '1' for a pure number")
-        self._operators = [o for o in OPERATORS if o in operators]
-        of = {} if units is None else {name: parse_unit(units[name]) for name in names}
+        self._unary = [o for o in _UNARY if o in operators]
+        self._joins = [join for join in _JOINS if join[0] in operators]
+        exponents = _whole([() if units is None else parse_unit(units[name]) for name in names])
         primary = [Expression(name, ("x", i)) for i, name in enumerate(names)]
-        self._levels = [_Level(primary, [of.get(name, _PURE) for name in names], values)]
-        self._most = max_operators if self._operators else 0
-        for n_operators in range(1, self._most):
+        self._levels = [Block(values, exponents, primary.__getitem__)]
+        self._most = max_operators if operators else 0
+        for n_operators in range(1, self._most - 1):
             self._levels.append(self._hold(n_operators))
 
-    def screen(
-        self, residual: FloatArray, n: int, taken: Sequence[FloatArray]
-    ) -> list[tuple[Expression, FloatArray]]:
-        """Return the `n` candidates that correlate best with `residual`, best first.
-
-        Candidates that are a straight line of one another, or of one `taken`, count once.
-        """
-        best: list[tuple[float, Expression, FloatArray]] = []
-        enough = 4 * n + len(taken)
-        least = 0.0
-        for make, block in self._all_blocks():
-            scores = _correlations(block, residual)
-            for j in np.flatnonzero(scores > least):
-                best.append((float(scores[j]), make(int(j))[0], block[:, j].copy()))
-            if len(best) > 2 * enough:
-                best = sorted(best, key=lambda one: -one[0])[:enough]
-                least = best[-1][0]
-        chosen: list[tuple[Expression, FloatArray]] = []
-        seen = [_unit_vector(column) for column in taken]
-        for _, expression, column in sorted(best, key=lambda one: -one[0]):
-            if len(chosen) == n:
-                break
-            direction = _unit_vector(column)
-            if all(abs(float(direction @ other)) < 1 - _SAME for other in seen):
-                chosen.append((expression, column))
-                seen.append(direction)
-        return chosen
-
-    def _all_blocks(self) -> Iterator[_Block]:
+    def candidates(self) -> Iterator[Block | Join]:
+        """Give all formulas, those with few operators first; some are given twice."""
         for level in self._levels:
-            yield partial(_member, level), level.columns
-        if self._most > 0:
-            yield from self._blocks(self._most)
+            yield from level.chunks()
+        if self._most == 0:
+            return
+        held = self._most == 1
+        for below in self._levels[-1].chunks() if held else self._make(self._most - 1):
+            if not held:
+                yield below
+            yield from (_apply(operator, below) for operator in self._unary)
+            if not held:
+                for few in self._levels[0].chunks():
+                    yield from (Join(*how, few, below) for how in self._joins)
+        yield from self._join(self._most, first=0 if held else 1)
 
-    def _hold(self, n_operators: int) -> _Level:
-        expressions: list[Expression] = []
-        units: list[Unit] = []
-        columns: list[FloatArray] = []
-        for make, block in self._blocks(n_operators):
-            for j in np.flatnonzero(_usable(block)):
-                expression, unit = make(int(j))
-                expressions.append(expression)
-                units.append(unit)
-                columns.append(block[:, j])
-            if len(columns) > _MOST_KEPT:
+    def _hold(self, n_operators: int) -> Block:
+        blocks: list[Block] = []
+        for block in self._make(n_operators):
+            blocks.append(block)
+            if sum(len(one.units) for one in blocks) > _MOST_KEPT:
                 raise InputError(
                     f"more than {_MOST_KEPT} formulas with {n_operators} operators; give fewer "
                     "features or operators, or a smaller max_operators"
                 )
-        n_rows = len(self._levels[0].columns)
-        table = np.column_stack(columns) if columns else np.empty((n_rows, 0))
-        return _Level(expressions, units, table)
+        return _side_by_side(blocks)
 
-    def _blocks(self, n_operators: int) -> Iterator[_Block]:
-        """Make the formulas with exactly so many operators, some at a time."""
-        below = self._levels[n_operators - 1]
-        for operator in (o for o in self._operators if o in _UNARY):
-            pure = operator in ("exp", "exp-", "log")
-            fit = [i for i, unit in enumerate(below.units) if not (pure and unit)]
-            for start in range(0, len(fit), _CHUNK):
-                part = fit[start : start + _CHUNK]
-                with np.errstate(all="ignore"):
-                    yield (
-                        partial(_unary, operator, below, part),
-                        _UNARY[operator](below.columns[:, part]),
-                    )
-        for i in range((n_operators + 1) // 2):
-            few, many = self._levels[i], self._levels[n_operators - 1 - i]
-            for left in range(len(few.expressions)):
-                yield from self._pairs(few, left, many, left + 1 if few is many else 0)
+    def _make(self, n_operators: int) -> Iterator[Block]:
+        """Make the usable formulas with exactly so many operators, some at a time."""
+        none = self._levels[0].of(np.arange(0))
+        waiting = [none]
+        for block in self._make_parts(n_operators):
+            waiting.append(block.of(np.flatnonzero(usable(block.columns))))
+            if sum(len(one.units) for one in waiting) >= _CHUNK:
+                yield _side_by_side(waiting)
+                waiting = [none]
+        yield _side_by_side(waiting)
 
-    def _pairs(self, few: _Level, left: int, many: _Level, first: int) -> Iterator[_Block]:
-        """Join one formula with many; a quotient both ways round."""
-        for operator in (o for o in self._operators if o in _BINARY):
-            sums = operator in ("+", "-")
-            rights = range(first, len(many.expressions))
-            fit = [j for j in rights if not sums or many.units[j] == few.units[left]]
-            for start in range(0, len(fit), _CHUNK):
-                part = fit[start : start + _CHUNK]
-                one, others = few.columns[:, [left]], many.columns[:, part]
-                for turned in (False, True) if operator == "/" else (False,):
-                    with np.errstate(all="ignore"):
-                        block = _BINARY[operator](*((others, one) if turned else (one, others)))
-                    yield partial(_binary, operator, (few, left), (many, part), turned), block
+    def _make_parts(self, n_operators: int) -> Iterator[Block]:
+        for below in self._levels[n_operators - 1].chunks():
+            yield from (_apply(operator, below) for operator in self._unary)
+        for join in self._join(n_operators):
+            pairs = np.flatnonzero(join.allowed())
+            yield from (join.of(pairs[i : i + _CHUNK]) for i in range(0, len(pairs), _CHUNK))
+
+    def _join(self, n_operators: int, first: int = 0) -> Iterator[Join]:
+        """Join levels held to formulas of so many operators, `first` of them in the smaller."""
+        for i in range(first, (n_operators + 1) // 2):
+            same = i == n_operators - 1 - i
+            left = self._levels[i].chunks()
+            right = left if same else self._levels[n_operators - 1 - i].chunks()
+            for k, few in enumerate(left):
+                for many in right[k:] if same else right:
+                    yield from (Join(*how, few, many) for how in self._joins)
 
 
 def parse_unit(text: str) -> Unit:
@@ -225,40 +266,43 @@ def parse_unit(text: str) -> Unit:
         if base != "1":
             exponents[base] = exponents.get(base, Fraction(0)) + power
         place = token.end()
-    return _sorted(exponents)
-
-
-def _member(level: _Level, j: int) -> tuple[Expression, Unit]:
-    return level.expressions[j], level.units[j]
-
-
-def _unary(operator: str, level: _Level, part: list[int], j: int) -> tuple[Expression, Unit]:
-    of, unit = _member(level, part[j])
-    named = f"({of.name}){operator}" if operator[0] == "^" else f"{operator}({of.name})"
-    power = Fraction(operator[1:]) if operator[0] == "^" else Fraction(1)
-    return Expression(named, (operator, of.tree)), _sorted({b: e * power for b, e in unit})
-
-
-def _binary(
-    operator: str,
-    one: tuple[_Level, int],
-    many: tuple[_Level, list[int]],
-    turned: bool,
-    j: int,
-) -> tuple[Expression, Unit]:
-    sides = [_member(*one), _member(many[0], many[1][j])]
-    (a, unit_a), (b, unit_b) = sides[::-1] if turned else sides
-    expression = Expression(f"({a.name} {operator} {b.name})", (operator, a.tree, b.tree))
-    if operator in ("+", "-"):
-        return expression, unit_a
-    exponents = dict(unit_a)
-    for base, power in unit_b:
-        exponents[base] = exponents.get(base, Fraction(0)) + (power if operator == "*" else -power)
-    return expression, _sorted(exponents)
-
-
-def _sorted(exponents: Mapping[str, Fraction]) -> Unit:
     return tuple(sorted((base, power) for base, power in exponents.items() if power))
+
+
+def _whole(units: Sequence[Unit]) -> IntArray:
+    """Return exponents as whole numbers of a common fraction, a row for each unit."""
+    bases = sorted({base for unit in units for base, _ in unit})
+    common = lcm(*(power.denominator for unit in units for _, power in unit))
+    rows = [[int(dict(unit).get(base, 0) * common) for base in bases] for unit in units]
+    return np.array(rows, dtype=np.int64).reshape(len(units), len(bases))
+
+
+def _side_by_side(blocks: Sequence[Block]) -> Block:
+    starts = np.cumsum([0, *(len(block.units) for block in blocks)])
+
+    def write(j: int) -> Expression:
+        which = int(np.searchsorted(starts, j, side="right")) - 1
+        return blocks[which].write(j - int(starts[which]))
+
+    columns = np.hstack([block.columns for block in blocks])
+    return Block(columns, np.vstack([block.units for block in blocks]), write)
+
+
+def _apply(operator: str, block: Block) -> Block:
+    """Return the formulas that one operator makes of each candidate."""
+    if operator in ("exp", "exp-", "log"):
+        block = block.of(np.flatnonzero(~block.units.any(axis=1)))
+    elif operator == "^-1":
+        block = block.of(np.flatnonzero(_keeps_sign(block.columns)))
+    power = int(operator[1:]) if operator[0] == "^" else 1
+
+    def write(j: int) -> Expression:
+        of = block.write(j)
+        name = f"({of.name}){operator}" if operator[0] == "^" else f"{operator}({of.name})"
+        return Expression(name, (operator, of.tree))
+
+    with np.errstate(all="ignore"):
+        return Block(_UNARY[operator](block.columns), power * block.units, write)
 
 
 def _evaluate(tree: tuple[Any, ...], values: FloatArray) -> Any:
@@ -269,30 +313,16 @@ def _evaluate(tree: tuple[Any, ...], values: FloatArray) -> Any:
     return _BINARY[tree[0]](_evaluate(tree[1], values), _evaluate(tree[2], values))
 
 
-def _usable(block: FloatArray) -> NDArray[np.bool_]:
-    """Whether each column varies, and neither vanishes nor grows without bound."""
+def _keeps_sign(columns: FloatArray) -> BoolArray:
+    result: BoolArray = (columns.min(axis=0) > 0) | (columns.max(axis=0) < 0)
+    return result
+
+
+def usable(columns: FloatArray) -> BoolArray:
+    """Return which columns vary, and neither vanish nor grow without bound."""
     with np.errstate(all="ignore"):
-        largest = np.abs(block).max(axis=0)
-        varies = np.ptp(block, axis=0) > _SAME * largest
-    usable: NDArray[np.bool_] = (largest >= _SMALLEST) & (largest <= _LARGEST) & varies
-    return usable
-
-
-def _correlations(block: FloatArray, residual: FloatArray) -> FloatArray:
-    """Return the size of each column's correlation with the residual, 0 for unusable ones."""
-    usable = _usable(block)
-    clean = np.where(usable, block, 0.0)
-    centred = clean - clean.mean(axis=0)
-    norms = np.linalg.norm(centred, axis=0)
-    aim = residual - residual.mean()
-    size = float(np.linalg.norm(aim))
-    if size == 0:
-        return np.zeros(block.shape[1])
-    scores: FloatArray = np.abs(aim @ centred) / np.where(norms > 0, norms, 1.0) / size
-    return np.where(usable, scores, 0.0)
-
-
-def _unit_vector(column: FloatArray) -> FloatArray:
-    centred = column - column.mean()
-    direction: FloatArray = centred / np.linalg.norm(centred)
-    return direction
+        lowest, highest = columns.min(axis=0), columns.max(axis=0)
+        largest = np.maximum(-lowest, highest)
+        varies = highest - lowest > _SAME * largest
+    good: BoolArray = (largest >= SMALLEST) & (largest <= LARGEST) & varies
+    return good

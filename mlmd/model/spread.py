@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import chemical_system, make_folds, reduced_formula
-from mlmd.model.validation import fit_pipeline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

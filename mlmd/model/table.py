@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import logging
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +16,8 @@ from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FeatureTable, import_pandas
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
+from mlmd.model.composition_columns import element_fractions
+from mlmd.model.label_weights import label_weights
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
+logger = logging.getLogger(__name__)
+
 Target = Literal["ln_D", "D", "E_a"]
 TARGETS = {"ln_D": "ln(cm2/s)", "D": "1e-3 cm2/s", "E_a": "eV"}
 """What can be predicted, and its unit."""
@@ -29,6 +35,11 @@ TARGETS = {"ln_D": "ln(cm2/s)", "D": "1e-3 cm2/s", "E_a": "eV"}
 D_SCALE = 1e3
 INVERSE_KBT, TEMPERATURE = "inverse_kbT", "temperature_K"
 _MOST_MISSING = 0.5
+
+D_COLUMN, D_ERROR_COLUMN, D_FROM_COLUMN = "D_cm2_s", "D_error_cm2_s", "D_from"
+AS_GIVEN, AS_PUBLISHED = "as given", "as published by Zheng et al. 2024"
+EINSTEIN = "mlmd: slope / 6 of the mean squared displacement"
+"""Where D is from. The published values may be three times those of the Einstein relation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +56,8 @@ class Problem:
         Formula of each row, with which folds are made.
     target, unit : str
         What `y` is.
+    weights : (n,) array, optional
+        How much each row counts; their mean is 1. None where all count the same.
     """
 
     X: pd.DataFrame
@@ -52,12 +65,14 @@ class Problem:
     formulas: tuple[str, ...]
     target: str
     unit: str
+    weights: FloatArray | None = None
 
     @property
     def sha256(self) -> str:
-        """Hash of features, target and formulas: the identity of what was learnt from."""
+        """Hash of features, target, formulas and weights: the identity of what was learnt from."""
         digest = hashlib.sha256("\n".join((*self.X.columns, *self.formulas, self.target)).encode())
-        for part in (self.X.to_numpy(dtype="<f8"), self.y.astype("<f8")):
+        weights = () if self.weights is None else (self.weights.astype("<f8"),)
+        for part in (self.X.to_numpy(dtype="<f8"), self.y.astype("<f8"), *weights):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
@@ -78,6 +93,14 @@ class TrainingTable:
         Self-diffusion coefficient of the mobile element.
     convention, mobile : str
         Which definitions the features follow, and the mobile element.
+    D_error_cm2_s : (n,) array, optional
+        Standard error of D; NaN where it is not known.
+    names : tuple of str, optional
+        What each row is called: the run and stage that it is of, say.
+    n_frames : (n,) array of int, optional
+        Number of frames that the features of a row are the mean of; 1, a snapshot, if not given.
+    D_from : str
+        How D was obtained; the same for all rows, so that conventions are never mixed.
     """
 
     features: pd.DataFrame
@@ -86,17 +109,29 @@ class TrainingTable:
     D_cm2_s: FloatArray
     convention: str
     mobile: str = "Li"
+    D_error_cm2_s: FloatArray | None = None
+    names: tuple[str, ...] | None = None
+    n_frames: NDArray[np.intp] | None = None
+    D_from: str = AS_GIVEN
 
     def __post_init__(self) -> None:
         """Check that every number can be learnt from."""
         convention_of(self.convention)
         n = len(self.features)
-        if n == 0 or not n == len(self.formulas) == len(self.temperature_K) == len(self.D_cm2_s):
+        parts = [self.formulas, self.temperature_K, self.D_cm2_s]
+        parts += [p for p in (self.D_error_cm2_s, self.names, self.n_frames) if p is not None]
+        if n == 0 or any(len(part) != n for part in parts):
             raise InputError(f"a training table needs rows, all parts the same number; got {n}")
         unknown = [str(c) for c in self.features.columns if c not in UNITS]
         if unknown:
             raise InputError(f"no feature {', '.join(unknown)}; see mlmd features --list")
-        for name, values in (("temperature", self.temperature_K), ("D", self.D_cm2_s)):
+        errors = 1.0 if self.D_error_cm2_s is None else self.D_error_cm2_s
+        numbers_of = {
+            "temperature": self.temperature_K,
+            "D": self.D_cm2_s,
+            "the standard error of D": np.where(np.isnan(errors), 1.0, errors),
+        }
+        for name, values in numbers_of.items():
             bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
             if len(bad):
                 raise InputError(
@@ -123,15 +158,17 @@ class TrainingTable:
         ----------
         path : path
             For "zheng2024" the data file of Zheng et al. 2024 (``feature_target.dat``: separated
-            by blanks, D in 1e-3 cm2/s in ``diff_coeff_mul_thousand``); for "mlmd" what
-            ``mlmd features -o`` writes, with a column ``D_cm2_s`` added.
+            by blanks, D in 1e-3 cm2/s in ``diff_coeff_mul_thousand``); for "mlmd" what `to_csv`
+            or ``mlmd features -o`` write, the latter with a column ``D_cm2_s`` added;
+            ``D_error_cm2_s`` and ``D_from`` are read where they are there.
         format : {"mlmd", "zheng2024"}
             Which of them it is.
 
         Raises
         ------
         InputError
-            If the file cannot be read, lacks a column, or has something that is no number.
+            If the file cannot be read, lacks a column, has something that is no number, or
+            diffusivities of more than one origin.
         """
         if format == "zheng2024":
             return _read_zheng2024(Path(path))
@@ -139,43 +176,102 @@ class TrainingTable:
             return _read_mlmd(Path(path))
         raise InputError(f"no table format '{format}'; expected zheng2024 or mlmd")
 
-    def problem(self, target: str = "ln_D") -> Problem:
+    def to_csv(self, path: str | Path) -> None:
+        """Write it to a new file that `read` reads, every digit.
+
+        The layout is that of ``mlmd features -o`` (`FeatureTable.to_csv`) with three columns
+        more: ``D_cm2_s``, ``D_error_cm2_s`` (empty where not known) and ``D_from``.
+
+        Raises
+        ------
+        InputError
+            If the file exists or cannot be written, or two rows have the same name.
+        """
+        if os.path.lexists(path):
+            raise InputError(f"{path} exists; nothing is overwritten: give another name")
+        pandas = import_pandas()
+        names = range(len(self)) if self.names is None else self.names
+        index = pandas.Index(map(str, names), name="name", dtype=object)
+        for twice in index[index.duplicated()]:
+            raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
+        about = {
+            "formula": self.formulas,
+            "temperature_K": np.asarray(self.temperature_K, dtype=float),
+            "n_frames": 1 if self.n_frames is None else self.n_frames,
+            D_COLUMN: np.asarray(self.D_cm2_s, dtype=float),
+            D_ERROR_COLUMN: np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s,
+            D_FROM_COLUMN: self.D_from,
+        }
+        values = self.features.astype(float).set_axis(index, axis=0)
+        spread, rows = values * np.nan, pandas.DataFrame(about, index)
+        FeatureTable(values, spread, rows, self.convention, self.mobile).to_csv(path)
+
+    def problem(
+        self, target: str = "ln_D", weighted: bool = False, elements: bool = False
+    ) -> Problem:
         """Return what there is to learn for a target.
 
         The temperature joins the features in front, as the published settings want it: as
         1/(kB T) for ``ln_D``, in K for ``D``. For ``E_a`` there is a row per formula with at
         least two temperatures: the mean of its features, and the slope of ln D over 1/(kB T).
+
+        With `weighted`, rows count by `label_weights` of their standard errors: that of ln D is
+        the relative one of D, that of a slope follows from its points. The labels stay the same.
+
+        With `elements`, what each composition is made of joins the features at the end: see
+        `mlmd.model.composition_columns.element_fractions`.
+
+        Raises
+        ------
+        InputError
+            If the target is unknown, no formula has two temperatures for ``E_a``, or weights are
+            wanted and no standard error is known.
         """
         if target not in TARGETS:
             raise InputError(f"no target '{target}'; expected {', '.join(TARGETS)}")
-        pandas = import_pandas()
+        error = np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s
+        sigma = error / self.D_cm2_s if weighted else None  # of ln D
         if target == "E_a":
-            return self._activation_energies()
+            made = self._activation_energies(sigma)
+        else:
+            made = self._diffusivities(target, sigma)
+        if elements:
+            made = replace(made, X=made.X.join(element_fractions(made.formulas, made.X.index)))
+        return made
+
+    def _diffusivities(self, target: str, sigma: FloatArray | None) -> Problem:
+        """Return a row per row; `sigma` is the standard error of ln D."""
         if target == "D":
             name, thermal, y = TEMPERATURE, self.temperature_K, self.D_cm2_s * D_SCALE
+            sigma = None if sigma is None else sigma * y
         else:
-            name, thermal, y = (
-                INVERSE_KBT,
-                1 / (BOLTZMANN_EV_K * self.temperature_K),
-                np.log(self.D_cm2_s),
-            )
+            inverse = 1 / (BOLTZMANN_EV_K * self.temperature_K)
+            name, thermal, y = INVERSE_KBT, inverse, np.log(self.D_cm2_s)
+        pandas = import_pandas()
         first = pandas.DataFrame({name: thermal}, index=self.features.index)
         X = pandas.concat([first, self.features], axis=1).astype(float)
-        return Problem(X, y, self.formulas, target, TARGETS[target])
+        weights = None if sigma is None else label_weights(X.to_numpy(), y, sigma)
+        return Problem(X, y, self.formulas, target, TARGETS[target], weights)
 
-    def _activation_energies(self) -> Problem:
+    def _activation_energies(self, sigma: FloatArray | None) -> Problem:
         units = [Composition.parse(formula).formula for formula in self.formulas]
         inverse_eV, ln_D = 1 / (BOLTZMANN_EV_K * self.temperature_K), np.log(self.D_cm2_s)
         energies: dict[str, float] = {}
+        errors: list[float] = []
         for unit in dict.fromkeys(units):
-            x, y = (v[np.array(units) == unit] for v in (inverse_eV, ln_D))
+            rows = np.array(units) == unit
+            x, y = inverse_eV[rows], ln_D[rows]
             if np.ptp(x) > 0:
                 energies[unit] = -float(np.polyfit(x, y, 1)[0])
+                if sigma is not None:
+                    away = x - x.mean()
+                    errors.append(float(np.linalg.norm(away * sigma[rows]) / (away @ away)))
         if not energies:
             raise InputError("no formula has two temperatures; E_a needs them, or take ln_D")
         X = self.features.astype(float).groupby(units).mean().loc[list(energies)]
         y = np.array(list(energies.values()))
-        return Problem(X, y, tuple(energies), "E_a", TARGETS["E_a"])
+        weights = None if sigma is None else label_weights(X.to_numpy(), y, np.array(errors))
+        return Problem(X, y, tuple(energies), "E_a", TARGETS["E_a"], weights)
 
 
 def _read_zheng2024(path: Path) -> TrainingTable:
@@ -190,6 +286,7 @@ def _read_zheng2024(path: Path) -> TrainingTable:
             frame["temperature"].to_numpy(dtype=float),
             frame["diff_coeff_mul_thousand"].to_numpy(dtype=float) / D_SCALE,
             "zheng2024",
+            D_from=AS_PUBLISHED,
         )
     except ValueError as error:
         raise _no_number(path, error) from error
@@ -197,22 +294,43 @@ def _read_zheng2024(path: Path) -> TrainingTable:
 
 def _read_mlmd(path: Path) -> TrainingTable:
     table = FeatureTable.read_csv(path)
-    frame = _read(path, skiprows=1)
-    _need(path, frame, ["D_cm2_s"])
-    features = table.values.drop(columns=INVERSE_KBT, errors="ignore").reset_index(drop=True)
-    # A feature that a kind of material does not have (no second mobile atom, say) is left out.
-    features = features.loc[:, features.isna().mean() < _MOST_MISSING]
+    # As text: pandas' own reading of numbers may lose the last digit.
+    frame = _read(path, skiprows=1, dtype=str, keep_default_na=False).replace("", "nan")
+    _need(path, frame, [D_COLUMN])
+    n_means = int((table.about["n_frames"] > 1).sum())
+    if n_means:
+        why = "if D is of the same frames, the scores are optimistic for a new structure"
+        logger.warning("%s: %d row(s) of features are means over frames; %s", path, n_means, why)
+    said = D_FROM_COLUMN in frame
+    origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).unique() if said else [AS_GIVEN]
+    if len(origins) > 1:
+        raise InputError(
+            f"{path} has D '{origins[0]}' and D '{origins[1]}', which may differ by a factor; "
+            "train on rows of one origin"
+        )
     try:
+        labels = frame[[c for c in (D_COLUMN, D_ERROR_COLUMN) if c in frame]].astype(float)
+        errors = labels[D_ERROR_COLUMN].to_numpy() if D_ERROR_COLUMN in labels else None
         return TrainingTable(
-            features,
+            known_features(table.values).reset_index(drop=True),
             tuple(map(str, table.about["formula"])),
             table.about["temperature_K"].to_numpy(dtype=float),
-            frame["D_cm2_s"].to_numpy(dtype=float),
+            labels[D_COLUMN].to_numpy(),
             table.convention,
             table.mobile,
+            errors,
+            tuple(map(str, table.values.index)),
+            table.about["n_frames"].to_numpy(),
+            str(origins[0]),
         )
     except ValueError as error:
         raise _no_number(path, error) from error
+
+
+def known_features(values: pd.DataFrame) -> pd.DataFrame:
+    """Return the features, without the temperature, that most rows have."""
+    features = values.drop(columns=INVERSE_KBT, errors="ignore")
+    return features.loc[:, features.isna().mean() < _MOST_MISSING]
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import InputError
-from mlmd.model.folds import Split, make_folds
-from mlmd.model.regressors import make_regressor, regressor_of
+from mlmd.model.fitting import fit_pipeline
+from mlmd.model.folds import Fold, Split, make_folds
+from mlmd.model.regressors import regressor_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +56,26 @@ class FoldScores(Scores):
     held_out: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Predictions of rows that the model had not seen, one after another over all folds.
+
+    Attributes
+    ----------
+    row : (n,) array of int
+        Which row of the problem; a row comes once in each repetition.
+    fold : (n,) array of int
+        Which of the folds it was left out in.
+    true, predicted : (n,) array
+        In the unit of the target.
+    """
+
+    row: NDArray[np.intp]
+    fold: NDArray[np.intp]
+    true: FloatArray
+    predicted: FloatArray
+
+
 @dataclass(frozen=True)
 class Report:
     """Result of a cross-validation.
@@ -74,6 +94,8 @@ class Report:
         Every fold of every repetition.
     test : Scores, optional
         Of the rows that no fold has seen, learnt from all the others.
+    out_of_fold : OutOfFold
+        What the scores of the folds are of; not in `to_dict`.
     """
 
     model: str
@@ -87,10 +109,14 @@ class Report:
     rmse_by_repeat: tuple[float, ...]
     by_fold: tuple[FoldScores, ...]
     test: Scores | None
+    out_of_fold: OutOfFold
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        content: dict[str, Any] = _without_nan(asdict(self))
+        scores = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "out_of_fold"}
+        plain = {**scores, "by_fold": tuple(asdict(one) for one in self.by_fold)}
+        plain["test"] = None if self.test is None else asdict(self.test)
+        content: dict[str, Any] = _without_nan(plain)
         return {**content, "test": content["test"] or {}}
 
 
@@ -136,9 +162,11 @@ def cross_validate(
     regressor_of(model)
     split = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile)
     n_fits = len(split.folds) + (split.test is not None)
-    scores = []
-    for done, one in enumerate(_scores(problem, model, split), start=1):
-        scores.append(one)
+    scores, predictions = [], []
+    for done, (fold, predicted) in enumerate(_predictions(problem, model, split), start=1):
+        found = Scores.of(problem.y[fold.test], predicted)
+        scores.append(FoldScores(**asdict(found), held_out=fold.held_out))
+        predictions.append((fold.test, predicted))
         if progress is not None:
             progress(done, n_fits)
     of_folds, test = scores[: len(split.folds)], scores[len(split.folds) :]
@@ -155,35 +183,23 @@ def cross_validate(
         float(rmse.std()),
         tuple(float(part.mean()) for part in np.array_split(rmse, n_repeats)),
         tuple(of_folds),
-        Scores(*(getattr(test[0], k) for k in ("rmse", "mae", "r2", "n"))) if test else None,
+        Scores(test[0].rmse, test[0].mae, test[0].r2, test[0].n) if test else None,
+        _out_of_fold(problem.y, predictions[: len(split.folds)]),
     )
 
 
-def _scores(problem: Problem, model: str, split: Split) -> Iterator[FoldScores]:
-    for fold in split.folds:
-        yield _score(problem, model, fold.train, fold.test, fold.held_out)
+def _predictions(problem: Problem, model: str, split: Split) -> Iterator[tuple[Fold, FloatArray]]:
+    last = []
     if split.train is not None and split.test is not None:
-        yield _score(problem, model, split.train, split.test, "test")
+        last = [Fold(split.train, split.test, "test")]
+    for fold in (*split.folds, *last):
+        fitted = fit_pipeline(problem, model, fold.train)
+        yield fold, np.asarray(fitted.predict(problem.X.iloc[fold.test]), dtype=float)
 
 
-def _score(
-    problem: Problem, model: str, train: NDArray[np.intp], test: NDArray[np.intp], held_out: str
-) -> FoldScores:
-    fitted = fit_pipeline(problem, model, train)
-    predicted = np.asarray(fitted.predict(problem.X.iloc[test]), dtype=float)
-    scores = Scores.of(problem.y[test], predicted)
-    return FoldScores(scores.rmse, scores.mae, scores.r2, scores.n, held_out)
-
-
-def fit_pipeline(problem: Problem, model: str, rows: NDArray[np.intp]) -> Any:
-    """Return the model, fitted to some rows of a problem."""
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-
-    if len(rows) < 2:
-        raise InputError(f"{len(rows)} row(s) to learn from; expected at least 2")
-    with warnings.catch_warnings():
-        # A length at its bound and a network stopped early are seen in the scores.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return make_regressor(model).fit(problem.X.iloc[rows], problem.y[rows])
+def _out_of_fold(
+    y: FloatArray, predictions: Sequence[tuple[NDArray[np.intp], FloatArray]]
+) -> OutOfFold:
+    row = np.concatenate([rows for rows, _ in predictions])
+    fold = np.repeat(np.arange(len(predictions)), [len(rows) for rows, _ in predictions])
+    return OutOfFold(row, fold, y[row], np.concatenate([found for _, found in predictions]))

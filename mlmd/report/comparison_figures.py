@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.plot.style import COLOURS
+from mlmd.report.comparison_features import feature_figures
 from mlmd.report.comparison_tables import Contents
 from mlmd.report.figures import PageFigure, page_figure
 
@@ -57,6 +58,7 @@ def comparison_figures(contents: Contents) -> list[PageFigure]:
         )
     elif points:
         figures += _parities(contents)
+    figures += feature_figures(contents)
     figures += [*_spectra(contents, shown, "vdos"), *_spectra(contents, shown, "sq")]
     return figures
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlmd.report.comparison_features import feature_tables
 from mlmd.report.elements import Cell, Table, of, of_interval
 from mlmd.report.numbers import DASH, number
 
@@ -19,6 +20,7 @@ def comparison_tables(contents: Contents) -> list[Table]:
         _diffusivity(contents),
         _activation_energy(contents),
         _coordination(contents),
+        *feature_tables(contents),
         _spectra(contents),
         _points(contents),
     )

@@ -1,0 +1,94 @@
+"""What a composition is made of, as columns that say which elements are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from mlmd.descriptors.elements import package_elements
+from mlmd.descriptors.table import import_pandas
+from mlmd.errors import InputError
+from mlmd.structure.composition import Composition
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.floating[Any]]
+
+PREFIX = "fraction_"
+_HEAVIEST = 94
+_NOBLE = (0, 2, 10, 18, 36, 54, 86)
+_N_GROUPS = 18
+
+
+def fraction_columns() -> list[str]:
+    """Return the names of the columns of `element_fractions`: fraction_H to fraction_Pu."""
+    return [PREFIX + symbol for symbol in chemical_symbols[1 : _HEAVIEST + 1]]
+
+
+def element_fractions(formulas: Sequence[str], index: Any = None) -> pd.DataFrame:
+    """Return the share of the atoms that is of each element, a row for each formula.
+
+    Raises
+    ------
+    InputError
+        If a formula has an element beyond plutonium.
+    """
+    fractions = np.zeros((len(formulas), _HEAVIEST))
+    for i, formula in enumerate(formulas):
+        amounts = Composition.parse(formula).reduced
+        for symbol, amount in amounts.items():
+            if atomic_numbers[symbol] > _HEAVIEST:
+                raise InputError(f"{formula} has {symbol}; expected elements up to Pu")
+            fractions[i, atomic_numbers[symbol] - 1] = amount
+    fractions /= fractions.sum(axis=1, keepdims=True)
+    return import_pandas().DataFrame(fractions, index=index, columns=fraction_columns())
+
+
+@cache
+def element_coordinates() -> FloatArray:
+    """Return coordinates of the elements in which a scalar product is their likeness.
+
+    Likeness is exp(-d^2 / 2), d the distance in electronegativity, atomic radius, group and
+    period, each scaled to unit variance over the elements. An element that no row has lies close
+    to those it resembles. A missing radius counts as the mean.
+
+    Returns
+    -------
+    (94, 94) array
+        Row Z - 1 is element Z; the symmetric square root of the likenesses, so that column Z - 1
+        says how much of elements like Z there is.
+    """
+    table, numbers = package_elements().columns, np.arange(1, _HEAVIEST + 1)
+    properties = np.column_stack(
+        [
+            table["electronegativity"][numbers],
+            table["atomic_radius_A"][numbers],
+            [float(_group(z)) for z in range(1, _HEAVIEST + 1)],
+            [float(_period(z)) for z in range(1, _HEAVIEST + 1)],
+        ]
+    )
+    scaled = (properties - np.nanmean(properties, axis=0)) / np.nanstd(properties, axis=0)
+    scaled = np.nan_to_num(scaled)
+    squared = np.sum((scaled[:, None] - scaled) ** 2, axis=-1)
+    values, vectors = np.linalg.eigh(np.exp(-squared / 2))
+    coordinates: FloatArray = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return coordinates
+
+
+def _period(z: int) -> int:
+    return int(np.searchsorted(_NOBLE, z))
+
+
+def _group(z: int) -> int:
+    """Return the group; 3 for lanthanoids and actinoids."""
+    period = _period(z)
+    place, length = z - _NOBLE[period - 1], (2, 8, 8, 18, 18, 32, 32)[period - 1]
+    if place <= (1 if period == 1 else 2):
+        return place if period > 1 or place == 1 else _N_GROUPS
+    return max(_N_GROUPS - (length - place), 3)

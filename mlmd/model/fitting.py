@@ -1,0 +1,65 @@
+"""Fitting a model to rows of a problem, the same way everywhere."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlmd.errors import InputError
+from mlmd.model.regressors import make_regressor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.model.table import Problem
+
+
+def fit_pipeline(
+    problem: Problem,
+    model: str,
+    rows: NDArray[Any],
+    settings: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the model, fitted to some rows of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its weights count where the model can use them; a Gaussian process and SISSO cannot.
+    model : str
+        Name of one of `REGRESSORS`.
+    rows : array of int
+        Rows to learn from; one may come more than once.
+    settings : mapping, optional
+        Other settings than the model's own, as ``set_params`` of its pipeline takes them.
+
+    Raises
+    ------
+    InputError
+        If the model is unknown or there are fewer than two rows.
+    MissingExtraError
+        If scikit-learn or xgboost is not installed.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    if len(rows) < 2:
+        raise InputError(f"{len(rows)} row(s) to learn from; expected at least 2")
+    pipeline = make_regressor(model, target=problem.target).set_params(**(settings or {}))
+    with warnings.catch_warnings():
+        # A length at its bound and a network stopped early are seen in the scores.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return pipeline.fit(
+            problem.X.iloc[rows], problem.y[rows], **_weights(problem, pipeline, rows)
+        )
+
+
+def _weights(problem: Problem, pipeline: Any, rows: NDArray[Any]) -> dict[str, Any]:
+    from sklearn.utils.validation import has_fit_parameter
+
+    name, last = pipeline.steps[-1]
+    if problem.weights is None:
+        return {}
+    if not has_fit_parameter(getattr(last, "regressor", last), "sample_weight"):
+        return {}
+    return {f"{name}__sample_weight": problem.weights[rows]}

@@ -1,0 +1,143 @@
+"""Error against how much was learnt from: would more compositions help?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.model.fitting import fit_pipeline
+from mlmd.model.folds import chemical_system, make_folds, reduced_formula
+from mlmd.model.regressors import regressor_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.model.table import Problem
+
+    FloatArray = NDArray[np.floating[Any]]
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurve:
+    """RMSE against the number of groups learnt from.
+
+    Attributes
+    ----------
+    model, target, unit, folds : str
+        What was done; errors are in `unit`.
+    learnt, left_out : (shares, fits) array
+        RMSE of the rows learnt from, and of those left out, in each fold of each repetition.
+    grouped_by : str
+        What a group is: rows, formula or chemical_system.
+    shares : (shares,) array
+        Share of the groups of the other folds that was learnt from.
+    n_groups, n_rows : (shares,) array
+        Their number, and that of their rows, mean over the fits.
+    """
+
+    model: str
+    target: str
+    unit: str
+    folds: str
+    learnt: FloatArray
+    left_out: FloatArray
+    grouped_by: str
+    shares: FloatArray
+    n_groups: FloatArray
+    n_rows: FloatArray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+
+
+def learning_curve(
+    problem: Problem,
+    model: str = "random_forest",
+    folds: str = "chemical_system",
+    shares: Sequence[float] = SHARES,
+    n_splits: int = 5,
+    n_repeats: int = 1,
+    seed: int = 0,
+    mobile: str = "Li",
+    progress: Callable[[int, int], None] | None = None,
+) -> LearningCurve:
+    """Learn from a part of the groups only, more and more of them; predict the same rows.
+
+    Where the curve is still falling at its end, more compositions would help.
+
+    Parameters
+    ----------
+    problem : Problem
+        What `TrainingTable.problem` gives.
+    model, folds : str
+        Names of `REGRESSORS` and `FOLDS`.
+    shares : sequence of float
+        Shares of the groups learnt from, rising. Groups are whole, drawn at random, and each
+        part holds the one before.
+    n_splits, n_repeats, seed, mobile
+        See `mlmd.model.folds.make_folds`; the seed draws the groups, too.
+    progress : callable, optional
+        Called with the number of fits done, and of all.
+
+    Raises
+    ------
+    InputError
+        If the shares are not rising within 0 to 1, a name is unknown, or the rows cannot be
+        parted so.
+    MissingExtraError
+        If scikit-learn or xgboost is not installed.
+    """
+    regressor_of(model)
+    if not (len(shares) and shares[0] > 0 and shares[-1] <= 1 and np.all(np.diff(shares) > 0)):
+        raise InputError(f"shares {list(shares)}; expected rising ones above 0, up to 1")
+    parts = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile).folds
+    grouped_by, groups = _groups(problem, folds)
+    rng = np.random.default_rng(seed)
+    errors, sizes = np.empty((len(shares), len(parts), 2)), np.empty((len(shares), len(parts), 2))
+    done = 0
+    for j, fold in enumerate(parts):
+        order = rng.permutation(np.unique(groups[fold.train]))
+        for i, share in enumerate(shares):
+            # Two groups at least: what a model learns from one row is no curve.
+            n = min(len(order), max(2, math.ceil(share * len(order) - 1e-9)))
+            rows = fold.train[np.isin(groups[fold.train], order[:n])]
+            fitted = fit_pipeline(problem, model, rows)
+            errors[i, j] = [_rmse(problem, fitted, part) for part in (rows, fold.test)]
+            sizes[i, j] = n, len(rows)
+            done += 1
+            if progress is not None:
+                progress(done, len(parts) * len(shares))
+    return LearningCurve(
+        model,
+        problem.target,
+        problem.unit,
+        folds,
+        errors[..., 0],
+        errors[..., 1],
+        grouped_by,
+        np.array(shares, dtype=float),
+        sizes[..., 0].mean(axis=1),
+        sizes[..., 1].mean(axis=1),
+    )
+
+
+def _groups(problem: Problem, folds: str) -> tuple[str, NDArray[Any]]:
+    """Return what is drawn whole, as whole as the folds are."""
+    if folds in ("published", "random"):
+        return "rows", np.arange(len(problem.y))
+    if folds == "formula":
+        return "formula", np.array([reduced_formula(f) for f in problem.formulas])
+    return "chemical_system", np.array([chemical_system(f) for f in problem.formulas])
+
+
+def _rmse(problem: Problem, fitted: Any, rows: NDArray[np.intp]) -> float:
+    error = np.asarray(fitted.predict(problem.X.iloc[rows]), dtype=float) - problem.y[rows]
+    return float(np.sqrt(np.mean(error**2)))

@@ -1,0 +1,157 @@
+"""What a model leans on: importance of features, and their SHAP values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.plot.prediction_parity import of_target
+from mlmd.plot.style import COLOURS, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from mlmd.model.importance import Importance
+    from mlmd.model.shapley import ShapValues
+
+    FloatArray = NDArray[np.floating[Any]]
+
+_BINS = 60
+
+
+def plot_importance(result: Importance, ax: Axes | None = None, *, n_features: int = 12) -> Axes:
+    """Draw the most important features as bars, the first above, with their spread over folds.
+
+    Parameters
+    ----------
+    result
+        From :func:`mlmd.model.importance.permutation_importance` or
+        :meth:`mlmd.model.shapley.ShapValues.importance`.
+    ax
+        Axes to draw on; a new figure (``ax.figure``) where not given.
+    n_features
+        How many.
+
+    Raises
+    ------
+    InputError
+        If none are wanted.
+    """
+    n = min(_checked(n_features), len(result.features))
+    if ax is None:
+        ax = new_axes()
+    ax.barh(
+        np.arange(n),
+        result.mean[:n],
+        xerr=result.deviation[:n],
+        color=COLOURS[0] if result.kind == "permutation" else COLOURS[2],
+        ecolor="0.25",
+        error_kw={"elinewidth": 0.9, "capsize": 2},
+        height=0.7,
+    )
+    ax.axvline(0.0, color="0.4", lw=0.8)
+    _name_features(ax, result.features[:n])
+    for i, (mean, deviation) in enumerate(zip(result.mean[:n], result.deviation[:n], strict=True)):
+        ends = (max(mean + deviation, 0.0), i)
+        ax.annotate(
+            f"{mean:.2g}", ends, (4, 0), textcoords="offset points", va="center", fontsize="x-small"
+        )
+    ax.margins(x=0.1)
+    if result.kind == "permutation":
+        ax.set_xlabel(f"{of_target('Increase of the RMSE', result.target)}, shuffled")
+    else:
+        ax.set_xlabel(of_target("Mean |SHAP value|", result.target))
+    return ax
+
+
+def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: int = 12) -> Axes:
+    """Draw the SHAP value of every row for the most important features.
+
+    The colour says how large the feature is in that row, by rank: where large values lie to the
+    right, the model predicts more with more of it.
+
+    Parameters
+    ----------
+    result
+        From :func:`mlmd.model.shapley.shap_values`.
+    ax
+        Axes to draw on; a new figure (``ax.figure``) where not given.
+    n_features
+        How many.
+
+    Raises
+    ------
+    InputError
+        If none are wanted.
+    """
+    ranked = result.importance().features
+    n = min(_checked(n_features), len(ranked))
+    if ax is None:
+        ax = new_axes()
+    columns = [str(name) for name in result.problem.X.columns]
+    X = result.problem.X.iloc[result.row].to_numpy(dtype=float)
+    points = None
+    for place, name in enumerate(ranked[:n]):
+        i = columns.index(name)
+        points = ax.scatter(
+            result.values[:, i],
+            place + _stacked(result.values[:, i]),
+            c=_ranks(X[:, i]),
+            cmap="cividis",
+            vmin=0.0,
+            vmax=1.0,
+            s=4,
+            lw=0,
+            rasterized=True,
+            zorder=3,
+        )
+    ax.axvline(0.0, color="0.4", lw=0.8, zorder=1)
+    ax.grid(axis="y", color="0.9", lw=0.6, zorder=0)
+    _name_features(ax, ranked[:n])
+    ax.set_xlabel(of_target("SHAP value", result.problem.target))
+    assert points is not None  # there is a feature
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # axes have one
+    bar = figure.colorbar(points, ax=ax, ticks=[0, 1], pad=0.02, aspect=30)
+    bar.ax.set_yticklabels(["low", "high"])
+    bar.set_label("Feature, by rank", labelpad=-12)
+    bar.outline.set_visible(False)
+    return ax
+
+
+def _checked(n_features: int) -> int:
+    if n_features < 1:
+        raise InputError(f"{n_features} features to draw; expected at least 1")
+    return n_features
+
+
+def _name_features(ax: Axes, names: tuple[str, ...]) -> None:
+    ax.set_yticks(np.arange(len(names)), names, fontsize="small")
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _stacked(values: FloatArray) -> FloatArray:
+    """Return heights that spread points of about the same value, most where most are."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return np.zeros(len(values))
+    which = np.minimum((_BINS * (values - low) / (high - low)).astype(int), _BINS - 1)
+    heights = np.zeros(len(values))
+    most = np.bincount(which).max()
+    for one in np.unique(which):
+        inside = np.flatnonzero(which == one)
+        steps = np.arange(len(inside)) + 1
+        # Above and below in turn, so that each stack is symmetric.
+        heights[inside] = 0.4 * np.where(steps % 2, -(steps // 2), steps // 2) * 2 / max(most, 12)
+    return heights
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return ranks from 0 to 1, equal ones the same: an outlier takes no colours away."""
+    unique, inverse = np.unique(values, return_inverse=True)
+    ranks: FloatArray = inverse / max(len(unique) - 1, 1)
+    return ranks

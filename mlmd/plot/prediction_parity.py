@@ -1,0 +1,148 @@
+"""Predictions of a model against what is true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.plot.style import COLOURS, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from mlmd.model.validation import OutOfFold
+
+    FloatArray = NDArray[np.floating[Any]]
+
+_LABELS = {
+    "ln_D": (r"$\ln D$", r" ($D$ in $\mathrm{cm^2/s}$)"),
+    "D": (r"$D$", r" ($10^{-3}\ \mathrm{cm^2/s}$)"),
+    "E_a": (r"$E_\mathrm{a}$", " (eV)"),
+}
+
+_FEW_POINTS = 150
+_MOST_COLOURS = 6
+
+
+def plot_prediction_parity(
+    result: OutOfFold,
+    ax: Axes | None = None,
+    *,
+    target: str = "ln_D",
+    deviation: FloatArray | None = None,
+    temperature_K: FloatArray | None = None,
+) -> Axes:
+    """Draw predictions of rows left out against their true values, with x = y.
+
+    The corner says RMSE and R2 over all points. A row that several repetitions left out is
+    there several times.
+
+    Parameters
+    ----------
+    result
+        ``out_of_fold`` of :func:`mlmd.model.cross_validate`.
+    ax
+        Axes to draw on; a new figure (``ax.figure``) where not given.
+    target
+        What was predicted: ln_D, D or E_a.
+    deviation
+        Standard deviation of each prediction, in the unit of the target: its error bar.
+    temperature_K
+        Of each prediction: its colour.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or the parts have different lengths.
+    """
+    n = len(result.true)
+    for name, values in (("deviation", deviation), ("temperature_K", temperature_K)):
+        if values is not None and len(values) != n:
+            raise InputError(f"{len(values)} values of {name} for {n} predictions")
+    if n == 0:
+        raise InputError("no prediction was given to plot; expected at least one")
+    if ax is None:
+        ax = new_axes()
+    for colour, label, chosen in _parts(n, temperature_K):
+        true, predicted = result.true[chosen], result.predicted[chosen]
+        if deviation is not None:
+            ax.errorbar(
+                true,
+                predicted,
+                deviation[chosen],
+                fmt="none",
+                ecolor=colour,
+                elinewidth=0.9 if n <= _FEW_POINTS else 0.5,
+                alpha=0.7 if n <= _FEW_POINTS else 0.25,
+                zorder=2,
+            )
+        ax.plot(
+            true,
+            predicted,
+            "o",
+            ms=4 if n <= _FEW_POINTS else 2.6,
+            mew=0,
+            color=colour,
+            alpha=0.8 if n <= 8 * _FEW_POINTS else 0.4,
+            label=label,
+            rasterized=n > 8 * _FEW_POINTS,
+            zorder=3,
+        )
+    both = np.concatenate([result.true, result.predicted])
+    margin = 0.04 * max(float(np.ptp(both)), 1e-9)
+    ends = [float(both.min()) - margin, float(both.max()) + margin]
+    ax.plot(ends, ends, color="0.4", lw=0.9, zorder=4)
+    ax.set_xlim(*ends)
+    ax.set_ylim(*ends)
+    symbol, unit = _LABELS.get(target, (target, ""))
+    ax.set_xlabel(f"True {symbol}{unit}")
+    ax.set_ylabel(f"Predicted {symbol}{unit}")
+    ax.text(
+        0.97, 0.04, _scores(result), transform=ax.transAxes, ha="right", va="bottom",
+        fontsize="small", zorder=5,
+    )  # fmt: skip
+    if temperature_K is not None:
+        legend = ax.legend(fontsize="small", frameon=False, loc="upper left", handletextpad=0.2)
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1.0)  # pale points overlap in the cloud, not here
+    return ax
+
+
+def of_target(what: str, target: str) -> str:
+    """Label an axis with something of a target, in its unit; a difference of ln D has none."""
+    symbol, unit = _LABELS.get(target, (target, ""))
+    return f"{what} of {symbol}{'' if target == 'ln_D' else unit}"
+
+
+def _parts(
+    n: int, temperature_K: FloatArray | None
+) -> list[tuple[Any, str | None, NDArray[np.intp]]]:
+    """Return colour, label and points; of many temperatures a scale of a few bins is made."""
+    if temperature_K is None:
+        return [(COLOURS[0], None, np.arange(n))]
+    unique = np.unique(temperature_K)
+    if len(unique) <= _MOST_COLOURS:
+        return [
+            (COLOURS[i % len(COLOURS)], f"{T:g} K", np.flatnonzero(temperature_K == T))
+            for i, T in enumerate(unique)
+        ]
+    edges = np.unique(np.quantile(temperature_K, np.linspace(0, 1, 5)))
+    which = np.clip(np.searchsorted(edges, temperature_K, side="right") - 1, 0, len(edges) - 2)
+    return [
+        (COLOURS[i], f"{edges[i]:.0f} to {edges[i + 1]:.0f} K", np.flatnonzero(which == i))
+        for i in range(len(edges) - 1)
+    ]
+
+
+def _scores(result: OutOfFold) -> str:
+    from mlmd.model.validation import Scores
+
+    found = Scores.of(result.true, result.predicted)
+    n_rows = len(np.unique(result.row))
+    text = f"RMSE {found.rmse:.3f}\n" + rf"$R^2$ {found.r2:.3f}" + f"\n{n_rows} rows"
+    times = found.n / n_rows
+    return text if times <= 1 else f"{text}, {times:.3g} times each"
