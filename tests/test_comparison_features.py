@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -21,11 +25,13 @@ from mlmd.comparison import (
     feature_agreement,
     feature_parity,
 )
-from mlmd.comparison.feature_parity import CELL_FEATURES, RUN_FEATURES, FeatureValues
+from mlmd.comparison.feature_choice import CELL_FEATURES, RUN_FEATURES
+from mlmd.comparison.feature_parity import FeatureValues
 from mlmd.descriptors import FEATURES
 from mlmd.dynamics.bussi import Bussi
 from mlmd.errors import InputError
 from mlmd.plot import plot_feature_differences, plot_feature_parity
+from mlmd.report.csv_blocks import copy_blocks
 from mlmd.trajectory.export import export_trajectory
 
 ARGYRODITE = Path(__file__).parents[2] / "shared" / "data" / "argyrodite_aimd"
@@ -264,6 +270,13 @@ def test_json_of_a_comparison() -> None:
     assert FeatureParity.from_dict(first) == parities()[0]
     # Features report; they do not judge.
     assert "features" not in result.verdict
+    (block,) = (b for b in copy_blocks({"surrogate": result.to_dict()}) if b.name == "csv-numbers")
+    rows = [r for r in csv.DictReader(io.StringIO(block.text)) if "feature" in r["quantity"]]
+    r2 = {r["part"]: float(r["value"]) for r in rows if r["quantity"] == "feature_r2"}
+    assert r2.pop("all") == section["r2_pooled"]
+    assert r2.pop("all, bare numbers") == section["r2_pooled_raw"]
+    assert r2 == {name: value for name, value in section["r2"].items() if value is not None}
+    assert {r["quantity"] for r in rows} == {"feature_r2", "feature_r2_noise_ceiling"}
     drawn = plot_feature_parity(result.feature_agreement())
     assert f"{section['r2_pooled']:.3f}" in drawn.get_legend().get_title().get_text()
     points = sum(len(line.get_xdata()) for line in drawn.lines[1:])
@@ -341,6 +354,17 @@ def test_the_command_takes_the_mobile_element_and_reports(
     text = page.read_text()
     assert "the mobile element is O" in text
     assert "In standard errors" in text
+    (csv_of_page,) = re.findall('<pre id="csv-numbers"[^>]*>(.*?)</pre>', text, re.DOTALL)
+    rows = list(csv.DictReader(io.StringIO(html.unescape(csv_of_page))))
+    (row,) = (
+        r for r in rows if (r["quantity"], r["part"]) == ("feature of the surrogate", "LASD (A)")
+    )
+    own = found["per_feature"]["LASD"]
+    assert float(row["value"]) == own["surrogate"]
+    assert float(row["high"]) - float(row["low"]) == pytest.approx(2 * own["surrogate_error"])
+    sigmas = {r["part"]: float(r["value"]) for r in rows if r["quantity"] == "feature_sigma"}
+    assert sigmas["LASD"] == own["sigma"]
+    assert set(sigmas) == {k for k, v in found["per_feature"].items() if v["sigma"] is not None}
     assert run_command_line([*words[:7], "--mobile", "Xx"]) != 0
     assert "mobile element 'Xx' is unknown" in capsys.readouterr().err
 

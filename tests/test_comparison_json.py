@@ -28,6 +28,10 @@ KEYS = {
         *("pressure_bias_stderr_GPa", "by_element"),
     },
     "spectra": {"vdos_overlap", "vdos_ceiling", "sq_r2", "systems", "settings"},
+    "features": {
+        *("n_pairs", "r2", "r2_noise_ceiling", "r2_pooled", "r2_pooled_noise_ceiling"),
+        *("r2_pooled_raw", "left_out", "systems"),
+    },
     "coordination": {"largest_difference", "systems"},
 }
 

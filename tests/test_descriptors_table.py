@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.io import write
 
 import mlmd
+from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Run
 from mlmd.cli.app import run_command_line
 from mlmd.descriptors.features import FEATURES, measure
 from mlmd.descriptors.featurize import featurize
@@ -91,6 +92,40 @@ def test_the_file_gives_back_every_digit(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["f.csv"]
 
 
+def test_tables_of_before_have_no_column_of_frames(tmp_path):
+    file = tmp_path / "f.csv"
+    featurize(trajectory()).to_csv(file)
+    head, columns, row = file.read_text().splitlines()
+    file.write_text(f"{head}\n{columns.replace('frames,frames,', 'frames,', 1)}\n")
+    assert file.read_text().count("frames") == 1
+    with file.open("a") as end:
+        end.write(row.replace(",5,,", ",5,", 1) + "\n")
+    table = FeatureTable.read_csv(file)
+    assert table.about.frames.tolist() == [""]
+    assert table.after_start.tolist() == [True]
+    assert table.values["AAV"].tolist() == featurize(trajectory()).values["AAV"].tolist()
+
+
+def test_rows_of_one_name_are_told_apart(tmp_path):
+    atoms = list(rattled(4))
+    for one, name in zip(atoms, ["a", "a#2", "a", "a"], strict=True):
+        one.info["name"] = name
+    table = featurize(atoms)
+    assert table.values.index.tolist() == ["a", "a#2", "a#3", "a#4"]
+    table.to_csv(tmp_path / "f.csv")
+    back = FeatureTable.read_csv(tmp_path / "f.csv")
+    assert back.values["LASD"].tolist() == table.values["LASD"].tolist()
+
+
+def test_a_file_with_two_rows_of_one_name_is_not_written(tmp_path):
+    table = featurize(list(rattled(2)))
+    same = {key: getattr(table, key).set_axis(["a", "a"]) for key in ("values", "spread", "about")}
+    with pytest.raises(InputError, match="two rows are named 'a'; give each") as caught:
+        FeatureTable(**same, convention="mlmd", mobile="Li").to_csv(tmp_path / "f.csv")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -99,7 +134,7 @@ def test_the_file_gives_back_every_digit(tmp_path):
         (lambda text: text.replace('{"schema"', '{"schema'), "first line is damaged"),
         (lambda text: text.replace("zheng2024", "mine"), "no convention 'mine'"),
         (lambda text: text.replace(",LBI,", ",LBX,"), "no column LBI"),
-        (lambda text: text.replace("Cl4Li4,,1,", "Cl4Li4,,1,x"), "is no number"),
+        (lambda text: text.replace("Cl4Li4,,1,,", "Cl4Li4,,1,,x"), "is no number"),
         (lambda text: text + ",".join("x" * 200), "cannot be read as a table"),
     ],
 )
@@ -167,6 +202,73 @@ def test_command_takes_the_last_frame_on_request(tmp_path, capsys):
     assert row["n_frames"] == 1
     assert row["features"]["inverse_kbT"] is None
     assert row["features"]["SLPW"] == pytest.approx(expected["SLPW"], abs=1e-6)
+
+
+def test_command_refuses_what_is_given_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("a.cif", next(rattled(1)))
+    for again, says in {
+        "a.cif": "a.cif is given twice; ",
+        f"{tmp_path}/a.cif": ", as a.cif; ",
+    }.items():
+        assert run_command_line(["features", "a.cif", again, "-o", "t.csv"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+    assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    settings = {"timestep_fs": 4.0, "record_every_fs": 20.0, "temperature_K": 1500}
+    stages = (
+        Equilibrate(name="melt", duration_ps=0.1, **settings),
+        Production(name="hot", duration_ps=0.2, **settings),
+    )
+    calculator = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    start = next(rattled(1)).repeat((2, 2, 2))
+    return Protocol(name="fluid", stages=stages).run(start, calculator, folder, seed=0)
+
+
+def of_frame(run: Run, stage: str, index: int) -> dict[str, float]:
+    frames = run.trajectory(stage)
+    parts = frames.positions_A[index], frames.cells_A()[index], frames.numbers
+    return measure(Snapshot(*parts, masses_u=frames.masses_u, temperature_K=1500))
+
+
+def test_command_says_which_frames_of_a_run_the_features_are_of(run, tmp_path):
+    tables = {}
+    for option in ("--start", "--last", "--every=1"):
+        file = tmp_path / f"{option}.csv"
+        assert run_command_line(["features", str(run.path), "-o", str(file), option]) == 0
+        tables[option] = FeatureTable.read_csv(file)
+        assert tables[option].values.index.tolist() == [f"{run.path}/hot"]
+    start, last, mean = tables.values()
+    assert start.about.frames.tolist() == ["start of production"]
+    assert last.about.frames.tolist() == ["last frame of production"]
+    assert mean.about.frames.tolist() == ["mean over production"]
+    assert [one.about.n_frames.item() for one in tables.values()] == [1, 1, 11]
+    # The start is what the stage before has left; the others have seen the production.
+    ended = of_frame(run, "melt", -1)
+    assert start.values.iloc[0].to_dict() == pytest.approx(ended, rel=1e-9)
+    assert last.values.iloc[0].to_dict() == pytest.approx(of_frame(run, "hot", -1), rel=1e-9)
+    assert [one.after_start.item() for one in tables.values()] == [False, True, True]
+    assert start.values["LASD"].item() != last.values["LASD"].item()
+
+
+def test_command_says_which_frames_of_a_file_the_features_are_of(tmp_path, capsys):
+    write(tmp_path / "s.cif", next(rattled(1)))
+    write(tmp_path / "t.extxyz", list(rattled(4)))
+    words = ["features", str(tmp_path / "s.cif"), str(tmp_path / "t.extxyz"), "--timestep-fs", "2"]
+    for option, frames in {"--start": "start of", "--last": "last frame of"}.items():
+        assert run_command_line([*words, option, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["rows"]
+        assert [row["frames"] for row in rows] == ["structure", f"{frames} file"]
+        assert [row["n_frames"] for row in rows] == [1, 1]
+    assert run_command_line(words) == 0
+    assert "Cl4Li4, 4 frame(s), mean over file, mlmd" in capsys.readouterr().out
+    assert run_command_line([*words, "--start", "--last"]) == 2
+    assert "--start and --last are two different frames" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

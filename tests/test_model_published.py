@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("sklearn", reason="needs the model extra")
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 from mlmd.cli.app import run_command_line  # noqa: E402
+from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import (  # noqa: E402
     PUBLISHED_MODELS,
     PUBLISHED_SCORES,
@@ -97,10 +99,35 @@ def test_the_shipped_equation_has_its_published_error(table, reference):
     published = reference["sisso"]["published_test_rmse_4D"]
     # Their test file has four decimals.
     assert np.sqrt(np.mean(errors[test] ** 2)) == pytest.approx(published, abs=1e-5)
-    for column in equation.coefficients:
-        low, high = problem.X[column].min(), problem.X[column].max()
-        assert equation.lower[column] == pytest.approx(low, abs=1e-4)
-        assert equation.upper[column] == pytest.approx(high, abs=1e-4)
+    _has_the_range_of(equation, problem.X)
+
+
+def _has_the_range_of(equation, X):
+    for column, (low, high) in equation.bounds.items():
+        assert low <= X[column].min() == pytest.approx(low, abs=2e-4)
+        assert high >= X[column].max() == pytest.approx(high, abs=2e-4)
+
+
+def test_the_equation_of_the_preprint_is_read_right(table):
+    problem, equation = table.problem("D"), PUBLISHED_MODELS["zheng2024_preprint_sisso"]
+    errors = equation.predict(problem.X) - problem.y
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(equation.rmse, abs=5e-5)
+    # Fitted to the table, the terms have the numbers that are printed, to the digits printed.
+    zero = [replace(equation, terms=((1.0, tree),), intercept=0.0) for _, tree in equation.terms]
+    columns = np.column_stack([*(one.predict(problem.X) for one in zero), np.ones(792)])
+    fitted = np.linalg.lstsq(columns, problem.y, rcond=None)[0]
+    printed = [4.4e-4, -2.1, -0.28, -0.67]
+    for number, digits in zip(fitted, printed, strict=True):
+        assert float(f"{number:.2g}") == digits
+    _has_the_range_of(equation, problem.X)
+
+
+def test_an_equation_without_a_value_says_so(table):
+    problem, equation = table.problem("D"), PUBLISHED_MODELS["zheng2024_preprint_sisso"]
+    with pytest.raises(InputError, match="denominator is zero"):
+        equation.predict(problem.X.head(2).assign(LLB=5.0, LNC=5.0))
+    with pytest.raises(InputError, match="no column LLB"):
+        equation.predict(problem.X.drop(columns="LLB"))
 
 
 @pytest.mark.slow
@@ -132,7 +159,8 @@ def test_the_command_prints_published_ours_and_honest_side_by_side(capsys):
     assert content["unit"] == "ln(cm2/s)"
     assert len(content["by_fold"]) == 5
     assert content["test"]["n"] == 119
-    honest = content["beside"][0]
-    assert honest["folds"] == "chemical_system"
+    beside = [one["folds"] for one in content["beside"]]
+    assert beside == ["random", "formula", "chemical_system", "element"]
+    honest = content["beside"][2]
     assert len(honest["by_fold"]) == 10
     assert honest["rmse"] > content["test"]["rmse"]

@@ -31,9 +31,8 @@ from mlmd.plot.importance import plot_importance, plot_shap_values  # noqa: E402
 from mlmd.plot.model_curves import plot_learning_curve, plot_loss_curve  # noqa: E402
 from mlmd.plot.prediction_parity import plot_prediction_parity  # noqa: E402
 from mlmd.plot.style import COLOURS  # noqa: E402
-from mlmd.report.elements import Group  # noqa: E402
 from mlmd.report.model_report import model_page, write_model_report  # noqa: E402
-from mlmd.report.model_study import ModelStudy  # noqa: E402
+from mlmd.studies.model_study import ModelStudy  # noqa: E402
 
 EVIL = '<script>document.title="hacked"</script><img src=x onerror=alert(1)>'
 PAPER = {"rmse": 0.141, "rmse_std": 0.009, "test_rmse": 0.12, "test_r2": 0.955}
@@ -86,7 +85,7 @@ def study() -> ModelStudy:
         loss_curve(problem, "random_forest", "chemical_system"),
         learning_curve(problem, "ridge", shares=(0.5, 1.0)),
         arrhenius_scatter(rows),
-        (Group("Run", (("seed", "0"),)),),
+        {"seed": "0"},
         {"scikit-learn": "1"},
     )
 
@@ -174,8 +173,7 @@ def test_what_was_not_computed_is_left_out(study):
 
 
 def test_names_from_outside_stay_text(study):
-    groups = (Group(EVIL, ((EVIL, EVIL),)),)
-    html = model_page(replace(study, settings=groups, versions={EVIL: EVIL}))
+    html = model_page(replace(study, how={EVIL: EVIL}, versions={EVIL: EVIL}))
     assert EVIL not in html
     assert html.count("<script") == 2
 

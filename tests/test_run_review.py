@@ -21,7 +21,13 @@ from runs import assert_equal_bits, command, finish, write_protocol
 
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.calculators.lennard_jones import LennardJones
-from mlmd.errors import InputError, RunDirectoryError, StageFailedError, StoppedError
+from mlmd.errors import (
+    DamagedDataError,
+    InputError,
+    RunDirectoryError,
+    StageFailedError,
+    StoppedError,
+)
 from mlmd.protocol.engine import RunSettings
 from mlmd.run.atomic import write_atomically
 from mlmd.run.checkpoint import CheckpointStore
@@ -151,6 +157,34 @@ def test_damaged_structure_file_is_not_what_the_run_goes_on_with(
     stopped_run(short, atoms, calculator, folder, lambda p: p.stage == "relax" and p.step > 3)
     (folder / "structure.extxyz").write_bytes(b"\xff\x00")
     assert_equal_bits(whole, short.run(atoms, calculator, folder))
+
+
+def test_a_manifest_that_is_none_is_refused_in_one_line(
+    tmp_path: Path, atoms: Atoms, calculator: CalculatorSpec, short: Protocol
+) -> None:
+    file = short.run(atoms, calculator, tmp_path / "run").path / "run.json"
+    whole = file.read_text()
+    first, *others = json.loads(whole)["stages"]
+    inside = {
+        "stages": [None, 3, "relax", {"name": "relax"}, [first, 3], [{"name": "relax"}, *others]],
+        "identity": [[]],
+        "created": [None],
+        "reproducible": ["yes"],
+        "extensions": [[], {"production": "0.6"}],
+        "sessions": [{}, [3]],
+    }
+    stage = {"name": [3, None], "settings": [None, []], "result": [[]], "flags": ["none", [3]]}
+    bad = [{key: value} for key, values in inside.items() for value in values]
+    bad += [{"stages": [{**first, k: value}, *others]} for k, v in stage.items() for value in v]
+    texts = [json.dumps({**json.loads(whole), **one}) for one in bad]
+    for text in ("[]", "[1]", "3", '"text"', "null", "true", 10_000 * "[", "", *texts):
+        file.write_text(text)
+        with pytest.raises(DamagedDataError) as caught:
+            Run.open(file.parent)
+        assert str(file) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    file.write_text(whole)
+    assert Run.open(file.parent).status == "done"
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
     Item = Atoms | Trajectory
 
+Chosen = Literal["start", "last", "mean"]
+
 
 @dataclass(frozen=True)
 class _Source:
-    """A row to be: what it is called, and how to read it when its turn comes."""
+    """A row to be: what it is called, of what, and how to read it when its turn comes."""
 
     name: str
+    kind: Literal["production", "file"]
     temperature_K: float | None
     load: Callable[[], Item]
 
@@ -51,6 +54,13 @@ def features_command(
     last: Annotated[
         bool,
         typer.Option("--last", help="Only the last frame, as in the paper; not a mean over all."),
+    ] = False,
+    start: Annotated[
+        bool,
+        typer.Option(
+            "--start",
+            help="Only the first frame: what a production began with, which knows nothing of it.",
+        ),
     ] = False,
     timestep_fs: Annotated[
         float | None,
@@ -75,14 +85,17 @@ def features_command(
         raise InputError(f"folder {output.parent} does not exist; make it first")
     if every < 1:
         raise InputError(f"--every is {every}; expected a whole number of at least 1")
+    if start and last:
+        raise InputError("--start and --last are two different frames; give one of them")
+    chosen: Chosen = "start" if start else "last" if last else "mean"
     sources = [
         source
-        for path in paths or []
-        for source in _sources(path, every, timestep_fs, temperature_K)
+        for path in _each_once(paths or [])
+        for source in _sources(path, every, chosen, timestep_fs, temperature_K)
     ]
     if not sources:
         raise InputError("nothing to compute features of; give run directories or files")
-    table = _featurize(sources, last, mobile, convention, jobs)
+    table = _featurize(sources, chosen, mobile, convention, jobs)
     if output is not None:
         table.to_csv(output)
     if as_json:
@@ -93,14 +106,31 @@ def features_command(
         _print(table)
 
 
+def _each_once(paths: list[Path]) -> list[Path]:
+    """Refuse what is given twice: it would count twice in whatever is made of the table."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.resolve(), path)
+        if other is not path:
+            same = "" if other == path else f", as {other}"
+            raise InputError(f"{path} is given twice{same}; a table has a row of each once")
+    return paths
+
+
 def _sources(
-    path: Path, every: int, timestep_fs: float | None, temperature_K: float | None
+    path: Path,
+    every: int,
+    chosen: Chosen,
+    timestep_fs: float | None,
+    temperature_K: float | None,
 ) -> Iterator[_Source]:
     """Find what is to be read, without reading it."""
     if not path.exists():
         raise InputError(f"no file or run directory {path}")
     if not path.is_dir():
-        yield _Source(str(path), temperature_K, partial(_read_file, path, every, timestep_fs))
+        yield _Source(
+            str(path), "file", temperature_K, partial(_read_file, path, every, timestep_fs)
+        )
         return
     if timestep_fs is not None or temperature_K is not None:
         raise InputError(
@@ -116,8 +146,9 @@ def _sources(
         raise InputError(f"{path} has no finished production stage; let it run on first")
     for entry in done:
         name = f"{path}/{entry.name}"
-        load = partial(run.trajectory, entry.name, every=every)
-        yield _Source(name, entry.settings.get("temperature_K"), load)
+        stop = 1 if chosen == "start" else None
+        load = partial(run.trajectory, entry.name, stop=stop, every=every)
+        yield _Source(name, "production", entry.settings.get("temperature_K"), load)
 
 
 def _read_file(path: Path, every: int, timestep_fs: float | None) -> Item:
@@ -146,19 +177,22 @@ def _is_one_structure(path: Path) -> bool:
 
 
 def _featurize(
-    sources: list[_Source], last: bool, mobile: str, convention: str, jobs: int
+    sources: list[_Source], chosen: Chosen, mobile: str, convention: str, jobs: int
 ) -> FeatureTable:
     from mlmd.cli.progress import shown_progress
     from mlmd.descriptors import featurize
     from mlmd.stages.context import Progress
 
+    frames: list[str] = []
+
     def items() -> Iterator[Item]:
         for source in sources:
             item = source.load()
-            yield _named(_last_frame(item) if last else item, source.name)
+            frames.append(_frames(item, source.kind, chosen))
+            yield _named(_chosen(item, chosen), source.name)
 
     with shown_progress() as show:
-        return featurize(
+        table = featurize(
             items(),
             mobile,
             convention,
@@ -166,6 +200,16 @@ def _featurize(
             jobs,
             lambda done, _: show(Progress("features", done, len(sources))),
         )
+    return replace(table, about=table.about.assign(frames=frames))
+
+
+def _frames(item: Item, kind: str, chosen: Chosen) -> str:
+    """Say which frames the features of a row are of."""
+    from mlmd.trajectory import Trajectory
+
+    if not isinstance(item, Trajectory):
+        return "structure"
+    return {"start": "start of", "last": "last frame of", "mean": "mean over"}[chosen] + f" {kind}"
 
 
 def _named(item: Item, name: str) -> Item:
@@ -177,17 +221,19 @@ def _named(item: Item, name: str) -> Item:
     return item
 
 
-def _last_frame(item: Item) -> Atoms:
+def _chosen(item: Item, chosen: Chosen) -> Item:
+    """Return the frame that is wanted, or the trajectory."""
     from ase import Atoms
 
-    if isinstance(item, Atoms):
+    if isinstance(item, Atoms) or chosen == "mean":
         return item
     if len(item) == 0:
         raise InputError(f"{item.source} has no frames")
+    index = 0 if chosen == "start" else -1
     return Atoms(
         numbers=item.numbers,
-        positions=item.positions_A[-1],
-        cell=item.cells_A()[-1],
+        positions=item.positions_A[index],
+        cell=item.cells_A()[index],
         pbc=True,
         masses=item.masses_u,
     )
@@ -198,7 +244,10 @@ def _print(table: FeatureTable) -> None:
         about = table.about.iloc[i]
         kelvin = about["temperature_K"]
         at = "" if math.isnan(kelvin) else f" at {kelvin:g} K"
-        print(f"{name}: {about['formula']}{at}, {about['n_frames']} frame(s), {table.convention}")
+        print(
+            f"{name}: {about['formula']}{at}, {about['n_frames']} frame(s), "
+            f"{about['frames']}, {table.convention}"
+        )
         for column, unit in table.units.items():
             value, spread = table.values[column].iloc[i], table.spread[column].iloc[i]
             error = "" if math.isnan(spread) else f" +- {spread:.4g}"

@@ -1,9 +1,10 @@
-"""``mlmd train``: a model from a table, and how well it predicts what it has not seen."""
+"""``mlmd train``: a model from a table or from runs, and how well it predicts the unseen."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,44 +14,88 @@ from mlmd.cli.options import AsJson
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmd.model import Report
+    from mlmd.model import Report, TrainingTable
     from mlmd.model.table import Problem
+    from mlmd.model.tuning import Tuning
 
 _REPEATS = 5
 _GROUPED = ("formula", "chemical_system")
 
 
 def train_command(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Table to learn from.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TABLE_OR_RUNS...", help="A table, or run directories and folders of them."
+        ),
+    ],
     format: Annotated[
         Literal["mlmd", "zheng2024"],
         typer.Option(
-            "--format", help="mlmd (mlmd features -o, with a column D_cm2_s added) or zheng2024."
+            "--format", help="Of a table: mlmd (mlmd features -o, with D_cm2_s added) or zheng2024."
         ),
     ] = "mlmd",
     model: Annotated[
         str,
         typer.Option(
             "--model",
-            help="random_forest, xgboost, gaussian_process, ridge, mlp, kernel_ridge or sisso.",
+            help="random_forest, xgboost, gaussian_process, ridge, mlp, kernel_ridge, sisso, "
+            "sisso_formulas or best.",
         ),
     ] = "random_forest",
-    target: Annotated[str, typer.Option("--target", help="ln_D, D or E_a.")] = "ln_D",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            help="ln_D, D or E_a; if not given, ln_D, and for the paper's table what the paper "
+            "trained that model on.",
+        ),
+    ] = None,
     folds: Annotated[
-        str,
-        typer.Option("--folds", help="published, random, formula, chemical_system or element."),
-    ] = "chemical_system",
+        str | None,
+        typer.Option(
+            "--folds",
+            help="published, random, formula, chemical_system or element; if not given, published "
+            "for the paper's table, else chemical_system.",
+        ),
+    ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(
-            "--beside",
-            help="Other folds to show beside, or none; chemical_system if not given.",
-        ),
+        typer.Option("--beside", help="Other folds to show beside, or none; all if not given."),
     ] = None,
     repeats: Annotated[
         int, typer.Option("--repeats", help="Shuffles of grouped folds.")
     ] = _REPEATS,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffles.")] = 0,
+    weighted: Annotated[
+        bool, typer.Option("--weighted", help="Weigh rows by the standard errors of D.")
+    ] = False,
+    n_trials: Annotated[
+        int | None,
+        typer.Option("--tune", help="Settings to try, anew in each fold (Optuna)."),
+    ] = None,
+    storage: Annotated[
+        Path | None,
+        typer.Option("--study", help="File that keeps what was tried; tuning goes on from it."),
+    ] = None,
+    features_from: Annotated[
+        Literal["start", "production"],
+        typer.Option(
+            "--features-from",
+            help="Of runs: the structure that a production starts from, or the frames that gave D.",
+        ),
+    ] = "start",
+    mobile: Annotated[str, typer.Option("--mobile", help="Of runs: the mobile element.")] = "Li",
+    convention: Annotated[
+        str, typer.Option("--convention", help="Of runs: mlmd or zheng2024.")
+    ] = "mlmd",
+    save_table: Annotated[
+        Path | None, typer.Option("--save-table", help="Keep the table made of runs (CSV).")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Page (HTML) with parity, importance, SHAP and curves."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File for the model, trained on all rows."),
@@ -61,50 +106,134 @@ def train_command(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a table of features; report its errors on rows left out."""
-    from mlmd.model import PUBLISHED_SCORES, TrainingTable, fit_predictor
+    from mlmd.cli.training_text import print_reports
+    from mlmd.model import PUBLISHED_SCORES, fit_predictor
+    from mlmd.model.regressors import regressor_of
+    from mlmd.model.tuning import Tuning
 
-    if output is not None and output.exists():
-        raise InputError(f"{output} exists; nothing is overwritten: give another name")
-    if output is not None and not output.parent.is_dir():
-        raise InputError(f"folder {output.parent} does not exist; make it first")
-    names = [folds, *(_wanted(beside) if beside else _default_beside(folds))]
-    rows = TrainingTable.read(table, format)
-    problem = rows.problem(target)
-    reports = [_report(problem, model, name, repeats, seed, rows.mobile) for name in names]
-    published = PUBLISHED_SCORES.get((model, target), {}) if format == "zheng2024" else {}
-    content = {
+    for path in (output, save_table):
+        _refuse_to_overwrite(path)
+    if report is not None:
+        _refuse_missing_folder(report)
+    if storage is not None and n_trials is None:
+        raise InputError("--study keeps what --tune tries; give --tune N as well")
+    known = regressor_of(model)
+    rows, n_left_out = _table(sources, format, features_from, mobile, convention)
+    if save_table is not None:
+        rows.to_csv(save_table)
+    theirs = format == "zheng2024"
+    wanted = target or (_published_target(model) if theirs else "ln_D")
+    problem = rows.problem(wanted, weighted, known.learns_elements)
+    names = _fold_names(problem, folds or ("published" if theirs else None), beside, rows.mobile)
+    tuning = None if n_trials is None else Tuning(n_trials, storage)
+    reports = [_report(problem, model, one, repeats, seed, rows.mobile, tuning) for one in names]
+    published = PUBLISHED_SCORES.get((model, wanted), {}) if theirs else {}
+    content: dict[str, Any] = {
         **reports[0].to_dict(),
         "published": dict(published),
-        "beside": [report.to_dict() for report in reports[1:]],
+        "beside": [one.to_dict() for one in reports[1:]],
+        "n_rows": len(problem.y),
+        "n_left_out": n_left_out,
+        "D_from": rows.D_from,
         "saved": None if output is None else str(output),
     }
+    if report is not None:
+        _write_page(report, rows, problem, reports, published)
+    said = []
     if output is not None:
-        predictor = fit_predictor(rows, model, target, n_bootstrap)
+        predictor = fit_predictor(
+            rows, model, wanted, n_bootstrap, weighted=weighted, tuning=tuning
+        )
         predictor.save(output)
         calibration = predictor.training.calibration
-        content["coverage_95"] = calibration.coverage_95
+        content["calibration"] = vars(calibration)
+        said.append(
+            f"written: {output}; its intervals of 68 and 95 % hold {calibration.coverage_68:.0%} "
+            f"and {calibration.coverage_95:.0%} of what was left out by {calibration.grouped_by}"
+        )
     if as_json:
         print(json.dumps(content))
         return
-    _print(reports, published)
-    if output is not None:
-        print(
-            f"written: {output}; its intervals of 95 % hold {calibration.coverage_95:.0%} of what "
-            f"was left out by {calibration.grouped_by}"
+    print_reports(reports, published)
+    for line in said:
+        print(line)
+    if report is not None:
+        print(f"written: {report}")
+
+
+def _refuse_to_overwrite(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.exists():
+        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    _refuse_missing_folder(path)
+
+
+def _refuse_missing_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; make it first")
+
+
+def _table(
+    sources: list[Path],
+    format: Literal["mlmd", "zheng2024"],
+    features_from: Literal["start", "production"],
+    mobile: str,
+    convention: str,
+) -> tuple[TrainingTable, int]:
+    """Read a table or make one of runs; also say how many productions were left out."""
+    from mlmd.cli.progress import shown_progress
+    from mlmd.model import TrainingTable, table_from_runs
+    from mlmd.stages.context import Progress
+
+    if all(path.is_dir() for path in sources):
+        with shown_progress() as show:
+            made = table_from_runs(
+                sources,
+                features_from,
+                mobile,
+                convention,
+                lambda done, n: show(Progress("runs", done, n)),
+            )
+        if made.skipped:
+            first = f"; {made.skipped[0]}" + (" ..." if len(made.skipped) > 1 else "")
+            print(f"{len(made.skipped)} left out{first}", file=sys.stderr)
+        return made.table, len(made.skipped)
+    if len(sources) > 1:
+        raise InputError(
+            f"{len(sources)} files or folders; expected one table, or run directories alone"
         )
+    return TrainingTable.read(sources[0], format), 0
 
 
-def _wanted(beside: list[str]) -> list[str]:
-    return [name for name in beside if name != "none"]
+def _published_target(model: str) -> str:
+    """Return what the paper trained a model on."""
+    from mlmd.model import PUBLISHED_SCORES
+
+    return next((target for name, target in PUBLISHED_SCORES if name == model), "ln_D")
 
 
-def _default_beside(folds: str) -> list[str]:
-    """Show optimistic folds never alone."""
-    return [] if folds == "chemical_system" else ["chemical_system"]
+def _fold_names(
+    problem: Problem, first: str | None, beside: list[str] | None, mobile: str
+) -> list[str]:
+    """Show all folds side by side, the optimistic ones never alone, where not told otherwise."""
+    from mlmd.studies.model_study import usable_folds
+
+    usable = usable_folds(problem, mobile)
+    strict = [name for name in ("chemical_system", "formula", "random") if name in usable]
+    first = first or (strict or ["chemical_system"])[0]
+    others = usable if beside is None else [name for name in beside if name != "none"]
+    return [first, *(name for name in others if name != first)]
 
 
 def _report(
-    problem: Problem, model: str, folds: str, repeats: int, seed: int, mobile: str
+    problem: Problem,
+    model: str,
+    folds: str,
+    repeats: int,
+    seed: int,
+    mobile: str,
+    tuning: Tuning | None,
 ) -> Report:
     from mlmd.cli.progress import shown_progress
     from mlmd.model import cross_validate
@@ -119,32 +248,35 @@ def _report(
             n_repeats=n_repeats,
             seed=seed,
             mobile=mobile,
+            tuning=tuning,
             progress=lambda done, n: show(Progress(f"folds {folds}", done, n)),
         )
 
 
-def _print(reports: list[Report], published: Mapping[str, Any]) -> None:
-    first = reports[0]
-    print(f"{first.model}, {first.target} in {first.unit}")
-    head = ("folds", "RMSE", "+-", "MAE", "R2", "n")
-    print(f"  {head[0]:<26}" + "".join(f"{text:>9}" for text in head[1:]))
-    for report in reports:
-        numbers = (report.rmse, report.rmse_std, report.mae, report.r2)
-        _line(report.folds, numbers, str(len(report.by_fold)))
-        if report.folds == "published" and published:
-            given = (published["rmse"], published["rmse_std"], None, None)
-            _line("  as the paper has it", given, "")
-        if len(report.rmse_by_repeat) > 1:
-            low, high = min(report.rmse_by_repeat), max(report.rmse_by_repeat)
-            print(f"    {len(report.rmse_by_repeat)} shuffles: RMSE {low:.3f} to {high:.3f}")
-        if report.test is not None:
-            test = report.test
-            _line("  held out", (test.rmse, None, test.mae, test.r2), "")
-            if published:
-                given = (published["test_rmse"], None, None, published["test_r2"])
-                _line("  as the paper has it", given, "")
+def _write_page(
+    path: Path,
+    table: TrainingTable,
+    problem: Problem,
+    reports: list[Report],
+    published: Any,
+) -> None:
+    from mlmd.cli.progress import shown_progress
+    from mlmd.report import write_model_report
+    from mlmd.stages.context import Progress
+    from mlmd.studies.model_study import study_model
 
-
-def _line(name: str, numbers: tuple[float | None, ...], n: str) -> None:
-    cells = "".join(f"{'' if x is None else format(x, '.3f'):>9}" for x in numbers)
-    print(f"  {name:<26}{cells}{n:>9}".rstrip())
+    how = {
+        "command": shlex.join(["mlmd", *sys.argv[1:]]),
+        "D": table.D_from,
+        "features": f"convention {table.convention}, mobile element {table.mobile}",
+    }
+    with shown_progress() as show:
+        study = study_model(
+            table,
+            problem,
+            reports,
+            published,
+            how,
+            progress=lambda name, done, n: show(Progress(name, done, n)),
+        )
+    write_model_report(path, study)

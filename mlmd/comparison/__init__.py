@@ -7,13 +7,9 @@ from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_pa
 from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
 from mlmd.comparison.distribution import R2Distribution
 from mlmd.comparison.evaluate import evaluate
-from mlmd.comparison.feature_parity import (
-    FeatureAgreement,
-    FeatureChoice,
-    FeatureParity,
-    feature_agreement,
-    feature_parity,
-)
+from mlmd.comparison.feature_agreement import FeatureAgreement, feature_agreement
+from mlmd.comparison.feature_choice import FeatureChoice
+from mlmd.comparison.feature_parity import FeatureParity, feature_parity
 from mlmd.comparison.points import PointErrors, point_errors
 from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
 from mlmd.comparison.rdf_parity import RdfChoice, RdfParity, rdf_parity

@@ -86,13 +86,9 @@ from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_pa
 from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point
 from mlmd.comparison.distribution import R2Distribution
 from mlmd.comparison.evaluate import MOST_FRAMES, evaluate
-from mlmd.comparison.feature_parity import (
-    FeatureAgreement,
-    FeatureChoice,
-    FeatureParity,
-    feature_agreement,
-    feature_parity,
-)
+from mlmd.comparison.feature_agreement import FeatureAgreement, feature_agreement
+from mlmd.comparison.feature_choice import FeatureChoice
+from mlmd.comparison.feature_parity import FeatureParity, feature_parity
 from mlmd.comparison.judging import verdicts
 from mlmd.comparison.points import PointErrors, point_errors
 from mlmd.comparison.rdf_parity import (

@@ -1,4 +1,4 @@
-r"""Agreement of structure features: each beside its error, and R^2 over many systems.
+"""Agreement of the structure features of one system: each beside its error.
 
 Only what depends on the run is compared. Features of the composition are equal by construction,
 and so is 1/(kB T); they would only improve R^2 and are left out. So are the volume, and what is
@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.comparison.r_squared import r_squared
+from mlmd.comparison.feature_choice import (
+    CELL_FEATURES,
+    MOST_FRAMES,
+    RUN_FEATURES,
+    FeatureChoice,
+    frame_features,
+)
 from mlmd.descriptors.conventions import convention_of
-from mlmd.descriptors.features import FEATURES, UNITS
-from mlmd.descriptors.snapshot import Snapshot
-from mlmd.errors import InputError
+from mlmd.descriptors.features import UNITS
 from mlmd.numerics.autocorrelation import standard_error
 from mlmd.numerics.short_series import short_series_mean
 from mlmd.trajectory.trajectory import Trajectory
@@ -28,70 +32,9 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
-RUN_FEATURES = {
-    f.name: f.of_snapshot for f in FEATURES if f.of_snapshot and f.name != "inverse_kbT"
-}
-"""Structural features by name, and what computes them."""
-
-CELL_FEATURES = ("AAV", "VPA", "density", "PF", "SPF")
-"""Composition over volume; PF and SPF only where radii do not depend on the neighbours."""
-
-MOST_FRAMES = 100
-"""Frames of a run at most: about 1 ms each, and neighbouring frames are much the same."""
-
-MIN_SYSTEMS = 3
-"""R^2 of two points says nothing."""
-
 _BLOCKS = 20
 _SAME_VOLUME = 1e-3
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class FeatureChoice:
-    """Which features are compared.
-
-    Attributes
-    ----------
-    mobile : str or None
-        The mobile element; where None the only species that may diffuse, or Li.
-    convention : str
-        ``mlmd`` or ``zheng2024`` (:mod:`mlmd.descriptors.conventions`).
-    frames : int
-        Evenly spaced frames of each run at most.
-    """
-
-    mobile: str | None = None
-    convention: str = "mlmd"
-    frames: int = MOST_FRAMES
-
-    def __post_init__(self) -> None:
-        """Refuse what no structure could have."""
-        from ase.data import atomic_numbers
-
-        convention_of(self.convention)
-        if self.mobile is not None and not atomic_numbers.get(self.mobile):
-            raise InputError(f"mobile element {self.mobile!r} is unknown; expected one such as Li")
-        if type(self.frames) is not int or self.frames < 1:
-            raise InputError(f"frames is {self.frames!r}; expected a whole number of at least 1")
-
-    def mobile_in(self, symbols: Sequence[str], species: Sequence[str] | None) -> str:
-        """Return the mobile element of a structure.
-
-        Raises
-        ------
-        InputError
-            If nothing says which it is.
-        """
-        if self.mobile is not None:
-            return self.mobile
-        if species is not None and len(species) == 1:
-            return species[0]
-        if "Li" in symbols:
-            return "Li"
-        raise InputError(
-            f"no mobile element is known among {', '.join(symbols)}; name it with --mobile"
-        )
 
 
 @dataclass(frozen=True)
@@ -160,45 +103,6 @@ class FeatureParity:
         return cls(**{**own, "per_feature": values})
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureAgreement:
-    r"""Structure features over several systems.
-
-    Attributes
-    ----------
-    n_pairs : int
-        Systems.
-    r2 : mapping of str to (float or None)
-        Of each feature over the systems; None where `left_out` says why.
-    r2_noise_ceiling : mapping of str to (float or None)
-        R^2 to expect of a perfect surrogate, :math:`1 - \sum n^2 / \sum (r - \bar r)^2` with
-        the noise n of each system.
-    r2_pooled, r2_pooled_noise_ceiling : float or None
-        Over all features together, each less its reference mean and over its reference standard
-        deviation: whatever the units, every feature counts alike.
-    r2_pooled_raw : float or None
-        Over the bare numbers of all features with one common mean, as Zheng et al. 2024, Fig. 6d:
-        a matter of the features whose numbers are large, and of their units.
-    left_out : mapping of str to str
-        Features without R^2, and why.
-    scaled : mapping of str to ((n,), (n,))
-        Reference and surrogate of each feature with R^2, scaled as for `r2_pooled`.
-    """
-
-    n_pairs: int
-    r2: Mapping[str, float | None]
-    r2_noise_ceiling: Mapping[str, float | None]
-    r2_pooled: float | None
-    r2_pooled_noise_ceiling: float | None
-    r2_pooled_raw: float | None
-    left_out: Mapping[str, str]
-    scaled: Mapping[str, tuple[FloatArray, FloatArray]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain types for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "scaled"}
-
-
 def feature_parity(
     surrogate: Trajectory | Sequence[Trajectory],
     reference: Trajectory | Sequence[Trajectory],
@@ -235,7 +139,8 @@ def feature_parity(
     """
     choice = FeatureChoice(mobile, convention, frames)
     first, other = (
-        [_measured(run, mobile, choice) for run in _listed(side)] for side in (surrogate, reference)
+        [frame_features(run, mobile, choice) for run in _listed(side)]
+        for side in (surrogate, reference)
     )
     cell = CELL_FEATURES if convention_of(convention).radii == "covalent" else CELL_FEATURES[:3]
     imposed = _is_imposed(first, other)
@@ -257,79 +162,8 @@ def feature_parity(
     )
 
 
-def feature_agreement(parities: Sequence[FeatureParity]) -> FeatureAgreement:
-    """Return R^2 of the features over systems.
-
-    Parameters
-    ----------
-    parities
-        One of each system, from :func:`feature_parity`.
-    """
-    r2: dict[str, float | None] = {}
-    ceilings: dict[str, float | None] = {}
-    left_out, scaled, raw, noise = {}, {}, [], 0.0
-    for name in dict.fromkeys(name for one in parities for name in one.per_feature):
-        found = [one.per_feature[name] for one in parities if name in one.per_feature]
-        free = [one for one in found if not one.set_by_cell]
-        # A None becomes NaN.
-        table = np.array([(v.reference, v.surrogate, v.noise) for v in free], float).reshape(-1, 3)
-        table = table[np.isfinite(table[:, :2]).all(axis=1)]
-        raw.append(table[:, :2])
-        r2[name] = ceilings[name] = None
-        if len(table) < MIN_SYSTEMS:
-            left_out[name] = _why_few(len(free) < len(found), len(table) < len(free))
-            continue
-        mean, spread = float(table[:, 0].mean()), float(table[:, 0].std())
-        if spread <= _ROUNDING * abs(mean):
-            left_out[name] = "the same in all systems of the reference"
-            continue
-        reference, surrogate = (table[:, :2].T - mean) / spread
-        scaled[name] = (reference, surrogate)
-        r2[name] = r_squared(surrogate, reference)
-        variance = float(np.sum((table[:, 2] / spread) ** 2))
-        ceilings[name] = _known(1.0 - variance / len(table))
-        noise += variance
-    pooled = [np.concatenate(side) for side in zip(*scaled.values(), strict=True)]
-    numbers = np.concatenate(raw) if raw else np.empty((0, 2))
-    enough = len(parities) >= MIN_SYSTEMS and len(numbers) > 0
-    return FeatureAgreement(
-        n_pairs=len(parities),
-        r2=r2,
-        r2_noise_ceiling=ceilings,
-        r2_pooled=r_squared(pooled[1], pooled[0]) if pooled else None,
-        r2_pooled_noise_ceiling=_known(1.0 - noise / len(pooled[0])) if pooled else None,
-        r2_pooled_raw=r_squared(numbers[:, 1], numbers[:, 0]) if enough else None,
-        left_out=left_out,
-        scaled=scaled,
-    )
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _listed(side: Trajectory | Sequence[Trajectory]) -> Sequence[Trajectory]:
     return [side] if isinstance(side, Trajectory) else side
-
-
-def _measured(run: Trajectory, mobile: str, choice: FeatureChoice) -> dict[str, FloatArray]:
-    """Return every feature of evenly spaced frames, (frames,)."""
-    if len(run) == 0:
-        raise InputError(f"{run.source} has no frame; expected at least one")
-    chosen = np.unique(np.linspace(0, len(run) - 1, choice.frames).round().astype(int))
-    cells_A = run.cells_A()
-    values = []
-    for index in chosen:
-        snapshot = Snapshot(
-            np.asarray(run.positions_A[index], dtype=float),
-            np.asarray(cells_A[index], dtype=float),
-            run.numbers,
-            mobile,
-            convention_of(choice.convention),
-            masses_u=run.masses_u,
-        )
-        values.append([of_snapshot(snapshot) for of_snapshot in RUN_FEATURES.values()])
-    return dict(zip(RUN_FEATURES, np.array(values).T, strict=True))
 
 
 def _is_imposed(
@@ -389,11 +223,3 @@ def _compared(own: _Mean, aim: _Mean, unit: str, *, set_by_cell: bool) -> Featur
 
 def _both(own: float | None, aim: float | None) -> float | None:
     return None if own is None or aim is None else math.hypot(own, aim)
-
-
-def _why_few(some_set_by_cell: bool, some_unknown: bool) -> str:
-    if some_set_by_cell:
-        return "equal by construction: the surrogate has the reference's cell"
-    if some_unknown:
-        return f"defined in fewer than {MIN_SYSTEMS} systems"
-    return f"fewer than {MIN_SYSTEMS} systems"

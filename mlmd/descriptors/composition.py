@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,12 +76,20 @@ class ElementalAverages:
         with_mobile : bool
             Whether the mobile element counts; if not and there is no other, NaN is returned.
         """
-        weights = self.counts if with_mobile else self.counts * (self.numbers != self.mobile)
-        used = weights > 0
-        total = float(weights[used].sum())
-        if total == 0.0:
-            return math.nan
-        return float(weights[used] @ self.elements.of(name, self.numbers[used])) / total
+        return self._means[with_mobile][name]
+
+    @cached_property
+    def _means(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Means of all properties without, and with the mobile element."""
+        present = self.counts > 0
+        return self._means_over(present & (self.numbers != self.mobile)), self._means_over(present)
+
+    def _means_over(self, used: NDArray[np.bool_]) -> dict[str, float]:
+        # An element without a value spoils the means of what it is part of, and no other.
+        numbers, counts = self.numbers[used], self.counts[used]
+        values = np.array([column[numbers] for column in self.elements.columns.values()])
+        means = values @ counts / counts.sum() if len(counts) else np.full(len(values), math.nan)
+        return dict(zip(self.elements.columns, means.tolist(), strict=True))
 
 
 def mobile_share(a: ElementalAverages) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +19,7 @@ from mlmd.descriptors.conventions import Convention, convention_of
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import FEATURES, measure, measure_composition
 from mlmd.descriptors.snapshot import Snapshot
-from mlmd.descriptors.table import ABOUT, FeatureTable, import_pandas
+from mlmd.descriptors.table import ABOUT, FRAMES, FeatureTable, import_pandas
 from mlmd.errors import InputError, MlmdError
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -72,7 +72,8 @@ def featurize(
     ----------
     structures : ase.Atoms, Trajectory, mapping of str to them, or iterable of them
         Periodic in three directions. A mapping's keys name the rows; else
-        ``atoms.info["name"]``, a trajectory's source, or the number of the row.
+        ``atoms.info["name"]``, a trajectory's source, or the number of the row; the second of a
+        name is called ``name#2``.
     mobile : str
         The mobile element; column names say Li whatever it is.
     convention : {"mlmd", "zheng2024"}
@@ -99,7 +100,7 @@ def featurize(
         raise InputError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1")
     task = _Task(mobile, convention_of(convention), elements or package_elements())
     named, total = _named(structures)
-    work = _with_temperatures(named, temperature_K)
+    work = _with_temperatures(_each_its_own(named), temperature_K)
     rows = []
     for row in _rows(task, work, n_jobs):
         rows.append(row)
@@ -112,7 +113,7 @@ def featurize(
     return FeatureTable(
         pandas.DataFrame([row.mean for row in rows], index=index, columns=columns, dtype=float),
         pandas.DataFrame([row.spread for row in rows], index=index, columns=columns, dtype=float),
-        pandas.DataFrame([row.about for row in rows], index=index, columns=list(ABOUT)),
+        pandas.DataFrame([(*row.about, "") for row in rows], index, [*ABOUT, FRAMES]),
         convention,
         mobile,
     )
@@ -140,6 +141,18 @@ def _name(item: Item, number: int) -> str:
         return item.source if item.source != "arrays" else str(number)
     info = getattr(item, "info", {})
     return str(info.get("name", number))
+
+
+def _each_its_own(named: Iterator[tuple[str, Item]]) -> Iterator[tuple[str, Item]]:
+    """Number the names that come again."""
+    times: Counter[str] = Counter()
+    for name, item in named:
+        own = name
+        while times[own]:
+            times[name] += 1
+            own = f"{name}#{times[name]}"
+        times[own] += 1
+        yield own, item
 
 
 _Work = tuple[str, "Item", float | None]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 ABOUT = ("formula", "temperature_K", "n_frames")
+FRAMES = "frames"
 SPREAD_SUFFIX = "_std"
 _HEAD = "# mlmd features "
 
@@ -35,7 +36,10 @@ class FeatureTable:
         Sample standard deviation over the frames of a trajectory, NaN for a single structure.
         Frames are correlated: it is how much a feature fluctuates, not the error of its mean.
     about : pandas.DataFrame
-        ``formula`` (of the cell), ``temperature_K`` and ``n_frames`` of each row.
+        ``formula`` (of the cell), ``temperature_K`` and ``n_frames`` of each row, and ``frames``:
+        which they are, as ``mlmd features`` says it (``mean over production``, ``start of
+        production``, ``last frame of production``, the same of a ``file``, or ``structure``);
+        empty where that is not known.
     convention : str
         Name of the `Convention` that the features follow.
     mobile : str
@@ -67,12 +71,22 @@ class FeatureTable:
         """Unit of each column of `values` and `spread`."""
         return {str(column): UNITS[str(column)] for column in self.values.columns}
 
+    @property
+    def after_start(self) -> pd.Series:
+        """Which rows are of more than the first frame of a trajectory, True or False of each.
+
+        They know what the diffusivity of that trajectory is, so that a model scored on both is
+        scored too well.
+        """
+        frames = self.about.reindex(columns=[FRAMES], fill_value="")[FRAMES]
+        return (self.about["n_frames"] > 1) | frames.str.startswith(("mean over", "last frame of"))
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON; what is not a number becomes None."""
         rows = [
             {
                 "name": str(name),
-                **{column: _plain(self.about[column].iloc[i]) for column in ABOUT},
+                **{c: _plain(self.about[c].iloc[i]) for c in (*ABOUT, FRAMES) if c in self.about},
                 "features": {c: _plain(self.values[c].iloc[i]) for c in self.values},
                 "spread": {c: _plain(self.spread[c].iloc[i]) for c in self.spread},
             }
@@ -84,9 +98,17 @@ class FeatureTable:
         """Write it to a file that `read_csv` reads; a file of that name is replaced.
 
         The first line is a comment in JSON (convention, mobile element, units). Columns are
-        name, formula, temperature_K, n_frames, the features, and their spread with ``_std``.
+        name, formula, temperature_K, n_frames, frames, the features, and their spread with
+        ``_std``.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, or two rows have the same name.
         """
         path = Path(path)
+        for twice in self.values.index[self.values.index.duplicated()]:
+            raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
         spread = self.spread.add_suffix(SPREAD_SUFFIX)
         frame = self.about.join(self.values).join(spread) if len(self) else self.about
         try:
@@ -135,6 +157,7 @@ class FeatureTable:
             about = frame[list(ABOUT)].assign(
                 temperature_K=_numbers(frame[["temperature_K"]]),
                 n_frames=frame["n_frames"].astype(int),
+                **{FRAMES: frame.get(FRAMES, "")},  # which tables of before do not have
             )
         except ValueError as error:
             raise InputError(f"{path} has something that is no number ({error})") from error

@@ -12,7 +12,9 @@ from mlmd.model.prediction import Prediction
 from mlmd.model.predictor import Predictor, fit_predictor
 from mlmd.model.published import PUBLISHED_MODELS, PUBLISHED_SCORES
 from mlmd.model.regressors import REGRESSORS
+from mlmd.model.run_table import table_from_runs
 from mlmd.model.table import TARGETS, TrainingTable
+from mlmd.model.tuning import Tuning
 from mlmd.model.validation import Report, cross_validate
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "Predictor",
     "Report",
     "TrainingTable",
+    "Tuning",
     "cross_validate",
     "fit_predictor",
+    "table_from_runs",
 ]

@@ -1,4 +1,4 @@
-"""The model `best`: three unlike ones that know what ln D looks like, and their mean."""
+"""The model `best`: a process that knows what ln D looks like, and trees beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.composition_columns import PREFIX, element_coordinates, fraction_columns
 from mlmd.model.products import with_products
-from mlmd.model.robust_process import fit_robust_process, process_inputs
+from mlmd.model.robust_process import RobustFit, fit_robust_process, process_inputs
 from mlmd.model.table import INVERSE_KBT, TEMPERATURE
 
 try:
@@ -26,15 +26,14 @@ if TYPE_CHECKING:
 
 
 class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
-    """Mean of a robust Gaussian process, a line with trees on what it leaves, and boosted trees.
+    """Mean of a robust Gaussian process with trees on what it leaves, and of boosted trees.
 
     The process (`fit_robust_process`) learns prefactor and slope of ln D over 1/(kB T) together
     with the noise of the labels, which is several times greater at 1000 K than at 2500 K, and
-    finds labels that are far off. What it says of the noise are the weights of the other two:
-    extremely randomised trees on the residuals of a ridge regression with prefactor and slope
-    linear in the features, and boosted trees on the features as they are. Features are joined by
-    `mlmd.model.products` and, where the table has the columns of `element_fractions`, by what the
-    composition is made of.
+    finds labels that are far off. What it says of the noise are the weights of the trees:
+    extremely randomised ones on its residuals, each row left out, and boosted ones on the labels.
+    Features are joined by `mlmd.model.products` and, where the table has the columns of
+    `element_fractions`, by what the composition is made of.
 
     Parameters
     ----------
@@ -46,12 +45,10 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         Rows in a leaf of these, at least.
     max_features : float
         Share of the columns that they look at in each split.
-    ridge : float
-        Penalty of the line on scaled columns.
     n_boosted, max_depth, learning_rate
         Of the boosted trees (xgboost).
-    weights : tuple of 3 floats
-        Of process, line with trees, and boosted trees in the mean.
+    boosted_share : float
+        What the boosted trees count in the mean, 0 to 1.
     seed : int
         Of both kinds of trees.
     """
@@ -60,24 +57,22 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         self,
         learns_log: bool = False,
         n_trees: int = 200,
-        min_samples_leaf: int = 2,
+        min_samples_leaf: int = 4,
         max_features: float = 0.5,
-        ridge: float = 30.0,
         n_boosted: int = 400,
         max_depth: int = 4,
         learning_rate: float = 0.04,
-        weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        boosted_share: float = 0.25,
         seed: int = 0,
     ) -> None:
         self.learns_log = learns_log
         self.n_trees = n_trees
         self.min_samples_leaf = min_samples_leaf
         self.max_features = max_features
-        self.ridge = ridge
         self.n_boosted = n_boosted
         self.max_depth = max_depth
         self.learning_rate = learning_rate
-        self.weights = weights
+        self.boosted_share = boosted_share
         self.seed = seed
 
     def fit(
@@ -108,33 +103,31 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         with warnings.catch_warnings():
             # An amplitude at its bound says that the kernel does not need that term.
             warnings.simplefilter("ignore")
-            self.process_, noise = fit_robust_process(x, t, z, scaled, given)
-        weight = 1 / (noise + noise.mean())
-        self._fit_trees(np.column_stack([t, x, z]), _line_columns(t, x, z), scaled, weight)
+            fit = fit_robust_process(x, t, z, scaled, given)
+        self.process_ = fit.process
+        self._fit_trees(np.column_stack([t, x, z]), scaled, fit)
         return self
 
     def predict(self, X: pd.DataFrame, return_std: bool = False) -> Any:
         """Return the target, and its standard deviation where wanted.
 
-        The variance is that of the process, noise of a label included, and that between the
-        three.
+        The variance is that of the process, noise of a label included, and that between it and
+        the boosted trees.
         """
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
         t, x, z = self._columns(X)
-        found, deviation = self.process_.predict(process_inputs(x, t, z), return_std=True)
-        columns, line = np.column_stack([t, x, z]), self.line_.predict(_line_columns(t, x, z))
-        members = np.array(
-            [found, line + self.trees_.predict(columns), self.boosted_.predict(columns)]
-        )
-        mean = np.average(members, axis=0, weights=self.weights)
-        value = self.mean_ + self.deviation_ * mean
+        columns = np.column_stack([t, x, z])
+        smooth, deviation = self.process_.predict(process_inputs(x, t, z), return_std=True)
+        first, second = smooth + self.trees_.predict(columns), self.boosted_.predict(columns)
+        share = self.boosted_share
+        value = self.mean_ + self.deviation_ * ((1 - share) * first + share * second)
         if self.learns_log:
             value = np.exp(value)
         if not return_std:
             return value
-        between = np.average((members - mean) ** 2, axis=0, weights=self.weights)
+        between = share * (1 - share) * (first - second) ** 2
         spread = self.deviation_ * np.sqrt(deviation**2 + between)
         return value, spread * value if self.learns_log else spread
 
@@ -164,23 +157,20 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
             composition = X[fraction_columns()].to_numpy(dtype=float) @ self.coordinates_
         return thermal, with_products(features).to_numpy(dtype=float), composition
 
-    def _fit_trees(
-        self, columns: FloatArray, line: FloatArray, y: FloatArray, weight: FloatArray
-    ) -> None:
+    def _fit_trees(self, columns: FloatArray, y: FloatArray, fit: RobustFit) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
-        from sklearn.linear_model import Ridge
 
         try:
             from xgboost import XGBRegressor
         except ImportError as error:
             raise MissingExtraError("xgboost-cpu", "model") from error
-        self.line_ = Ridge(self.ridge).fit(line, y, sample_weight=weight / weight.mean())
+        weight = 1 / (fit.noise + fit.noise.mean())
         self.trees_ = ExtraTreesRegressor(
             self.n_trees,
             min_samples_leaf=self.min_samples_leaf,
             max_features=self.max_features,
             random_state=self.seed,
-        ).fit(columns, y - self.line_.predict(line), sample_weight=weight)
+        ).fit(columns, fit.left_out, sample_weight=weight)
         # One thread: more of them add in another order, and so give other last digits.
         self.boosted_ = XGBRegressor(
             n_estimators=self.n_boosted,
@@ -197,13 +187,3 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
 def _scale(values: FloatArray) -> Any:
     spread = values.std(axis=0)
     return np.where(spread > 0, spread, 1.0)
-
-
-def _line_columns(t: FloatArray, x: FloatArray, z: FloatArray) -> FloatArray:
-    """Return the columns of prefactor and slope."""
-    level = np.column_stack([x, _LIKENESS_SCALE * z])
-    return np.column_stack([t, level, level * t[:, None]])
-
-
-_LIKENESS_SCALE = 4.0
-"""Compositions vary by about a quarter: as wide as the scaled features."""

@@ -23,6 +23,7 @@ AMPLITUDES = (0.5, 1.0, 0.5, 0.1, 0.1, 0.3, 0.1)
 _CONSTANT = 0.1
 _AMPLITUDE_BOUNDS, _LENGTH_BOUNDS = (1e-6, 1e3), (0.05, 50.0)
 _NOISE_BOUNDS, _GROWTH_BOUNDS = (1e-5, 10.0), (0.1, 20.0)
+_FARTHEST = 2.0
 
 
 class ArrheniusKernel(Kernel):
@@ -37,8 +38,10 @@ class ArrheniusKernel(Kernel):
             + (A_3 + A_4 t t')\, x \cdot x' / m + (A_5 + A_6 t t')\, z \cdot z'
             + s \sigma^2 g^t \delta
 
-    with m the number of features and s the noise scale of a row. Where all t are zero
-    (activation energies) it is a covariance of a alone.
+    with c = 0.1, m the number of features and s the noise scale of a row. Where all t are zero
+    (activation energies) it is a covariance of a alone. The noise grows no further than to
+    t = 2 and falls no further than to -2: how it would go on is not known, and extrapolated to
+    room temperature the power would say that nothing is known there.
 
     Parameters
     ----------
@@ -88,7 +91,10 @@ class ArrheniusKernel(Kernel):
     def __call__(
         self, X: FloatArray, Y: FloatArray | None = None, eval_gradient: bool = False
     ) -> Any:
-        """Return the covariance of rows, and its derivatives by theta where wanted."""
+        """Return the covariance of rows, and its derivatives by theta where wanted.
+
+        Between rows and others, Y, there is no noise and no derivative, as scikit-learn has it.
+        """
         other = X if Y is None else Y
         tt, smooth, squared, linear, elements = self._parts(X, other)
         terms = [tt]
@@ -97,9 +103,10 @@ class ArrheniusKernel(Kernel):
         covariance = np.full_like(tt, _CONSTANT)
         for a, term in zip(self.amplitudes, terms, strict=True):
             covariance += a * term
+        if Y is not None:
+            return covariance
         noise = self.noise_of(X)
-        if Y is None:
-            covariance[np.diag_indices(len(X))] += noise
+        covariance[np.diag_indices(len(X))] += noise
         if not eval_gradient:
             return covariance
         # By the logarithms, in the order of the names: amplitudes, length, noise, growth.
@@ -108,14 +115,14 @@ class ArrheniusKernel(Kernel):
             gradient[..., i] = a * term
         gradient[..., -3] = (gradient[..., 1] + gradient[..., 2]) * squared
         gradient[..., -2] = np.diag(noise)
-        gradient[..., -1] = np.diag(noise * X[:, 0])
+        gradient[..., -1] = np.diag(noise * _within_reach(X[:, 0]))
         return covariance, gradient
 
     def diag(self, X: FloatArray) -> FloatArray:
         """Return the variance of each row, its noise included."""
         t2, x, z = X[:, 0] ** 2, *self._split(X)
         A = self.amplitudes
-        linear, elements = np.sum(x * x, axis=1) / self.n_features, np.sum(z * z, axis=1)
+        linear, elements = np.sum(x * x, axis=1) / self._m, np.sum(z * z, axis=1)
         variance: FloatArray = (
             _CONSTANT
             + A[0] * t2
@@ -128,12 +135,16 @@ class ArrheniusKernel(Kernel):
 
     def noise_of(self, X: FloatArray) -> FloatArray:
         """Return the variance of the noise of each row."""
-        noise: FloatArray = self.noise * self.noise_growth ** X[:, 0] * X[:, -1]
+        noise: FloatArray = self.noise * self.noise_growth ** _within_reach(X[:, 0]) * X[:, -1]
         return noise
 
     def is_stationary(self) -> bool:
         """Return whether it depends on differences only."""
         return False
+
+    @property
+    def _m(self) -> int:
+        return max(self.n_features, 1)
 
     def _split(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         return X[:, 1 : 1 + self.n_features], X[:, 1 + self.n_features : -1]
@@ -144,6 +155,10 @@ class ArrheniusKernel(Kernel):
         (x, z), (x2, z2) = self._split(X), self._split(Y)
         dot = x @ x2.T
         distance = np.sum(x * x, axis=1)[:, None] + np.sum(x2 * x2, axis=1) - 2 * dot
-        squared = np.maximum(distance, 0) / (self.n_features * self.length_scale**2)
+        squared = np.maximum(distance, 0) / (self._m * self.length_scale**2)
         tt = np.outer(X[:, 0], Y[:, 0])
-        return tt, np.exp(-squared / 2), squared, dot / self.n_features, z @ z2.T
+        return tt, np.exp(-squared / 2), squared, dot / self._m, z @ z2.T
+
+
+def _within_reach(t: FloatArray) -> FloatArray:
+    return np.clip(t, -_FARTHEST, _FARTHEST)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX = "fraction_"
 _HEAVIEST = 94
-_NOBLE = (0, 2, 10, 18, 36, 54, 86)
+_NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # where periods end
 _N_GROUPS = 18
 
 
@@ -56,21 +56,22 @@ def element_coordinates() -> FloatArray:
 
     Likeness is exp(-d^2 / 2), d the distance in electronegativity, atomic radius, group and
     period, each scaled to unit variance over the elements. An element that no row has lies close
-    to those it resembles. A missing radius counts as the mean.
+    to those it resembles. Where the package has no electronegativity (noble gases) or radius, it
+    counts as the mean.
 
     Returns
     -------
     (94, 94) array
-        Row Z - 1 is element Z; the symmetric square root of the likenesses, so that column Z - 1
-        says how much of elements like Z there is.
+        Row Z - 1 is element Z, column Z - 1 how much it is like Z: the symmetric square root of
+        the likenesses. One array for all callers; it cannot be written to.
     """
-    table, numbers = package_elements().columns, np.arange(1, _HEAVIEST + 1)
+    table, numbers = package_elements(), np.arange(1, _HEAVIEST + 1)
     properties = np.column_stack(
         [
-            table["electronegativity"][numbers],
-            table["atomic_radius_A"][numbers],
-            [float(_group(z)) for z in range(1, _HEAVIEST + 1)],
-            [float(_period(z)) for z in range(1, _HEAVIEST + 1)],
+            table.of("electronegativity", numbers),
+            table.of("atomic_radius_A", numbers),
+            [float(_group(z)) for z in numbers],
+            [float(_period(z)) for z in numbers],
         ]
     )
     scaled = (properties - np.nanmean(properties, axis=0)) / np.nanstd(properties, axis=0)
@@ -78,6 +79,7 @@ def element_coordinates() -> FloatArray:
     squared = np.sum((scaled[:, None] - scaled) ** 2, axis=-1)
     values, vectors = np.linalg.eigh(np.exp(-squared / 2))
     coordinates: FloatArray = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    coordinates.setflags(write=False)
     return coordinates
 
 
@@ -88,7 +90,7 @@ def _period(z: int) -> int:
 def _group(z: int) -> int:
     """Return the group; 3 for lanthanoids and actinoids."""
     period = _period(z)
-    place, length = z - _NOBLE[period - 1], (2, 8, 8, 18, 18, 32, 32)[period - 1]
+    place, to_noble = z - _NOBLE[period - 1], _NOBLE[period] - z
     if place <= (1 if period == 1 else 2):
-        return place if period > 1 or place == 1 else _N_GROUPS
-    return max(_N_GROUPS - (length - place), 3)
+        return place
+    return max(_N_GROUPS - to_noble, 3)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mlmd.trajectory.trajectory import Trajectory
 
-_SIGMA_95 = 1.959964
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -38,8 +36,8 @@ class Prediction:
     interval_68, interval_95 : tuple of float
         Lower and upper bound of the diffusivity in cm2/s, or of the activation energy in eV.
     outside : tuple of str
-        Elements and features that lie outside of what the model has learnt from. Where there
-        are any, the interval is not to be trusted.
+        Elements and features that lie outside of what the model has learnt from, or "combination
+        of features". Where there are any, the interval is not to be trusted.
     """
 
     target: str
@@ -60,6 +58,7 @@ class Prediction:
         temperature_K: float | None,
         value: float,
         standard_deviation: float,
+        half_width_95: float,
         outside: Sequence[str],
     ) -> Prediction:
         """Turn a number in the target's unit into diffusivity and intervals."""
@@ -69,8 +68,7 @@ class Prediction:
                 return math.exp(number)
             return max(number, 0.0) / D_SCALE if target == "D" else number
 
-        def interval(width: float) -> tuple[float, float]:
-            half = width * standard_deviation
+        def interval(half: float) -> tuple[float, float]:
             return natural(value - half), natural(value + half)
 
         D_cm2_s = None if target == "E_a" else natural(value)
@@ -81,8 +79,8 @@ class Prediction:
             value,
             standard_deviation,
             D_cm2_s,
-            interval(1.0),
-            interval(_SIGMA_95),
+            interval(standard_deviation),
+            interval(half_width_95),
             tuple(outside),
         )
 

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase.formula import Formula
 
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
 from mlmd.errors import InputError
+from mlmd.model.composition_columns import PREFIX, element_fractions, fraction_columns
+from mlmd.model.domain import Domain
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.prediction import Prediction, features_of
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.saving import read_model, write_model
 from mlmd.model.spread import Calibration, bootstrap, calibrate, raw_spread
 from mlmd.model.table import TARGETS, TEMPERATURE, TrainingTable
-from mlmd.structure.composition import Composition
+from mlmd.model.tuning import Tuning, tune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,10 +53,12 @@ class Training:
         Number of rows learnt from.
     sha256 : str
         Hash of those rows.
-    lower, upper : tuple of float
-        Range of each column in them.
-    elements : tuple of str
-        Elements in them.
+    D_from : str
+        How their diffusivities were obtained; what is predicted follows the same definition.
+    weighted : bool
+        Whether rows counted by the errors of their labels.
+    tuned : dict
+        Settings that tuning has chosen; none where the model has its own.
     calibration : Calibration
         What the standard deviation is worth.
     """
@@ -67,9 +72,9 @@ class Training:
     mobile: str
     n_rows: int
     sha256: str
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    elements: tuple[str, ...]
+    D_from: str
+    weighted: bool
+    tuned: dict[str, Any]
     calibration: Calibration
 
 
@@ -86,7 +91,12 @@ class Predictor:
         Models whose standard deviation says how sure it is, where the model itself does not
         say; Zheng et al. 2024 have 100. They are drawn by chemical system.
     seed : int
-        Of model and bootstrap.
+        Of the bootstrap.
+    weighted : bool
+        Let rows count by the standard errors of their diffusivities, see
+        `mlmd.model.label_weights`.
+    tuning : Tuning, optional
+        Choose the settings of the model by folds of the table.
 
     Attributes
     ----------
@@ -100,15 +110,20 @@ class Predictor:
         target: str = "ln_D",
         n_bootstrap: int = 100,
         seed: int = PUBLISHED_SEED,
+        weighted: bool = False,
+        tuning: Tuning | None = None,
     ) -> None:
         self.model = model
         self.target = target
         self.n_bootstrap = n_bootstrap
         self.seed = seed
+        self.weighted = weighted
+        self.tuning = tuning
         self._training: Training | None = None
         self._pipeline: Any = None
         self._members: list[Any] = []
         self._elements: ElementTable | None = None
+        self._domain: Domain | None = None
 
     @property
     def training(self) -> Training:
@@ -125,20 +140,26 @@ class Predictor:
         InputError
             If the model or target is unknown, or the table too small.
         """
-        kind = regressor_of(self.model).spread
-        problem = table.problem(self.target)
+        known = regressor_of(self.model)
+        problem = table.problem(self.target, self.weighted, known.learns_elements)
         everything = np.arange(len(problem.y))
-        if kind == "bootstrap":
-            self._members, calibration = bootstrap(problem, self.model, self.n_bootstrap, self.seed)
+        settings, tuned = None, {}
+        if self.tuning is not None:
+            found = tune(problem, self.model, everything, self.tuning)
+            settings, tuned = found.settings, found.values
+        if known.spread == "bootstrap":
+            self._members, calibration = bootstrap(
+                problem, self.model, self.n_bootstrap, self.seed, settings=settings
+            )
         else:
             self._members = []
-            calibration = calibrate(problem, self.model, kind, self.seed)
-        self._pipeline = fit_pipeline(problem, self.model, everything)
+            calibration = calibrate(problem, self.model, known.spread, self.seed, settings)
+        self._pipeline = fit_pipeline(problem, self.model, everything, settings)
+        self._domain = Domain.of(problem)
         # Their elemental values are not ours: features must be made from the same ones.
         theirs = table.convention == "zheng2024"
         self._elements = elements_behind(table.formulas, table.features) if theirs else None
         columns = tuple(map(str, problem.X.columns))
-        made_of = {s for formula in problem.formulas for s in Composition.parse(formula).reduced}
         self._training = Training(
             self.model,
             self.target,
@@ -149,15 +170,18 @@ class Predictor:
             table.mobile,
             len(problem.y),
             problem.sha256,
-            tuple(map(float, problem.X.min())),
-            tuple(map(float, problem.X.max())),
-            tuple(sorted(made_of)),
+            table.D_from,
+            self.weighted,
+            dict(tuned),
             calibration,
         )
         return self
 
     def predict(self, X: pd.DataFrame | FeatureTable) -> FloatArray:
         """Return the target of rows of features, in ``training.unit``.
+
+        A data frame needs the columns of ``training.columns``; instead of those that say what a
+        composition is made of, it may have a column ``formula``.
 
         Raises
         ------
@@ -178,16 +202,20 @@ class Predictor:
         self, structure: Atoms | Trajectory, temperature_K: float | None = None
     ) -> Prediction:
         """Return diffusivity or activation energy of a structure, with an interval."""
-        known = self.training
+        known, symbols = self.training, list(structure.symbols)
+        columns = [c for c in known.columns if not c.startswith(PREFIX)]
         X = features_of(
-            structure, known.columns, temperature_K, known.convention, known.mobile, self._elements
+            structure, columns, temperature_K, known.convention, known.mobile, self._elements
         )
-        bounds = zip(known.columns, X.iloc[0], known.lower, known.upper, strict=True)
-        features = [c for c, value, low, high in bounds if not _within(value, low, high)]
-        elements = sorted(set(structure.symbols) - set(known.elements))
+        if len(columns) < len(known.columns):
+            formula = Formula.from_list(symbols).format("hill")
+            X = X.join(element_fractions([formula], X.index))
+        outside = () if self._domain is None else self._domain.outside(symbols, X.iloc[0])
         value, deviation = float(self.predict(X)[0]), float(self.standard_deviation(X)[0])
+        calibration = known.calibration
+        half_width_95 = deviation * calibration.factor_95 / calibration.factor
         return Prediction.of(
-            known.target, known.unit, temperature_K, value, deviation, [*elements, *features]
+            known.target, known.unit, temperature_K, value, deviation, half_width_95, outside
         )
 
     def save(self, path: str | Path) -> None:
@@ -205,7 +233,9 @@ class Predictor:
                 for name, column in self._elements.columns.items()
             }
         about["settings"] = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
-        write_model(Path(path), about, {"pipeline": self._pipeline, "members": self._members})
+        domain = None if self._domain is None else self._domain.to_arrays()
+        parts = {"pipeline": self._pipeline, "members": self._members, "domain": domain}
+        write_model(Path(path), about, parts)
 
     @classmethod
     def load(cls, path: str | Path, other_versions: bool = False) -> Predictor:
@@ -230,11 +260,11 @@ class Predictor:
         try:
             settings, values = about.pop("settings"), about.pop("element_values", None)
             about["calibration"] = Calibration(**about["calibration"])
-            for name in ("columns", "lower", "upper", "elements"):
-                about[name] = tuple(about[name])
-            one = cls(about["model"], about["target"], **settings)
+            about["columns"] = tuple(about["columns"])
+            one = cls(about["model"], about["target"], **settings, weighted=about["weighted"])
             one._training = Training(**about)
             one._pipeline, one._members = parts["pipeline"], list(parts["members"])
+            one._domain = Domain.from_arrays(parts["domain"])
             if values is not None:
                 one._elements = ElementTable(
                     {
@@ -248,10 +278,11 @@ class Predictor:
         if learnt != one.training.columns:
             raise InputError(f"{path}: its columns are not those of its model; train it anew")
         for name, unit in one.training.units.items():
-            if name != TEMPERATURE and UNITS.get(name) != unit:
+            here = _unit(name)
+            if here != unit:
                 raise InputError(
                     f"{path}: feature {name} is in {unit}, this version of mlmd has it in "
-                    f"{UNITS.get(name, 'nothing')}; train it anew"
+                    f"{here}; train it anew"
                 )
         return one
 
@@ -264,9 +295,16 @@ class Predictor:
                     f"features are of {given[1]} by convention {given[0]}; this model was trained "
                     f"on {wanted[1]} by {wanted[0]}: make them anew with that"
                 )
-            X = X.values.assign(temperature_K=X.about["temperature_K"])
+            X = X.values.assign(temperature_K=X.about["temperature_K"], formula=X.about["formula"])
+        composition = set(fraction_columns()) & set(known.columns)
+        if composition and "formula" in X and not composition & set(X.columns):
+            X = X.join(element_fractions(list(map(str, X["formula"])), X.index))
         missing = [c for c in known.columns if c not in X]
         if missing:
+            if composition.issuperset(missing):
+                raise InputError(
+                    "no column formula; this model has learnt from what compositions are made of"
+                )
             raise InputError(
                 f"no column {', '.join(missing)}; this model was trained on "
                 f"{len(known.columns)} columns, see its training.columns"
@@ -284,15 +322,14 @@ def fit_predictor(
     target: str = "ln_D",
     n_bootstrap: int = 100,
     seed: int = PUBLISHED_SEED,
+    weighted: bool = False,
+    tuning: Tuning | None = None,
 ) -> Predictor:
     """Train a model on a table; see `Predictor` and `TrainingTable.read`."""
-    return Predictor(model, target, n_bootstrap, seed).fit(table)
+    return Predictor(model, target, n_bootstrap, seed, weighted, tuning).fit(table)
 
 
 def _unit(column: str) -> str:
-    return "K" if column == TEMPERATURE else UNITS[column]
-
-
-def _within(value: float, low: float, high: float) -> bool:
-    slack = 1e-9 * max(abs(low), abs(high))
-    return low - slack <= value <= high + slack
+    if column == TEMPERATURE:
+        return "K"
+    return "1" if column.startswith(PREFIX) else UNITS.get(column, "nothing")

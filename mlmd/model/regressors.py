@@ -186,7 +186,7 @@ _ALL: tuple[Regressor, ...] = (
     ),
     Regressor(
         "best",
-        "mean of a robust Gaussian process, a line with trees on its residuals, and boosted trees",
+        "a robust process of prefactor and slope, trees on its residuals, boosted trees beside",
         _best,
         "posterior",
         learns_elements=True,

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 FeaturesFrom = Literal["start", "production"]
 
 FEWEST_ROWS = 5
+_FRAMES = {"start": "start of production", "production": "mean over production"}
 _CONVENTIONS = (VIRIAL,)
 """Flags of a stage that say how it was done; all others say that its numbers are in doubt."""
 
@@ -210,7 +211,7 @@ def _productions(
         run = Run.open(path)
         status = run.status
         kinds = [stage_class(entry.kind) for entry in run.stages]
-    except (MlmdError, TypeError, AttributeError) as error:  # a run.json of another program
+    except MlmdError as error:  # a run.json of another program
         yield Skipped(path, None, f"it cannot be read ({error})")
         return
     if status != "done":
@@ -277,6 +278,7 @@ def _table(rows: list[_Row], skipped: list[Skipped], wanted: _Wanted) -> RunTabl
         D[:, 1],
         tuple(map(str, about.index)),
         about["n_frames"].to_numpy(),
+        (_FRAMES[wanted.features_from],) * len(about),
         EINSTEIN,
     )
     return RunTable(table, tuple(skipped))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 N_SPLITS = 5
 _FEWEST_MEMBERS = 10
-_WITHIN_ONE_SIGMA = 0.6827
-_SIGMA_95 = 1.959964
+_WITHIN_ONE_SIGMA, _WITHIN_95 = 0.6827, 0.95
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,11 @@ class Calibration:
 
     Attributes
     ----------
-    factor : float
-        What the spread is multiplied with, so that 68 % of the errors are smaller.
-    coverage_95 : float
-        Share of the errors below 1.96 standard deviations then; 0.95 if they are normal.
+    factor, factor_95 : float
+        What the spread is multiplied with, so that 68 % and 95 % of the errors are smaller. Errors
+        have longer tails than a normal distribution: the second is more than twice the first.
+    coverage_68, coverage_95 : float
+        Share of the errors that are smaller, with factors from other groups than the row's own.
     rmse : float
         Error of these predictions.
     grouped_by : str
@@ -43,9 +43,48 @@ class Calibration:
     """
 
     factor: float
+    factor_95: float
+    coverage_68: float
     coverage_95: float
     rmse: float
     grouped_by: str
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """Calibrated on all parts but a row's own.
+
+    Attributes
+    ----------
+    deviation, half_width_95 : (n,) array
+        Standard deviation of each row, and half of its interval of 95 %.
+    within_68, within_95 : (n,) array of bool
+        Whether the error is smaller.
+    """
+
+    deviation: FloatArray
+    half_width_95: FloatArray
+    within_68: NDArray[np.bool_]
+    within_95: NDArray[np.bool_]
+
+
+def cross_fitted(error: FloatArray, spread: FloatArray, part: NDArray[Any]) -> CrossFitted:
+    """Calibrate the spread of each part on the errors of the others.
+
+    Parameters
+    ----------
+    error, spread : (n,) array
+        Of rows that the model had not learnt from.
+    part : (n,) array
+        What each row belongs to; at least two different ones.
+    """
+    deviation, half_width_95 = np.empty(len(error)), np.empty(len(error))
+    for one in np.unique(part):
+        own = part == one
+        factor, factor_95 = _factors(error[~own], spread[~own])
+        deviation[own], half_width_95[own] = factor * spread[own], factor_95 * spread[own]
+    size = np.abs(error)
+    return CrossFitted(deviation, half_width_95, size <= deviation, size <= half_width_95)
 
 
 def raw_spread(kind: Spread, pipeline: Any, members: Sequence[Any], X: Any) -> FloatArray:
@@ -63,9 +102,27 @@ def raw_spread(kind: Spread, pipeline: Any, members: Sequence[Any], X: Any) -> F
 
 
 def bootstrap(
-    problem: Problem, model: str, n_members: int, seed: int
+    problem: Problem,
+    model: str,
+    n_members: int,
+    seed: int,
+    rows: NDArray[np.intp] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[list[Any], Calibration]:
     """Learn from groups drawn with replacement; calibrate each row on models without its group.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to learn.
+    model : str
+        Name of one of `REGRESSORS`.
+    n_members, seed : int
+        Number of draws, at least ten, and their seed.
+    rows : array of int, optional
+        Rows to learn from; all if not given.
+    settings : mapping, optional
+        See `fit_pipeline`.
 
     Raises
     ------
@@ -74,33 +131,46 @@ def bootstrap(
     """
     if n_members < _FEWEST_MEMBERS:
         raise InputError(f"{n_members} bootstrapped models; expected at least {_FEWEST_MEMBERS}")
-    grouped_by, groups = _groups(problem)
+    among = np.arange(len(problem.y)) if rows is None else rows
+    grouped_by, groups = _groups([problem.formulas[i] for i in among])
     names, of_row = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)
     members = []
     without = np.full((n_members, len(of_row)), np.nan)
     for i in range(n_members):
         drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        rows = np.repeat(np.arange(len(of_row)), drawn[of_row])
-        members.append(fit_pipeline(problem, model, rows))
+        chosen = among[np.repeat(np.arange(len(of_row)), drawn[of_row])]
+        members.append(fit_pipeline(problem, model, chosen, settings))
         left = np.flatnonzero(drawn[of_row] == 0)
         if len(left):
-            without[i, left] = members[-1].predict(problem.X.iloc[left])
+            without[i, left] = members[-1].predict(problem.X.iloc[among[left]])
     seen = np.isfinite(without).sum(axis=0) > 1
     predicted = np.nanmean(without[:, seen], axis=0)
     spread = np.nanstd(without[:, seen], axis=0, ddof=1)
-    return members, _calibration(problem.y[seen] - predicted, spread, grouped_by)
+    part = rng.permutation(len(names))[of_row[seen]] % N_SPLITS
+    error = problem.y[among[seen]] - predicted
+    return members, _calibration(error, spread, part, grouped_by)
 
 
-def calibrate(problem: Problem, model: str, kind: Spread, seed: int) -> Calibration:
+def calibrate(
+    problem: Problem,
+    model: str,
+    kind: Spread,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+) -> Calibration:
     """Calibrate a model's own spread on grouped folds."""
-    grouped_by, _ = _groups(problem)
+    grouped_by, _ = _groups(problem.formulas)
     error, spread = np.empty(len(problem.y)), np.empty(len(problem.y))
-    for fold in make_folds(grouped_by, problem.formulas, N_SPLITS, seed=seed).folds:
-        fitted, X = fit_pipeline(problem, model, fold.train), problem.X.iloc[fold.test]
+    part = np.empty(len(problem.y), dtype=int)
+    folds = make_folds(grouped_by, problem.formulas, N_SPLITS, seed=seed).folds
+    for i, fold in enumerate(folds):
+        fitted = fit_pipeline(problem, model, fold.train, settings)
+        X = problem.X.iloc[fold.test]
         error[fold.test] = problem.y[fold.test] - fitted.predict(X)
         spread[fold.test] = raw_spread(kind, fitted, (), X)
-    return _calibration(error, spread, grouped_by)
+        part[fold.test] = i
+    return _calibration(error, spread, part, grouped_by)
 
 
 def _deviation(guesses: FloatArray, ddof: int) -> FloatArray:
@@ -108,23 +178,38 @@ def _deviation(guesses: FloatArray, ddof: int) -> FloatArray:
     return deviation
 
 
-def _groups(problem: Problem) -> tuple[str, NDArray[Any]]:
+def _groups(formulas: Sequence[str]) -> tuple[str, NDArray[Any]]:
     """Return the widest groups of which there are enough."""
-    for name, group in _groupings(problem):
+    for name, group in _groupings(formulas):
         if len(np.unique(group)) >= N_SPLITS:
             return name, group
-    raise InputError(f"{len(problem.y)} row(s) to learn from; expected at least {N_SPLITS}")
+    raise InputError(f"{len(formulas)} row(s) to learn from; expected at least {N_SPLITS}")
 
 
-def _groupings(problem: Problem) -> Iterator[tuple[str, NDArray[Any]]]:
-    yield "chemical_system", np.array([chemical_system(f) for f in problem.formulas])
-    yield "formula", np.array([reduced_formula(f) for f in problem.formulas])
-    yield "random", np.arange(len(problem.y))
+def _groupings(formulas: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+    yield "chemical_system", np.array([chemical_system(f) for f in formulas])
+    yield "formula", np.array([reduced_formula(f) for f in formulas])
+    yield "random", np.arange(len(formulas))
 
 
-def _calibration(error: FloatArray, spread: FloatArray, grouped_by: str) -> Calibration:
+def _calibration(
+    error: FloatArray, spread: FloatArray, part: NDArray[Any], grouped_by: str
+) -> Calibration:
+    checked = cross_fitted(error, spread, part)
+    return Calibration(
+        *_factors(error, spread),
+        float(checked.within_68.mean()),
+        float(checked.within_95.mean()),
+        float(np.sqrt(np.mean(error**2))),
+        grouped_by,
+    )
+
+
+def _factors(error: FloatArray, spread: FloatArray) -> tuple[float, float]:
+    """Return what the spread times which 68 % and 95 % of the errors are within."""
     floor = np.finfo(float).tiny + 1e-6 * float(np.abs(error).max(initial=0.0))
     ratio = np.abs(error) / np.maximum(spread, floor)
-    factor = float(np.quantile(ratio, _WITHIN_ONE_SIGMA))
-    coverage = float(np.mean(ratio <= _SIGMA_95 * factor))
-    return Calibration(factor, coverage, float(np.sqrt(np.mean(error**2))), grouped_by)
+    # A new error may be the greatest of all: conformal prediction asks for that much more.
+    levels = np.minimum(1.0, np.array([_WITHIN_ONE_SIGMA, _WITHIN_95]) * (1 + 1 / len(ratio)))
+    factor, factor_95 = np.quantile(ratio, levels, method="higher")
+    return float(factor), float(factor_95)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import FEATURES, UNITS
-from mlmd.descriptors.table import FeatureTable, import_pandas
+from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
 from mlmd.model.composition_columns import element_fractions
@@ -99,6 +99,8 @@ class TrainingTable:
         What each row is called: the run and stage that it is of, say.
     n_frames : (n,) array of int, optional
         Number of frames that the features of a row are the mean of; 1, a snapshot, if not given.
+    frames : tuple of str, optional
+        Which they are, as `FeatureTable.about` says it.
     D_from : str
         How D was obtained; the same for all rows, so that conventions are never mixed.
     """
@@ -112,6 +114,7 @@ class TrainingTable:
     D_error_cm2_s: FloatArray | None = None
     names: tuple[str, ...] | None = None
     n_frames: NDArray[np.intp] | None = None
+    frames: tuple[str, ...] | None = None
     D_from: str = AS_GIVEN
 
     def __post_init__(self) -> None:
@@ -119,7 +122,8 @@ class TrainingTable:
         convention_of(self.convention)
         n = len(self.features)
         parts = [self.formulas, self.temperature_K, self.D_cm2_s]
-        parts += [p for p in (self.D_error_cm2_s, self.names, self.n_frames) if p is not None]
+        known = (self.D_error_cm2_s, self.names, self.n_frames, self.frames)
+        parts += [part for part in known if part is not None]
         if n == 0 or any(len(part) != n for part in parts):
             raise InputError(f"a training table needs rows, all parts the same number; got {n}")
         unknown = [str(c) for c in self.features.columns if c not in UNITS]
@@ -198,6 +202,7 @@ class TrainingTable:
             "formula": self.formulas,
             "temperature_K": np.asarray(self.temperature_K, dtype=float),
             "n_frames": 1 if self.n_frames is None else self.n_frames,
+            FRAMES: "" if self.frames is None else self.frames,
             D_COLUMN: np.asarray(self.D_cm2_s, dtype=float),
             D_ERROR_COLUMN: np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s,
             D_FROM_COLUMN: self.D_from,
@@ -297,10 +302,14 @@ def _read_mlmd(path: Path) -> TrainingTable:
     # As text: pandas' own reading of numbers may lose the last digit.
     frame = _read(path, skiprows=1, dtype=str, keep_default_na=False).replace("", "nan")
     _need(path, frame, [D_COLUMN])
-    n_means = int((table.about["n_frames"] > 1).sum())
-    if n_means:
-        why = "if D is of the same frames, the scores are optimistic for a new structure"
-        logger.warning("%s: %d row(s) of features are means over frames; %s", path, n_means, why)
+    n_after = int(table.after_start.sum())
+    if n_after:
+        logger.warning(
+            "%s: %d row(s) of features are means over frames, or of a last frame; if D is of the "
+            "same trajectory, the scores are optimistic for a new structure",
+            path,
+            n_after,
+        )
     said = D_FROM_COLUMN in frame
     origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).unique() if said else [AS_GIVEN]
     if len(origins) > 1:
@@ -321,6 +330,7 @@ def _read_mlmd(path: Path) -> TrainingTable:
             errors,
             tuple(map(str, table.values.index)),
             table.about["n_frames"].to_numpy(),
+            tuple(map(str, table.about[FRAMES])),
             str(origins[0]),
         )
     except ValueError as error:

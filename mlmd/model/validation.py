@@ -11,13 +11,18 @@ import numpy as np
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import Fold, Split, make_folds
 from mlmd.model.regressors import regressor_of
+from mlmd.model.spread import bootstrap, cross_fitted, raw_spread
+from mlmd.model.tuning import tune
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmd.model.table import Problem
+    from mlmd.model.tuning import Tuning
 
     FloatArray = NDArray[np.floating[Any]]
+
+_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,33 @@ class OutOfFold:
         Which of the folds it was left out in.
     true, predicted : (n,) array
         In the unit of the target.
+    deviation, half_width_95 : (n,) array, optional
+        Standard deviation and half of the interval of 95 % of each prediction, calibrated on the
+        other folds of the same repetition. None where the model was not asked, or there is only
+        one fold.
     """
 
     row: NDArray[np.intp]
     fold: NDArray[np.intp]
     true: FloatArray
     predicted: FloatArray
+    deviation: FloatArray | None = None
+    half_width_95: FloatArray | None = None
+
+    @property
+    def coverage_68(self) -> float | None:
+        """Share of the rows that are within a standard deviation of what was predicted."""
+        return self._within(self.deviation)
+
+    @property
+    def coverage_95(self) -> float | None:
+        """Share of the rows that are in their interval of 95 %."""
+        return self._within(self.half_width_95)
+
+    def _within(self, half_width: FloatArray | None) -> float | None:
+        if half_width is None:
+            return None
+        return float(np.mean(np.abs(self.true - self.predicted) <= half_width))
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,8 @@ class Report:
     test : Scores, optional
         Of the rows that no fold has seen, learnt from all the others.
     out_of_fold : OutOfFold
-        What the scores of the folds are of; not in `to_dict`.
+        What the scores of the folds are of; not in `to_dict`, which has how often the intervals
+        held the truth.
     """
 
     model: str
@@ -116,6 +143,8 @@ class Report:
         scores = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "out_of_fold"}
         plain = {**scores, "by_fold": tuple(asdict(one) for one in self.by_fold)}
         plain["test"] = None if self.test is None else asdict(self.test)
+        plain["coverage_68"] = self.out_of_fold.coverage_68
+        plain["coverage_95"] = self.out_of_fold.coverage_95
         content: dict[str, Any] = _without_nan(plain)
         return {**content, "test": content["test"] or {}}
 
@@ -137,6 +166,8 @@ def cross_validate(
     n_repeats: int = 1,
     seed: int = 0,
     mobile: str = "Li",
+    n_bootstrap: int = 0,
+    tuning: Tuning | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Learn from all folds but one, predict that one, in turn.
@@ -149,6 +180,11 @@ def cross_validate(
         Names of `REGRESSORS` and `FOLDS`.
     n_splits, n_repeats, seed, mobile
         See `mlmd.model.folds.make_folds`. Models keep their own seed.
+    n_bootstrap : int
+        Models whose spread is the uncertainty of those that do not say it themselves (10 or
+        more); none are made by default, since each is a fit.
+    tuning : Tuning, optional
+        Choose the settings anew in each fold, from the rows learnt from alone.
     progress : callable, optional
         Called with the number of fits done, and of all.
 
@@ -162,14 +198,15 @@ def cross_validate(
     regressor_of(model)
     split = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile)
     n_fits = len(split.folds) + (split.test is not None)
-    scores, predictions = [], []
-    for done, (fold, predicted) in enumerate(_predictions(problem, model, split), start=1):
-        found = Scores.of(problem.y[fold.test], predicted)
-        scores.append(FoldScores(**asdict(found), held_out=fold.held_out))
-        predictions.append((fold.test, predicted))
+    predictions = []
+    for done, one in enumerate(_predictions(problem, model, split, n_bootstrap, tuning), start=1):
+        predictions.append(one)
         if progress is not None:
             progress(done, n_fits)
-    of_folds, test = scores[: len(split.folds)], scores[len(split.folds) :]
+    of_folds, test = (
+        [one.scores(problem.y) for one in part]
+        for part in (predictions[: len(split.folds)], predictions[len(split.folds) :])
+    )
     rmse = np.array([one.rmse for one in of_folds])
     n_repeats = 1 if folds in ("published", "element") else n_repeats
     return Report(
@@ -184,22 +221,57 @@ def cross_validate(
         tuple(float(part.mean()) for part in np.array_split(rmse, n_repeats)),
         tuple(of_folds),
         Scores(test[0].rmse, test[0].mae, test[0].r2, test[0].n) if test else None,
-        _out_of_fold(problem.y, predictions[: len(split.folds)]),
+        _out_of_fold(problem.y, predictions[: len(split.folds)], n_repeats),
     )
 
 
-def _predictions(problem: Problem, model: str, split: Split) -> Iterator[tuple[Fold, FloatArray]]:
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """What a model said of the rows of a fold."""
+
+    fold: Fold
+    predicted: FloatArray
+    spread: FloatArray | None
+
+    def scores(self, y: FloatArray) -> FoldScores:
+        found = Scores.of(y[self.fold.test], self.predicted)
+        return FoldScores(**asdict(found), held_out=self.fold.held_out)
+
+
+def _predictions(
+    problem: Problem, model: str, split: Split, n_bootstrap: int, tuning: Tuning | None
+) -> Iterator[_Predicted]:
     last = []
     if split.train is not None and split.test is not None:
         last = [Fold(split.train, split.test, "test")]
+    kind = regressor_of(model).spread
     for fold in (*split.folds, *last):
-        fitted = fit_pipeline(problem, model, fold.train)
-        yield fold, np.asarray(fitted.predict(problem.X.iloc[fold.test]), dtype=float)
+        settings = None
+        if tuning is not None:
+            settings = tune(problem, model, fold.train, tuning).settings
+        fitted = fit_pipeline(problem, model, fold.train, settings)
+        X, spread = problem.X.iloc[fold.test], None
+        members: list[Any] = []
+        if kind == "bootstrap" and n_bootstrap:
+            members, _ = bootstrap(problem, model, n_bootstrap, _SEED, fold.train, settings)
+        if kind != "bootstrap" or members:
+            spread = raw_spread(kind, fitted, members, X)
+        yield _Predicted(fold, np.asarray(fitted.predict(X), dtype=float), spread)
 
 
-def _out_of_fold(
-    y: FloatArray, predictions: Sequence[tuple[NDArray[np.intp], FloatArray]]
-) -> OutOfFold:
-    row = np.concatenate([rows for rows, _ in predictions])
-    fold = np.repeat(np.arange(len(predictions)), [len(rows) for rows, _ in predictions])
-    return OutOfFold(row, fold, y[row], np.concatenate([found for _, found in predictions]))
+def _out_of_fold(y: FloatArray, found: Sequence[_Predicted], n_repeats: int) -> OutOfFold:
+    row = np.concatenate([one.fold.test for one in found])
+    fold = np.repeat(np.arange(len(found)), [len(one.predicted) for one in found])
+    predicted = np.concatenate([one.predicted for one in found])
+    n_splits = len(found) // n_repeats
+    spreads = [one.spread for one in found if one.spread is not None]
+    if len(spreads) < len(found) or n_splits < 2:
+        return OutOfFold(row, fold, y[row], predicted)
+    error, spread = y[row] - predicted, np.concatenate(spreads)
+    deviation, half_width_95 = np.empty(len(row)), np.empty(len(row))
+    # A row comes once in each repetition: another repetition has seen its error.
+    for repeat in range(n_repeats):
+        part = fold // n_splits == repeat
+        known = cross_fitted(error[part], spread[part], fold[part])
+        deviation[part], half_width_95[part] = known.deviation, known.half_width_95
+    return OutOfFold(row, fold, y[row], predicted, deviation, half_width_95)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from mlmd.comparison.feature_parity import FeatureAgreement, FeatureParity
+    from mlmd.comparison.feature_agreement import FeatureAgreement
+    from mlmd.comparison.feature_parity import FeatureParity
 
 GROUPS = {
     "volume": ("AAV", "VPA", "density", "PF", "SPF"),

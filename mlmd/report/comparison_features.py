@@ -117,7 +117,8 @@ def _values(sections: Contents) -> Table:
 
 def feature_figures(contents: Contents) -> Iterator[PageFigure]:
     """Draw parity of the scaled features, or what differs where there are few systems."""
-    from mlmd.comparison.feature_parity import FeatureParity, feature_agreement
+    from mlmd.comparison.feature_agreement import feature_agreement
+    from mlmd.comparison.feature_parity import FeatureParity
     from mlmd.plot.feature_parity import plot_feature_differences, plot_feature_parity
 
     differences: dict[str, FeatureParity] = {}

@@ -44,7 +44,12 @@ Row = tuple[Any, ...]
 def _numbers(contents: Contents) -> Iterator[Row]:
     """Give every number of the tables once: quantity, system, part, value, interval."""
     for label, content in contents.items():
-        for row in (*_structure(content), *_motion(content), *_point_wise(content)):
+        for row in (
+            *_structure(content),
+            *_features(content),
+            *_motion(content),
+            *_point_wise(content),
+        ):
             yield label, *row
 
 
@@ -62,6 +67,31 @@ def _structure(content: Mapping[str, Any]) -> Iterator[Row]:
     for one in (content.get("spectra") or {}).get("systems") or []:
         for key in ("vdos_overlap", "vdos_ceiling", "vdos_mean_ratio", "sq_r2"):
             yield key, one["label"], "all", one[key], None, None
+
+
+def _features(content: Mapping[str, Any]) -> Iterator[Row]:
+    """Give R2 over the systems, or where there is none the features of each."""
+    section = content.get("features") or {}
+    if section.get("r2_pooled") is not None:
+        yield "feature_r2", "", "all", section["r2_pooled"], None, None
+        yield "feature_r2_noise_ceiling", "", "all", section["r2_pooled_noise_ceiling"], None, None
+        yield "feature_r2", "", "all, bare numbers", section["r2_pooled_raw"], None, None
+        for name in (name for name, r2 in section["r2"].items() if r2 is not None):
+            yield "feature_r2", "", name, section["r2"][name], None, None
+            ceiling = section["r2_noise_ceiling"][name]
+            yield "feature_r2_noise_ceiling", "", name, ceiling, None, None
+        return
+    for one in section.get("systems") or []:
+        for name, found in one["per_feature"].items():
+            if None in (found["surrogate"], found["reference"]) or found["set_by_cell"]:
+                continue
+            part = name if found["unit"] == "1" else f"{name} ({found['unit']})"
+            for side in ("surrogate", "reference"):
+                value, error = found[side], found[f"{side}_error"]
+                ends = (None, None) if error is None else (value - error, value + error)
+                yield f"feature of the {side}", one["label"], part, value, *ends
+            for key in ("relative_difference", "sigma"):
+                yield f"feature_{key}", one["label"], name, found[key], None, None
 
 
 def _motion(content: Mapping[str, Any]) -> Iterator[Row]:

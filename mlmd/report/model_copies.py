@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlmd.report.elements import CopyBlock, csv_text
-from mlmd.report.model_study import ModelStudy, deviation_of
+from mlmd.studies.model_study import ModelStudy
 
 if TYPE_CHECKING:
     from mlmd.model.learning_curve import LearningCurve
@@ -59,7 +59,7 @@ def model_content(study: ModelStudy) -> Any:
     """Return the numbers behind tables and figures as plain values for JSON."""
     predictions = {}
     for report in study.drawn:
-        result, deviation = report.out_of_fold, deviation_of(report.out_of_fold)
+        result, deviation = report.out_of_fold, report.out_of_fold.deviation
         predictions[report.folds] = {
             "row": result.row.tolist(),
             "true": result.true.tolist(),

@@ -9,7 +9,7 @@ from mlmd.plot.importance import plot_importance, plot_shap_values
 from mlmd.plot.model_curves import plot_learning_curve, plot_loss_curve
 from mlmd.plot.prediction_parity import plot_prediction_parity
 from mlmd.report.figures import PageFigure, page_figure
-from mlmd.report.model_study import ModelStudy, deviation_of
+from mlmd.studies.model_study import ModelStudy
 
 
 def score_figures(study: ModelStudy) -> list[PageFigure]:
@@ -17,7 +17,7 @@ def score_figures(study: ModelStudy) -> list[PageFigure]:
     figures = []
     for i, report in enumerate(study.drawn):
         result = report.out_of_fold
-        deviation = deviation_of(result)
+        deviation = result.deviation
         axes = plot_prediction_parity(
             result,
             target=report.target,
@@ -32,7 +32,7 @@ def score_figures(study: ModelStudy) -> list[PageFigure]:
         title = f"Predicted and true, folds {report.folds.replace('_', ' ')}"
         figures.append(page_figure(axes, f"parity{i}", title, caption))
     grouped = study.grouped.out_of_fold
-    deviation = deviation_of(grouped)
+    deviation = grouped.deviation
     if deviation is not None and np.all(deviation > 0):
         figures.append(
             page_figure(

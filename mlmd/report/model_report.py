@@ -11,10 +11,10 @@ from mlmd.model.regressors import REGRESSORS
 from mlmd.report.elements import Group
 from mlmd.report.model_copies import model_content, model_copies
 from mlmd.report.model_figures import curve_figures, feature_figures, score_figures
-from mlmd.report.model_study import ModelStudy
 from mlmd.report.model_tables import feature_tables, score_tables
 from mlmd.report.numbers import number
 from mlmd.report.page import render, write_page
+from mlmd.studies.model_study import ModelStudy
 
 _NAMES = {"ln_D": "ln D", "D": "D", "E_a": "activation energy"}
 _OPTIMISTIC = ("published", "random")
@@ -107,6 +107,6 @@ def _settings(study: ModelStudy) -> list[Group]:
             tuple((one.folds, FOLDS.get(one.folds, "")) for one in study.reports),
             "What is left out together, so that the model has not seen it.",
         ),
-        *study.settings,
+        *([Group("How", tuple(study.how.items()))] if study.how else []),
     ]
     return [*groups, Group("Versions", tuple(study.versions.items()))] if study.versions else groups

@@ -10,8 +10,8 @@ import numpy as np
 from mlmd.descriptors.features import FEATURES
 from mlmd.model.validation import FoldScores, Scores
 from mlmd.report.elements import Cell, Table, of, of_interval
-from mlmd.report.model_study import ModelStudy, deviation_of
 from mlmd.report.numbers import DASH, number
+from mlmd.studies.model_study import ModelStudy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def _folds(study: ModelStudy) -> Table:
 
 def _temperatures(study: ModelStudy) -> Table:
     report = study.grouped
-    result, deviation = report.out_of_fold, deviation_of(report.out_of_fold)
+    result, deviation = report.out_of_fold, report.out_of_fold.deviation
     temperatures = study.temperature_of(result)
     rows = []
     parts: list[tuple[str, NDArray[np.bool_]]] = []
@@ -113,7 +113,9 @@ def _temperatures(study: ModelStudy) -> Table:
         cells = [Cell(name), of(found.rmse), of(found.mae), of(_finite(found.r2))]
         if deviation is not None:
             error = np.abs(result.predicted - result.true)[chosen]
-            held = (error <= deviation[chosen], error <= SIGMA_95 * deviation[chosen])
+            wide = result.half_width_95
+            wide = SIGMA_95 * deviation if wide is None else wide
+            held = (error <= deviation[chosen], error <= wide[chosen])
             cells += [of(100 * float(np.mean(one))) for one in held]
         rows.append((*cells, of(len(np.unique(result.row[chosen])))))
     unit = study.error_unit

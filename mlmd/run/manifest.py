@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.run.atomic import disk_full_is_a_stop, write_json
@@ -107,15 +108,48 @@ class Manifest:
             raise RunDirectoryError(
                 f"{folder} is not a run directory (it has no {NAME}); give one made by mlmd run"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedDataError(f"{path} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise DamagedDataError(f"{path} is not a manifest of mlmd: it is no object of JSON")
         schema = content.pop("schema", None)
         if not isinstance(schema, int) or schema > SCHEMA:
             raise RunDirectoryError(
-                f"{path} has schema {schema}; this mlmd reads up to {SCHEMA}: install a newer one"
+                f"{path} has schema {schema!r}; this mlmd reads up to {SCHEMA}: install a newer one"
             )
         try:
-            stages = [StageEntry(**entry) for entry in content.pop("stages")]
-            return cls(stages=stages, **content)
-        except (KeyError, TypeError) as error:
+            stages = content.pop("stages", None)
+            if not _fits(stages, list[dict[str, Any]]):
+                raise TypeError("stages is no list of objects")
+            found = cls(stages=[StageEntry(**entry) for entry in stages], **content)
+            _check(found)
+            for entry in found.stages:
+                _check(entry)
+        except TypeError as error:
             raise DamagedDataError(f"{path} is not a manifest of mlmd: {error}") from error
+        return found
+
+
+def _check(part: Manifest | StageEntry) -> None:
+    """Raise TypeError where a value is not of the type that its class declares."""
+    hints = get_type_hints(type(part))
+    for one in fields(part):
+        if not _fits(getattr(part, one.name), hints[one.name]):
+            owner = f" of stage {part.name!r}" if isinstance(part, StageEntry) else ""
+            raise TypeError(f"{one.name}{owner} is no {one.type}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether what JSON gave is of a type, with all that it holds."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, parts[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, parts[1]) for item in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint)

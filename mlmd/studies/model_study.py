@@ -1,0 +1,231 @@
+"""A model with everything that can be found out about it from its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd._version import __version__
+from mlmd.errors import InputError
+from mlmd.model.folds import FOLDS, make_folds
+from mlmd.model.importance import permutation_importance
+from mlmd.model.learning_curve import learning_curve
+from mlmd.model.loss_curve import STEPS, loss_curve
+from mlmd.model.noise import arrhenius_scatter
+from mlmd.model.pearson import pearson_table
+from mlmd.model.regressors import regressor_of
+from mlmd.model.shapley import shap_values
+from mlmd.model.validation import cross_validate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlmd.model.importance import Importance
+    from mlmd.model.learning_curve import LearningCurve
+    from mlmd.model.loss_curve import LossCurve
+    from mlmd.model.pearson import PearsonTable
+    from mlmd.model.shapley import ShapValues
+    from mlmd.model.table import Problem, TrainingTable
+    from mlmd.model.validation import OutOfFold, Report
+
+    FloatArray = NDArray[np.floating[Any]]
+
+_BACKGROUND, _FEW = 40, 6
+GROUPED = ("chemical_system", "element", "formula")
+"""Folds without a formula on both sides, the strictest that is usual first."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelStudy:
+    """A model with everything that was found out about it; what is not given is left out.
+
+    Attributes
+    ----------
+    problem : Problem
+        What was learnt.
+    reports : tuple of Report
+        Cross-validations of one model, side by side; the first is what the page is about.
+    temperature_K : (rows,) array, optional
+        Of each row of the problem.
+    published : mapping, optional
+        What a paper gives for folds "published", as an entry of `PUBLISHED_SCORES`.
+    permutation : Importance, optional
+        From `permutation_importance`.
+    shap : ShapValues, optional
+        From `shap_values`.
+    pearson : tuple of PearsonTable
+        Beside each other, of all temperatures first.
+    loss, learning : LossCurve, LearningCurve, optional
+        From `loss_curve` and `learning_curve`.
+    noise_floor : float, optional
+        Scatter of the labels in the unit of the target, from `arrhenius_scatter`.
+    how : mapping of str to str
+        How it was done, beyond what is said anyway.
+    versions : mapping of str to str
+        Of the packages.
+    """
+
+    problem: Problem
+    reports: tuple[Report, ...]
+    temperature_K: FloatArray | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+    permutation: Importance | None = None
+    shap: ShapValues | None = None
+    pearson: tuple[PearsonTable, ...] = ()
+    loss: LossCurve | None = None
+    learning: LearningCurve | None = None
+    noise_floor: float | None = None
+    how: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        if not self.reports:
+            raise InputError("a report of a model needs a cross-validation; got none")
+        n = len(self.problem.y)
+        if self.temperature_K is not None and len(self.temperature_K) != n:
+            raise InputError(f"{len(self.temperature_K)} temperatures for {n} rows of the problem")
+        what = {(one.model, one.target) for one in self.reports}
+        if what != {(self.reports[0].model, self.problem.target)}:
+            raise InputError(
+                "the cross-validations are not all of one model and the problem's target: "
+                + ", ".join(sorted(" of ".join(one) for one in what))
+            )
+
+    @property
+    def error_unit(self) -> str:
+        """The unit of errors, as it is read: a difference of logarithms has none."""
+        units = {"ln_D": "ln D", "D": "10⁻³ cm²/s"}
+        return units.get(self.problem.target, self.problem.unit)
+
+    @property
+    def grouped(self) -> Report:
+        """The cross-validation with the strictest folds by group, else the first."""
+        for name in GROUPED:
+            for report in self.reports:
+                if report.folds == name:
+                    return report
+        return self.reports[0]
+
+    @property
+    def drawn(self) -> tuple[Report, ...]:
+        """The first cross-validation, and the grouped one beside it."""
+        first, grouped = self.reports[0], self.grouped
+        return (first,) if grouped is first else (first, grouped)
+
+    def temperature_of(self, result: OutOfFold) -> FloatArray | None:
+        """Return the temperature of each prediction."""
+        return None if self.temperature_K is None else self.temperature_K[result.row]
+
+
+def study_model(
+    table: TrainingTable,
+    problem: Problem,
+    reports: Sequence[Report],
+    published: Mapping[str, float] | None = None,
+    how: Mapping[str, str] | None = None,
+    n_bootstrap: int = 20,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ModelStudy:
+    """Find out what a model leans on, what would help, and how sure it is.
+
+    Parameters
+    ----------
+    table, problem : TrainingTable, Problem
+        What was learnt from.
+    reports : sequence of Report
+        Cross-validations of one model; the first is what the study is about.
+    published, how : mapping, optional
+        See `ModelStudy`.
+    n_bootstrap : int
+        Models behind an error bar, for models that do not say themselves how sure they are.
+    progress : callable, optional
+        Called with what is being done, how much of it is, and how much there is.
+
+    Raises
+    ------
+    InputError
+        If the cross-validations are not of one model and this problem.
+    MissingExtraError
+        If a package is not installed.
+    """
+
+    def part(name: str) -> dict[str, Any]:
+        if progress is None:
+            return {}
+        return {"progress": lambda done, n: progress(name, done, n)}
+
+    study = ModelStudy(
+        problem,
+        tuple(reports),
+        table.temperature_K if len(table) == len(problem.y) else None,
+        published or {},
+        how=how or {},
+        versions=_versions(),
+    )
+    model, mobile, folds = reports[0].model, table.mobile, study.grouped.folds
+    sure = {}
+    if regressor_of(model).spread == "bootstrap":
+        for one in study.drawn:
+            again = cross_validate(
+                problem,
+                model,
+                one.folds,
+                mobile=mobile,
+                n_bootstrap=n_bootstrap,
+                **part(f"error bars, folds {one.folds}"),
+            )
+            sure[one.folds] = again.out_of_fold
+    # Each row of the background is a pass over all features: too slow for a large model.
+    n_background = _FEW if regressor_of(model).learns_elements else _BACKGROUND
+    return replace(
+        study,
+        reports=tuple(replace(r, out_of_fold=sure.get(r.folds, r.out_of_fold)) for r in reports),
+        permutation=permutation_importance(
+            problem, model, folds, mobile=mobile, **part("permutation importance")
+        ),
+        shap=shap_values(
+            problem, model, folds, mobile=mobile, n_background=n_background, **part("SHAP values")
+        ),
+        pearson=_pearson(table, problem.target),
+        loss=loss_curve(problem, model, reports[0].folds, mobile=mobile, **part("loss curve"))
+        if model in STEPS
+        else None,
+        learning=learning_curve(problem, model, folds, mobile=mobile, **part("learning curve")),
+        noise_floor=arrhenius_scatter(table) if problem.target == "ln_D" else None,
+    )
+
+
+def usable_folds(problem: Problem, mobile: str) -> list[str]:
+    """Return the folds that the rows can be parted into."""
+    usable = []
+    for name in FOLDS:
+        try:
+            make_folds(name, problem.formulas, mobile=mobile)
+        except InputError:
+            continue
+        usable.append(name)
+    return usable
+
+
+def _pearson(table: TrainingTable, target: str) -> tuple[PearsonTable, ...]:
+    """Return correlations at all temperatures, and at the highest, as the paper gives them."""
+    if target == "E_a":
+        return (pearson_table(table, target=target),)
+    highest = float(table.temperature_K.max())
+    if np.all(table.temperature_K == highest):
+        return (pearson_table(table, target=target),)
+    return pearson_table(table, target=target), pearson_table(table, highest, target)
+
+
+def _versions() -> dict[str, str]:
+    found = {"mlmd": __version__}
+    for package in ("scikit-learn", "xgboost-cpu", "xgboost", "shap", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
