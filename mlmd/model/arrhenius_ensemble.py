@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError, MissingExtraError
-from mlmd.model.composition_columns import PREFIX, element_coordinates, fraction_columns
+from mlmd.model.composition_columns import element_coordinates, fraction_columns
 from mlmd.model.products import with_products
 from mlmd.model.robust_process import RobustFit, fit_robust_process, process_inputs
 from mlmd.model.table import INVERSE_KBT, TEMPERATURE
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.floating[Any]]
+
+_MOST_ROWS = 5000  # the process holds ten matrices of that size squared
+_ROUNDING = 1e-12
 
 
 class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
@@ -80,30 +83,29 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
     ) -> ArrheniusEnsemble:
         """Learn from a data frame of features and their labels.
 
+        Rows of weight zero count for nothing; only ratios of weights matter.
+
         Raises
         ------
         InputError
-            If X has no column names, or a label is not above zero where its logarithm is learnt.
+            If X has no column names, numbers are not finite or too few or too many, a label is
+            not above zero where its logarithm is learnt, or a weight is below zero.
         MissingExtraError
             If xgboost is not installed.
         """
-        target = np.asarray(y, dtype=float)
-        if not hasattr(X, "columns"):
-            raise InputError("this model needs a data frame with names of features")
+        if not 0 <= self.boosted_share <= 1:
+            raise InputError(f"boosted_share is {self.boosted_share}; expected 0 to 1")
+        rows, target, given = _checked(X, y, sample_weight)
         if self.learns_log and not (target > 0).all():
             raise InputError("a label is not above zero; its logarithm cannot be learnt")
         target = np.log(target) if self.learns_log else target
-        given = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, float)
-        self.feature_names_in_ = np.array(X.columns, dtype=object)
+        self.feature_names_in_ = np.array(rows.columns, dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         self.coordinates_ = element_coordinates()
-        self._fit_scales(X, target)
-        t, x, z = self._columns(X)
+        self._fit_scales(rows, target)
+        t, x, z = self._columns(rows)
         scaled = (target - self.mean_) / self.deviation_
-        with warnings.catch_warnings():
-            # An amplitude at its bound says that the kernel does not need that term.
-            warnings.simplefilter("ignore")
-            fit = fit_robust_process(x, t, z, scaled, given)
+        fit = fit_robust_process(x, t, z, scaled, given)
         self.process_ = fit.process
         self._fit_trees(np.column_stack([t, x, z]), scaled, fit)
         return self
@@ -112,12 +114,18 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         """Return the target, and its standard deviation where wanted.
 
         The variance is that of the process, noise of a label included, and that between it and
-        the boosted trees.
+        the boosted trees. Where the logarithm is learnt, the target is its median, and its
+        deviation that of the logarithm times the target.
+
+        Raises
+        ------
+        InputError
+            If X lacks a column that was learnt from, or a number is not finite.
         """
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        t, x, z = self._columns(X)
+        t, x, z = self._columns(_known(X, self.feature_names_in_))
         columns = np.column_stack([t, x, z])
         smooth, deviation = self.process_.predict(process_inputs(x, t, z), return_std=True)
         first, second = smooth + self.trees_.predict(columns), self.boosted_.predict(columns)
@@ -132,16 +140,17 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         return value, spread * value if self.learns_log else spread
 
     def _fit_scales(self, X: pd.DataFrame, target: FloatArray) -> None:
-        self.mean_, self.deviation_ = float(target.mean()), float(target.std()) or 1.0
+        self.mean_, self.deviation_ = float(target.mean()), float(_spread(target)) or 1.0
         raw = self._raw(X)
         self.offsets_ = tuple(part.mean(axis=0) for part in raw)
         t, x, _ = raw
-        self.scales_ = (_scale(t), _scale(x))
+        spread = _spread(x)
+        # A column that is the same in all rows says nothing, whatever it is in another one.
+        self.scales_ = (float(_spread(t)) or 1.0, np.where(spread > 0, spread, np.inf))
 
     def _columns(self, X: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the scaled 1/(kB T), the scaled features, and the composition."""
-        raw = self._raw(X[list(self.feature_names_in_)])
-        t, x, z = (part - offset for part, offset in zip(raw, self.offsets_, strict=True))
+        t, x, z = (part - offset for part, offset in zip(self._raw(X), self.offsets_, strict=True))
         return t / self.scales_[0], x / self.scales_[1], z
 
     def _raw(self, X: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -149,12 +158,13 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         if INVERSE_KBT in X:
             thermal = X[INVERSE_KBT].to_numpy(dtype=float)
         elif TEMPERATURE in X:
-            thermal = 1 / X[TEMPERATURE].to_numpy(dtype=float)
-        elements = [c for c in X.columns if str(c).startswith(PREFIX)]
+            thermal = 1 / (BOLTZMANN_EV_K * X[TEMPERATURE].to_numpy(dtype=float))
+        known = [i for i, name in enumerate(fraction_columns()) if name in X]
+        elements = [fraction_columns()[i] for i in known]
         features = X.drop(columns=[*elements, INVERSE_KBT, TEMPERATURE], errors="ignore")
         composition = np.zeros((len(X), 0))
         if elements:
-            composition = X[fraction_columns()].to_numpy(dtype=float) @ self.coordinates_
+            composition = X[elements].to_numpy(dtype=float) @ self.coordinates_[known]
         return thermal, with_products(features).to_numpy(dtype=float), composition
 
     def _fit_trees(self, columns: FloatArray, y: FloatArray, fit: RobustFit) -> None:
@@ -164,6 +174,7 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
             from xgboost import XGBRegressor
         except ImportError as error:
             raise MissingExtraError("xgboost-cpu", "model") from error
+        # Inverse variances: the boosted trees' penalty (reg_lambda) is that of a leaf.
         weight = 1 / (fit.noise + fit.noise.mean())
         self.trees_ = ExtraTreesRegressor(
             self.n_trees,
@@ -184,6 +195,43 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         ).fit(columns, y, sample_weight=weight)
 
 
-def _scale(values: FloatArray) -> Any:
+def _checked(
+    X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
+    """Return the rows that count, their labels, and weights of mean 1."""
+    if not hasattr(X, "columns"):
+        raise InputError("no names of features; give them as columns of a data frame")
+    target = np.asarray(y, dtype=float)
+    given = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    if target.shape != (len(X),) or given.shape != (len(X),):
+        raise InputError(
+            f"{len(X)} row(s), {target.size} label(s), {given.size} weight(s); expected as many"
+        )
+    if not (np.isfinite(given) & (given >= 0)).all():
+        raise InputError("a weight is below zero or no number; expected zero or more")
+    counts = given > 0
+    if not 2 <= counts.sum() <= _MOST_ROWS:
+        raise InputError(
+            f"{counts.sum()} row(s) to learn from; this model takes 2 to {_MOST_ROWS}, for more "
+            "take random_forest or xgboost"
+        )
+    rows, target, given = _known(X[counts], X.columns), target[counts], given[counts]
+    if not np.isfinite(target).all():
+        raise InputError("a label is no finite number; leave out its row")
+    return rows, target, given / given.mean()
+
+
+def _known(X: pd.DataFrame, columns: Any) -> pd.DataFrame:
+    missing = [str(name) for name in columns if name not in X]
+    if missing:
+        raise InputError(f"no column {', '.join(missing)}; this model has learnt from it")
+    rows = X[list(columns)]
+    if not np.isfinite(rows.to_numpy(dtype=float)).all():
+        raise InputError("a feature is no finite number; leave out its row or column")
+    return rows
+
+
+def _spread(values: FloatArray) -> Any:
+    """Return standard deviations, those that are but rounding as zero."""
     spread = values.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
+    return np.where(spread > _ROUNDING * np.abs(values).max(axis=0), spread, 0.0)
