@@ -106,10 +106,12 @@ def train_command(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a table of features; report its errors on rows left out."""
+    from mlmd.cli.progress import shown_progress
     from mlmd.cli.training_text import print_reports
     from mlmd.model import PUBLISHED_SCORES, fit_predictor
     from mlmd.model.regressors import regressor_of
     from mlmd.model.tuning import Tuning
+    from mlmd.stages.context import Progress
 
     for path in (output, save_table):
         _refuse_to_overwrite(path)
@@ -141,9 +143,16 @@ def train_command(
         _write_page(report, rows, problem, reports, published)
     said = []
     if output is not None:
-        predictor = fit_predictor(
-            rows, model, wanted, n_bootstrap, weighted=weighted, tuning=tuning
-        )
+        with shown_progress() as show:
+            predictor = fit_predictor(
+                rows,
+                model,
+                wanted,
+                n_bootstrap,
+                weighted=weighted,
+                tuning=tuning,
+                progress=lambda done, n: show(Progress("the model to keep", done, n)),
+            )
         predictor.save(output)
         calibration = predictor.training.calibration
         content["calibration"] = vars(calibration)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
-PREFIX = "fraction_"
+PREFIX, COMPOSITION = "fraction_", "composition"
 _HEAVIEST = 94
 _NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # where periods end
 _N_GROUPS = 18
@@ -48,6 +48,18 @@ def element_fractions(formulas: Sequence[str], index: Any = None) -> pd.DataFram
             fractions[i, atomic_numbers[symbol] - 1] = amount
     fractions /= fractions.sum(axis=1, keepdims=True)
     return import_pandas().DataFrame(fractions, index=index, columns=fraction_columns())
+
+
+def players(columns: Iterable[Any]) -> dict[str, list[int]]:
+    """Return which columns are varied together: each for itself, those of elements as one.
+
+    The share of a single element cannot be changed without that of others. All of them together
+    are called "composition".
+    """
+    found: dict[str, list[int]] = {}
+    for i, name in enumerate(map(str, columns)):
+        found.setdefault(COMPOSITION if name.startswith(PREFIX) else name, []).append(i)
+    return found
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
+from mlmd.model.folds import chemical_system
 from mlmd.model.regressors import make_regressor
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def fit_pipeline(
     Parameters
     ----------
     problem : Problem
-        Its weights count where the model can use them; a Gaussian process and SISSO cannot.
+        Its weights count where the model can use them; a Gaussian process and SISSO cannot. A
+        model that parts the rows once more is told their chemical systems.
     model : str
         Name of one of `REGRESSORS`.
     rows : array of int
@@ -50,16 +52,19 @@ def fit_pipeline(
         # A length at its bound and a network stopped early are seen in the scores.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return pipeline.fit(
-            problem.X.iloc[rows], problem.y[rows], **_weights(problem, pipeline, rows)
+            problem.X.iloc[rows], problem.y[rows], **_about_rows(problem, pipeline, rows)
         )
 
 
-def _weights(problem: Problem, pipeline: Any, rows: NDArray[Any]) -> dict[str, Any]:
+def _about_rows(problem: Problem, pipeline: Any, rows: NDArray[Any]) -> dict[str, Any]:
+    """Return weights and groups of the rows, where the last step of the pipeline takes them."""
     from sklearn.utils.validation import has_fit_parameter
 
     name, last = pipeline.steps[-1]
-    if problem.weights is None:
-        return {}
-    if not has_fit_parameter(getattr(last, "regressor", last), "sample_weight"):
-        return {}
-    return {f"{name}__sample_weight": problem.weights[rows]}
+    last = getattr(last, "regressor", last)
+    found: dict[str, Any] = {}
+    if problem.weights is not None and has_fit_parameter(last, "sample_weight"):
+        found[f"{name}__sample_weight"] = problem.weights[rows]
+    if has_fit_parameter(last, "groups"):
+        found[f"{name}__groups"] = [chemical_system(problem.formulas[i]) for i in rows]
+    return found

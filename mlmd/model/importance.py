@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.model.composition_columns import players
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import make_folds
 from mlmd.model.regressors import regressor_of
@@ -32,7 +33,8 @@ class Importance:
     model, target, unit, folds : str
         What was measured; numbers are in `unit`.
     features : tuple of str
-        The most important first.
+        The most important first. Columns that say what a composition is made of are one of them,
+        "composition".
     mean, deviation : tuple of float
         Of each feature: mean and standard deviation over the folds and, where columns were
         shuffled, over the shuffles.
@@ -60,7 +62,11 @@ class Importance:
         samples: FloatArray,
         rmse: float,
     ) -> Importance:
-        """Sort features by the mean of their samples, an array (samples, features)."""
+        """Sort features by the mean of their samples, an array (samples, features).
+
+        Features are `mlmd.model.composition_columns.players` of the columns.
+        """
+        names = list(players(problem.X.columns))
         mean, deviation = samples.mean(axis=0), samples.std(axis=0)
         order = np.argsort(-mean, kind="stable")
         return cls(
@@ -69,7 +75,7 @@ class Importance:
             problem.target,
             problem.unit,
             folds,
-            tuple(str(problem.X.columns[i]) for i in order),
+            tuple(names[i] for i in order),
             tuple(float(mean[i]) for i in order),
             tuple(float(deviation[i]) for i in order),
             rmse,
@@ -97,7 +103,8 @@ def permutation_importance(
 
     Correlated features stand in for each other: with one of them shuffled the model still has
     the rest, so each of them seems to matter less than all together do. A small number says that
-    the model does without the feature, not that the feature has no influence on diffusion.
+    the model does without the feature, not that the feature has no influence on diffusion. What
+    compositions are made of is shuffled as a whole.
 
     Parameters
     ----------
@@ -131,7 +138,8 @@ def permutation_importance(
         fitted = fit_pipeline(problem, model, fold.train)
         X, y = problem.X.iloc[fold.test], problem.y[fold.test]
         plain.append(float(_rmse(fitted, X, y)[0]))
-        shuffled = [_shuffled(fitted, X, y, column, n_repeats, rng) for column in X]
+        together = players(X.columns).values()
+        shuffled = [_shuffled(fitted, X, y, columns, n_repeats, rng) for columns in together]
         increases.append(np.transpose(shuffled) - plain[-1])
         if progress is not None:
             progress(done, len(parts))
@@ -140,12 +148,13 @@ def permutation_importance(
 
 
 def _shuffled(
-    fitted: Any, X: Any, y: FloatArray, column: str, n_repeats: int, rng: np.random.Generator
+    fitted: Any, X: Any, y: FloatArray, columns: list[int], n_repeats: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Return the RMSE of each shuffle of a column; all are predicted in one call."""
-    many = X.iloc[np.tile(np.arange(len(X)), n_repeats)].reset_index(drop=True)
-    values = X[column].to_numpy()
-    many[column] = np.concatenate([rng.permutation(values) for _ in range(n_repeats)])
+    """Return the RMSE of each shuffle of columns; all are predicted in one call."""
+    n = len(X)
+    many = X.iloc[np.tile(np.arange(n), n_repeats)].reset_index(drop=True)
+    drawn = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
+    many.iloc[:, columns] = X.iloc[drawn, columns].to_numpy()
     return _rmse(fitted, many, y, n_repeats)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,8 +133,17 @@ class Predictor:
             raise InputError("this predictor has not learnt yet; call fit first")
         return self._training
 
-    def fit(self, table: TrainingTable) -> Predictor:
+    def fit(
+        self, table: TrainingTable, progress: Callable[[int, int], None] | None = None
+    ) -> Predictor:
         """Learn from a table, and calibrate the standard deviation on grouped folds.
+
+        Parameters
+        ----------
+        table : TrainingTable
+            What to learn from.
+        progress : callable, optional
+            Called with the number of trials of tuning, then of fits, that are done, and of all.
 
         Raises
         ------
@@ -145,15 +155,22 @@ class Predictor:
         everything = np.arange(len(problem.y))
         settings, tuned = None, {}
         if self.tuning is not None:
-            found = tune(problem, self.model, everything, self.tuning)
+            found = tune(problem, self.model, everything, self.tuning, progress)
             settings, tuned = found.settings, found.values
         if known.spread == "bootstrap":
             self._members, calibration = bootstrap(
-                problem, self.model, self.n_bootstrap, self.seed, settings=settings
+                problem,
+                self.model,
+                self.n_bootstrap,
+                self.seed,
+                settings=settings,
+                progress=progress,
             )
         else:
             self._members = []
-            calibration = calibrate(problem, self.model, known.spread, self.seed, settings)
+            calibration = calibrate(
+                problem, self.model, known.spread, self.seed, settings, progress
+            )
         self._pipeline = fit_pipeline(problem, self.model, everything, settings)
         self._domain = Domain.of(problem)
         # Their elemental values are not ours: features must be made from the same ones.
@@ -324,9 +341,10 @@ def fit_predictor(
     seed: int = PUBLISHED_SEED,
     weighted: bool = False,
     tuning: Tuning | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Predictor:
     """Train a model on a table; see `Predictor` and `TrainingTable.read`."""
-    return Predictor(model, target, n_bootstrap, seed, weighted, tuning).fit(table)
+    return Predictor(model, target, n_bootstrap, seed, weighted, tuning).fit(table, progress)
 
 
 def _unit(column: str) -> str:

@@ -138,6 +138,21 @@ def _sisso(_: int, __: str) -> Pipeline:
     return _pipeline(SissoRegressor(dimension=4))
 
 
+def _sisso_formulas(_: int, __: str) -> Pipeline:
+    from mlmd.descriptors.features import UNITS
+    from mlmd.model.sisso import SissoRegressor
+    from mlmd.model.table import TEMPERATURE
+
+    return _pipeline(
+        SissoRegressor(
+            dimension=None,
+            operators=("+", "-", "*", "/", "^-1", "^2"),
+            max_operators=2,
+            units={**UNITS, TEMPERATURE: "K"},
+        )
+    )
+
+
 def _best(seed: int, target: str) -> Pipeline:
     from mlmd.model.arrhenius_ensemble import ArrheniusEnsemble
 
@@ -182,6 +197,12 @@ _ALL: tuple[Regressor, ...] = (
         "sisso",
         "four features and a constant, as the published run: no combined features",
         _sisso,
+        "bootstrap",
+    ),
+    Regressor(
+        "sisso_formulas",
+        "up to four formulas of features, as many as cross-validation finds worth it",
+        _sisso_formulas,
         "bootstrap",
     ),
     Regressor(

@@ -117,6 +117,7 @@ def _kernel(option: str) -> Any:
 
 
 _FOREST, _BOOSTED = "randomforestregressor__", "xgbregressor__"
+_BEST = "arrheniusensemble__"
 _INNER = "transformedtargetregressor__regressor__"
 
 SEARCH_SPACES = {
@@ -174,6 +175,16 @@ SEARCH_SPACES = {
         (
             Number("sissoregressor__dimension", 1, 4, 4),
             Number("sissoregressor__n_screened", 5, 40, 20),
+        )
+    ),
+    "sisso_formulas": SearchSpace((Number("sissoregressor__n_screened", 5, 40, 20),)),
+    "best": SearchSpace(
+        (
+            Number(_BEST + "min_samples_leaf", 2, 10, 4),
+            Number(_BEST + "max_features", 0.2, 1.0, 0.5),
+            Number(_BEST + "boosted_share", 0.0, 0.5, 0.25),
+            Number(_BEST + "max_depth", 2, 6, 4),
+            Number(_BEST + "learning_rate", 0.02, 0.1, 0.04, log=True),
         )
     ),
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.model.composition_columns import players
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import make_folds
 from mlmd.model.importance import Importance
@@ -46,7 +47,7 @@ class ShapValues:
     row, fold : (n,) array of int
         Which row of the problem, and the fold that it was left out in.
     values : (n, features) array
-        In the unit of the target.
+        In the unit of the target, by `features`.
     base, predicted : (n,) array
         ``base + values.sum(axis=1)`` is the prediction. The base is another one in each fold.
     """
@@ -60,6 +61,11 @@ class ShapValues:
     values: FloatArray
     base: FloatArray
     predicted: FloatArray
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features: columns, and "composition" for what that is made of."""
+        return tuple(players(self.problem.X.columns))
 
     def importance(self) -> Importance:
         """Return the mean size of each feature's value; its deviation is over the folds."""
@@ -85,7 +91,8 @@ def shap_values(
 
     Correlated features share what they say together: in a forest, which may take either, it is
     split between them, and in "sampled" they are varied as if they were independent. Compare
-    such features with the Pearson table before a cause is read from them.
+    such features with the Pearson table before a cause is read from them. Columns that say what a
+    composition is made of count as one feature, revealed at once; of trees their values are summed.
 
     Parameters
     ----------
@@ -128,7 +135,9 @@ def shap_values(
             raise InputError(f"model '{model}' is not made of trees; take method 'sampled'")
         used = "sampled" if explain is None else "trees"
         if explain is not None:
-            values, base = explain(fitted, X)
+            by_column, base = explain(fitted, X)
+            together = players(X.columns).values()
+            values = np.column_stack([by_column[:, columns].sum(axis=1) for columns in together])
         else:
             drawn = rng.choice(fold.train, min(n_background, len(fold.train)), replace=False)
             values, base = _sampled(fitted, X, problem.X.iloc[drawn].to_numpy(), rng)
@@ -180,17 +189,17 @@ def _sampled(
     """Walk from each row of the background to each row of X, a feature at a time."""
     import pandas
 
-    rows = X.to_numpy(dtype=float)
-    n, p = rows.shape
+    rows, together = X.to_numpy(dtype=float), list(players(X.columns).values())
+    n, p = len(rows), len(together)
     shares, base = np.zeros((n, p)), 0.0
     order = rng.permutation(p)
     for i, start in enumerate(background):
         # Every other order is the one before backwards: what comes first then comes last.
         order = order[::-1] if i % 2 else rng.permutation(p)
-        known = np.zeros((p + 1, p), dtype=bool)
+        known = np.zeros((p + 1, len(start)), dtype=bool)
         for step, feature in enumerate(order, start=1):
-            known[step:, feature] = True
-        points = np.where(known[None], rows[:, None, :], start).reshape(-1, p)
+            known[step:, together[feature]] = True
+        points = np.where(known[None], rows[:, None, :], start).reshape(-1, len(start))
         path = np.asarray(fitted.predict(pandas.DataFrame(points, columns=X.columns)), dtype=float)
         path = path.reshape(n, p + 1)
         shares[:, order] += np.diff(path, axis=1)

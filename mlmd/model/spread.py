@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,7 @@ def bootstrap(
     seed: int,
     rows: NDArray[np.intp] | None = None,
     settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Any], Calibration]:
     """Learn from groups drawn with replacement; calibrate each row on models without its group.
 
@@ -123,6 +124,8 @@ def bootstrap(
         Rows to learn from; all if not given.
     settings : mapping, optional
         See `fit_pipeline`.
+    progress : callable, optional
+        Called with the number of models done, and of all.
 
     Raises
     ------
@@ -144,6 +147,8 @@ def bootstrap(
         left = np.flatnonzero(drawn[of_row] == 0)
         if len(left):
             without[i, left] = members[-1].predict(problem.X.iloc[among[left]])
+        if progress is not None:
+            progress(i + 1, n_members)
     seen = np.isfinite(without).sum(axis=0) > 1
     predicted = np.nanmean(without[:, seen], axis=0)
     spread = np.nanstd(without[:, seen], axis=0, ddof=1)
@@ -158,8 +163,9 @@ def calibrate(
     kind: Spread,
     seed: int,
     settings: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """Calibrate a model's own spread on grouped folds."""
+    """Calibrate a model's own spread on grouped folds; see `bootstrap` for the arguments."""
     grouped_by, _ = _groups(problem.formulas)
     error, spread = np.empty(len(problem.y)), np.empty(len(problem.y))
     part = np.empty(len(problem.y), dtype=int)
@@ -170,6 +176,8 @@ def calibrate(
         error[fold.test] = problem.y[fold.test] - fitted.predict(X)
         spread[fold.test] = raw_spread(kind, fitted, (), X)
         part[fold.test] = i
+        if progress is not None:
+            progress(i + 1, len(folds))
     return _calibration(error, spread, part, grouped_by)
 
 

@@ -186,7 +186,7 @@ def cross_validate(
     tuning : Tuning, optional
         Choose the settings anew in each fold, from the rows learnt from alone.
     progress : callable, optional
-        Called with the number of fits done, and of all.
+        Called with the number of fits (of trials, where settings are tuned) done, and of all.
 
     Raises
     ------
@@ -198,11 +198,16 @@ def cross_validate(
     regressor_of(model)
     split = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile)
     n_fits = len(split.folds) + (split.test is not None)
-    predictions = []
-    for done, one in enumerate(_predictions(problem, model, split, n_bootstrap, tuning), start=1):
-        predictions.append(one)
+    per_fit = 1 if tuning is None else tuning.n_trials
+    predictions: list[_Predicted] = []
+
+    def trials(done: int, _: int) -> None:
         if progress is not None:
-            progress(done, n_fits)
+            progress(len(predictions) * per_fit + done, n_fits * per_fit)
+
+    for one in _predictions(problem, model, split, n_bootstrap, tuning, trials):
+        predictions.append(one)
+        trials(0, per_fit)
     of_folds, test = (
         [one.scores(problem.y) for one in part]
         for part in (predictions[: len(split.folds)], predictions[len(split.folds) :])
@@ -239,7 +244,12 @@ class _Predicted:
 
 
 def _predictions(
-    problem: Problem, model: str, split: Split, n_bootstrap: int, tuning: Tuning | None
+    problem: Problem,
+    model: str,
+    split: Split,
+    n_bootstrap: int,
+    tuning: Tuning | None,
+    trials: Callable[[int, int], None],
 ) -> Iterator[_Predicted]:
     last = []
     if split.train is not None and split.test is not None:
@@ -248,7 +258,7 @@ def _predictions(
     for fold in (*split.folds, *last):
         settings = None
         if tuning is not None:
-            settings = tune(problem, model, fold.train, tuning).settings
+            settings = tune(problem, model, fold.train, tuning, trials).settings
         fitted = fit_pipeline(problem, model, fold.train, settings)
         X, spread = problem.X.iloc[fold.test], None
         members: list[Any] = []
