@@ -16,8 +16,9 @@ from scipy import stats  # noqa: E402
 
 from mlmd.errors import InputError, MissingExtraError  # noqa: E402
 from mlmd.model import TrainingTable, cross_validate  # noqa: E402
+from mlmd.model.composition_columns import element_fractions, fraction_columns  # noqa: E402
 from mlmd.model.folds import make_folds, reduced_formula  # noqa: E402
-from mlmd.model.importance import permutation_importance  # noqa: E402
+from mlmd.model.importance import _shuffled, permutation_importance  # noqa: E402
 from mlmd.model.learning_curve import learning_curve  # noqa: E402
 from mlmd.model.loss_curve import STEPS, loss_curve  # noqa: E402
 from mlmd.model.noise import arrhenius_scatter  # noqa: E402
@@ -152,6 +153,66 @@ def test_sampled_shap_values_are_shapley_s():
     # One random order for each of about 48 rows of background.
     assert found.values[at] == pytest.approx(exact, abs=0.12)
     assert found.base[at] == pytest.approx(value(()), abs=1e-9)
+
+
+def of_composition(n: int = 160) -> Problem:
+    """A law of the sulphur in a formula, with a little of AAV; PF has nothing to say."""
+    rng = np.random.default_rng(6)
+    formulas = tuple(
+        f"Li{a}{'PS'[i % 2]}{b}{OTHERS[i % 6]}{c}"
+        for i, (a, b, c) in enumerate(rng.integers(1, 5, (n, 3)))
+    )
+    X = pandas.DataFrame(rng.normal(size=(n, 2)), columns=["AAV", "PF"])
+    X = X.join(element_fractions(formulas))
+    y = 4 * X["fraction_S"].to_numpy() + 0.2 * X["AAV"].to_numpy() + rng.normal(0, 0.05, n)
+    return Problem(X[["AAV", *fraction_columns(), "PF"]], y, formulas, "ln_D", "ln(cm2/s)")
+
+
+def test_a_law_of_the_composition_is_found_under_that_name():
+    problem = of_composition()
+    found = permutation_importance(problem, "ridge", "formula")
+    assert found.features == ("composition", "AAV", "PF")
+    assert found.mean[0] > 3 * found.mean[1] > 10 * abs(found.mean[2])
+    assert len(found.deviation) == 3
+
+
+def test_elements_are_shuffled_together():
+    problem = of_composition()
+    # What is asked to be predicted are compositions that there are.
+    known = {tuple(row) for row in problem.X[fraction_columns()].to_numpy()}
+    rows = np.arange(40)
+    part = Problem(
+        problem.X.iloc[rows], problem.y[rows], problem.formulas[:40], *_rest(problem)[1:]
+    )
+    asked = []
+
+    class Spy:
+        def predict(self, X):
+            asked.append(X)
+            return np.zeros(len(X))
+
+    columns = [problem.X.columns.get_loc(name) for name in fraction_columns()]
+    _shuffled(Spy(), part.X, part.y, columns, 3, np.random.default_rng(0))
+    (X,) = asked
+    assert len(X) == 120
+    assert {tuple(row) for row in X[fraction_columns()].to_numpy()} <= known
+    rest = part.X[["AAV", "PF"]].to_numpy()
+    assert (X[["AAV", "PF"]].to_numpy() == np.tile(rest, (3, 1))).all()
+    assert (X[fraction_columns()].to_numpy()[:40] != part.X[fraction_columns()].to_numpy()).any()
+
+
+@pytest.mark.parametrize("model", ["ridge", "xgboost"])
+def test_the_composition_has_one_shap_value(model):
+    pytest.importorskip({"xgboost": "xgboost"}.get(model, "sklearn"))
+    problem = of_composition(96)
+    found = shap_values(problem, model, "formula", n_background=10)
+    assert found.features == ("AAV", "composition", "PF")
+    assert found.values.shape == (96, 3)
+    assert found.base + found.values.sum(axis=1) == pytest.approx(found.predicted, abs=1e-4)
+    importance = found.importance()
+    assert importance.features == ("composition", "AAV", "PF")
+    sulphur = problem.X["fraction_S"].to_numpy()[found.row]
+    assert np.corrcoef(found.values[:, 1], sulphur)[0, 1] > 0.95
 
 
 def test_a_forest_without_shap_is_sampled_or_says_what_to_install(monkeypatch):

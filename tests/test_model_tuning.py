@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ pytest.importorskip("sklearn", reason="needs the model extra")
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 optuna = pytest.importorskip("optuna", reason="needs the model extra")
 
+from mlmd.descriptors.features import FEATURES  # noqa: E402
 from mlmd.errors import InputError, MlmdError  # noqa: E402
-from mlmd.model import REGRESSORS, TrainingTable, tuning  # noqa: E402
+from mlmd.model import REGRESSORS, TrainingTable, cross_validate, tuning  # noqa: E402
 from mlmd.model.folds import make_folds  # noqa: E402
-from mlmd.model.regressors import make_regressor  # noqa: E402
+from mlmd.model.regressors import WITH_XGBOOST, make_regressor  # noqa: E402
 from mlmd.model.search_spaces import SEARCH_SPACES, Number, search_space  # noqa: E402
+from mlmd.model.sisso import SissoRegressor  # noqa: E402
+from mlmd.model.sisso_space import parse_unit  # noqa: E402
 from mlmd.model.table import Problem  # noqa: E402
 from mlmd.model.tuning import Tuned, Tuning, tune  # noqa: E402
 
@@ -297,6 +301,25 @@ def test_weights_count_in_learning():
         assert np.abs(fitted.predict(problem.X.iloc[good]) - problem.y[good]).max() < 5
 
 
+def test_chemical_systems_stay_together_where_a_model_parts_the_rows_itself(monkeypatch):
+    problem, seen = planted(), []
+    fit = SissoRegressor.fit
+
+    def spy(self, X, y, groups=None):
+        seen.append(groups)
+        return fit(self, X, y, groups)
+
+    monkeypatch.setattr(SissoRegressor, "fit", spy)
+    rows = ALL[::2]
+    settings = {"sissoregressor__dimension": None}
+    fitted = tuning.fit_pipeline(problem, "sisso", rows, settings)
+    assert list(seen[0]) == ["-".join(sorted(("Li", ANIONS[i % 10]))) for i in rows]
+    direct = SissoRegressor(None).fit(problem.X.iloc[rows], problem.y[rows], seen[0])
+    assert fitted[-1].models_ == direct.models_
+    # Others are not told.
+    assert tuning.fit_pipeline(problem, "ridge", rows).predict(problem.X).shape == (60,)
+
+
 def test_settings_that_give_no_numbers_are_not_the_end(tmp_path, monkeypatch):
     plain, calls = tuning.fit_pipeline, []
 
@@ -415,9 +438,11 @@ def test_bad_requests_are_said(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*close to the specified:UserWarning")
 @pytest.mark.parametrize("model", sorted(SEARCH_SPACES))
 def test_the_untuned_model_lies_in_its_space(model):
-    if model == "xgboost":
+    if model in WITH_XGBOOST:
         pytest.importorskip("xgboost", reason="needs the model extra")
     problem, space = planted(n=30), search_space(model)
+    # Names of features, whose units are known.
+    problem.X.columns = ["AAV", "PF", "density"]
     untuned, settings = make_regressor(model), space.settings(space.defaults)
     same = make_regressor(model).set_params(**settings)
     guesses = [one.fit(problem.X, problem.y).predict(problem.X) for one in (untuned, same)]
@@ -452,3 +477,23 @@ def test_published_rows_of_other_systems_are_not_predicted_worse():
     squares = errors[1] ** 2 - errors[0] ** 2
     # Two standard errors of the mean difference.
     assert squares.mean() < 2 * squares.std() / np.sqrt(len(squares))
+
+
+@pytest.mark.slow
+@needs_published
+def test_formulas_of_published_features_say_more_than_the_features():
+    problem = TrainingTable.read(FOLDER / "feature_target.dat", "zheng2024").problem()
+    start = time.process_time()
+    fitted = tuning.fit_pipeline(problem, "sisso_formulas", np.arange(792))
+    assert time.process_time() - start < 20
+    assert np.isfinite(fitted.predict(problem.X)).all()
+    formulas, features = (
+        cross_validate(problem, model).rmse for model in ("sisso_formulas", "sisso")
+    )
+    assert formulas < 0.97 * features
+
+
+def test_every_feature_has_a_unit_in_formulas():
+    units = make_regressor("sisso_formulas")[-1].units
+    assert {one.name for one in FEATURES} | {"temperature_K"} <= set(units)
+    assert all(parse_unit(unit) is not None for unit in units.values())

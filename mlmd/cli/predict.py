@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def predict_command(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="File of mlmd train -o, or zheng2024_sisso."),
+        typer.Argument(
+            metavar="MODEL",
+            help="File of mlmd train -o, zheng2024_sisso or zheng2024_preprint_sisso.",
+        ),
     ],
     structures: Annotated[
         list[Path], typer.Argument(metavar="STRUCTURE...", help="Structures, as CIF say.")
@@ -35,6 +38,7 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict diffusivity (or activation energy) of structures, with intervals."""
+    from mlmd.model.table import AS_PUBLISHED
     from mlmd.structure.reading import read_structure
 
     predictor = _predictor(model, other_versions)
@@ -47,10 +51,12 @@ def predict_command(
         found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
     if as_json:
         rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
-        print(json.dumps({"model": model, "predictions": rows}))
+        print(json.dumps({"model": model, "D_from": predictor.D_from, "predictions": rows}))
         return
     for path, one in found:
         print(f"{path}  {_text(one)}")
+    if predictor.D_from == AS_PUBLISHED:
+        print(f"D {predictor.D_from}: it may be three times slope / 6 of the 3-D MSD")
 
 
 def _predictor(name: str, other_versions: bool) -> Predictor | PublishedEquation:

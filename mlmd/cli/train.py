@@ -108,7 +108,7 @@ def train_command(
     """Train a model on a table of features; report its errors on rows left out."""
     from mlmd.cli.progress import shown_progress
     from mlmd.cli.training_text import print_reports
-    from mlmd.model import PUBLISHED_SCORES, fit_predictor
+    from mlmd.model import PUBLISHED_SCORES, Predictor
     from mlmd.model.regressors import regressor_of
     from mlmd.model.tuning import Tuning
     from mlmd.stages.context import Progress
@@ -128,6 +128,9 @@ def train_command(
     problem = rows.problem(wanted, weighted, known.learns_elements)
     names = _fold_names(problem, folds or ("published" if theirs else None), beside, rows.mobile)
     tuning = None if n_trials is None else Tuning(n_trials, storage)
+    predictor = None
+    if output is not None:
+        predictor = Predictor(model, wanted, n_bootstrap, weighted=weighted, tuning=tuning)
     reports = [_report(problem, model, one, repeats, seed, rows.mobile, tuning) for one in names]
     published = PUBLISHED_SCORES.get((model, wanted), {}) if theirs else {}
     content: dict[str, Any] = {
@@ -142,17 +145,9 @@ def train_command(
     if report is not None:
         _write_page(report, rows, problem, reports, published)
     said = []
-    if output is not None:
+    if predictor is not None and output is not None:
         with shown_progress() as show:
-            predictor = fit_predictor(
-                rows,
-                model,
-                wanted,
-                n_bootstrap,
-                weighted=weighted,
-                tuning=tuning,
-                progress=lambda done, n: show(Progress("the model to keep", done, n)),
-            )
+            predictor.fit(rows, lambda done, n: show(Progress("the model to keep", done, n)))
         predictor.save(output)
         calibration = predictor.training.calibration
         content["calibration"] = vars(calibration)

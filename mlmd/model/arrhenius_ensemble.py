@@ -10,7 +10,7 @@ from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.composition_columns import element_coordinates, fraction_columns
 from mlmd.model.products import with_products
-from mlmd.model.robust_process import RobustFit, fit_robust_process, process_inputs
+from mlmd.model.robust_process import fit_robust_process, process_inputs
 from mlmd.model.table import INVERSE_KBT, TEMPERATURE
 
 try:
@@ -102,12 +102,16 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         self.feature_names_in_ = np.array(rows.columns, dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         self.coordinates_ = element_coordinates()
-        self._fit_scales(rows, target)
+        self._fit_scales(rows, target, given)
         t, x, z = self._columns(rows)
         scaled = (target - self.mean_) / self.deviation_
         fit = fit_robust_process(x, t, z, scaled, given)
         self.process_ = fit.process
-        self._fit_trees(np.column_stack([t, x, z]), scaled, fit)
+        # Inverse variances, no row counting for much more than most: trees need many rows. The
+        # boosted trees' penalty, reg_lambda, is the inverse variance of a leaf.
+        usual = fit.process.kernel_.noise_of(process_inputs(x, t, z)).mean()
+        weight = 1 / (fit.noise + usual)
+        self._fit_trees(np.column_stack([t, x, z]), scaled, fit.left_out, weight)
         return self
 
     def predict(self, X: pd.DataFrame, return_std: bool = False) -> Any:
@@ -127,20 +131,23 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         t, x, z = self._columns(_known(X, self.feature_names_in_))
         columns = np.column_stack([t, x, z])
-        smooth, deviation = self.process_.predict(process_inputs(x, t, z), return_std=True)
-        first, second = smooth + self.trees_.predict(columns), self.boosted_.predict(columns)
+        inputs = process_inputs(x, t, z)
+        first = self.process_.predict(inputs) + self.trees_.predict(columns)
+        second = self.boosted_.predict(columns)
         share = self.boosted_share
         value = self.mean_ + self.deviation_ * ((1 - share) * first + share * second)
         if self.learns_log:
             value = np.exp(value)
         if not return_std:
             return value
+        deviation = self.process_.predict(inputs, return_std=True)[1]
         between = share * (1 - share) * (first - second) ** 2
         spread = self.deviation_ * np.sqrt(deviation**2 + between)
         return value, spread * value if self.learns_log else spread
 
-    def _fit_scales(self, X: pd.DataFrame, target: FloatArray) -> None:
-        self.mean_, self.deviation_ = float(target.mean()), float(_spread(target)) or 1.0
+    def _fit_scales(self, X: pd.DataFrame, target: FloatArray, given: FloatArray) -> None:
+        self.mean_ = float(np.average(target, weights=given))
+        self.deviation_ = float(_spread(target, given)) or 1.0
         raw = self._raw(X)
         self.offsets_ = tuple(part.mean(axis=0) for part in raw)
         t, x, _ = raw
@@ -167,21 +174,21 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
             composition = X[elements].to_numpy(dtype=float) @ self.coordinates_[known]
         return thermal, with_products(features).to_numpy(dtype=float), composition
 
-    def _fit_trees(self, columns: FloatArray, y: FloatArray, fit: RobustFit) -> None:
+    def _fit_trees(
+        self, columns: FloatArray, y: FloatArray, left_out: FloatArray, weight: FloatArray
+    ) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
         try:
             from xgboost import XGBRegressor
         except ImportError as error:
             raise MissingExtraError("xgboost-cpu", "model") from error
-        # Inverse variances: the boosted trees' penalty (reg_lambda) is that of a leaf.
-        weight = 1 / (fit.noise + fit.noise.mean())
         self.trees_ = ExtraTreesRegressor(
             self.n_trees,
             min_samples_leaf=self.min_samples_leaf,
             max_features=self.max_features,
             random_state=self.seed,
-        ).fit(columns, fit.left_out, sample_weight=weight)
+        ).fit(columns, left_out, sample_weight=weight)
         # One thread: more of them add in another order, and so give other last digits.
         self.boosted_ = XGBRegressor(
             n_estimators=self.n_boosted,
@@ -231,7 +238,9 @@ def _known(X: pd.DataFrame, columns: Any) -> pd.DataFrame:
     return rows
 
 
-def _spread(values: FloatArray) -> Any:
-    """Return standard deviations, those that are but rounding as zero."""
-    spread = values.std(axis=0)
+def _spread(values: FloatArray, weights: FloatArray | float = 1.0) -> Any:
+    """Return standard deviations with weights of mean 1, those that are but rounding as zero."""
+    n = len(values)
+    away = values - values.T @ np.full(n, weights) / n
+    spread = np.sqrt((away**2).T @ np.full(n, weights) / n)
     return np.where(spread > _ROUNDING * np.abs(values).max(axis=0), spread, 0.0)

@@ -74,18 +74,14 @@ def element_coordinates() -> FloatArray:
     Returns
     -------
     (94, 94) array
-        Row Z - 1 is element Z, column Z - 1 how much it is like Z: the symmetric square root of
-        the likenesses. One array for all callers; it cannot be written to.
+        Row Z - 1 is element Z: the symmetric square root of the likenesses, so that column Z - 1
+        stands for Z and, to a smaller share, what is like it. One array for all callers; it
+        cannot be written to.
     """
     table, numbers = package_elements(), np.arange(1, _HEAVIEST + 1)
-    properties = np.column_stack(
-        [
-            table.of("electronegativity", numbers),
-            table.of("atomic_radius_A", numbers),
-            [float(_group(z)) for z in numbers],
-            [float(_period(z)) for z in numbers],
-        ]
-    )
+    places = np.array([(_group(z), _period(z)) for z in numbers.tolist()], dtype=float)
+    known = [table.of(name, numbers) for name in ("electronegativity", "atomic_radius_A")]
+    properties = np.column_stack([*known, places])
     scaled = (properties - np.nanmean(properties, axis=0)) / np.nanstd(properties, axis=0)
     scaled = np.nan_to_num(scaled)
     squared = np.sum((scaled[:, None] - scaled) ** 2, axis=-1)

@@ -22,7 +22,7 @@ from mlmd.model.fitting import fit_pipeline
 from mlmd.model.prediction import Prediction, features_of
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.saving import read_model, write_model
-from mlmd.model.spread import Calibration, bootstrap, calibrate, raw_spread
+from mlmd.model.spread import FEWEST_MEMBERS, Calibration, bootstrap, calibrate, raw_spread
 from mlmd.model.table import TARGETS, TEMPERATURE, TrainingTable
 from mlmd.model.tuning import Tuning, tune
 
@@ -103,6 +103,11 @@ class Predictor:
     ----------
     training : Training
         What it was trained with.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or too few bootstrapped models are wanted.
     """
 
     def __init__(
@@ -114,6 +119,10 @@ class Predictor:
         weighted: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
+        if regressor_of(model).spread == "bootstrap" and n_bootstrap < FEWEST_MEMBERS:
+            raise InputError(
+                f"{n_bootstrap} bootstrapped models; expected at least {FEWEST_MEMBERS}"
+            )
         self.model = model
         self.target = target
         self.n_bootstrap = n_bootstrap
@@ -132,6 +141,11 @@ class Predictor:
         if self._training is None:
             raise InputError("this predictor has not learnt yet; call fit first")
         return self._training
+
+    @property
+    def D_from(self) -> str:
+        """How the diffusivities were obtained that it has learnt from."""
+        return self.training.D_from
 
     def fit(
         self, table: TrainingTable, progress: Callable[[int, int], None] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from mlmd.errors import InputError
 from mlmd.model.prediction import Prediction, features_of
 from mlmd.model.sisso_space import Expression
-from mlmd.model.table import TARGETS
+from mlmd.model.table import AS_PUBLISHED, TARGETS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,8 @@ class PublishedEquation:
         Error in the unit of the target, on the rows that it was fitted to: on the small side.
     convention, mobile : str
         Which definitions the features follow, and the mobile element.
+    D_from : str
+        How the diffusivities were obtained that it was fitted to.
     """
 
     name: str
@@ -56,6 +58,7 @@ class PublishedEquation:
     rmse: float
     convention: str = "zheng2024"
     mobile: str = "Li"
+    D_from: str = AS_PUBLISHED
 
     def predict(self, X: pd.DataFrame) -> NDArray[np.floating[Any]]:
         """Return the target of rows of features, in the unit of `TARGETS`.

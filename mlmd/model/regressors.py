@@ -145,7 +145,7 @@ def _sisso_formulas(_: int, __: str) -> Pipeline:
 
     return _pipeline(
         SissoRegressor(
-            dimension=None,
+            dimension=4,
             operators=("+", "-", "*", "/", "^-1", "^2"),
             max_operators=2,
             units={**UNITS, TEMPERATURE: "K"},
@@ -201,7 +201,7 @@ _ALL: tuple[Regressor, ...] = (
     ),
     Regressor(
         "sisso_formulas",
-        "up to four formulas of features, as many as cross-validation finds worth it",
+        "four formulas of up to three features and a constant, units respected",
         _sisso_formulas,
         "bootstrap",
     ),

@@ -177,7 +177,12 @@ SEARCH_SPACES = {
             Number("sissoregressor__n_screened", 5, 40, 20),
         )
     ),
-    "sisso_formulas": SearchSpace((Number("sissoregressor__n_screened", 5, 40, 20),)),
+    "sisso_formulas": SearchSpace(
+        (
+            Number("sissoregressor__dimension", 1, 4, 4),
+            Number("sissoregressor__n_screened", 5, 40, 20),
+        )
+    ),
     "best": SearchSpace(
         (
             Number(_BEST + "min_samples_leaf", 2, 10, 4),

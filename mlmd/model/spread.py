@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 N_SPLITS = 5
-_FEWEST_MEMBERS = 10
+FEWEST_MEMBERS = 10
 _WITHIN_ONE_SIGMA, _WITHIN_95 = 0.6827, 0.95
 
 
@@ -132,8 +132,8 @@ def bootstrap(
     InputError
         If fewer than ten members are wanted.
     """
-    if n_members < _FEWEST_MEMBERS:
-        raise InputError(f"{n_members} bootstrapped models; expected at least {_FEWEST_MEMBERS}")
+    if n_members < FEWEST_MEMBERS:
+        raise InputError(f"{n_members} bootstrapped models; expected at least {FEWEST_MEMBERS}")
     among = np.arange(len(problem.y)) if rows is None else rows
     grouped_by, groups = _groups([problem.formulas[i] for i in among])
     names, of_row = np.unique(groups, return_inverse=True)
