@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.model.composition_columns import players
 from mlmd.plot.prediction_parity import of_target
 from mlmd.plot.style import COLOURS, new_axes
 
@@ -91,15 +92,18 @@ def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: 
     n = min(_checked(n_features), len(ranked))
     if ax is None:
         ax = new_axes()
-    columns = [str(name) for name in result.problem.X.columns]
+    columns = list(result.features)
+    inside = players(result.problem.X.columns)
     X = result.problem.X.iloc[result.row].to_numpy(dtype=float)
     points = None
     for place, name in enumerate(ranked[:n]):
-        i = columns.index(name)
+        i, own = columns.index(name), inside[name]
+        # Shares of all elements together are neither low nor high.
+        colour = _ranks(X[:, own[0]]) if len(own) == 1 else np.full(len(X), 0.5)
         points = ax.scatter(
             result.values[:, i],
             place + _stacked(result.values[:, i]),
-            c=_ranks(X[:, i]),
+            c=colour,
             cmap="cividis",
             vmin=0.0,
             vmax=1.0,

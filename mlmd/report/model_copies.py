@@ -134,10 +134,9 @@ def _shap(study: ModelStudy) -> dict[str, Any] | None:
     if study.shap is None:
         return None
     one = study.shap
-    columns = [str(name) for name in one.problem.X.columns]
     values = {
         name: [float(f"{value:.{_DIGITS - 1}e}") for value in one.values[:, i]]
-        for i, name in enumerate(columns)
+        for i, name in enumerate(one.features)
     }
     return {
         "method": one.method,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.descriptors.features import FEATURES
+from mlmd.model.composition_columns import COMPOSITION
 from mlmd.model.validation import FoldScores, Scores
 from mlmd.report.elements import Cell, Table, of, of_interval
 from mlmd.report.numbers import DASH, number
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 12
 SIGMA_95 = 1.959964
 MEANING = {feature.name: feature.definition for feature in FEATURES} | {
-    "temperature_K": "temperature"
+    "temperature_K": "temperature",
+    COMPOSITION: "shares of all elements, varied together",
 }
 
 
