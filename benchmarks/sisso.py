@@ -30,7 +30,7 @@ OPERATORS = ("+", "-", "*", "/", "^-1", "^2")
 OURS = """
 import json, resource, sys, time
 import pandas as pd
-from mlmd.model.sisso import SissoRegressor
+from mlmd.model.sisso.regressor import SissoRegressor
 file, repeats, options = sys.argv[1], *map(json.loads, sys.argv[2:])
 table = pd.read_csv(file)
 X, y, seconds = table.drop(columns="target"), table["target"], []

@@ -17,8 +17,10 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels  # noqa: 
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable, cross_validate, fit_predictor  # noqa: E402
 from mlmd.model import robust_process as module  # noqa: E402
-from mlmd.model.arrhenius_ensemble import ArrheniusEnsemble  # noqa: E402
-from mlmd.model.arrhenius_kernel import AMPLITUDES, ArrheniusKernel  # noqa: E402
+from mlmd.model.best.ensemble import ArrheniusEnsemble  # noqa: E402
+from mlmd.model.best.kernel import AMPLITUDES, ArrheniusKernel  # noqa: E402
+from mlmd.model.best.process import fit_robust_process, process_inputs  # noqa: E402
+from mlmd.model.best.products import PRODUCTS, with_products  # noqa: E402
 from mlmd.model.composition_columns import (  # noqa: E402
     _group,
     _period,
@@ -26,8 +28,6 @@ from mlmd.model.composition_columns import (  # noqa: E402
     element_fractions,
     fraction_columns,
 )
-from mlmd.model.products import PRODUCTS, with_products  # noqa: E402
-from mlmd.model.robust_process import fit_robust_process, process_inputs  # noqa: E402
 
 NUMBER = {"H": 1, "He": 2, "Li": 3, "O": 8, "F": 9, "S": 16, "Cl": 17, "Ti": 22, "Br": 35}
 KB = 8.617333262e-5

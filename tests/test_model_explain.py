@@ -17,13 +17,13 @@ from scipy import stats  # noqa: E402
 from mlmd.errors import InputError, MissingExtraError  # noqa: E402
 from mlmd.model import TrainingTable, cross_validate  # noqa: E402
 from mlmd.model.composition_columns import element_fractions, fraction_columns  # noqa: E402
+from mlmd.model.explaining.importance import _shuffled, permutation_importance  # noqa: E402
+from mlmd.model.explaining.learning_curve import learning_curve  # noqa: E402
+from mlmd.model.explaining.loss_curve import STEPS, loss_curve  # noqa: E402
+from mlmd.model.explaining.noise import arrhenius_scatter  # noqa: E402
+from mlmd.model.explaining.pearson import pearson_table  # noqa: E402
+from mlmd.model.explaining.shapley import shap_values  # noqa: E402
 from mlmd.model.folds import make_folds, reduced_formula  # noqa: E402
-from mlmd.model.importance import _shuffled, permutation_importance  # noqa: E402
-from mlmd.model.learning_curve import learning_curve  # noqa: E402
-from mlmd.model.loss_curve import STEPS, loss_curve  # noqa: E402
-from mlmd.model.noise import arrhenius_scatter  # noqa: E402
-from mlmd.model.pearson import pearson_table  # noqa: E402
-from mlmd.model.shapley import shap_values  # noqa: E402
 from mlmd.model.table import Problem  # noqa: E402
 from mlmd.model.validation import fit_pipeline  # noqa: E402
 
@@ -330,7 +330,7 @@ def test_groups_are_whole_and_nested(monkeypatch):
         seen.append(rows)
         return fit_pipeline(problem, model, rows)
 
-    monkeypatch.setattr("mlmd.model.learning_curve.fit_pipeline", spy)
+    monkeypatch.setattr("mlmd.model.explaining.learning_curve.fit_pipeline", spy)
     learning_curve(problem, "ridge", "formula", shares=(0.2, 0.5, 1.0))
     groups = np.array([reduced_formula(f) for f in problem.formulas])
     for i, fold in enumerate(make_folds("formula", problem.formulas).folds):

@@ -22,7 +22,7 @@ from mlmd.model import (  # noqa: E402
     cross_validate,
 )
 from mlmd.model.folds import make_folds  # noqa: E402
-from mlmd.model.sisso import SissoRegressor  # noqa: E402
+from mlmd.model.sisso.regressor import SissoRegressor  # noqa: E402
 from mlmd.structure.composition import Composition  # noqa: E402
 
 pytestmark = needs_published

@@ -19,12 +19,12 @@ pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import TrainingTable, cross_validate  # noqa: E402
-from mlmd.model.importance import permutation_importance  # noqa: E402
-from mlmd.model.learning_curve import learning_curve  # noqa: E402
-from mlmd.model.loss_curve import loss_curve  # noqa: E402
-from mlmd.model.noise import arrhenius_scatter  # noqa: E402
-from mlmd.model.pearson import pearson_table  # noqa: E402
-from mlmd.model.shapley import shap_values  # noqa: E402
+from mlmd.model.explaining.importance import permutation_importance  # noqa: E402
+from mlmd.model.explaining.learning_curve import learning_curve  # noqa: E402
+from mlmd.model.explaining.loss_curve import loss_curve  # noqa: E402
+from mlmd.model.explaining.noise import arrhenius_scatter  # noqa: E402
+from mlmd.model.explaining.pearson import pearson_table  # noqa: E402
+from mlmd.model.explaining.shapley import shap_values  # noqa: E402
 from mlmd.model.validation import OutOfFold  # noqa: E402
 from mlmd.plot.coverage import plot_coverage  # noqa: E402
 from mlmd.plot.importance import plot_importance, plot_shap_values  # noqa: E402

@@ -16,9 +16,9 @@ pytest.importorskip("sklearn", reason="needs the model extra")
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 from mlmd.errors import InputError  # noqa: E402
-from mlmd.model.sisso import SissoRegressor, _best_subset  # noqa: E402
-from mlmd.model.sisso_screening import screen  # noqa: E402
-from mlmd.model.sisso_space import OPERATORS, Space, parse_unit  # noqa: E402
+from mlmd.model.sisso.regressor import SissoRegressor, _best_subset  # noqa: E402
+from mlmd.model.sisso.screening import screen  # noqa: E402
+from mlmd.model.sisso.space import OPERATORS, Space, parse_unit  # noqa: E402
 
 NAMES = ["a", "b", "c", "d", "e"]
 MORE = [*NAMES, "f", "g", "h"]
@@ -398,7 +398,7 @@ def test_a_formula_that_fails_on_new_rows_is_said():
 
 
 def test_too_many_formulas_to_hold_are_said_before_they_fill_the_memory(monkeypatch):
-    monkeypatch.setattr("mlmd.model.sisso_space._MOST_KEPT", 50)
+    monkeypatch.setattr("mlmd.model.sisso.space._MOST_KEPT", 50)
     X = table(30)
     with pytest.raises(InputError, match="more than 50 formulas with 1 operators"):
         SissoRegressor(1, operators=OPERATORS, max_operators=3).fit(X, X.a)

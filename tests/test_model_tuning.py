@@ -23,11 +23,11 @@ from mlmd.errors import InputError, MlmdError  # noqa: E402
 from mlmd.model import REGRESSORS, TrainingTable, cross_validate, tuning  # noqa: E402
 from mlmd.model.folds import make_folds  # noqa: E402
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor  # noqa: E402
-from mlmd.model.search_spaces import SEARCH_SPACES, Number, search_space  # noqa: E402
-from mlmd.model.sisso import SissoRegressor  # noqa: E402
-from mlmd.model.sisso_space import parse_unit  # noqa: E402
+from mlmd.model.sisso.regressor import SissoRegressor  # noqa: E402
+from mlmd.model.sisso.space import parse_unit  # noqa: E402
 from mlmd.model.table import Problem  # noqa: E402
-from mlmd.model.tuning import Tuned, Tuning, tune  # noqa: E402
+from mlmd.model.tuning.spaces import SEARCH_SPACES, Number, search_space  # noqa: E402
+from mlmd.model.tuning.tune import Tuned, Tuning, tune  # noqa: E402
 
 ANIONS = ["Cl", "F", "O", "S", "Br", "I", "N", "P", "Se", "Te"]
 ALL = np.arange(60)

@@ -16,7 +16,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from mlmd.model import Report, TrainingTable
     from mlmd.model.table import Problem
-    from mlmd.model.tuning import Tuning
+    from mlmd.model.tuning.tune import Tuning
 
 _REPEATS = 5
 _GROUPED = ("formula", "chemical_system")
@@ -110,7 +110,7 @@ def train_command(
     from mlmd.cli.training_text import print_reports
     from mlmd.model import PUBLISHED_SCORES, Predictor
     from mlmd.model.regressors import regressor_of
-    from mlmd.model.tuning import Tuning
+    from mlmd.model.tuning.tune import Tuning
     from mlmd.stages.context import Progress
 
     for path in (output, save_table):

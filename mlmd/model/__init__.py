@@ -2,7 +2,7 @@
 
 `TrainingTable` reads what is learnt from, `REGRESSORS` are what learns, `cross_validate` says how
 well on compositions that were not learnt from, and `Predictor` is the result, which can be saved.
-`mlmd.model.sisso` is imported by name: it needs scikit-learn, the rest only when it is used.
+`mlmd.model.sisso.regressor` is imported by name: it needs scikit-learn, the rest only in use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mlmd.model.published import PUBLISHED_MODELS, PUBLISHED_SCORES
 from mlmd.model.regressors import REGRESSORS
 from mlmd.model.run_table import table_from_runs
 from mlmd.model.table import TARGETS, TrainingTable
-from mlmd.model.tuning import Tuning
+from mlmd.model.tuning.tune import Tuning
 from mlmd.model.validation import Report, cross_validate
 
 __all__ = [

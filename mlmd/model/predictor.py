@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.saving import read_model, write_model
 from mlmd.model.spread import FEWEST_MEMBERS, Calibration, bootstrap, calibrate, raw_spread
 from mlmd.model.table import TARGETS, TEMPERATURE, TrainingTable
-from mlmd.model.tuning import Tuning, tune
+from mlmd.model.training import Training
+from mlmd.model.tuning.tune import Tuning, tune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,49 +35,6 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
     FloatArray = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a model was trained with, as it is kept in its file.
-
-    Attributes
-    ----------
-    model, target, unit : str
-        What learnt what.
-    columns : tuple of str
-        Features in their order, the one of the temperature among them.
-    units : dict
-        Unit of each column.
-    convention, mobile : str
-        Which definitions the features follow, and the mobile element.
-    n_rows : int
-        Number of rows learnt from.
-    sha256 : str
-        Hash of those rows.
-    D_from : str
-        How their diffusivities were obtained; what is predicted follows the same definition.
-    weighted : bool
-        Whether rows counted by the errors of their labels.
-    tuned : dict
-        Settings that tuning has chosen; none where the model has its own.
-    calibration : Calibration
-        What the standard deviation is worth.
-    """
-
-    model: str
-    target: str
-    unit: str
-    columns: tuple[str, ...]
-    units: dict[str, str]
-    convention: str
-    mobile: str
-    n_rows: int
-    sha256: str
-    D_from: str
-    weighted: bool
-    tuned: dict[str, Any]
-    calibration: Calibration
 
 
 class Predictor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.model.prediction import Prediction, features_of
-from mlmd.model.sisso_space import Expression
+from mlmd.model.sisso.space import Expression
 from mlmd.model.table import AS_PUBLISHED, TARGETS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PublishedEquation:
         Features in it, with their least and greatest value in the rows that it was fitted to.
     terms : sequence of (float, tree)
         Coefficient and formula of each term; a formula is the name of a feature, or an operator of
-        `mlmd.model.sisso_space.OPERATORS` before the formulas that it works on.
+        `mlmd.model.sisso.space.OPERATORS` before the formulas that it works on.
     intercept : float
         The constant.
     rmse : float

@@ -133,14 +133,14 @@ def _kernel_ridge(seed: int, _: str) -> Pipeline:
 
 
 def _sisso(_: int, __: str) -> Pipeline:
-    from mlmd.model.sisso import SissoRegressor
+    from mlmd.model.sisso.regressor import SissoRegressor
 
     return _pipeline(SissoRegressor(dimension=4))
 
 
 def _sisso_formulas(_: int, __: str) -> Pipeline:
     from mlmd.descriptors.features import UNITS
-    from mlmd.model.sisso import SissoRegressor
+    from mlmd.model.sisso.regressor import SissoRegressor
     from mlmd.model.table import TEMPERATURE
 
     return _pipeline(
@@ -154,7 +154,7 @@ def _sisso_formulas(_: int, __: str) -> Pipeline:
 
 
 def _best(seed: int, target: str) -> Pipeline:
-    from mlmd.model.arrhenius_ensemble import ArrheniusEnsemble
+    from mlmd.model.best.ensemble import ArrheniusEnsemble
 
     return _pipeline(ArrheniusEnsemble(learns_log=target == "D", seed=seed))
 

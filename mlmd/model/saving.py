@@ -26,11 +26,11 @@ _ABOUT, _MODEL = "about.json", "model.skops"
 _MOST_BYTES = {_ABOUT: 10_000_000, _MODEL: 4_000_000_000}
 _KINDS = frozenset(
     {
-        "mlmd.model.arrhenius_ensemble.ArrheniusEnsemble",
-        "mlmd.model.arrhenius_kernel.ArrheniusKernel",
-        "mlmd.model.sisso.SissoModel",
-        "mlmd.model.sisso.SissoRegressor",
-        "mlmd.model.sisso_space.Expression",
+        "mlmd.model.best.ensemble.ArrheniusEnsemble",
+        "mlmd.model.best.kernel.ArrheniusKernel",
+        "mlmd.model.sisso.regressor.SissoModel",
+        "mlmd.model.sisso.regressor.SissoRegressor",
+        "mlmd.model.sisso.space.Expression",
         "sklearn.gaussian_process.kernels.ConstantKernel",
         "sklearn.gaussian_process.kernels.Matern",
         "sklearn.gaussian_process.kernels.Product",

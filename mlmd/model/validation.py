@@ -12,13 +12,13 @@ from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import Fold, Split, make_folds
 from mlmd.model.regressors import regressor_of
 from mlmd.model.spread import bootstrap, cross_fitted, raw_spread
-from mlmd.model.tuning import tune
+from mlmd.model.tuning.tune import tune
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmd.model.table import Problem
-    from mlmd.model.tuning import Tuning
+    from mlmd.model.tuning.tune import Tuning
 
     FloatArray = NDArray[np.floating[Any]]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from mlmd.model.importance import Importance
-    from mlmd.model.shapley import ShapValues
+    from mlmd.model.explaining.importance import Importance
+    from mlmd.model.explaining.shapley import ShapValues
 
     FloatArray = NDArray[np.floating[Any]]
 
@@ -29,8 +29,8 @@ def plot_importance(result: Importance, ax: Axes | None = None, *, n_features: i
     Parameters
     ----------
     result
-        From :func:`mlmd.model.importance.permutation_importance` or
-        :meth:`mlmd.model.shapley.ShapValues.importance`.
+        From :func:`mlmd.model.explaining.importance.permutation_importance` or
+        :meth:`mlmd.model.explaining.shapley.ShapValues.importance`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     n_features
@@ -77,7 +77,7 @@ def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: 
     Parameters
     ----------
     result
-        From :func:`mlmd.model.shapley.shap_values`.
+        From :func:`mlmd.model.explaining.shapley.shap_values`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     n_features

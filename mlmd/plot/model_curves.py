@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from mlmd.model.learning_curve import LearningCurve
-    from mlmd.model.loss_curve import LossCurve
+    from mlmd.model.explaining.learning_curve import LearningCurve
+    from mlmd.model.explaining.loss_curve import LossCurve
 
     FloatArray = NDArray[np.floating[Any]]
 
@@ -31,7 +31,7 @@ def plot_loss_curve(result: LossCurve, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result
-        From :func:`mlmd.model.loss_curve.loss_curve`.
+        From :func:`mlmd.model.explaining.loss_curve.loss_curve`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     """
@@ -61,12 +61,12 @@ def plot_learning_curve(
     Parameters
     ----------
     result
-        From :func:`mlmd.model.learning_curve.learning_curve`.
+        From :func:`mlmd.model.explaining.learning_curve.learning_curve`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     noise_floor
         Scatter of the labels themselves, in the unit of the target; see
-        :func:`mlmd.model.noise.arrhenius_scatter`.
+        :func:`mlmd.model.explaining.noise.arrhenius_scatter`.
     """
     if ax is None:
         ax = new_axes()

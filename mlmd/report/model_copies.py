@@ -10,8 +10,8 @@ from mlmd.report.elements import CopyBlock, csv_text
 from mlmd.studies.model_study import ModelStudy
 
 if TYPE_CHECKING:
-    from mlmd.model.learning_curve import LearningCurve
-    from mlmd.model.loss_curve import LossCurve
+    from mlmd.model.explaining.learning_curve import LearningCurve
+    from mlmd.model.explaining.loss_curve import LossCurve
 
 _DIGITS = 6
 

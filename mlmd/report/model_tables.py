@@ -17,7 +17,7 @@ from mlmd.studies.model_study import ModelStudy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.importance import Importance
+    from mlmd.model.explaining.importance import Importance
 
 MOST_ELEMENTS = 12
 SIGMA_95 = 1.959964

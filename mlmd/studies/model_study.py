@@ -12,24 +12,24 @@ import numpy as np
 
 from mlmd._version import __version__
 from mlmd.errors import InputError
+from mlmd.model.explaining.importance import permutation_importance
+from mlmd.model.explaining.learning_curve import learning_curve
+from mlmd.model.explaining.loss_curve import STEPS, loss_curve
+from mlmd.model.explaining.noise import arrhenius_scatter
+from mlmd.model.explaining.pearson import pearson_table
+from mlmd.model.explaining.shapley import shap_values
 from mlmd.model.folds import FOLDS, make_folds
-from mlmd.model.importance import permutation_importance
-from mlmd.model.learning_curve import learning_curve
-from mlmd.model.loss_curve import STEPS, loss_curve
-from mlmd.model.noise import arrhenius_scatter
-from mlmd.model.pearson import pearson_table
 from mlmd.model.regressors import regressor_of
-from mlmd.model.shapley import shap_values
 from mlmd.model.validation import cross_validate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.importance import Importance
-    from mlmd.model.learning_curve import LearningCurve
-    from mlmd.model.loss_curve import LossCurve
-    from mlmd.model.pearson import PearsonTable
-    from mlmd.model.shapley import ShapValues
+    from mlmd.model.explaining.importance import Importance
+    from mlmd.model.explaining.learning_curve import LearningCurve
+    from mlmd.model.explaining.loss_curve import LossCurve
+    from mlmd.model.explaining.pearson import PearsonTable
+    from mlmd.model.explaining.shapley import ShapValues
     from mlmd.model.table import Problem, TrainingTable
     from mlmd.model.validation import OutOfFold, Report
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.composition_columns import players
+from mlmd.model.explaining.importance import Importance
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import make_folds
-from mlmd.model.importance import Importance
 from mlmd.model.regressors import regressor_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.model.best.process import fit_robust_process, process_inputs
+from mlmd.model.best.products import with_products
 from mlmd.model.composition_columns import element_coordinates, fraction_columns
-from mlmd.model.products import with_products
-from mlmd.model.robust_process import fit_robust_process, process_inputs
 from mlmd.model.table import INVERSE_KBT, TEMPERATURE
 
 try:
@@ -35,7 +35,7 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
     with the noise of the labels, which is several times greater at 1000 K than at 2500 K, and
     finds labels that are far off. What it says of the noise are the weights of the trees:
     extremely randomised ones on its residuals, each row left out, and boosted ones on the labels.
-    Features are joined by `mlmd.model.products` and, where the table has the columns of
+    Features are joined by `mlmd.model.best.products` and, where the table has the columns of
     `element_fractions`, by what the composition is made of.
 
     Parameters

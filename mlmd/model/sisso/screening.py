@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.model.sisso_space import LARGEST, SMALLEST, Block, Expression, Join, Space, usable
+from mlmd.model.sisso.space import LARGEST, SMALLEST, Block, Expression, Join, Space, usable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,8 +24,8 @@ from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.folds import Fold, make_folds
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor
-from mlmd.model.search_spaces import Number, Plain, SearchSpace, search_space
-from mlmd.model.studies import REASON, Study
+from mlmd.model.tuning.spaces import Number, Plain, SearchSpace, search_space
+from mlmd.model.tuning.studies import REASON, Study
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.model.arrhenius_kernel import ArrheniusKernel
+from mlmd.model.best.kernel import ArrheniusKernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

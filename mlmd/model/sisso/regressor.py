@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError
-from mlmd.model.sisso_screening import screen
-from mlmd.model.sisso_space import Expression, Space
+from mlmd.model.sisso.screening import screen
+from mlmd.model.sisso.space import Expression, Space
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
@@ -74,7 +74,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
     n_screened : int
         Candidates kept by each screening; the published run has 20.
     operators : tuple of str
-        Of `mlmd.model.sisso_space.OPERATORS`. Without any (the published run built no formulas)
+        Of `mlmd.model.sisso.space.OPERATORS`. Without any (the published run built no formulas)
         it is best-subset regression on the features.
     max_operators : int
         Most operators in a formula. With 43 features and ``+ - * / ^-1 ^2`` a screening of 2 takes

@@ -1,0 +1,1 @@
+"""What a model leans on, and what would make it better."""

@@ -1,0 +1,1 @@
+"""Settings chosen by folds of the rows to learn from."""
