@@ -16,7 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels  # noqa: 
 
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable, cross_validate, fit_predictor  # noqa: E402
-from mlmd.model import robust_process as module  # noqa: E402
+from mlmd.model.best import process as module  # noqa: E402
 from mlmd.model.best.ensemble import ArrheniusEnsemble  # noqa: E402
 from mlmd.model.best.kernel import AMPLITUDES, ArrheniusKernel  # noqa: E402
 from mlmd.model.best.process import fit_robust_process, process_inputs  # noqa: E402

@@ -18,9 +18,10 @@ pytest.importorskip("sklearn", reason="needs the model extra")
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 optuna = pytest.importorskip("optuna", reason="needs the model extra")
 
+import mlmd.model.tuning.tune as tuning  # noqa: E402
 from mlmd.descriptors.features import FEATURES  # noqa: E402
 from mlmd.errors import InputError, MlmdError  # noqa: E402
-from mlmd.model import REGRESSORS, TrainingTable, cross_validate, tuning  # noqa: E402
+from mlmd.model import REGRESSORS, TrainingTable, cross_validate  # noqa: E402
 from mlmd.model.folds import make_folds  # noqa: E402
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor  # noqa: E402
 from mlmd.model.sisso.regressor import SissoRegressor  # noqa: E402
