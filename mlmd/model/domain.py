@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMBINATION = "combination of features"
 _ROUNDING = 1e-9
+_WITHIN = 0.99
 _LEAST_VARIANCE = 1e-8
 
 
@@ -39,8 +40,8 @@ class Domain:
     mean, whitening : (m,) and (m, k) array
         Take features to principal components of unit variance.
     limit : float
-        Greatest leverage-corrected distance of a row from the others: Mahalanobis distance
-        squared over n, h / (1 - h) with h the leverage of the row.
+        Distance from the others (Mahalanobis', squared, over n: h / (1 - h) with h the leverage)
+        that one row in a hundred exceeds.
     """
 
     elements: tuple[str, ...]
@@ -71,14 +72,14 @@ class Domain:
             values.max(axis=0),
             mean,
             whitening,
-            float(apart.max()),
+            float(np.quantile(apart, _WITHIN)),
         )
 
     def outside(self, symbols: Iterable[str], row: pd.Series[Any]) -> tuple[str, ...]:
         """Return elements and features that lie outside, or that their combination does.
 
-        A row is outside by combination where it lies further from the rows learnt from than any of
-        these does from the others, though each feature for itself is within its range.
+        A row is outside by combination where it lies further from the rows learnt from than 99 %
+        of these do from the others, though each feature for itself is within its range.
         """
         values = row[list(self.columns)].to_numpy(dtype=float)
         slack = _ROUNDING * np.maximum(np.abs(self.lower), np.abs(self.upper))
