@@ -140,6 +140,7 @@ def test_the_page_of_a_model_has_all_its_parts(learnt, capsys):
     ("more", "says"),
     [
         (["--study", "s.log"], "--tune"),
+        (["--tune", "2", "--report", "page.html"], "leave out"),
         (["--folds", "half"], "no folds 'half'"),
         (["--model", "crystal_ball"], "no model"),
         (["--target", "E_a"], "two temperatures"),

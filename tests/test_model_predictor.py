@@ -8,6 +8,7 @@ import json
 import sys
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 import mlmd  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
+from mlmd.descriptors.elements import package_elements  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import (  # noqa: E402
     REGRESSORS,
@@ -29,6 +31,7 @@ from mlmd.model import (  # noqa: E402
     fit_predictor,
 )
 from mlmd.model.domain import Domain  # noqa: E402
+from mlmd.model.prediction import Prediction  # noqa: E402
 from mlmd.model.saving import read_model  # noqa: E402
 from mlmd.model.table import Problem  # noqa: E402
 
@@ -106,6 +109,45 @@ def test_a_combination_that_none_has_is_outside():
     assert both == ("combination of features",)
     own = [domain.outside([], X.iloc[i]) for i in range(120)]
     assert sum(found != () for found in own) <= 2
+
+
+def test_rows_stay_together_where_an_index_repeats():
+    pytest.importorskip("xgboost", reason="needs the model extra")
+    whole = planted(n=60)
+    halves = [slice(0, 30), slice(30, 60)]
+    features = pandas.concat([whole.features.iloc[h].reset_index(drop=True) for h in halves])
+    joined = replace(whole, features=features)
+    assert joined.features.index.duplicated().sum() == 0
+    there, here = (one.problem(elements=True) for one in (whole, joined))
+    assert here.X.equals(there.X)
+    fitted = fit_predictor(whole, "best")
+    X = whole.problem().X.assign(formula=whole.formulas)
+    twice = fitted.predict(pandas.concat([X.head(3), X.head(3)]))
+    assert twice == pytest.approx(np.tile(fitted.predict(X.head(3)), 2), rel=1e-12)
+
+
+def test_features_of_other_elemental_values_are_refused(ridge):
+    other = package_elements().with_values({"mass_u": {"Li": 6.0}})
+    mine = mlmd.featurize([salt()], temperature_K=800.0)
+    assert ridge.predict(mine)[0] == ridge.predict_structure(salt(), 800.0).value
+    theirs = mlmd.featurize([salt()], temperature_K=800.0, elements=other)
+    with pytest.raises(InputError, match="elemental values"):
+        ridge.predict(theirs)
+
+
+def test_a_number_that_means_nothing_is_no_prediction():
+    with pytest.raises(InputError, match="means nothing"):
+        Prediction.of("ln_D", "ln(cm2/s)", 300.0, 1e5, 1.0, 2.0, ())
+    with pytest.raises(InputError, match="means nothing"):
+        Prediction.of("ln_D", "ln(cm2/s)", 300.0, float("nan"), 1.0, 2.0, ())
+
+
+@pytest.mark.parametrize("model", ["sisso", "gaussian_process"])
+def test_a_model_that_cannot_weigh_rows_says_so(model):
+    table = planted(n=60)
+    error = np.full(60, 0.1) * table.D_cm2_s
+    with pytest.raises(InputError, match="cannot weigh"):
+        fit_predictor(replace(table, D_error_cm2_s=error), model, weighted=True)
 
 
 def test_a_model_of_compositions_needs_the_formula(tmp_path):
@@ -199,15 +241,16 @@ def test_wrong_columns_are_said(ridge):
         Predictor("ridge").predict(X)
 
 
-def rewritten(path: Path, head=None, content: bytes | None = None, rehash: bool = False) -> Path:
-    """Change parts of a saved model."""
+def rewritten(path: Path, head=None, content: bytes | None = None, rehash: bool = True) -> Path:
+    """Change parts of a saved model, and by default its hash too."""
     with zipfile.ZipFile(path) as archive:
         about, model = json.loads(archive.read("about.json")), archive.read("model.skops")
     model = model if content is None else content
-    if rehash:
-        about["sha256_of_model"] = hashlib.sha256(model).hexdigest()
     if head is not None:
         head(about)
+    if rehash:
+        written = json.dumps(about.get("about"), sort_keys=True).encode()
+        about["sha256"] = hashlib.sha256(written + b"\n" + model).hexdigest()
     changed = path.with_name("changed.mlmd")
     with zipfile.ZipFile(changed, "w") as archive:
         archive.writestr("about.json", json.dumps(about))
@@ -220,6 +263,9 @@ def test_another_version_is_refused_unless_wanted(saved):
     with pytest.raises(InputError, match=r"scikit-learn 0\.24\.1"):
         Predictor.load(changed)
     assert Predictor.load(changed, other_versions=True).target == "ln_D"
+    older = rewritten(saved, lambda head: head["versions"].update({"mlmd": "0.0.1"}))
+    with pytest.raises(InputError, match=r"mlmd 0\.0\.1"):
+        Predictor.load(older)
     with pytest.raises(InputError, match="schema 9"):
         Predictor.load(rewritten(saved, lambda head: head.update(schema=9)))
 
@@ -254,12 +300,19 @@ def test_a_file_that_was_tampered_with_is_refused_and_runs_nothing(saved, tmp_pa
     with zipfile.ZipFile(saved) as archive:
         content = archive.read("model.skops")
     with pytest.raises(InputError, match="changed"):
-        Predictor.load(rewritten(saved, content=content[:-1] + b"\1"))
+        Predictor.load(rewritten(saved, content=content[:-1] + b"\1", rehash=False))
+    for change in (
+        lambda head: head["about"].update(target="D"),
+        lambda head: head["about"]["calibration"].update(factor=0.1),
+        lambda head: head["about"].update(D_from="mine"),
+    ):
+        with pytest.raises(InputError, match="changed"):
+            Predictor.load(rewritten(saved, change, rehash=False))
     mark = tmp_path / "ran"
     # Whoever changes the model can change the hash too: then its kinds are looked at.
     foreign = skops.dumps({"pipeline": Harmful(mark), "members": []})
     with pytest.raises(InputError, match="Harmful"):
-        Predictor.load(rewritten(saved, content=foreign, rehash=True))
+        Predictor.load(rewritten(saved, content=foreign))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         schema = archive.read("schema.json").decode()
     assert "Ridge" in schema
@@ -272,7 +325,7 @@ def test_a_file_that_was_tampered_with_is_refused_and_runs_nothing(saved, tmp_pa
                 data = text.replace('"sklearn.linear_model._ridge"', '"os"').encode()
             new.writestr(name, data)
     with pytest.raises(InputError, match=r"os\.system|posix\.system"):
-        Predictor.load(rewritten(saved, content=evil.getvalue(), rehash=True))
+        Predictor.load(rewritten(saved, content=evil.getvalue()))
     assert not mark.exists()
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _REPEATS = 5
 _GROUPED = ("formula", "chemical_system")
+_JUDGED = "chemical_system"  # intervals of bootstrapped models take many fits
+_FEWEST_JUDGED = 25
 
 
 def train_command(
@@ -119,6 +121,10 @@ def train_command(
         _refuse_missing_folder(report)
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
+    if report is not None and n_trials is not None:
+        raise InputError(
+            "--report is of a model with its own settings; leave out --tune or --report"
+        )
     known = regressor_of(model)
     rows, n_left_out = _table(sources, format, features_from, mobile, convention)
     if save_table is not None:
@@ -142,8 +148,6 @@ def train_command(
         "D_from": rows.D_from,
         "saved": None if output is None else str(output),
     }
-    if report is not None:
-        _write_page(report, rows, problem, reports, published)
     said = []
     if predictor is not None and output is not None:
         with shown_progress() as show:
@@ -156,13 +160,15 @@ def train_command(
             f"and {calibration.coverage_95:.0%} of what was left out by {calibration.grouped_by}"
         )
     if as_json:
-        print(json.dumps(content))
-        return
-    print_reports(reports, published)
-    for line in said:
-        print(line)
+        print(json.dumps(content), flush=True)
+    else:
+        print_reports(reports, published)
+        for line in said:
+            print(line, flush=True)
+    # Last: it takes longest.
     if report is not None:
-        print(f"written: {report}")
+        _write_page(report, rows, problem, reports, published, seed)
+        print(f"written: {report}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _refuse_to_overwrite(path: Path | None) -> None:
@@ -241,9 +247,12 @@ def _report(
 ) -> Report:
     from mlmd.cli.progress import shown_progress
     from mlmd.model import cross_validate
+    from mlmd.model.spread import FEWEST_MEMBERS
     from mlmd.stages.context import Progress
 
     n_repeats = repeats if folds in _GROUPED else 1
+    judged = folds == _JUDGED and len(problem.y) >= _FEWEST_JUDGED
+    n_bootstrap = FEWEST_MEMBERS if judged else 0
     with shown_progress() as show:
         return cross_validate(
             problem,
@@ -252,6 +261,7 @@ def _report(
             n_repeats=n_repeats,
             seed=seed,
             mobile=mobile,
+            n_bootstrap=n_bootstrap,
             tuning=tuning,
             progress=lambda done, n: show(Progress(f"folds {folds}", done, n)),
         )
@@ -263,6 +273,7 @@ def _write_page(
     problem: Problem,
     reports: list[Report],
     published: Any,
+    seed: int,
 ) -> None:
     from mlmd.cli.progress import shown_progress
     from mlmd.report import write_model_report
@@ -281,6 +292,7 @@ def _write_page(
             reports,
             published,
             how,
+            seed=seed,
             progress=lambda name, done, n: show(Progress(name, done, n)),
         )
     write_model_report(path, study)

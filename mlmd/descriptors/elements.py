@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ class ElementTable:
     """
 
     columns: Mapping[str, NDArray[np.floating[Any]]]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all values."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self.columns.items()):
+            digest.update(name.encode() + np.nan_to_num(values, nan=-1.0).astype("<f8").tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def read(cls, path: str | Path | None = None) -> ElementTable:

@@ -116,6 +116,7 @@ def featurize(
         pandas.DataFrame([(*row.about, "") for row in rows], index, [*ABOUT, FRAMES]),
         convention,
         mobile,
+        task.elements.sha256,
     )
 
 

@@ -44,6 +44,8 @@ class FeatureTable:
         Name of the `Convention` that the features follow.
     mobile : str
         Chemical symbol of the mobile element.
+    elements_sha256 : str
+        Hash of the elemental values (`ElementTable.sha256`); empty where it is not known.
     """
 
     values: pd.DataFrame
@@ -51,6 +53,7 @@ class FeatureTable:
     about: pd.DataFrame
     convention: str
     mobile: str
+    elements_sha256: str = ""
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -162,13 +165,15 @@ class FeatureTable:
         except ValueError as error:
             raise InputError(f"{path} has something that is no number ({error})") from error
         deviations.columns = values.columns
-        return cls(values, deviations, about, head["convention"], head["mobile"])
+        elements = str(head.get("elements_sha256", ""))
+        return cls(values, deviations, about, head["convention"], head["mobile"], elements)
 
     def _head(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "convention": self.convention,
             "mobile": self.mobile,
+            "elements_sha256": self.elements_sha256,
             "units": self.units,
         }
 

@@ -50,6 +50,13 @@ def element_fractions(formulas: Sequence[str], index: Any = None) -> pd.DataFram
     return import_pandas().DataFrame(fractions, index=index, columns=fraction_columns())
 
 
+def with_fractions(X: pd.DataFrame, formulas: Sequence[str]) -> pd.DataFrame:
+    """Return rows with the columns of `element_fractions` behind them, by place."""
+    fractions = element_fractions(formulas)
+    both = import_pandas().concat([X.reset_index(drop=True), fractions], axis=1)
+    return both.set_axis(X.index, axis=0)
+
+
 def players(columns: Iterable[Any]) -> dict[str, list[int]]:
     """Return which columns are varied together: each for itself, those of elements as one.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMBINATION = "combination of features"
 _ROUNDING = 1e-9
 _WITHIN = 0.99
+_ROWS_PER_DIRECTION = 10
 _LEAST_VARIANCE = 1e-8
 
 
@@ -61,6 +62,8 @@ class Domain:
         scale = np.where(spread > 0, spread, 1.0)
         _, singular, directions = np.linalg.svd((values - mean) / scale, full_matrices=False)
         kept = singular**2 > _LEAST_VARIANCE * max(float(np.sum(singular**2)), 1e-300)
+        # Rows cannot tell how they scatter in as many directions as there are rows.
+        kept[max(1, len(values) // _ROWS_PER_DIRECTION) :] = False
         whitening = (directions[kept] / singular[kept, None]).T / scale[:, None]
         leverage = np.sum(((values - mean) @ whitening) ** 2, axis=1) + 1 / len(values)
         apart = leverage / np.maximum(1 - leverage, _ROUNDING)

@@ -27,8 +27,7 @@ def fit_pipeline(
     Parameters
     ----------
     problem : Problem
-        Its weights count where the model can use them; a Gaussian process and SISSO cannot. A
-        model that parts the rows once more is told their chemical systems.
+        With its weights. A model that parts the rows once more is told their chemical systems.
     model : str
         Name of one of `REGRESSORS`.
     rows : array of int
@@ -39,7 +38,7 @@ def fit_pipeline(
     Raises
     ------
     InputError
-        If the model is unknown or there are fewer than two rows.
+        If the model is unknown or cannot weigh rows, or there are fewer than two.
     MissingExtraError
         If scikit-learn or xgboost is not installed.
     """
@@ -52,18 +51,22 @@ def fit_pipeline(
         # A length at its bound and a network stopped early are seen in the scores.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return pipeline.fit(
-            problem.X.iloc[rows], problem.y[rows], **_about_rows(problem, pipeline, rows)
+            problem.X.iloc[rows], problem.y[rows], **_about_rows(problem, model, pipeline, rows)
         )
 
 
-def _about_rows(problem: Problem, pipeline: Any, rows: NDArray[Any]) -> dict[str, Any]:
-    """Return weights and groups of the rows, where the last step of the pipeline takes them."""
+def _about_rows(problem: Problem, model: str, pipeline: Any, rows: NDArray[Any]) -> dict[str, Any]:
+    """Return weights of the rows, and their groups where the last step takes them."""
     from sklearn.utils.validation import has_fit_parameter
 
     name, last = pipeline.steps[-1]
     last = getattr(last, "regressor", last)
     found: dict[str, Any] = {}
-    if problem.weights is not None and has_fit_parameter(last, "sample_weight"):
+    if problem.weights is not None:
+        if not has_fit_parameter(last, "sample_weight"):
+            raise InputError(
+                f"model '{model}' cannot weigh rows; train it without weights, or take another"
+            )
         found[f"{name}__sample_weight"] = problem.weights[rows]
     if has_fit_parameter(last, "groups"):
         found[f"{name}__groups"] = [chemical_system(problem.formulas[i]) for i in rows]

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from mlmd.trajectory.trajectory import Trajectory
 
+_LARGEST = 700.0
+"""The exponential of more is no number; D of as many 1e-3 cm2/s is beyond any liquid."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -62,6 +65,12 @@ class Prediction:
         outside: Sequence[str],
     ) -> Prediction:
         """Turn a number in the target's unit into diffusivity and intervals."""
+
+        if not abs(value) + half_width_95 < _LARGEST:
+            raise InputError(
+                f"the model gives {value:.3g} +- {half_width_95:.3g} {unit} for this structure, "
+                "which means nothing; it is far from all that the model has learnt"
+            )
 
         def natural(number: float) -> float:
             if target == "ln_D":

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.formula import Formula
 
-from mlmd.descriptors.elements import ElementTable
+from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
 from mlmd.errors import InputError
-from mlmd.model.composition_columns import PREFIX, element_fractions, fraction_columns
+from mlmd.model.composition_columns import PREFIX, fraction_columns, with_fractions
 from mlmd.model.domain import Domain
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.prediction import Prediction, features_of
@@ -104,6 +104,11 @@ class Predictor:
     def D_from(self) -> str:
         """How the diffusivities were obtained that it has learnt from."""
         return self.training.D_from
+
+    @property
+    def elements(self) -> ElementTable:
+        """Elemental values that its features are made with: the paper's for the paper's table."""
+        return self._elements or package_elements()
 
     def fit(
         self, table: TrainingTable, progress: Callable[[int, int], None] | None = None
@@ -198,7 +203,7 @@ class Predictor:
         )
         if len(columns) < len(known.columns):
             formula = Formula.from_list(symbols).format("hill")
-            X = X.join(element_fractions([formula], X.index))
+            X = with_fractions(X, [formula])
         outside = () if self._domain is None else self._domain.outside(symbols, X.iloc[0])
         value, deviation = float(self.predict(X)[0]), float(self.standard_deviation(X)[0])
         calibration = known.calibration
@@ -284,10 +289,15 @@ class Predictor:
                     f"features are of {given[1]} by convention {given[0]}; this model was trained "
                     f"on {wanted[1]} by {wanted[0]}: make them anew with that"
                 )
+            if X.elements_sha256 not in ("", self.elements.sha256):
+                raise InputError(
+                    "features are made with other elemental values than this model's; make them "
+                    "with featurize(..., elements=predictor.elements), or use predict_structure"
+                )
             X = X.values.assign(temperature_K=X.about["temperature_K"], formula=X.about["formula"])
         composition = set(fraction_columns()) & set(known.columns)
         if composition and "formula" in X and not composition & set(X.columns):
-            X = X.join(element_fractions(list(map(str, X["formula"])), X.index))
+            X = with_fractions(X, list(map(str, X["formula"])))
         missing = [c for c in known.columns if c not in X]
         if missing:
             if composition.issuperset(missing):

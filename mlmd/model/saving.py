@@ -55,8 +55,8 @@ def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Non
     content = skops.dumps(parts)
     head = {
         "schema": SCHEMA,
-        "versions": {"mlmd": __version__, **_versions(about["model"])},
-        "sha256_of_model": hashlib.sha256(content).hexdigest(),
+        "versions": _versions(about["model"]),
+        "sha256": _hash(about, content),
         "about": about,
     }
     buffer = io.BytesIO()
@@ -87,11 +87,11 @@ def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[s
         raise InputError(
             f"{path} has schema {head.get('schema')}; this version of mlmd reads {SCHEMA}"
         )
-    if hashlib.sha256(content).hexdigest() != head.get("sha256_of_model"):
-        raise InputError(f"{path} was changed after it was saved; train it anew")
     about = head.get("about")
     if not isinstance(about, dict) or not isinstance(about.get("model"), str):
         raise InputError(f"{path} is no complete model of mlmd; train it anew")
+    if _hash(about, content) != head.get("sha256"):
+        raise InputError(f"{path} was changed after it was saved; train it anew")
     if not other_versions:
         _check_versions(path, head.get("versions"), about["model"])
     try:
@@ -109,6 +109,11 @@ def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[s
     if not isinstance(parts, dict):
         raise InputError(f"{path} is no complete model of mlmd; train it anew")
     return about, parts
+
+
+def _hash(about: dict[str, Any], content: bytes) -> str:
+    written = json.dumps(about, sort_keys=True).encode()
+    return hashlib.sha256(written + b"\n" + content).hexdigest()
 
 
 def _members(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -146,7 +151,7 @@ def _check_versions(path: Path, saved: Any, model: str) -> None:
 
 def _versions(model: str) -> dict[str, str]:
     """Return versions of the packages that a model depends on."""
-    versions = {"scikit-learn": version("scikit-learn")}
+    versions = {"mlmd": __version__, "scikit-learn": version("scikit-learn")}
     if model in WITH_XGBOOST:
         for package in ("xgboost-cpu", "xgboost"):
             try:

@@ -16,9 +16,9 @@ from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
-from mlmd.model.composition_columns import element_fractions
+from mlmd.model.composition_columns import with_fractions
+from mlmd.model.folds import reduced_formula
 from mlmd.model.label_weights import label_weights
-from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +120,8 @@ class TrainingTable:
     def __post_init__(self) -> None:
         """Check that every number can be learnt from."""
         convention_of(self.convention)
+        # Rows are by place: an index that repeats, as of joined tables, would mix them up.
+        object.__setattr__(self, "features", self.features.reset_index(drop=True))
         n = len(self.features)
         parts = [self.formulas, self.temperature_K, self.D_cm2_s]
         known = (self.D_error_cm2_s, self.names, self.n_frames, self.frames)
@@ -241,7 +243,7 @@ class TrainingTable:
         else:
             made = self._diffusivities(target, sigma)
         if elements:
-            made = replace(made, X=made.X.join(element_fractions(made.formulas, made.X.index)))
+            made = replace(made, X=with_fractions(made.X, made.formulas))
         return made
 
     def _diffusivities(self, target: str, sigma: FloatArray | None) -> Problem:
@@ -259,7 +261,7 @@ class TrainingTable:
         return Problem(X, y, self.formulas, target, TARGETS[target], weights)
 
     def _activation_energies(self, sigma: FloatArray | None) -> Problem:
-        units = [Composition.parse(formula).formula for formula in self.formulas]
+        units = [reduced_formula(formula) for formula in self.formulas]
         inverse_eV, ln_D = 1 / (BOLTZMANN_EV_K * self.temperature_K), np.log(self.D_cm2_s)
         energies: dict[str, float] = {}
         errors: list[float] = []

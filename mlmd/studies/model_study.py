@@ -13,13 +13,14 @@ import numpy as np
 from mlmd._version import __version__
 from mlmd.errors import InputError
 from mlmd.model.explaining.importance import permutation_importance
-from mlmd.model.explaining.learning_curve import learning_curve
+from mlmd.model.explaining.learning_curve import SHARES, learning_curve
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve
 from mlmd.model.explaining.noise import arrhenius_scatter
 from mlmd.model.explaining.pearson import pearson_table
 from mlmd.model.explaining.shapley import shap_values
 from mlmd.model.folds import FOLDS, make_folds
 from mlmd.model.regressors import regressor_of
+from mlmd.model.spread import N_SPLITS
 from mlmd.model.validation import cross_validate
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.floating[Any]]
 
 _BACKGROUND, _FEW = 40, 6
+_FEWEST_ROWS = 20
 GROUPED = ("chemical_system", "element", "formula")
 """Folds without a formula on both sides, the strictest that is usual first."""
 
@@ -130,6 +132,7 @@ def study_model(
     published: Mapping[str, float] | None = None,
     how: Mapping[str, str] | None = None,
     n_bootstrap: int = 20,
+    seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ModelStudy:
     """Find out what a model leans on, what would help, and how sure it is.
@@ -144,6 +147,8 @@ def study_model(
         See `ModelStudy`.
     n_bootstrap : int
         Models behind an error bar, for models that do not say themselves how sure they are.
+    seed : int
+        Of the folds.
     progress : callable, optional
         Called with what is being done, how much of it is, and how much there is.
 
@@ -172,10 +177,13 @@ def study_model(
     sure = {}
     if regressor_of(model).spread == "bootstrap":
         for one in study.drawn:
+            if one.out_of_fold.deviation is not None:
+                continue
             again = cross_validate(
                 problem,
                 model,
                 one.folds,
+                seed=seed,
                 mobile=mobile,
                 n_bootstrap=n_bootstrap,
                 **part(f"error bars, folds {one.folds}"),
@@ -187,18 +195,35 @@ def study_model(
         study,
         reports=tuple(replace(r, out_of_fold=sure.get(r.folds, r.out_of_fold)) for r in reports),
         permutation=permutation_importance(
-            problem, model, folds, mobile=mobile, **part("permutation importance")
+            problem, model, folds, seed=seed, mobile=mobile, **part("permutation importance")
         ),
         shap=shap_values(
-            problem, model, folds, mobile=mobile, n_background=n_background, **part("SHAP values")
+            problem,
+            model,
+            folds,
+            seed,
+            mobile=mobile,
+            n_background=n_background,
+            **part("SHAP values"),
         ),
         pearson=_pearson(table, problem.target),
         loss=loss_curve(problem, model, reports[0].folds, mobile=mobile, **part("loss curve"))
         if model in STEPS
         else None,
-        learning=learning_curve(problem, model, folds, mobile=mobile, **part("learning curve")),
+        learning=_learning(problem, model, folds, seed, mobile, **part("learning curve")),
         noise_floor=arrhenius_scatter(table) if problem.target == "ln_D" else None,
     )
+
+
+def _learning(
+    problem: Problem, model: str, folds: str, seed: int, mobile: str, **more: Any
+) -> LearningCurve | None:
+    """Return the curve from where there are rows enough to learn from."""
+    learnt_from = len(problem.y) * (1 - 1 / N_SPLITS)
+    shares = [share for share in SHARES if share * learnt_from >= _FEWEST_ROWS]
+    if len(shares) < 2:
+        return None
+    return learning_curve(problem, model, folds, shares, seed=seed, mobile=mobile, **more)
 
 
 def usable_folds(problem: Problem, mobile: str) -> list[str]:

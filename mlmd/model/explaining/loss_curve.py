@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,7 +106,7 @@ def loss_curve(
     parts = make_folds(folds, problem.formulas, n_splits, seed=seed, mobile=mobile).folds
     found = []
     for done, fold in enumerate(parts, start=1):
-        found.append(dict(_staged(problem, model, fold, key, most, chosen)))
+        found.append(dict(_staged(problem, model, fold, key, most)))
         if progress is not None:
             progress(done, len(parts))
     steps = sorted(frozenset().union(*found))
@@ -126,19 +125,12 @@ def loss_curve(
 
 
 def _staged(
-    problem: Problem, model: str, fold: Fold, key: str, most: int, chosen: int
+    problem: Problem, model: str, fold: Fold, key: str, most: int
 ) -> Iterator[tuple[int, Errors]]:
     """Give the errors of the rows learnt from and left out after each step."""
-    from sklearn.exceptions import ConvergenceWarning
 
     def fitted(number: int) -> Any:
-        if number == chosen:
-            return fit_pipeline(problem, model, fold.train)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            rows = fold.train
-            whole = make_regressor(model).set_params(**{key: number})
-            return whole.fit(problem.X.iloc[rows], problem.y[rows])
+        return fit_pipeline(problem, model, fold.train, {key: number})
 
     def errors(predicted: FloatArray) -> Errors:
         squares = (np.asarray(predicted, dtype=float) - problem.y) ** 2
