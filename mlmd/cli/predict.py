@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,11 @@ def predict_command(
     ],
     temperatures_K: Annotated[
         list[float] | None,
-        typer.Option("--temperature-K", "-T", help="Temperature in K; may be repeated."),
+        typer.Option(
+            "--temperature-K",
+            "-T",
+            help="Temperature in K that the structure was equilibrated at; may be repeated.",
+        ),
     ] = None,
     other_versions: Annotated[
         bool,
@@ -49,6 +54,11 @@ def predict_command(
     for path in structures:
         atoms = read_structure(path)
         found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
+    if len(at_K) > 1:
+        print(
+            "one structure at several temperatures: it should be of each of them, see docs/models.md",
+            file=sys.stderr,
+        )
     if as_json:
         rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
         print(json.dumps({"model": model, "D_from": predictor.D_from, "predictions": rows}))
