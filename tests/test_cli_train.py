@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Run  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
+from mlmd.cli.predict import _text  # noqa: E402
+from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable  # noqa: E402
+from mlmd.model.prediction import Prediction  # noqa: E402
 from mlmd.model.table import EINSTEIN  # noqa: E402
 
 FLUID = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})
@@ -136,6 +140,37 @@ def test_the_page_of_a_model_has_all_its_parts(learnt, capsys):
         assert folds in html
 
 
+def test_what_the_equations_were_not_fitted_to_is_said(tmp_path, capsys):
+    fluid("Li13U14", 9.3).write(tmp_path / "u.cif")
+    fluid("Na13Cl14", 9.3).write(tmp_path / "na.cif")
+    files = [str(tmp_path / name) for name in ("na.cif", "u.cif")]
+    # One without the mobile ion does not take the others with it.
+    assert run_command_line(["predict", "zheng2024_sisso", *files, "-T", "1500"]) == 2
+    out, err = capsys.readouterr()
+    assert re.search(r"u\.cif .* outside of the training: U\b", out)
+    assert "na.cif: " in err
+    assert "no Li" in err
+
+
+def test_less_than_nothing_is_no_zero():
+    # The equation of the preprint, say, is linear in D and may be negative.
+    some = Prediction.of("D", "1e-3 cm2/s", 300.0, -0.1, 0.1, 0.25, ())
+    assert _text(some) == "300 K  D below 0.00015 cm2/s (95 %): the model gives -0.1 1e-3 cm2/s"
+    none = Prediction.of("D", "1e-3 cm2/s", 300.0, -0.5, 0.1, 0.25, ())
+    assert "D not known" in _text(none)
+
+
+def test_a_table_with_a_wrong_unit_or_doubled_rows_is_noticed(learnt, caplog):
+    _, _, folder = learnt
+    text = (folder / "t.csv").read_text().splitlines()
+    (folder / "twice.csv").write_text("\n".join([*text, text[-1].replace("runs/", "again/", 1)]))
+    TrainingTable.read(folder / "twice.csv")
+    assert "1 row(s) are there twice" in caplog.text
+    table = TrainingTable.read(folder / "t.csv")
+    with pytest.raises(InputError, match="see its unit"):
+        replace(table, D_cm2_s=table.D_cm2_s * 1e5)
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -145,6 +180,7 @@ def test_the_page_of_a_model_has_all_its_parts(learnt, capsys):
         (["--model", "crystal_ball"], "no model"),
         (["--target", "E_a"], "two temperatures"),
         (["--save-table", "."], "exists"),
+        (["--report", "."], "folder"),
         (["-o", "nowhere/m.mlmd"], "does not exist"),
         (["--report", "nowhere/m.html"], "does not exist"),
         (["--mobile", "Xx"], "Xx"),

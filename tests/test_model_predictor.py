@@ -359,7 +359,7 @@ def test_nothing_is_overwritten(ridge, saved):
 def test_bad_tables_are_said(tmp_path):
     good = planted(n=20)
     D = np.where(np.arange(20) == 3, -1.0, good.D_cm2_s)
-    with pytest.raises(InputError, match="row 3"):
+    with pytest.raises(InputError, match="row 4"):
         TrainingTable(good.features, good.formulas, good.temperature_K, D, "mlmd")
     features = good.features.assign(AAV=np.inf)
     with pytest.raises(InputError, match="AAV is no finite"):
@@ -372,6 +372,8 @@ def test_bad_tables_are_said(tmp_path):
         TrainingTable.read(tmp_path / "t.dat", "zheng2024")
     with pytest.raises(InputError, match="table of features"):
         TrainingTable.read(tmp_path / "t.dat", "mlmd")
+    with pytest.raises(InputError, match="no file"):
+        TrainingTable.read(tmp_path / "nothing.csv", "mlmd")
 
 
 def test_from_structures_to_a_prediction_on_the_command_line(tmp_path, capsys):

@@ -125,7 +125,7 @@ def test_features_that_are_means_over_frames_are_pointed_out(tmp_path, caplog):
 def test_an_impossible_error_is_refused(error):
     errors = table().D_error_cm2_s.copy()
     errors[7] = error
-    with pytest.raises(InputError, match=r"row 7 .* the standard error of D"):
+    with pytest.raises(InputError, match=r"row 8 .* the standard error of D"):
         table(D_error_cm2_s=errors)
 
 

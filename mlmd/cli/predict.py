@@ -43,30 +43,41 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict diffusivity (or activation energy) of structures, with intervals."""
-    from mlmd.model.table import AS_PUBLISHED
     from mlmd.structure.reading import read_structure
 
     predictor = _predictor(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
         at_K = [None]
-    found = []
+    found, failed = [], []
     for path in structures:
-        atoms = read_structure(path)
-        found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
+        try:
+            atoms = read_structure(path)
+            found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
+        except InputError as error:
+            failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
     if len(at_K) > 1:
         print(
-            "one structure at several temperatures: it should be of each of them, see docs/models.md",
+            "one structure at several temperatures: it should be of each, see docs/models.md",
             file=sys.stderr,
         )
     if as_json:
         rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
         print(json.dumps({"model": model, "D_from": predictor.D_from, "predictions": rows}))
-        return
+    else:
+        _print(found, predictor.D_from)
+    if failed:
+        others = f" ({len(failed)} of {len(structures)} failed)" if len(structures) > 1 else ""
+        raise InputError(failed[0] + others)
+
+
+def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:
+    from mlmd.model.table import AS_PUBLISHED
+
     for path, one in found:
         print(f"{path}  {_text(one)}")
-    if predictor.D_from == AS_PUBLISHED:
-        print(f"D {predictor.D_from}: it may be three times slope / 6 of the 3-D MSD")
+    if found and D_from == AS_PUBLISHED:
+        print(f"D {D_from}: it may be three times slope / 6 of the 3-D MSD")
 
 
 def _predictor(name: str, other_versions: bool) -> Predictor | PublishedEquation:
@@ -85,6 +96,10 @@ def _text(one: Prediction) -> str:
     low, high = one.interval_95
     if one.D_cm2_s is None:
         text = f"E_a {one.value:.3f} eV, 95 % {low:.3f} to {high:.3f}"
+    elif one.D_cm2_s == 0.0:
+        # A model that is linear in D may give less than nothing.
+        most = f"D below {high:.2g} cm2/s (95 %)" if high > 0 else "D not known"
+        text = f"{one.temperature_K:g} K  {most}: the model gives {one.value:.2g} {one.unit}"
     else:
         text = f"{one.temperature_K:g} K  D {one.D_cm2_s:.3g} cm2/s, 95 % {low:.2g} to {high:.2g}"
     return f"{text}  outside of the training: {', '.join(one.outside)}" if one.outside else text

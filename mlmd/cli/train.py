@@ -115,10 +115,7 @@ def train_command(
     from mlmd.model.tuning.tune import Tuning
     from mlmd.stages.context import Progress
 
-    for path in (output, save_table):
-        _refuse_to_overwrite(path)
-    if report is not None:
-        _refuse_missing_folder(report)
+    _check_files(sources, output, save_table, report)
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
     if report is not None and n_trials is not None:
@@ -169,6 +166,20 @@ def train_command(
     if report is not None:
         _write_page(report, rows, problem, reports, published, seed)
         print(f"written: {report}", file=sys.stderr if as_json else sys.stdout)
+
+
+def _check_files(
+    sources: list[Path], output: Path | None, save_table: Path | None, report: Path | None
+) -> None:
+    """Before anything is computed."""
+    for path in (output, save_table):
+        _refuse_to_overwrite(path)
+    if report is not None:
+        _refuse_missing_folder(report)
+        if report.is_dir():
+            raise InputError(f"--report {report} is a folder; expected a file such as model.html")
+    if save_table is not None and not all(path.is_dir() for path in sources):
+        raise InputError("--save-table keeps a table made of runs; what is given is a table")
 
 
 def _refuse_to_overwrite(path: Path | None) -> None:
@@ -231,7 +242,14 @@ def _fold_names(
 
     usable = usable_folds(problem, mobile)
     strict = [name for name in ("chemical_system", "formula", "random") if name in usable]
-    first = first or (strict or ["chemical_system"])[0]
+    if first is None:
+        first = (strict or ["chemical_system"])[0]
+        if first != "chemical_system":
+            print(
+                f"too few chemical systems for five folds: folds are by {first}, which is "
+                "optimistic for new materials",
+                file=sys.stderr,
+            )
     others = usable if beside is None else [name for name in beside if name != "none"]
     return [first, *(name for name in others if name != first)]
 

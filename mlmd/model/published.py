@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase.formula import Formula
 
 from mlmd.errors import InputError
 from mlmd.model.prediction import Prediction, features_of
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 Tree = str | tuple[Any, ...]
 _SIGMA_95 = 1.959964
+_ELEMENTS = frozenset(
+    Formula(
+        "AgAlAsAuBBaBiBrCCaCdClCoCrCsCuFFeGaGeHfHgIInKLiMgMnMoNNaNbNiOOsPPbPdPtRb"
+        "ReRhRuSSbScSeSiSnSrTaTcTeTiTlVWYZnZr"
+    ).count()
+)
+"""Elements in the rows that the equations were fitted to."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ class PublishedEquation:
         columns = list(self.bounds)
         X = features_of(structure, columns, temperature_K, self.convention, self.mobile, None)
         row = X.iloc[0]
-        outside = [c for c, (low, high) in self.bounds.items() if not low <= row[c] <= high]
+        outside = sorted(set(structure.symbols) - _ELEMENTS)
+        outside += [c for c, (low, high) in self.bounds.items() if not low <= row[c] <= high]
         value = float(self.predict(X)[0])
         return Prediction.of(
             self.target,

@@ -21,7 +21,7 @@ from mlmd._version import __version__
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.regressors import WITH_XGBOOST
 
-SCHEMA = 1
+SCHEMA = 2
 _ABOUT, _MODEL = "about.json", "model.skops"
 _MOST_BYTES = {_ABOUT: 10_000_000, _MODEL: 4_000_000_000}
 _KINDS = frozenset(
@@ -72,7 +72,13 @@ def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Non
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
+        # A link, unlike a renaming, fails where another training has just written that file.
+        os.link(temporary, path)
+        temporary.unlink()
+    except FileExistsError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise InputError(f"{path} exists; nothing is overwritten: give another name") from error
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -85,7 +91,8 @@ def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[s
     head, content = _members(path)
     if head.get("schema") != SCHEMA:
         raise InputError(
-            f"{path} has schema {head.get('schema')}; this version of mlmd reads {SCHEMA}"
+            f"{path} has schema {head.get('schema')}, this version of mlmd reads {SCHEMA}; train "
+            "it anew"
         )
     about = head.get("about")
     if not isinstance(about, dict) or not isinstance(about.get("model"), str):

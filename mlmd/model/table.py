@@ -35,6 +35,7 @@ TARGETS = {"ln_D": "ln(cm2/s)", "D": "1e-3 cm2/s", "E_a": "eV"}
 D_SCALE = 1e3
 INVERSE_KBT, TEMPERATURE = "inverse_kbT", "temperature_K"
 _MOST_MISSING = 0.5
+_FASTEST_CM2_S = 1.0
 
 D_COLUMN, D_ERROR_COLUMN, D_FROM_COLUMN = "D_cm2_s", "D_error_cm2_s", "D_from"
 AS_GIVEN, AS_PUBLISHED = "as given", "as published by Zheng et al. 2024"
@@ -141,14 +142,20 @@ class TrainingTable:
             bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
             if len(bad):
                 raise InputError(
-                    f"row {bad[0]} ({self.formulas[bad[0]]}): {name} is {values[bad[0]]}; expected "
-                    "a number above zero"
+                    f"row {bad[0] + 1} ({self.formulas[bad[0]]}): {name} is {values[bad[0]]}; "
+                    "expected a number above zero"
                 )
+        fast = np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S)
+        if len(fast):
+            raise InputError(
+                f"row {fast[0] + 1} ({self.formulas[fast[0]]}): D is {self.D_cm2_s[fast[0]]:g} "
+                f"cm2/s, more than any liquid's; expected at most {_FASTEST_CM2_S:g}: see its unit"
+            )
         numbers = self.features.to_numpy(dtype=float)
         rows, columns = np.nonzero(~np.isfinite(numbers))
         if len(rows):
             raise InputError(
-                f"row {rows[0]} ({self.formulas[rows[0]]}): feature "
+                f"row {rows[0] + 1} ({self.formulas[rows[0]]}): feature "
                 f"{self.features.columns[columns[0]]} is no finite number; leave out row or column"
             )
 
@@ -176,11 +183,18 @@ class TrainingTable:
             If the file cannot be read, lacks a column, has something that is no number, or
             diffusivities of more than one origin.
         """
+        if not Path(path).is_file():
+            raise InputError(f"no file {path}; expected a table of features with diffusivities")
         if format == "zheng2024":
-            return _read_zheng2024(Path(path))
-        if format == "mlmd":
-            return _read_mlmd(Path(path))
-        raise InputError(f"no table format '{format}'; expected zheng2024 or mlmd")
+            table = _read_zheng2024(Path(path))
+        elif format == "mlmd":
+            table = _read_mlmd(Path(path))
+        else:
+            raise InputError(f"no table format '{format}'; expected zheng2024 or mlmd")
+        rows = table.features.assign(D=table.D_cm2_s, T=table.temperature_K, of=table.formulas)
+        if n_twice := int(rows.duplicated().sum()):
+            logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
+        return table
 
     def to_csv(self, path: str | Path) -> None:
         """Write it to a new file that `read` reads, every digit.

@@ -25,6 +25,7 @@ def plot_coverage(
     ax: Axes | None = None,
     *,
     temperature_K: FloatArray | None = None,
+    half_width_95: FloatArray | None = None,
 ) -> Axes:
     """Draw the share of errors within z standard deviations against that of normal ones.
 
@@ -40,6 +41,8 @@ def plot_coverage(
         Axes to draw on; a new figure (``ax.figure``) where not given.
     temperature_K
         Of each row: with a few temperatures, each has a thin line of its own.
+    half_width_95
+        Half of the interval of 95 % of each row, where it is not that of a normal distribution.
 
     Raises
     ------
@@ -60,14 +63,17 @@ def plot_coverage(
     ax.plot([0, 100], [0, 100], color="0.5", lw=0.9, zorder=1)
     temperatures = [] if temperature_K is None else list(np.unique(temperature_K))
     if temperature_K is not None and 1 < len(temperatures) <= len(COLOURS) - 2:
-        for T, colour in zip(temperatures, (COLOURS[0], *COLOURS[2:]), strict=False):
+        for T, colour in zip(temperatures, COLOURS, strict=False):
             own = _within(ratio[temperature_K == T], z)
             ax.plot(100 * _normal(z), own, color=colour, lw=0.9, label=f"{T:g} K", zorder=2)
     ax.plot(100 * _normal(z), _within(ratio, z), color="black", lw=1.8, label="all", zorder=3)
     for name, width in _MARKED.items():
-        share = 100 * float(np.mean(ratio <= width))
+        half_width = width * deviation
+        if name == "95 %" and half_width_95 is not None:
+            half_width = half_width_95
+        share = 100 * float(np.mean(np.abs(error) <= half_width))
         ax.plot(
-            100 * _normal(np.array(width)), share, "o", ms=5, color=COLOURS[1], zorder=4,
+            100 * _normal(np.array(width)), share, "o", ms=5, color="black", mfc="white", zorder=4,
             label=f"{name} hold {share:.0f} %",
         )  # fmt: skip
     ax.set_xlim(0, 100)

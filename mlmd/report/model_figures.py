@@ -40,10 +40,13 @@ def score_figures(study: ModelStudy) -> list[PageFigure]:
                     grouped.predicted - grouped.true,
                     deviation,
                     temperature_K=study.temperature_of(grouped),
+                    half_width_95=grouped.half_width_95,
                 ),
                 "coverage",
                 f"Coverage, folds {study.grouped.folds.replace('_', ' ')}",
-                "Above the diagonal intervals are wider than needed, below they promise too much.",
+                "Above the diagonal intervals are wider than needed, below they promise too much. "
+                "Lines: multiples of one standard deviation, as if errors were normal. Circles: "
+                "the intervals that are given.",
             )
         )
     return figures

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+
 from mlmd._version import __version__
+from mlmd.model.composition_columns import players
 from mlmd.model.folds import FOLDS
 from mlmd.model.regressors import REGRESSORS
 from mlmd.report.elements import Group
@@ -17,6 +20,7 @@ from mlmd.report.page import render, write_page
 from mlmd.studies.model_study import ModelStudy
 
 _NAMES = {"ln_D": "ln D", "D": "D", "E_a": "activation energy"}
+_ONE_SIGMA, _NOTED = 0.6827, 0.1
 _OPTIMISTIC = ("published", "random")
 
 
@@ -50,7 +54,7 @@ def model_page(study: ModelStudy) -> str:
         eyebrow="Model that predicts diffusivity",
         title=f"{first.model.replace('_', ' ')}: {target}",
         lead=f"{len(problem.y)} rows, {len(set(problem.formulas))} formulas, "
-        f"{problem.X.shape[1]} features; table {problem.sha256[:12]}",
+        f"{len(players(problem.X.columns))} features; table {problem.sha256[:12]}",
         notes=_notes(study),
         scores=score_tables(study),
         score_figures=score_figures(study),
@@ -74,6 +78,7 @@ def _notes(study: ModelStudy) -> list[str]:
             f"New materials: expect an error (RMSE) of {number(grouped.rmse)} {unit}, by "
             f"folds {grouped.folds.replace('_', ' ')}."
         )
+    notes += _worst_temperature(study)
     if study.noise_floor is not None:
         notes.append(
             f"The labels themselves scatter by {number(study.noise_floor, 2)} ({study.error_unit}) "
@@ -86,6 +91,20 @@ def _notes(study: ModelStudy) -> list[str]:
             "both sides. They say how well temperatures are interpolated, not new materials."
         )
     return notes
+
+
+def _worst_temperature(study: ModelStudy) -> list[str]:
+    """Say where intervals of 68 % hold far more or far fewer rows than that."""
+    result = study.grouped.out_of_fold
+    temperatures = study.temperature_of(result)
+    if temperatures is None or result.deviation is None:
+        return []
+    held = np.abs(result.true - result.predicted) <= result.deviation
+    share = {float(T): float(held[temperatures == T].mean()) for T in np.unique(temperatures)}
+    worst = max(share, key=lambda T: abs(share[T] - _ONE_SIGMA))
+    if abs(share[worst] - _ONE_SIGMA) < _NOTED:
+        return []
+    return [f"Intervals of 68 % hold {share[worst]:.0%} of the rows at {worst:g} K: see below."]
 
 
 def _settings(study: ModelStudy) -> list[Group]:
