@@ -104,6 +104,20 @@ def test_the_files_themselves_are_good(tmp_path, read, write, name, broken):
     assert frames_or_our_error(read, tmp_path / name) >= 3
 
 
+@pytest.mark.parametrize("separator", ["\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\xa0", "\u2003"])
+@pytest.mark.parametrize(
+    ("read", "write", "name", "broken"), [case for case in CASES if case[3] != "run.MD"]
+)
+def test_separators_that_are_space_to_some(tmp_path, read, write, name, broken, separator):
+    """Regular expressions and split take them for space, int and float do not."""
+    write(tmp_path)
+    lines = (tmp_path / broken).read_text().splitlines(keepends=True)
+    for i in range(min(len(lines), 12)):
+        changed = [*lines[:i], separator + lines[i], *lines[i + 1 :]]
+        (tmp_path / broken).write_text("".join(changed), encoding="utf-8")
+        frames_or_our_error(read, tmp_path / name)
+
+
 @pytest.mark.parametrize(("read", "write", "name", "broken"), CASES, ids=NAMES)
 @SETTINGS
 @given(data=st.data())

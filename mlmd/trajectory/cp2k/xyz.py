@@ -194,7 +194,7 @@ def _read_frame(source: TextSource) -> _Frame | None:
     if source.at_end:
         source.warn_dropped("it is cut short")
         return None
-    if not re.fullmatch(r"\s*-?\d{1,18}\s*", line):
+    if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
         raise source.unexpected(line, "a number of atoms")
     n_atoms = source.check_atoms(int(line))
     comment = source.read_line() or ""

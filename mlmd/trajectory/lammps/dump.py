@@ -149,7 +149,7 @@ def _read_item(source: TextSource, item: list[str], header: _Header) -> bool:
         if item == ["TIMESTEP"] and abs(step := int(line)) < LARGEST_STEP:
             header.step = step
             return True
-    if item == ["NUMBER", "OF", "ATOMS"] and re.fullmatch(r"\s*-?\d{1,18}\s*", line):
+    if item == ["NUMBER", "OF", "ATOMS"] and re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
         header.n_atoms = source.check_atoms(int(line))
         return True
     raise source.unexpected(line, f"the value of 'ITEM: {' '.join(item)}' of a LAMMPS dump")

@@ -180,7 +180,7 @@ def _read_ani_frame(source: TextSource) -> LabelledTable | None:
     if line is None:
         return None
     if not source.at_end:
-        if not re.fullmatch(r"\s*-?\d{1,18}\s*", line):
+        if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
             raise source.unexpected(line, "a number of atoms")
         n_atoms = source.check_atoms(int(line))
         comment = source.read_line() or ""
