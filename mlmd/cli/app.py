@@ -108,7 +108,7 @@ def run_command_line(arguments: list[str]) -> int:
 def _verdict(error: BaseException) -> tuple[int, str]:
     """Return exit code and message of a failure."""
     if isinstance(error, KeyboardInterrupt):
-        return STOPPED, "interrupted; give the same command to go on"
+        return STOPPED, "interrupted; the same command goes on from what runs and studies keep"
     if isinstance(error, MlmdError):
         kinds = ((StoppedError, STOPPED), (InputError, BAD_INPUT))
         code = next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
