@@ -23,6 +23,7 @@ from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable  # noqa: E402
 from mlmd.model.prediction import Prediction  # noqa: E402
 from mlmd.model.table import EINSTEIN  # noqa: E402
+from mlmd.plot import plot_predictions  # noqa: E402
 
 FLUID = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})
 TIMES: dict[str, Any] = {"timestep_fs": 4.0, "record_every_fs": 20.0}
@@ -91,7 +92,8 @@ def test_a_cif_is_predicted_with_an_interval_at_each_temperature(learnt, capsys)
     _, _, folder = learnt
     fluid("Li13Cl14", 10.7).write(folder / "a.cif")
     ask = ["predict", str(folder / "m.mlmd"), str(folder / "a.cif"), "-T", "1500", "-T", "1000"]
-    assert run_command_line(ask) == 0
+    assert run_command_line([*ask, "--plot", str(folder / "D.png")]) == 0
+    assert (folder / "D.png").read_bytes().startswith(b"\x89PNG")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     found = re.search(r"1500 K {2}D (\S+) cm2/s, 95 % (\S+) to (\S+)", lines[0])
@@ -150,6 +152,23 @@ def test_what_the_equations_were_not_fitted_to_is_said(tmp_path, capsys):
     assert re.search(r"u\.cif .* outside of the training: U\b", out)
     assert "na.cif: " in err
     assert "no Li" in err
+
+
+def test_predictions_are_drawn_with_their_intervals():
+    args = ("ln_D", "ln(cm2/s)")
+    hot = Prediction.of(*args, 1500.0, -8.0, 0.2, 0.5, ())
+    cold = Prediction.of(*args, 1000.0, -9.0, 0.3, 0.8, ("AAV",))
+    below = Prediction.of("D", "1e-3 cm2/s", 1000.0, -0.1, 0.1, 0.2, ())
+    ax = plot_predictions({"a.cif": [hot, cold, below]})
+    wide = ax.containers[0].lines[2][0].get_segments()
+    assert len(wide) == 2  # nothing at or below zero on a logarithmic axis
+    for one, segment in zip((hot, cold), wide, strict=True):
+        assert segment[:, 0] == pytest.approx(1000 / one.temperature_K)
+        assert segment[:, 1] == pytest.approx(one.interval_95)
+    open_ones = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert open_ones[0].get_xdata() == pytest.approx([1.0])
+    with pytest.raises(InputError, match="above zero"):
+        plot_predictions({"b.cif": [below]})
 
 
 def test_less_than_nothing_is_no_zero():

@@ -36,6 +36,9 @@ def predict_command(
             help="Temperature in K that the structure was equilibrated at; may be repeated.",
         ),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Image (PNG) of D against 1000/T.")
+    ] = None,
     other_versions: Annotated[
         bool,
         typer.Option("--other-versions", help="Take a model of other versions of its packages."),
@@ -45,6 +48,8 @@ def predict_command(
     """Predict diffusivity (or activation energy) of structures, with intervals."""
     from mlmd.structure.reading import read_structure
 
+    if plot is not None and not plot.parent.is_dir():
+        raise InputError(f"folder {plot.parent} does not exist; make it first")
     predictor = _predictor(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
@@ -66,9 +71,26 @@ def predict_command(
         print(json.dumps({"model": model, "D_from": predictor.D_from, "predictions": rows}))
     else:
         _print(found, predictor.D_from)
+    if plot is not None and found:
+        _plot(found, plot)
     if failed:
         others = f" ({len(failed)} of {len(structures)} failed)" if len(structures) > 1 else ""
         raise InputError(failed[0] + others)
+
+
+def _plot(found: list[tuple[Path, Prediction]], path: Path) -> None:
+    from mlmd.cli.figures import save_axes
+    from mlmd.plot import plot_predictions
+
+    by_structure: dict[str, list[Prediction]] = {}
+    for structure, one in found:
+        by_structure.setdefault(structure.name, []).append(one)
+    try:
+        save_axes(plot_predictions(by_structure), path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"--plot {path} cannot be written ({error}); give a .png file") from error
 
 
 def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:

@@ -17,6 +17,7 @@ from mlmd.plot.feature_parity import plot_feature_differences, plot_feature_pari
 from mlmd.plot.importance import plot_importance, plot_shap_values
 from mlmd.plot.model_curves import plot_learning_curve, plot_loss_curve
 from mlmd.plot.msd import plot_msd
+from mlmd.plot.prediction import plot_predictions
 from mlmd.plot.prediction_parity import plot_prediction_parity
 from mlmd.plot.rdf import plot_rdf
 from mlmd.plot.start_sensitivity import plot_start_sensitivity
@@ -40,6 +41,7 @@ __all__ = [
     "plot_loss_curve",
     "plot_msd",
     "plot_prediction_parity",
+    "plot_predictions",
     "plot_r2_distribution",
     "plot_rdf",
     "plot_rdf_parity",
