@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from mlmd.cli.figures import save_axes
-from mlmd.cli.options import AsJson, assignments
+from mlmd.cli.options import AsJson, AtRest, FitPs, WindowPs, assignments
 from mlmd.cli.sources import (
     Every,
     LongStepsChoice,
@@ -48,16 +48,9 @@ def analyze_command(
             "--estimator", help="How D is estimated: gls, or windowed where a window is given."
         ),
     ] = None,
-    window_ps: Annotated[
-        float | None, typer.Option("--window-ps", help="Length of a window.")
-    ] = None,
-    fit_ps: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--fit-ps", help="Lags that the line is fitted to."),
-    ] = None,
-    drift: Annotated[
-        str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
-    ] = "cell",
+    window_ps: WindowPs = None,
+    fit_ps: FitPs = None,
+    drift: AtRest = "cell",
     oxidation_states: Annotated[
         list[str] | None,
         typer.Option("--oxidation-state", help="Li=1, for every species: gives the conductivity."),

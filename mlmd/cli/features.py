@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, refuse_to_overwrite
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,10 +79,8 @@ def features_command(
     if list_all:
         _print_list(as_json)
         return
-    if output is not None and output.exists():
-        raise InputError(f"{output} exists; nothing is overwritten: give another name")
-    if output is not None and not output.parent.is_dir():
-        raise InputError(f"folder {output.parent} does not exist; make it first")
+    if output is not None:
+        refuse_to_overwrite(output)
     if every < 1:
         raise InputError(f"--every is {every}; expected a whole number of at least 1")
     if start and last:

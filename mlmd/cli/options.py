@@ -39,6 +39,13 @@ Vacancies = Annotated[
         help="Li=0.02 takes out 2 % of the Li atoms, Li=2 two of them; may be repeated.",
     ),
 ]
+WindowPs = Annotated[float | None, typer.Option("--window-ps", help="Length of a window.")]
+FitPs = Annotated[
+    tuple[float, float] | None, typer.Option("--fit-ps", help="Lags that the line is fitted to.")
+]
+AtRest = Annotated[
+    str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
+]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 
@@ -62,3 +69,16 @@ def assignments(texts: list[str], option: str) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise InputError(f"{option} '{text}': the value is not YAML") from error
     return values
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    """Refuse a file that exists, or whose folder does not, before anything is computed."""
+    if path.exists():
+        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    refuse_missing_folder(path)
+
+
+def refuse_missing_folder(path: Path) -> None:
+    """Refuse a file whose folder does not exist."""
+    if not path.parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; make it first")

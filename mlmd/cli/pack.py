@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, Density, NAtoms, Seed, VolumePerAtom
+from mlmd.cli.options import (
+    AsJson,
+    Density,
+    NAtoms,
+    Seed,
+    VolumePerAtom,
+    refuse_to_overwrite,
+)
 from mlmd.errors import InputError
 
 
@@ -26,10 +33,7 @@ def pack_command(
     as_json: AsJson = False,
 ) -> None:
     """Pack a composition into a cubic periodic cell."""
-    if output.exists():
-        raise InputError(f"{output} exists; nothing is overwritten: give another name")
-    if not output.parent.is_dir():
-        raise InputError(f"folder {output.parent} does not exist; make it first")
+    refuse_to_overwrite(output)
     from ase.io import write
     from ase.io.formats import filetype, ioformats
 

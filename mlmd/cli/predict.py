@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, refuse_missing_folder
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def predict_command(
     """Predict diffusivity (or activation energy) of structures, with intervals."""
     from mlmd.structure.reading import read_structure
 
-    if plot is not None and not plot.parent.is_dir():
-        raise InputError(f"folder {plot.parent} does not exist; make it first")
+    if plot is not None:
+        refuse_missing_folder(plot)
     predictor = _predictor(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
-from mlmd.cli.options import AsJson, RunDirectory
+from mlmd.cli.options import AsJson, AtRest, FitPs, RunDirectory, WindowPs
 
 
 def report_command(
@@ -21,16 +21,9 @@ def report_command(
         str | None,
         typer.Option("--estimator", help="How D is estimated, as for mlmd analyze."),
     ] = None,
-    window_ps: Annotated[
-        float | None, typer.Option("--window-ps", help="Length of a window.")
-    ] = None,
-    fit_ps: Annotated[
-        tuple[float, float] | None,
-        typer.Option("--fit-ps", help="Lags that the line is fitted to."),
-    ] = None,
-    drift: Annotated[
-        str, typer.Option("--drift", help="What is held at rest: framework, cell or none.")
-    ] = "cell",
+    window_ps: WindowPs = None,
+    fit_ps: FitPs = None,
+    drift: AtRest = "cell",
     as_json: AsJson = False,
 ) -> None:
     """Write a report of a run: D(T), MSD, Arrhenius, g(r), volumes, flags, settings."""

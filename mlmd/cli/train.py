@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, refuse_missing_folder, refuse_to_overwrite
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -173,26 +173,14 @@ def _check_files(
 ) -> None:
     """Before anything is computed."""
     for path in (output, save_table):
-        _refuse_to_overwrite(path)
+        if path is not None:
+            refuse_to_overwrite(path)
     if report is not None:
-        _refuse_missing_folder(report)
+        refuse_missing_folder(report)
         if report.is_dir():
             raise InputError(f"--report {report} is a folder; expected a file such as model.html")
     if save_table is not None and not all(path.is_dir() for path in sources):
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
-
-
-def _refuse_to_overwrite(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.exists():
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
-    _refuse_missing_folder(path)
-
-
-def _refuse_missing_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; make it first")
 
 
 def _table(
@@ -238,12 +226,12 @@ def _fold_names(
     problem: Problem, first: str | None, beside: list[str] | None, mobile: str
 ) -> list[str]:
     """Show all folds side by side, the optimistic ones never alone, where not told otherwise."""
+    from mlmd.model.folds import GROUPINGS
     from mlmd.studies.model_study import usable_folds
 
     usable = usable_folds(problem, mobile)
-    strict = [name for name in ("chemical_system", "formula", "random") if name in usable]
     if first is None:
-        first = (strict or ["chemical_system"])[0]
+        first = next((name for name in GROUPINGS if name in usable), "chemical_system")
         if first != "chemical_system":
             print(
                 f"too few chemical systems for five folds: folds are by {first}, which is "

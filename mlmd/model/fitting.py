@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.model.folds import chemical_system
+from mlmd.model.folds import groups_of
 from mlmd.model.regressors import make_regressor
 
 if TYPE_CHECKING:
@@ -69,5 +69,7 @@ def _about_rows(problem: Problem, model: str, pipeline: Any, rows: NDArray[Any])
             )
         found[f"{name}__sample_weight"] = problem.weights[rows]
     if has_fit_parameter(last, "groups"):
-        found[f"{name}__groups"] = [chemical_system(problem.formulas[i]) for i in rows]
+        found[f"{name}__groups"] = groups_of(
+            "chemical_system", [problem.formulas[i] for i in rows]
+        ).tolist()
     return found

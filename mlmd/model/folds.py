@@ -24,6 +24,9 @@ FOLDS = {
     "chemical_system": "sets of elements",
     "element": "every row with an element is predicted from rows without it",
 }
+GROUPINGS = ("chemical_system", "formula", "random")
+"""Folds of groups, the widest first."""
+
 PUBLISHED_SEED = 62
 PUBLISHED_TRAIN_SHARE = 0.85
 _FEWEST_FORMULAS = 5
@@ -92,11 +95,7 @@ def make_folds(
         return _published(len(formulas))
     if name == "element":
         return Split(tuple(_elements(formulas, mobile)))
-    groups = {
-        "random": np.arange(len(formulas)),
-        "formula": np.array([reduced_formula(f) for f in formulas]),
-        "chemical_system": np.array([chemical_system(f) for f in formulas]),
-    }[name]
+    groups = groups_of(name, formulas)
     if len(np.unique(groups)) < n_splits:
         raise InputError(
             f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give fewer folds "
@@ -105,6 +104,28 @@ def make_folds(
     rng = np.random.default_rng(seed)
     folds = [f for _ in range(n_repeats) for f in _grouped(groups, n_splits, rng)]
     return Split(tuple(folds))
+
+
+def groups_of(name: str, formulas: Sequence[str]) -> NDArray[Any]:
+    """Return what rows share that these folds, one of `GROUPINGS`, keep together."""
+    if name == "random":
+        return np.arange(len(formulas))
+    group = {"formula": reduced_formula, "chemical_system": chemical_system}[name]
+    return np.array([group(formula) for formula in formulas])
+
+
+def widest_grouping(formulas: Sequence[str], n_groups: int) -> str:
+    """Return the first of `GROUPINGS` of which there are so many groups.
+
+    Raises
+    ------
+    InputError
+        If there are not even so many rows.
+    """
+    for name in GROUPINGS:
+        if len(np.unique(groups_of(name, formulas))) >= n_groups:
+            return name
+    raise InputError(f"{len(formulas)} row(s) to learn from; expected at least {n_groups}")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import chemical_system, make_folds, reduced_formula
+from mlmd.model.folds import groups_of, make_folds, widest_grouping
+from mlmd.numerics.student import ONE_SIGMA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 N_SPLITS = 5
 FEWEST_MEMBERS = 10
-_WITHIN_ONE_SIGMA, _WITHIN_95 = 0.6827, 0.95
+_WITHIN_95 = 0.95
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,9 @@ def bootstrap(
     if n_members < FEWEST_MEMBERS:
         raise InputError(f"{n_members} bootstrapped models; expected at least {FEWEST_MEMBERS}")
     among = np.arange(len(problem.y)) if rows is None else rows
-    grouped_by, groups = _groups([problem.formulas[i] for i in among])
-    names, of_row = np.unique(groups, return_inverse=True)
+    formulas = [problem.formulas[i] for i in among]
+    grouped_by = widest_grouping(formulas, N_SPLITS)
+    names, of_row = np.unique(groups_of(grouped_by, formulas), return_inverse=True)
     rng = np.random.default_rng(seed)
     members = []
     without = np.full((n_members, len(of_row)), np.nan)
@@ -166,7 +168,7 @@ def calibrate(
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Calibrate a model's own spread on grouped folds; see `bootstrap` for the arguments."""
-    grouped_by, _ = _groups(problem.formulas)
+    grouped_by = widest_grouping(problem.formulas, N_SPLITS)
     error, spread = np.empty(len(problem.y)), np.empty(len(problem.y))
     part = np.empty(len(problem.y), dtype=int)
     folds = make_folds(grouped_by, problem.formulas, N_SPLITS, seed=seed).folds
@@ -184,20 +186,6 @@ def calibrate(
 def _deviation(guesses: FloatArray, ddof: int) -> FloatArray:
     deviation: FloatArray = np.std(guesses, axis=0, ddof=ddof)
     return deviation
-
-
-def _groups(formulas: Sequence[str]) -> tuple[str, NDArray[Any]]:
-    """Return the widest groups of which there are enough."""
-    for name, group in _groupings(formulas):
-        if len(np.unique(group)) >= N_SPLITS:
-            return name, group
-    raise InputError(f"{len(formulas)} row(s) to learn from; expected at least {N_SPLITS}")
-
-
-def _groupings(formulas: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
-    yield "chemical_system", np.array([chemical_system(f) for f in formulas])
-    yield "formula", np.array([reduced_formula(f) for f in formulas])
-    yield "random", np.arange(len(formulas))
 
 
 def _calibration(
@@ -218,6 +206,6 @@ def _factors(error: FloatArray, spread: FloatArray) -> tuple[float, float]:
     floor = np.finfo(float).tiny + 1e-6 * float(np.abs(error).max(initial=0.0))
     ratio = np.abs(error) / np.maximum(spread, floor)
     # A new error may be the greatest of all: conformal prediction asks for that much more.
-    levels = np.minimum(1.0, np.array([_WITHIN_ONE_SIGMA, _WITHIN_95]) * (1 + 1 / len(ratio)))
+    levels = np.minimum(1.0, np.array([ONE_SIGMA, _WITHIN_95]) * (1 + 1 / len(ratio)))
     factor, factor_95 = np.quantile(ratio, levels, method="higher")
     return float(factor), float(factor_95)

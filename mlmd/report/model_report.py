@@ -11,6 +11,7 @@ from mlmd._version import __version__
 from mlmd.model.composition_columns import players
 from mlmd.model.folds import FOLDS
 from mlmd.model.regressors import REGRESSORS
+from mlmd.numerics.student import ONE_SIGMA
 from mlmd.report.elements import Group
 from mlmd.report.model_copies import model_content, model_copies
 from mlmd.report.model_figures import curve_figures, feature_figures, score_figures
@@ -20,7 +21,7 @@ from mlmd.report.page import render, write_page
 from mlmd.studies.model_study import ModelStudy
 
 _NAMES = {"ln_D": "ln D", "D": "D", "E_a": "activation energy"}
-_ONE_SIGMA, _NOTED = 0.6827, 0.1
+_NOTED = 0.1
 _OPTIMISTIC = ("published", "random")
 
 
@@ -101,8 +102,8 @@ def _worst_temperature(study: ModelStudy) -> list[str]:
         return []
     held = np.abs(result.true - result.predicted) <= result.deviation
     share = {float(T): float(held[temperatures == T].mean()) for T in np.unique(temperatures)}
-    worst = max(share, key=lambda T: abs(share[T] - _ONE_SIGMA))
-    if abs(share[worst] - _ONE_SIGMA) < _NOTED:
+    worst = max(share, key=lambda T: abs(share[T] - ONE_SIGMA))
+    if abs(share[worst] - ONE_SIGMA) < _NOTED:
         return []
     return [f"Intervals of 68 % hold {share[worst]:.0%} of the rows at {worst:g} K: see below."]
 

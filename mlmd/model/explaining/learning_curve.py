@@ -11,8 +11,9 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import chemical_system, make_folds, reduced_formula
+from mlmd.model.folds import groups_of, make_folds
 from mlmd.model.regressors import regressor_of
+from mlmd.model.validation import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,12 +133,11 @@ def learning_curve(
 def _groups(problem: Problem, folds: str) -> tuple[str, NDArray[Any]]:
     """Return what is drawn whole, as whole as the folds are."""
     if folds in ("published", "random"):
-        return "rows", np.arange(len(problem.y))
-    if folds == "formula":
-        return "formula", np.array([reduced_formula(f) for f in problem.formulas])
-    return "chemical_system", np.array([chemical_system(f) for f in problem.formulas])
+        return "rows", groups_of("random", problem.formulas)
+    name = "formula" if folds == "formula" else "chemical_system"
+    return name, groups_of(name, problem.formulas)
 
 
 def _rmse(problem: Problem, fitted: Any, rows: NDArray[np.intp]) -> float:
-    error = np.asarray(fitted.predict(problem.X.iloc[rows]), dtype=float) - problem.y[rows]
-    return float(np.sqrt(np.mean(error**2)))
+    predicted = np.asarray(fitted.predict(problem.X.iloc[rows]), dtype=float)
+    return Scores.of(problem.y[rows], predicted).rmse

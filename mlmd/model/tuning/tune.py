@@ -22,7 +22,7 @@ import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import Fold, make_folds
+from mlmd.model.folds import Fold, make_folds, widest_grouping
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor
 from mlmd.model.tuning.spaces import Number, Plain, SearchSpace, search_space
 from mlmd.model.tuning.studies import REASON, Study
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SCHEMA = 1
-_GROUPINGS = ("chemical_system", "formula", "random")
 
 
 @dataclass(frozen=True)
@@ -224,16 +223,15 @@ def _only(problem: Problem, rows: ArrayLike) -> Problem:
 
 def _inner_folds(part: Problem, tuning: Tuning) -> tuple[str, tuple[Fold, ...]]:
     """Return the widest groups of which there are enough, and folds of them."""
-    for name in _GROUPINGS:
-        try:
-            made = make_folds(name, part.formulas, tuning.n_splits, tuning.n_repeats, tuning.seed)
-        except InputError:
-            continue
-        return name, made.folds
-    raise InputError(
-        f"{len(part.y)} row(s) to tune on; expected at least {tuning.n_splits}, one for each "
-        "inner fold"
-    )
+    if len(part.y) < tuning.n_splits:
+        raise InputError(
+            f"{len(part.y)} row(s) to tune on; expected at least {tuning.n_splits}, one for each "
+            "inner fold"
+        )
+    name = widest_grouping(part.formulas, tuning.n_splits)
+    return name, make_folds(
+        name, part.formulas, tuning.n_splits, tuning.n_repeats, tuning.seed
+    ).folds
 
 
 def _identity(part: Problem, model: str, space: SearchSpace, tuning: Tuning) -> str:
