@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mlmd.run.recorder import Recorder
-from mlmd.trajectory.h5md_writer import OBSERVABLES
+from mlmd.trajectory.h5md.writer import OBSERVABLES
 
 N_FRAMES, N_ATOMS, INTERVAL_FS, REPEATS = 10_000, 100, 2.0, 5
 

@@ -14,8 +14,8 @@ from math import hypot
 from pathlib import Path
 
 from mlmd import Run
-from mlmd.analysis.measured import measured_stages
 from mlmd.analysis.summary import summarize
+from mlmd.run.measured import measured_stages
 
 REFERENCE = Path(__file__).parent / "reference" / "licl_chgnet_27A3.json"
 

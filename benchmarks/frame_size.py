@@ -18,7 +18,7 @@ from step_and_record import ATOMS, TEMPERATURE_K, TIMESTEP_FS, gas
 
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.run.recorder import Recorder
-from mlmd.stages.frames import FrameTaker
+from mlmd.stages.dynamics.frames import FrameTaker
 
 TARGET_BYTES = 1400
 

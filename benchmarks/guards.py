@@ -19,7 +19,7 @@ import numpy as np
 from ase import Atoms
 from step_and_record import ours_s_per_step
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.guards import CHECK_EVERY, Guard, GuardLimits
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain

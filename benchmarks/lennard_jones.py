@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.lj import LennardJones as AseLennardJones
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 SIGMA_A, EPSILON_EV, CUTOFF_A = 3.4, 0.0104, 6.8
 CALLS = 50

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.msd import mean_squared_displacement
+from mlmd.analysis.diffusion.msd import mean_squared_displacement
 from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:

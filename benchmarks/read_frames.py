@@ -20,7 +20,7 @@ from step_and_record import ATOMS, gas
 
 from mlmd import Trajectory
 from mlmd.run.recorder import Recorder
-from mlmd.trajectory.h5md_writer import OBSERVABLES
+from mlmd.trajectory.h5md.writer import OBSERVABLES
 
 TARGET = 0.05
 

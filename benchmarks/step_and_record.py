@@ -24,7 +24,7 @@ from ase.md.nose_hoover_chain import NoseHooverChainNVT
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.run.recorder import Recorder
-from mlmd.stages.frames import FrameTaker
+from mlmd.stages.dynamics.frames import FrameTaker
 
 ATOMS, TEMPERATURE_K, TIMESTEP_FS = 100, 1000.0, 2.0
 TARGET = 0.15

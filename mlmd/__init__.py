@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mlmd._version import __version__
 
 if TYPE_CHECKING:
-    from mlmd.analysis.arrhenius import arrhenius
-    from mlmd.analysis.diffusivity import diffusivity
-    from mlmd.analysis.msd import mean_squared_displacement
+    from mlmd.analysis.activation.arrhenius import arrhenius
+    from mlmd.analysis.diffusion.diffusivity import diffusivity
+    from mlmd.analysis.diffusion.msd import mean_squared_displacement
     from mlmd.analysis.structure.rdf import rdf
     from mlmd.analysis.transport.conductivity import conductivity
     from mlmd.calculators.loading import load_calculator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlmd.comparison.comparison import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
-    from mlmd.model.predictor import Predictor, fit_predictor
+    from mlmd.model.predictor.predictor import Predictor, fit_predictor
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
     from mlmd.stages.equilibrate import Equilibrate
@@ -38,7 +38,7 @@ _HOMES = {
     "Equilibrate": "mlmd.stages.equilibrate",
     "EquilibrateVolume": "mlmd.stages.equilibrate_volume",
     "MlmdError": "mlmd.errors",
-    "Predictor": "mlmd.model.predictor",
+    "Predictor": "mlmd.model.predictor.predictor",
     "Production": "mlmd.stages.production",
     "Protocol": "mlmd.protocol",
     "Quench": "mlmd.stages.quench",
@@ -46,14 +46,14 @@ _HOMES = {
     "Run": "mlmd.run.run",
     "SampleInherentStructures": "mlmd.stages.sample_inherent_structures",
     "Trajectory": "mlmd.trajectory.trajectory",
-    "arrhenius": "mlmd.analysis.arrhenius",
+    "arrhenius": "mlmd.analysis.activation.arrhenius",
     "compare": "mlmd.comparison.comparison",
     "conductivity": "mlmd.analysis.transport.conductivity",
-    "diffusivity": "mlmd.analysis.diffusivity",
+    "diffusivity": "mlmd.analysis.diffusion.diffusivity",
     "featurize": "mlmd.descriptors.featurize",
-    "fit_predictor": "mlmd.model.predictor",
+    "fit_predictor": "mlmd.model.predictor.predictor",
     "load_calculator": "mlmd.calculators.loading",
-    "mean_squared_displacement": "mlmd.analysis.msd",
+    "mean_squared_displacement": "mlmd.analysis.diffusion.msd",
     "pack": "mlmd.structure.packing",
     "rdf": "mlmd.analysis.structure.rdf",
 }

@@ -32,7 +32,7 @@ from runs import assert_equal_bits
 import mlmd.dynamics.bussi
 import mlmd.dynamics.nose_hoover
 import mlmd.stages.context
-import mlmd.stages.frames
+import mlmd.stages.dynamics.frames
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.errors import DiskFullError
 from mlmd.protocol.settings import RunSettings

@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.kinetics import draw_momenta
 
 ARGON = {"sigma_A": 3.4, "epsilon_eV": 0.0104}

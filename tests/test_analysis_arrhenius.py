@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlmd.analysis.arrhenius import arrhenius
+from mlmd.analysis.activation.arrhenius import arrhenius
 from mlmd.errors import InputError
 
 KB_EV_K = 1.380649e-23 / 1.602176634e-19

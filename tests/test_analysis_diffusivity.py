@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlmd.analysis.diffusivity import ESTIMATORS, diffusivity
+from mlmd.analysis.diffusion.diffusivity import ESTIMATORS, diffusivity
 from mlmd.errors import InputError
 from mlmd.numerics.student import ONE_SIGMA
 from mlmd.trajectory.trajectory import Trajectory

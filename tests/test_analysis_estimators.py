@@ -13,9 +13,9 @@ from mlmd.analysis import (
     WeightedOptions,
     combine,
     diffusivity,
-    kinisi_posterior,
     start_sensitivity,
 )
+from mlmd.analysis.diffusion.estimators import kinisi_posterior
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.plot.calibration import Coverage, plot_calibration
 from mlmd.plot.msd import plot_msd

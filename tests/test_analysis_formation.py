@@ -11,14 +11,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlmd.analysis.formation import (
+from mlmd.analysis.energies.formation import (
     ElementalReference,
     energy_above,
     formation_energy,
     reference_energies,
 )
-from mlmd.analysis.relaxed_energy import RelaxedEnergy, relaxed_energy
-from mlmd.calculators.emt import StatelessEMT
+from mlmd.analysis.energies.relaxed_energy import RelaxedEnergy, relaxed_energy
+from mlmd.calculators.models.emt import StatelessEMT
 from mlmd.errors import InputError, MissingExtraError, SimulationError
 from mlmd.numerics.short_series import short_series_mean
 

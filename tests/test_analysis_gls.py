@@ -7,8 +7,8 @@ import pytest
 from synthetic_motion import caged_hopping, in_groups, trajectory_of, vibration, walk
 
 from mlmd.analysis import diffusivity, mean_squared_displacement
-from mlmd.analysis.gls_line import LagGrid
-from mlmd.analysis.interval import diffusion_interval
+from mlmd.analysis.diffusion.estimators.gls_line import LagGrid
+from mlmd.analysis.diffusion.estimators.interval import diffusion_interval
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import all_origins_msd
 from mlmd.numerics.displacement_axes import (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlmd.analysis.msd import mean_squared_displacement
+from mlmd.analysis.diffusion.msd import mean_squared_displacement
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 

@@ -14,8 +14,8 @@ from mlmd.analysis.structure import (
     first_shell,
     running_coordination,
 )
-from mlmd.analysis.structure.neighbours import neighbours_within
 from mlmd.errors import InputError
+from mlmd.periodic.neighbours import neighbours_within
 from mlmd.trajectory.trajectory import Trajectory
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -143,7 +143,7 @@ def test_neighbours_are_those_of_ase(cutoff_A):
     everyone = np.arange(9)
     ours = [
         np.column_stack([found.frame, found.centre, found.neighbour, found.vector_A])
-        for found in neighbours_within(gas, cutoff_A, everyone, everyone)
+        for found in neighbours_within(gas.positions_A, gas.cell_A, cutoff_A, everyone, everyone)
     ]
     ours = np.concatenate(ours)
     for frame in range(7):

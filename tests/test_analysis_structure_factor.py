@@ -7,7 +7,7 @@ import pytest
 
 from mlmd import rdf
 from mlmd.analysis.structure import direct_structure_factor, structure_factor
-from mlmd.analysis.structure.scattering import scattering_lengths
+from mlmd.analysis.structure.scattering.lengths import scattering_lengths
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.trajectory.trajectory import Trajectory
 

@@ -15,10 +15,10 @@ from systems import argon
 from mlmd import rdf
 from mlmd.analysis.structure import CONVENTIONS
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
-from mlmd.analysis.structure.distance_bins import DistanceBins
-from mlmd.analysis.structure.pairs import pair_counts
 from mlmd.errors import InputError
-from mlmd.numerics.periodic_cell import cell_heights
+from mlmd.periodic.cell import cell_heights
+from mlmd.periodic.distance_bins import DistanceBins
+from mlmd.periodic.pair_counts import pair_counts
 from mlmd.trajectory.trajectory import Trajectory
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -162,7 +162,7 @@ def test_counts_by_frame_do_not_depend_on_chunks_or_segments():
 
 def test_search_tree_finds_the_same_pairs(monkeypatch):
     """A large cell that changes; atoms on its faces and outside of it."""
-    from mlmd.analysis.structure import pairs
+    import mlmd.periodic.pair_counts as pairs
 
     rng = np.random.default_rng(6)
     cells = np.array([np.diag([30.0, 33.0, 31.0]), np.diag([31.0, 32.0, 34.0])])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mlmd.analysis.msd import mean_squared_displacement
+from mlmd.analysis.diffusion.msd import mean_squared_displacement
+from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.analysis.structure import velocity_autocorrelation, vibrational_density
-from mlmd.analysis.structure.vibrations import THZ_IN_1_CM
-from mlmd.analysis.units import A2_PS_IN_CM2_S
+from mlmd.analysis.vibrations.density_of_states import THZ_IN_1_CM
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 

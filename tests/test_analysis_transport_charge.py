@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlmd.analysis.estimator_options import WeightedOptions
+from mlmd.analysis.diffusion.estimators.options import WeightedOptions
 from mlmd.analysis.transport import charge_diffusivity, conductivity
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory

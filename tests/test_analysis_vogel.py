@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlmd.analysis.vogel import vogel_fulcher_tammann
+from mlmd.analysis.activation.vogel import vogel_fulcher_tammann
 from mlmd.errors import InputError
 
 T = np.array([600.0, 700.0, 800.0, 950.0, 1100.0, 1300.0, 1600.0])

@@ -18,8 +18,8 @@ from ase import Atoms
 from ase.build import bulk
 
 from mlmd import CalculatorSpec, Production, Protocol
-from mlmd.calculators.cp2k.settings import data_file
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
+from mlmd.calculators.programs.cp2k.settings import data_file
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings

@@ -13,8 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.calculators.socketio import SocketClient
 from ase.units import Bohr, Hartree
 
-from mlmd.calculators.ipi_server import IpiServer
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.isolation.ipi_server import IpiServer
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import CalculatorError, InputError
 
 

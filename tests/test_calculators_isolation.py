@@ -25,7 +25,7 @@ LJ = {"sigma_A": {"Li": 2.0, "Cl": 3.0}, "epsilon_eV": 0.05, "cutoff_A": 4.4}
 FACTORIES = """
 import os, sys, time
 import numpy as np
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 class Faulty(LennardJones):
     # Does it once: a file says that it has been done.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlmd.calculators.kpoints import checked_grid, divisions
+from mlmd.calculators.programs.kpoints import checked_grid, divisions
 from mlmd.errors import InputError
 
 TRICLINIC = np.array([[7.1, 0.0, 0.0], [2.3, 9.4, 0.0], [-1.2, 3.0, 14.8]])

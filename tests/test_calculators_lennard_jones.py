@@ -8,7 +8,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.calculators.lj import LennardJones as AseLennardJones
 from ase.data import covalent_radii
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError
 
 SIGMA_A, EPSILON_EV, CUTOFF_A = 3.4, 0.0104, 5.0

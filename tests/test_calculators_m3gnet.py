@@ -13,7 +13,7 @@ import tiny_models
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
 from mlmd import CalculatorSpec, load_calculator
-from mlmd.calculators import m3gnet
+from mlmd.calculators.models import m3gnet
 from mlmd.errors import InputError
 
 pytest.importorskip("matgl", reason="needs the m3gnet extra")

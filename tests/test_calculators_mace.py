@@ -15,7 +15,7 @@ import pytest
 import tiny_models
 
 from mlmd import CalculatorSpec, load_calculator
-from mlmd.calculators import mace
+from mlmd.calculators.models import mace
 from mlmd.calculators.weights import cache_folder
 from mlmd.errors import InputError
 
@@ -221,7 +221,9 @@ def test_model_is_known_by_its_weights_without_mace_or_torch(tmp_path):
     identity = mace.model_identity(CalculatorSpec("mace", model=str(file)))
     digest = hashlib.sha256(b"weights").hexdigest()
     assert identity == {"name": "some.model", "sha256": digest}
-    code = "import sys, mlmd.calculators.mace; assert not {'torch', 'mace'} & set(sys.modules)"
+    code = (
+        "import sys, mlmd.calculators.models.mace; assert not {'torch', 'mace'} & set(sys.modules)"
+    )
     subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -14,7 +14,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from tiny_models import salt
 
 from mlmd import CalculatorSpec, load_calculator
-from mlmd.calculators import sevennet
+from mlmd.calculators.models import sevennet
 from mlmd.errors import InputError
 
 pytest.importorskip("sevenn", reason="needs the sevennet extra")

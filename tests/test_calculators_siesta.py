@@ -20,10 +20,10 @@ from ase.io.siesta_output import OutputReader
 from ase.md.verlet import VelocityVerlet
 
 from mlmd import CalculatorSpec
-from mlmd.calculators.lennard_jones import LennardJones
-from mlmd.calculators.siesta import model_identity
-from mlmd.calculators.siesta.output import read_files
-from mlmd.calculators.siesta.settings import SiestaSettings
+from mlmd.calculators.models.lennard_jones import LennardJones
+from mlmd.calculators.programs.siesta import model_identity
+from mlmd.calculators.programs.siesta.output import read_files
+from mlmd.calculators.programs.siesta.settings import SiestaSettings
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 

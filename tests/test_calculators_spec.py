@@ -11,7 +11,7 @@ import pytest
 from ase.build import bulk
 
 from mlmd import CalculatorSpec, load_calculator
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError, MissingExtraError
 
 
@@ -27,7 +27,7 @@ def factories(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("")
     (package / "inner.py").write_text(
         textwrap.dedent("""
-            from mlmd.calculators.lennard_jones import LennardJones
+            from mlmd.calculators.models.lennard_jones import LennardJones
 
             def argon(cutoff_A=5.0, model=None):
                 calculator = LennardJones(sigma_A=3.4, epsilon_eV=0.0104, cutoff_A=cutoff_A)

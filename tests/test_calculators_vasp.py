@@ -20,9 +20,9 @@ from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 
 from mlmd import CalculatorSpec, load_calculator
-from mlmd.calculators.lennard_jones import LennardJones
-from mlmd.calculators.program import run_program, start_program
-from mlmd.calculators.vasp.reading import read_step
+from mlmd.calculators.models.lennard_jones import LennardJones
+from mlmd.calculators.programs.process import run_program, start_program
+from mlmd.calculators.programs.vasp.reading import read_step
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 
@@ -39,7 +39,7 @@ def environment(tmp_path, monkeypatch):
     monkeypatch.setenv("VASP_PP_PATH", str(tmp_path / "pp"))
     monkeypatch.setenv("MLMD_VASP_COMMAND", COMMAND)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    monkeypatch.setattr("mlmd.calculators.program.GRACE_S", 0.5)
+    monkeypatch.setattr("mlmd.calculators.programs.process.GRACE_S", 0.5)
     for name in ("VASP_PP_VERSION", "ASE_VASP_COMMAND", "VASP_COMMAND", "MLMD_STAND_IN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -313,8 +313,8 @@ def test_interactive_mode_is_one_process_and_leaves_its_wavefunctions(melt, tmp_
 def test_interactive_mode_starts_anew_before_vasp_has_made_all_its_steps(
     melt, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mlmd.calculators.vasp.calculator.INTERACTIVE_STEPS", 3)
-    monkeypatch.setattr("mlmd.calculators.vasp.settings.INTERACTIVE_STEPS", 3)
+    monkeypatch.setattr("mlmd.calculators.programs.vasp.calculator.INTERACTIVE_STEPS", 3)
+    monkeypatch.setattr("mlmd.calculators.programs.vasp.settings.INTERACTIVE_STEPS", 3)
     melt.calc = vasp(tmp_path, mode="interactive")
     pids = []
     for seed in range(5):
@@ -350,7 +350,7 @@ def is_alive(pid):
 def test_a_fault_is_one_line_and_the_next_call_works(
     melt, tmp_path, monkeypatch, mode, fault, says
 ):
-    monkeypatch.setattr("mlmd.calculators.vasp.dialogue.FLUSH_LIMIT_S", 0.2)
+    monkeypatch.setattr("mlmd.calculators.programs.vasp.dialogue.FLUSH_LIMIT_S", 0.2)
     monkeypatch.setenv("MLMD_STAND_IN", f"{fault}:2")
     melt.calc = vasp(tmp_path, mode=mode, incar={"NELM": 12}, timeout_s=60)
     melt.get_forces()
@@ -419,7 +419,7 @@ def test_output_of_another_structure_is_not_taken_for_a_result(melt, tmp_path, m
 
 def test_a_program_left_by_a_killed_run_is_ended_before_the_next(melt, tmp_path):
     code = (
-        "import sys, pathlib; from mlmd.calculators.program import start_program; "
+        "import sys, pathlib; from mlmd.calculators.programs.process import start_program; "
         "start_program(['sleep', '600'], pathlib.Path(sys.argv[1]), name='vasp'); "
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -439,7 +439,7 @@ def test_a_program_left_by_a_killed_run_is_ended_before_the_next(melt, tmp_path)
 def test_a_program_of_a_living_process_is_left_alone(tmp_path):
     process = start_program(["sleep", "60"], tmp_path, name="vasp")
     code = (
-        "import sys, pathlib; from mlmd.calculators.program import run_program; "
+        "import sys, pathlib; from mlmd.calculators.programs.process import run_program; "
         "run_program(['true'], pathlib.Path(sys.argv[1]), name='vasp')"
     )
     done = subprocess.run(

@@ -135,7 +135,7 @@ def test_given_time_between_frames_scales_D(
 def test_running_again_says_done_and_computes_nothing(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlmd.calculators.lennard_jones import LennardJones
+    from mlmd.calculators.models.lennard_jones import LennardJones
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("computed again")

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.io import read, write
 
 from mlmd import Run
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.protocol.plan import time_force_calls
 from mlmd.run.history import wall_times

@@ -10,11 +10,11 @@ import pytest
 
 from mlmd import Trajectory, compare, diffusivity
 from mlmd.comparison import ComparisonSettings, diffusivity_parity, diffusivity_point, point_of
-from mlmd.comparison.diffusivity_point import CLIP_D_CM2_S, DiffusivityPoint, DiffusivitySide
-from mlmd.comparison.judging import judge_diffusivity
-from mlmd.comparison.line import line_with_errors_in_both
+from mlmd.comparison.motion.diffusivity_point import CLIP_D_CM2_S, DiffusivityPoint, DiffusivitySide
+from mlmd.comparison.motion.line import line_with_errors_in_both
 from mlmd.comparison.systems import System
-from mlmd.comparison.thresholds import Thresholds
+from mlmd.comparison.verdict.judging import judge_diffusivity
+from mlmd.comparison.verdict.thresholds import Thresholds
 from mlmd.errors import InputError
 
 

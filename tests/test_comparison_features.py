@@ -25,13 +25,13 @@ from mlmd.comparison import (
     feature_agreement,
     feature_parity,
 )
-from mlmd.comparison.feature_choice import CELL_FEATURES, RUN_FEATURES
-from mlmd.comparison.feature_parity import FeatureValues
+from mlmd.comparison.features.choice import CELL_FEATURES, RUN_FEATURES
+from mlmd.comparison.features.parity import FeatureValues
 from mlmd.descriptors import FEATURES
 from mlmd.dynamics.bussi import Bussi
 from mlmd.errors import InputError
 from mlmd.plot import plot_feature_differences, plot_feature_parity
-from mlmd.report.csv_blocks import copy_blocks
+from mlmd.report.comparison.csv_blocks import copy_blocks
 from mlmd.trajectory.export import export_trajectory
 
 ARGYRODITE = Path(__file__).parents[2] / "shared" / "data" / "argyrodite_aimd"

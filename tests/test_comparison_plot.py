@@ -13,7 +13,7 @@ from mlmd.comparison import (
     point_errors,
     rdf_parity,
 )
-from mlmd.comparison.diffusivity_point import DiffusivityPoint, DiffusivitySide
+from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, DiffusivitySide
 from mlmd.errors import InputError
 from mlmd.plot import (
     plot_diffusivity_parity,

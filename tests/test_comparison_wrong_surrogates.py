@@ -123,7 +123,7 @@ def test_recorded_temperatures_that_are_not_those_of_the_label_are_named() -> No
 
 
 def test_scaled_forces_show_as_softening_only() -> None:
-    from mlmd.calculators.lennard_jones import LennardJones
+    from mlmd.calculators.models.lennard_jones import LennardJones
 
     cutoff_A = 0.4999 * run(0).cell_A[0, 0]
     exact = LennardJones(sigma_A=3.4, epsilon_eV=0.0104, cutoff_A=cutoff_A)

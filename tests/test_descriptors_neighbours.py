@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mlmd.descriptors.neighbours import Neighbourhood
 from mlmd.descriptors.paths import EQUAL_A, straight_paths
+from mlmd.periodic.neighbourhood import Neighbourhood
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import given, settings  # noqa: E402

@@ -9,7 +9,7 @@ from published_features import cell_of, needs_published, published, reduced
 
 from mlmd.descriptors.composition import ElementalAverages
 from mlmd.descriptors.elements import package_elements
-from mlmd.descriptors.packing import POLAR
+from mlmd.descriptors.snapshot import POLAR
 
 pytestmark = needs_published
 

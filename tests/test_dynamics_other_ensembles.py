@@ -10,7 +10,7 @@ from ase import Atoms
 from runs import assert_equal_bits
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.npt import IsotropicNPT
 from mlmd.dynamics.nve import VelocityVerlet

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.filters import FrechetCellFilter
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.log_strain import LogStrain
 from mlmd.dynamics.relaxation import Relaxation
 

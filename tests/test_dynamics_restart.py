@@ -10,7 +10,7 @@ import pytest
 from systems import argon
 
 import mlmd
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.bussi import Bussi
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.run.checkpoint import CheckpointStore

@@ -21,7 +21,7 @@ from mlmd.model.best.ensemble import ArrheniusEnsemble  # noqa: E402
 from mlmd.model.best.kernel import AMPLITUDES, ArrheniusKernel  # noqa: E402
 from mlmd.model.best.process import fit_robust_process, process_inputs  # noqa: E402
 from mlmd.model.best.products import PRODUCTS, with_products  # noqa: E402
-from mlmd.model.composition_columns import (  # noqa: E402
+from mlmd.model.data.composition_columns import (  # noqa: E402
     _group,
     _period,
     element_coordinates,

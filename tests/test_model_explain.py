@@ -16,16 +16,16 @@ from scipy import stats  # noqa: E402
 
 from mlmd.errors import InputError, MissingExtraError  # noqa: E402
 from mlmd.model import TrainingTable, cross_validate  # noqa: E402
-from mlmd.model.composition_columns import element_fractions, fraction_columns  # noqa: E402
+from mlmd.model.data.composition_columns import element_fractions, fraction_columns  # noqa: E402
+from mlmd.model.data.folds import make_folds, reduced_formula  # noqa: E402
+from mlmd.model.data.table import Problem  # noqa: E402
 from mlmd.model.explaining.importance import _shuffled, permutation_importance  # noqa: E402
 from mlmd.model.explaining.learning_curve import learning_curve  # noqa: E402
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve  # noqa: E402
 from mlmd.model.explaining.noise import arrhenius_scatter  # noqa: E402
 from mlmd.model.explaining.pearson import pearson_table  # noqa: E402
 from mlmd.model.explaining.shapley import shap_values  # noqa: E402
-from mlmd.model.folds import make_folds, reduced_formula  # noqa: E402
-from mlmd.model.table import Problem  # noqa: E402
-from mlmd.model.validation import fit_pipeline  # noqa: E402
+from mlmd.model.validation.cross_validation import fit_pipeline  # noqa: E402
 
 COEFFICIENTS = {"AAV": 1.0, "PF": -0.5, "density": 0.2, "RBI": 0.0}
 NOISE = 0.1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("sklearn", reason="needs the model extra")
 
 from mlmd.errors import InputError
-from mlmd.model.folds import (
+from mlmd.model.data.folds import (
     chemical_system,
     make_folds,
     reduced_formula,

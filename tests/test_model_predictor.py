@@ -30,10 +30,10 @@ from mlmd.model import (  # noqa: E402
     cross_validate,
     fit_predictor,
 )
-from mlmd.model.domain import Domain  # noqa: E402
-from mlmd.model.prediction import Prediction  # noqa: E402
-from mlmd.model.saving import read_model  # noqa: E402
-from mlmd.model.table import Problem  # noqa: E402
+from mlmd.model.data.table import Problem  # noqa: E402
+from mlmd.model.predictor.prediction import Prediction  # noqa: E402
+from mlmd.model.predictor.saving import read_model  # noqa: E402
+from mlmd.model.validation.domain import Domain  # noqa: E402
 
 COLUMNS = ["AAV", "PF", "density"]
 NOISE = 0.05

@@ -21,7 +21,7 @@ from mlmd.model import (  # noqa: E402
     TrainingTable,
     cross_validate,
 )
-from mlmd.model.folds import make_folds, reduced_formula  # noqa: E402
+from mlmd.model.data.folds import make_folds, reduced_formula  # noqa: E402
 from mlmd.model.sisso.regressor import SissoRegressor  # noqa: E402
 
 pytestmark = needs_published

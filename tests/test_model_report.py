@@ -25,13 +25,13 @@ from mlmd.model.explaining.loss_curve import loss_curve  # noqa: E402
 from mlmd.model.explaining.noise import arrhenius_scatter  # noqa: E402
 from mlmd.model.explaining.pearson import pearson_table  # noqa: E402
 from mlmd.model.explaining.shapley import shap_values  # noqa: E402
-from mlmd.model.validation import OutOfFold  # noqa: E402
+from mlmd.model.validation.cross_validation import OutOfFold  # noqa: E402
 from mlmd.plot.coverage import plot_coverage  # noqa: E402
 from mlmd.plot.importance import plot_importance, plot_shap_values  # noqa: E402
 from mlmd.plot.model_curves import plot_learning_curve, plot_loss_curve  # noqa: E402
 from mlmd.plot.prediction_parity import plot_prediction_parity  # noqa: E402
 from mlmd.plot.style import COLOURS  # noqa: E402
-from mlmd.report.model_report import model_page, write_model_report  # noqa: E402
+from mlmd.report.model.report import model_page, write_model_report  # noqa: E402
 from mlmd.studies.model_study import ModelStudy  # noqa: E402
 
 EVIL = '<script>document.title="hacked"</script><img src=x onerror=alert(1)>'

@@ -15,11 +15,11 @@ from ase import Atoms
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Relax, Run, featurize  # noqa: E402
-from mlmd.calculators.lennard_jones import LennardJones  # noqa: E402
+from mlmd.calculators.models.lennard_jones import LennardJones  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.errors import InputError, StageFailedError, StoppedError  # noqa: E402
-from mlmd.model.run_table import table_from_runs  # noqa: E402
-from mlmd.model.table import EINSTEIN, TrainingTable  # noqa: E402
+from mlmd.model.data.run_table import table_from_runs  # noqa: E402
+from mlmd.model.data.table import EINSTEIN, TrainingTable  # noqa: E402
 from mlmd.run.stopping import StopToken  # noqa: E402
 
 FLUID = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})

@@ -11,11 +11,11 @@ import pytest
 
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
+import mlmd.model.data.table as module  # noqa: E402
 from mlmd.descriptors.table import FeatureTable  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
-from mlmd.model import table as module  # noqa: E402
-from mlmd.model.label_weights import label_weights  # noqa: E402
-from mlmd.model.table import TrainingTable  # noqa: E402
+from mlmd.model.data.label_weights import label_weights  # noqa: E402
+from mlmd.model.data.table import TrainingTable  # noqa: E402
 
 BOLTZMANN_EV_K = 8.617333262e-5
 COLUMNS = ["AAV", "PF", "density"]

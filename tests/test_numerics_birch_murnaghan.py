@@ -10,8 +10,8 @@ from ase.calculators.emt import EMT
 from ase.eos import EquationOfState
 
 from mlmd.errors import InputError
-from mlmd.numerics.birch_murnaghan import fit_birch_murnaghan
-from mlmd.numerics.volume_search import next_volume
+from mlmd.stages.volume.birch_murnaghan import fit_birch_murnaghan
+from mlmd.stages.volume.next_volume import next_volume
 
 VOLUMES = 30.0 * np.array([0.8, 0.9, 1.0, 1.1, 1.2])
 

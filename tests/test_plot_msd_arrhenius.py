@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mlmd.analysis.arrhenius import arrhenius
-from mlmd.analysis.diffusivity import diffusivity
+from mlmd.analysis.activation.arrhenius import arrhenius
+from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.errors import InputError
 from mlmd.plot import plot_arrhenius, plot_msd
 from mlmd.plot.style import with_error

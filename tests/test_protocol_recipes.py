@@ -15,9 +15,9 @@ from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError
 from mlmd.protocol.calculators import StageCalculators
-from mlmd.protocol.protocol import SET_BY_HAND
 from mlmd.protocol.recipes import recipe_names
 from mlmd.protocol.start import identity_of
+from mlmd.protocol.tree import SET_BY_HAND
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.stage import Stage
 

@@ -11,7 +11,7 @@ from browser import Page, browser, needs_chromium
 from comparison_contents import content
 
 from mlmd.report import Compared, write_comparison_report
-from mlmd.report.elements import Group
+from mlmd.report.page.elements import Group
 
 pytestmark = needs_chromium
 pytest.importorskip("jinja2", reason="needs the report extra")

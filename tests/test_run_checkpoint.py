@@ -157,7 +157,7 @@ def test_damaged_trajectory_is_set_aside_and_the_stage_done_again(
 def test_failed_stage_is_kept_as_failed_and_named(
     tmp_path: Path, atoms: Atoms, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlmd.calculators.lennard_jones import LennardJones
+    from mlmd.calculators.models.lennard_jones import LennardJones
 
     calculator = LennardJones(cutoff_A=4.5)
     honest = calculator.calculate

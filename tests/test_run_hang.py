@@ -21,7 +21,7 @@ import os
 import time
 from pathlib import Path
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 
 class Hanging(LennardJones):

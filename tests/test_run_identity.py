@@ -11,7 +11,7 @@ from ase import Atoms
 from runs import assert_equal_bits
 
 from mlmd import CalculatorSpec, Protocol, Run
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError, RunDirectoryError
 from mlmd.protocol.engine import stage_generator
 from mlmd.protocol.settings import RunSettings

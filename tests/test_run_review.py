@@ -20,7 +20,7 @@ from ase.io import write
 from runs import assert_equal_bits, command, finish, write_protocol
 
 from mlmd import CalculatorSpec, Protocol, Run
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import (
     DamagedDataError,
     InputError,
@@ -35,7 +35,7 @@ from mlmd.run.events import EventLog
 from mlmd.run.identity import structure_from_text, structure_text
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
 When = Callable[[Progress], bool]
 

@@ -11,11 +11,11 @@ from ase import Atoms
 from runs import assert_equal_bits, recorded
 
 from mlmd import Protocol, Run
-from mlmd.analysis.measured import measured_stages
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.errors import StageFailedError, StoppedError
 from mlmd.protocol.settings import RunSettings
+from mlmd.run.measured import measured_stages
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress
 

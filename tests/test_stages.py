@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms, units
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Quench, Relax
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 
 def run_stages(tmp_path: Path, atoms: Atoms, *stages: object, **more: object):

@@ -14,7 +14,7 @@ from ase.io import read
 from runs import assert_equal_bits
 
 from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.dynamics.guards import GuardLimits
 from mlmd.errors import InputError, StageFailedError, StoppedError

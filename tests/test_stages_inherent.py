@@ -27,14 +27,14 @@ from mlmd import (
     Run,
     SampleInherentStructures,
 )
-from mlmd.calculators.emt import StatelessEMT
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.emt import StatelessEMT
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError, StageFailedError, StoppedError
 from mlmd.protocol.plan import plan
 from mlmd.run.overview import overview
 from mlmd.run.stopping import StopToken
-from mlmd.trajectory.h5md_writer import H5MDWriter
+from mlmd.trajectory.h5md.writer import H5MDWriter
 
 SHORT = {"name": "melt", "temperature_K": 2500, "duration_ps": 0.12, "record_every_fs": 4}
 
@@ -344,7 +344,7 @@ def test_a_calculator_without_stress_cannot_relax_the_cell(tmp_path: Path, atoms
 
 
 def test_a_trajectory_cut_short_says_what_there_is(tmp_path: Path, atoms: Atoms) -> None:
-    from mlmd.stages.snapshots import last_snapshots
+    from mlmd.stages.relaxation.snapshots import last_snapshots
 
     path = tmp_path / "t.h5md"
     H5MDWriter.create(

@@ -17,16 +17,18 @@ from scipy.optimize import brentq
 from systems import ARGON
 
 from mlmd import CalculatorSpec, EquilibrateVolume, Production, Protocol, Run
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError, StageFailedError, StoppedError
-from mlmd.numerics import fit_around_zero, fit_birch_murnaghan, standard_error, zero_pressure
+from mlmd.numerics import standard_error
 from mlmd.plot import plot_equation_of_state
 from mlmd.protocol.settings import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress
+from mlmd.stages.volume.birch_murnaghan import fit_birch_murnaghan
 from mlmd.stages.volume.result import VolumeResult
+from mlmd.stages.volume.zero_pressure import fit_around_zero, zero_pressure
 
 N_SIDE, V0_PER_ATOM, B_GPa, TEMPERATURE_K = 3, 12.0, 20.0, 300.0
 N_ATOMS = N_SIDE**3
@@ -637,7 +639,7 @@ def test_plot_shows_what_was_measured(found: dict[str, Run]) -> None:
 
 @pytest.mark.slow
 def test_copper_against_its_static_equation_of_state(tmp_path: Path) -> None:
-    from mlmd.calculators.emt import StatelessEMT
+    from mlmd.calculators.models.emt import StatelessEMT
 
     temperature_K = 30.0
     volumes, pressures = [], []

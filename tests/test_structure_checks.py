@@ -14,8 +14,8 @@ from ase.data import covalent_radii
 from ase.io import write
 
 from mlmd.errors import InputError
+from mlmd.periodic.contacts import closest_contact
 from mlmd.structure import check_structure, read_structure
-from mlmd.structure.contacts import closest_contact
 
 
 def rock_salt() -> Atoms:

@@ -212,7 +212,7 @@ def test_a_packing_that_does_not_exist_fails_with_the_output_and_advice():
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
         ({"seed": 1.5}, "seed is 1.5"),
         ({"seed": None}, "seed is None"),
-        ({"tolerance_A": 0.0}, "tolerance_A is 0.0; expected a positive number of A"),
+        ({"tolerance_A": 0.0}, "tolerance_A is 0.0; expected a positive number in A"),
         ({"tolerance_A": float("nan")}, "tolerance_A is nan"),
         ({"tolerance_A": 4.0}, "volume .* close-packed spheres|near their own"),
         ({"density_g_cm3": 0}, "density_g_cm3 is 0"),

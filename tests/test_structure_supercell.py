@@ -138,8 +138,8 @@ def test_masses_and_charges_stay_and_momenta_go():
     [
         (bulk("Cu"), {}, "expected one of them"),
         (bulk("Cu"), {"min_diameter_A": 5.0, "n_atoms": 5}, "expected one of them"),
-        (bulk("Cu"), {"min_diameter_A": 0.0}, "positive number of A"),
-        (bulk("Cu"), {"min_diameter_A": float("nan")}, "positive number of A"),
+        (bulk("Cu"), {"min_diameter_A": 0.0}, "positive number in A"),
+        (bulk("Cu"), {"min_diameter_A": float("nan")}, "positive number in A"),
         (bulk("Cu"), {"min_diameter_A": 650.0}, "check the unit"),
         (bulk("Cu"), {"n_atoms": 0}, "at least 1"),
         (bulk("Cu"), {"n_atoms": 2.5}, "whole number"),

@@ -117,12 +117,12 @@ def test_reference_of_another_composition_is_used_with_a_warning(caplog):
     [
         ({"density_g_cm3": 1.0, "volume_per_atom_A3": 20.0}, "expected one source"),
         ({"density_g_cm3": 1.0, "reference": bulk("Si")}, "density_g_cm3 and reference are all"),
-        ({"density_g_cm3": 0.0}, "density_g_cm3 is 0.0; expected a positive number of g/cm3"),
+        ({"density_g_cm3": 0.0}, "density_g_cm3 is 0.0; expected a positive number in g/cm3"),
         ({"density_g_cm3": -1.0}, "density_g_cm3 is -1.0"),
         ({"density_g_cm3": float("nan")}, "density_g_cm3 is nan"),
         ({"density_g_cm3": "light"}, "density_g_cm3 is 'light'"),
         ({"volume_per_atom_A3": float("inf")}, "volume_per_atom_A3 is inf"),
-        ({"volume_per_atom_A3": 0}, "volume_per_atom_A3 is 0; expected a positive number of A3"),
+        ({"volume_per_atom_A3": 0}, "volume_per_atom_A3 is 0; expected a positive number in A3"),
         ({"density_g_cm3": 1880.0}, "check the unit"),  # kg/m3
         ({"volume_per_atom_A3": 0.02}, "check the unit"),  # nm3
         ({"volume_per_atom_A3": 2000.0}, "atomic radii suggest about 20.2; check the number"),

@@ -76,7 +76,10 @@ BAD = {
     "temperature of zero": (study(temperature_K="0"), "expected a number above 0 in K"),
     "unknown calculator": (study(calculator="chgnett"), "'chgnett' is not known"),
     "a model for lj": (study(calculator="lj:x"), "lj' has no models"),
-    "no such element": (study(calculator="mlmd.calculators.emt:nothing"), "has no 'nothing'"),
+    "no such element": (
+        study(calculator="mlmd.calculators.models.emt:nothing"),
+        "has no 'nothing'",
+    ),
     "no out": (study(out=None), "--out DIR"),
     "no calculator": (study(calculator=None), "--calculator NAME"),
     "one frame": (study("one.extxyz", timestep_fs=None), "1 frame(s)"),
@@ -122,7 +125,7 @@ def test_bad_input(folder: Path, capsys: pytest.CaptureFixture[str], name: str):
 
 
 def test_without_jinja_nothing_is_run(folder: Path, capsys, monkeypatch):
-    from mlmd.report import page
+    from mlmd.report.page import page
 
     monkeypatch.setattr(page.importlib.util, "find_spec", lambda name: None)
     before = sorted(folder.rglob("*"))

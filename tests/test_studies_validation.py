@@ -21,7 +21,7 @@ from mlmd.studies.surrogates import folder_names, labelled
 
 SETTINGS = StudySettings(equilibration_ps=1.0, timestep_fs=4.0)
 FRAGILE = """
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 class Fragile(LennardJones):
     calls = 0

@@ -16,7 +16,7 @@ import pytest
 import mlmd
 from mlmd import Trajectory
 from mlmd.errors import DamagedDataError
-from mlmd.trajectory.h5md_writer import OBSERVABLES, H5MDWriter
+from mlmd.trajectory.h5md.writer import OBSERVABLES, H5MDWriter
 
 N_ATOMS = 20
 CELL = np.diag([10.0, 11.0, 12.0])

@@ -14,7 +14,7 @@ from systems import argon
 from mlmd import Trajectory
 from mlmd.errors import InputError
 from mlmd.trajectory.export import export_trajectory
-from mlmd.trajectory.unwrapping import Unwrapper
+from mlmd.trajectory.joining.unwrapping import Unwrapper
 
 ORTHOGONAL = np.diag([10.0, 11.0, 12.5])
 TRICLINIC = np.array([[10.0, 0.0, 0.0], [4.0, 9.5, 0.0], [-3.0, 5.0, 11.0]])

@@ -10,9 +10,9 @@ from mlmd import Trajectory
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.errors import DamagedDataError, InputError
 from mlmd.run.recorder import Recorder
-from mlmd.stages.frames import FrameTaker
-from mlmd.trajectory.h5md_reader import FIELDS, read_scalars
-from mlmd.trajectory.h5md_writer import OBSERVABLES, SCHEMA, H5MDWriter
+from mlmd.stages.dynamics.frames import FrameTaker
+from mlmd.trajectory.h5md.reader import FIELDS, read_scalars
+from mlmd.trajectory.h5md.writer import OBSERVABLES, SCHEMA, H5MDWriter
 
 NUMBERS = np.array([3, 3, 17, 17, 55])
 MASSES_U = np.array([6.0, 7.0, 35.0, 37.0, 132.9])

@@ -13,12 +13,16 @@ from vasp_files import TRICLINIC, run, xdatcar
 
 from mlmd import Trajectory
 from mlmd.errors import InputError
-from mlmd.trajectory import growing
 from mlmd.trajectory.frame_block import FrameBlock
-from mlmd.trajectory.joining import join
-from mlmd.trajectory.restarts import frames_of
+from mlmd.trajectory.joining import growing
+from mlmd.trajectory.joining.join import join as arrays_of
+from mlmd.trajectory.joining.restarts import frames_of
 
 N = 23
+
+
+def join(*arguments, **settings) -> Trajectory:
+    return Trajectory(**arrays_of(*arguments, **settings))
 
 
 def block(n: int = N, wrapped: bool | None = True, seed: int = 0, **arrays) -> FrameBlock:

@@ -1,26 +1,26 @@
 """Measurement: pure functions from a Trajectory to a frozen result with its uncertainty."""
 
-from mlmd.analysis.arrhenius import Arrhenius, ArrheniusValue, arrhenius
-from mlmd.analysis.combine import CombinedDiffusivity, combine
-from mlmd.analysis.diffusivity import ESTIMATORS, Diffusivity, diffusivity
-from mlmd.analysis.drift import Drift, drift_A
-from mlmd.analysis.estimate import DiffusivitySettings, Estimate, Origins
-from mlmd.analysis.estimator_options import (
+from mlmd.analysis.activation.arrhenius import Arrhenius, ArrheniusValue, arrhenius
+from mlmd.analysis.activation.vogel import VogelFulcherTammann, vogel_fulcher_tammann
+from mlmd.analysis.diffusion.combining import CombinedDiffusivity, combine
+from mlmd.analysis.diffusion.diffusivity import ESTIMATORS, Diffusivity, diffusivity
+from mlmd.analysis.diffusion.drift import Drift, drift_A
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
+from mlmd.analysis.diffusion.estimators.options import (
     BlocksOptions,
     EstimatorOptions,
     KinisiOptions,
     WeightedOptions,
 )
-from mlmd.analysis.events import RunEvents, what_happened
-from mlmd.analysis.formation import (
+from mlmd.analysis.diffusion.gate import Motion, judge_motion
+from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
+from mlmd.analysis.energies.formation import (
     FormationEnergy,
     energy_above,
     formation_energy,
     reference_energies,
 )
-from mlmd.analysis.measured import measured_stages
-from mlmd.analysis.motion import Motion, judge_motion
-from mlmd.analysis.msd import MeanSquaredDisplacement, mean_squared_displacement
+from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
 from mlmd.analysis.transport import (
@@ -30,7 +30,7 @@ from mlmd.analysis.transport import (
     diffusion_tensor,
     finite_size_correction,
 )
-from mlmd.analysis.vogel import VogelFulcherTammann, vogel_fulcher_tammann
+from mlmd.run.measured import measured_stages
 
 __all__ = [
     "ESTIMATORS",

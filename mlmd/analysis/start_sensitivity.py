@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def start_sensitivity(
     end_ps
         Last lag of all fits.
     **options
-        Other keywords of :func:`mlmd.analysis.diffusivity.diffusivity`. The estimator is
+        Other keywords of :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`. The estimator is
         "windowed" where none is given.
 
     Raises

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from mlmd.analysis.arrhenius import Arrhenius, arrhenius
-from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
+from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
+from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
-from mlmd.analysis.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Unpack
 
-    from mlmd.analysis.drift import Drift
-    from mlmd.analysis.estimate import Origins
-    from mlmd.analysis.estimator_options import EstimatorOptions
+    from mlmd.analysis.diffusion.drift import Drift
+    from mlmd.analysis.diffusion.estimators.estimate import Origins
+    from mlmd.analysis.diffusion.estimators.options import EstimatorOptions
     from mlmd.trajectory.trajectory import Trajectory
 
 
@@ -33,7 +33,7 @@ STRUCTURE_FRAMES = 1000
 
 
 class DiffusivityOptions(TypedDict, total=False):
-    """Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`."""
+    """Keywords of :func:`mlmd.diffusivity`."""
 
     estimator: str | None
     window_ps: float | None
@@ -138,7 +138,7 @@ def summarize(
     oxidation_states
         By symbol, of every species: gives the conductivity of the species asked for.
     **settings
-        Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`, the same for all stages.
+        Keywords of :func:`mlmd.diffusivity`, the same for all stages.
 
     Raises
     ------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlmd.errors import InputError
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,7 +51,7 @@ class Entry:
 
 KNOWN: dict[str, Entry] = {
     "chgnet": Entry(
-        "mlmd.calculators.chgnet",
+        "mlmd.calculators.models.chgnet",
         "chgnet",
         ("chgnet", "torch"),
         "chgnet",
@@ -57,7 +59,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "cp2k": Entry(
-        "mlmd.calculators.cp2k",
+        "mlmd.calculators.programs.cp2k",
         "ase",
         ("ase",),
         None,
@@ -68,7 +70,7 @@ KNOWN: dict[str, Entry] = {
         not_physics=("command",),
     ),
     "espresso": Entry(
-        "mlmd.calculators.espresso",
+        "mlmd.calculators.programs.espresso",
         "ase",
         ("ase",),
         None,
@@ -79,7 +81,7 @@ KNOWN: dict[str, Entry] = {
         not_physics=("command", "pseudopotentials"),
     ),
     "emt": Entry(
-        "mlmd.calculators.emt",
+        "mlmd.calculators.models.emt",
         "ase",
         ("ase",),
         None,
@@ -87,7 +89,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "lj": Entry(
-        "mlmd.calculators.lennard_jones",
+        "mlmd.calculators.models.lennard_jones",
         "mlmd",
         (),
         None,
@@ -95,7 +97,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "m3gnet": Entry(
-        "mlmd.calculators.m3gnet",
+        "mlmd.calculators.models.m3gnet",
         "matgl",
         ("matgl", "torch"),
         "m3gnet",
@@ -103,7 +105,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "mace": Entry(
-        "mlmd.calculators.mace",
+        "mlmd.calculators.models.mace",
         "mace",
         ("mace-torch", "torch"),
         "mace",
@@ -111,7 +113,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "sevennet": Entry(
-        "mlmd.calculators.sevennet",
+        "mlmd.calculators.models.sevennet",
         "sevenn",
         ("sevenn", "torch"),
         "sevennet",
@@ -119,7 +121,7 @@ KNOWN: dict[str, Entry] = {
         True,
     ),
     "siesta": Entry(
-        "mlmd.calculators.siesta",
+        "mlmd.calculators.programs.siesta",
         "ase",
         ("ase",),
         None,
@@ -130,7 +132,7 @@ KNOWN: dict[str, Entry] = {
         not_physics=("command", "mode", "pseudopotentials", "socket"),
     ),
     "vasp": Entry(
-        "mlmd.calculators.vasp",
+        "mlmd.calculators.programs.vasp",
         "ase",
         ("ase",),
         None,
@@ -141,3 +143,15 @@ KNOWN: dict[str, Entry] = {
         not_physics=("command", "mode"),
     ),
 }
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless `name` is known or has the form ``package.module:factory``."""
+    module, colon, factory = name.partition(":")
+    named = all(part.isidentifier() for part in module.split(".")) and factory.isidentifier()
+    if name in KNOWN or (colon and named):
+        return
+    raise InputError(
+        f"calculator '{name}' is not known; expected one of {', '.join(sorted(KNOWN))}, or "
+        "package.module:factory"
+    )

@@ -20,24 +20,7 @@ from mlmd.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-    from mlmd.calculators.spec import CalculatorSpec
-
-
-def is_known(name: str) -> bool:
-    """Tell whether `name` is one of the known calculators."""
-    return name in KNOWN
-
-
-def check_name(name: str) -> None:
-    """Raise InputError unless `name` is known or has the form ``package.module:factory``."""
-    module, colon, factory = name.partition(":")
-    named = all(part.isidentifier() for part in module.split(".")) and factory.isidentifier()
-    if name in KNOWN or (colon and named):
-        return
-    raise InputError(
-        f"calculator '{name}' is not known; expected one of {', '.join(sorted(KNOWN))}, or "
-        "package.module:factory"
-    )
+    from mlmd.calculators.plain_spec import PlainSpec
 
 
 def is_installed(name: str) -> bool:
@@ -59,7 +42,7 @@ def require(name: str) -> None:
         raise MissingExtraError(entry.package, entry.extra, other_way)
 
 
-def interpreter(spec: CalculatorSpec) -> str | None:
+def interpreter(spec: PlainSpec) -> str | None:
     """Return the interpreter that a spec's calculator runs in; None for this one.
 
     A model whose package is not in this environment runs in the one that
@@ -73,7 +56,7 @@ def interpreter(spec: CalculatorSpec) -> str | None:
     return str(python) if (python.parents[1] / READY).is_file() else None
 
 
-def build(spec: CalculatorSpec, directory: Path | None = None) -> Calculator:
+def build(spec: PlainSpec, directory: Path | None = None) -> Calculator:
     """Make the calculator of a spec; see :meth:`mlmd.CalculatorSpec.load`."""
     python = interpreter(spec)
     if python is not None:
@@ -92,7 +75,7 @@ def build(spec: CalculatorSpec, directory: Path | None = None) -> Calculator:
     return calculator
 
 
-def _build_from_factory(spec: CalculatorSpec) -> Calculator:
+def _build_from_factory(spec: PlainSpec) -> Calculator:
     """Call the user's own factory and see that it gave a calculator."""
     module_name, _, factory_name = spec.name.partition(":")
     try:
@@ -124,7 +107,7 @@ def _build_from_factory(spec: CalculatorSpec) -> Calculator:
     return calculator  # type: ignore[no-any-return]
 
 
-def physics(spec: CalculatorSpec) -> dict[str, Any]:
+def physics(spec: PlainSpec) -> dict[str, Any]:
     """Return name, options and the identity of the model's weights."""
     python = interpreter(spec)
     if python is not None:
@@ -140,7 +123,7 @@ def physics(spec: CalculatorSpec) -> dict[str, Any]:
     return given if spec.dtype is None else {**given, "dtype": spec.dtype}
 
 
-def packages(spec: CalculatorSpec) -> dict[str, str]:
+def packages(spec: PlainSpec) -> dict[str, str]:
     """Return the versions of the distributions that compute the forces."""
     python = interpreter(spec)
     if python is not None:
@@ -154,7 +137,7 @@ def packages(spec: CalculatorSpec) -> dict[str, str]:
 
 
 @cache
-def _described(spec: CalculatorSpec) -> dict[str, Any]:
+def _described(spec: PlainSpec) -> dict[str, Any]:
     """Ask a spec's own interpreter what it makes of it, once."""
     from mlmd.calculators.isolation.process import describe
 
@@ -174,7 +157,7 @@ def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
     }
 
 
-def repeats_bitwise(spec: CalculatorSpec, calculator: Calculator) -> bool | None:
+def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> bool | None:
     """Tell whether forces repeat bit for bit: seen to, known not to, or (None) not known."""
     device = str(getattr(calculator, "device", None) or "cpu")
     if spec.name in KNOWN and KNOWN[spec.name].program is not None:

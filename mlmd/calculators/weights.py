@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.plain_spec import PlainSpec
 
 READY = "mlmd-environment"
 """File in an environment that is written when all of it is installed."""
@@ -45,7 +45,7 @@ def package_folder(package: str) -> Path:
     return Path(found.origin).parent
 
 
-def given_file(spec: CalculatorSpec) -> Path | None:
+def given_file(spec: PlainSpec) -> Path | None:
     """Return the file that a spec's model is; None where it is a name."""
     if spec.model is None or not Path(spec.model).is_file():
         return None
@@ -53,7 +53,7 @@ def given_file(spec: CalculatorSpec) -> Path | None:
 
 
 def weights_file(
-    spec: CalculatorSpec,
+    spec: PlainSpec,
     default: str,
     known: Mapping[str, Path | None],
     source: Callable[[str], tuple[str, Path]] | None = None,

@@ -24,7 +24,7 @@ from mlmd.cli.sources import (
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmd.analysis.diffusivity import Diffusivity
+    from mlmd.analysis.diffusion.diffusivity import Diffusivity
     from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
 
@@ -66,7 +66,7 @@ def analyze_command(
     as_json: AsJson = False,
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
-    from mlmd.analysis.drift import Drift, check_drift
+    from mlmd.analysis.diffusion.drift import Drift, check_drift
     from mlmd.analysis.summary import summarize
 
     check_drift(drift)

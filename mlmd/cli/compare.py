@@ -139,7 +139,7 @@ def compare_command(
             "there: mlmd compare SURROGATE REFERENCE"
         )
     from mlmd.protocol.settings import RunSettings
-    from mlmd.report.page import require_jinja
+    from mlmd.report.page.page import require_jinja
     from mlmd.studies import StudySettings
 
     require_jinja()
@@ -255,7 +255,7 @@ def _references(
 
 def _stages(path: Path) -> Iterator[tuple[str, float, Trajectory]]:
     """Give what a run has measured, where its temperature is known."""
-    from mlmd.analysis.measured import measured_stages
+    from mlmd.run.measured import measured_stages
     from mlmd.run.run import Run
 
     for name, (trajectory, temperature_K) in measured_stages(Run.open(path)).items():
@@ -304,7 +304,7 @@ def _compare_two(
     content = comparison.to_dict()
     if report is not None:
         from mlmd.report import write_comparison_report
-        from mlmd.report.comparison_report import Compared
+        from mlmd.report.comparison.report import Compared
 
         write_comparison_report(report, [Compared(paths[0].name, content)])
     if as_json:
@@ -356,7 +356,7 @@ def _print_study(study: ValidationStudy, written: Path) -> None:
 
 def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     """Print the verdicts, one a line, at each temperature where there are several."""
-    from mlmd.report.comparison_features import feature_lines
+    from mlmd.report.comparison.features import feature_lines
 
     rows = []
     for name, verdict in content["verdict"].items():

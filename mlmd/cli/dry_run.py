@@ -43,13 +43,13 @@ def show_plan(
     calculators = StageCalculators(specs, protocol)
     structure = structure_text(atoms)
     found = find_run(out, identity_of(protocol, structure, calculators, seed))
-    protocol = extended(protocol, extend, found.extensions if found else {})
+    lengthened = extended(protocol, extend, found.extensions if found else {})
     start = structure_from_text(structure)
-    try_forces(calculators, protocol.stages[0], start)
+    try_forces(calculators, lengthened.stages[0], start)
     calls: dict[int, ForceCallTime] = {}
     rows = []
-    for stage in plan(protocol, len(atoms)):
-        calculator = calculators.serve(protocol.stage(stage.name))
+    for stage in plan(lengthened, len(atoms)):
+        calculator = calculators.serve(lengthened.stage(stage.name))
         if id(calculator) not in calls:
             calls[id(calculator)] = time_force_calls(calculator, start)
         call_s = calls[id(calculator)].seconds

@@ -14,7 +14,7 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.model import Prediction, Predictor
-    from mlmd.model.published import PublishedEquation
+    from mlmd.model.predictor.published import PublishedEquation
 
 
 def predict_command(
@@ -94,7 +94,7 @@ def _plot(found: list[tuple[Path, Prediction]], path: Path) -> None:
 
 
 def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:
-    from mlmd.model.table import AS_PUBLISHED
+    from mlmd.model.data.table import AS_PUBLISHED
 
     for path, one in found:
         print(f"{path}  {_text(one)}")

@@ -27,7 +27,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a report of a run: D(T), MSD, Arrhenius, g(r), volumes, flags, settings."""
-    from mlmd.analysis.drift import Drift, check_drift
+    from mlmd.analysis.diffusion.drift import Drift, check_drift
     from mlmd.report import write_run_report
     from mlmd.run.run import Run
 

@@ -12,7 +12,7 @@ from mlmd.errors import InputError, TimeUnknownError
 
 if TYPE_CHECKING:
     from mlmd.trajectory import Trajectory
-    from mlmd.trajectory.unwrapping import LongSteps
+    from mlmd.trajectory.joining.unwrapping import LongSteps
 
 Paths = Annotated[
     list[Path],
@@ -82,7 +82,7 @@ class Source:
             raise InputError(
                 "a run knows its times, temperatures and frames; leave those options out"
             )
-        from mlmd.analysis.measured import measured_stages
+        from mlmd.run.measured import measured_stages
         from mlmd.run.run import Run
 
         return measured_stages(Run.open(self.run))

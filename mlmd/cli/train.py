@@ -15,7 +15,7 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.model import Report, TrainingTable
-    from mlmd.model.table import Problem
+    from mlmd.model.data.table import Problem
     from mlmd.model.tuning.tune import Tuning
 
 _REPEATS = 5
@@ -226,7 +226,7 @@ def _fold_names(
     problem: Problem, first: str | None, beside: list[str] | None, mobile: str
 ) -> list[str]:
     """Show all folds side by side, the optimistic ones never alone, where not told otherwise."""
-    from mlmd.model.folds import GROUPINGS
+    from mlmd.model.data.folds import GROUPINGS
     from mlmd.studies.model_study import usable_folds
 
     usable = usable_folds(problem, mobile)
@@ -253,7 +253,7 @@ def _report(
 ) -> Report:
     from mlmd.cli.progress import shown_progress
     from mlmd.model import cross_validate
-    from mlmd.model.spread import FEWEST_MEMBERS
+    from mlmd.model.validation.spread import FEWEST_MEMBERS
     from mlmd.stages.context import Progress
 
     n_repeats = repeats if folds in _GROUPED else 1

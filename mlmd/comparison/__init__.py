@@ -3,18 +3,18 @@
 from mlmd.comparison.checks import Functionals
 from mlmd.comparison.comparison import Comparison, ComparisonSettings, compare
 from mlmd.comparison.curves import PairCurves
-from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_parity
-from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
-from mlmd.comparison.distribution import R2Distribution
-from mlmd.comparison.evaluate import evaluate
-from mlmd.comparison.feature_agreement import FeatureAgreement, feature_agreement
-from mlmd.comparison.feature_choice import FeatureChoice
-from mlmd.comparison.feature_parity import FeatureParity, feature_parity
-from mlmd.comparison.points import PointErrors, point_errors
+from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
+from mlmd.comparison.features.choice import FeatureChoice
+from mlmd.comparison.features.parity import FeatureParity, feature_parity
+from mlmd.comparison.forces.evaluate import evaluate
+from mlmd.comparison.forces.points import PointErrors, point_errors
+from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusivity_parity
+from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
 from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
-from mlmd.comparison.rdf_parity import RdfChoice, RdfParity, rdf_parity
-from mlmd.comparison.thresholds import Thresholds
-from mlmd.comparison.verdict import Verdict
+from mlmd.comparison.structure.distribution import R2Distribution
+from mlmd.comparison.structure.rdf_parity import RdfChoice, RdfParity, rdf_parity
+from mlmd.comparison.verdict.thresholds import Thresholds
+from mlmd.comparison.verdict.verdict import Verdict
 
 __all__ = [
     "Comparison",

@@ -80,33 +80,33 @@ from typing import TYPE_CHECKING, Any
 from mlmd.analysis.summary import DiffusivityOptions
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.comparison.checks import Functionals, check_functionals, check_system
-from mlmd.comparison.coordination import CoordinationParity, coordination_parity
 from mlmd.comparison.curves import PairCurves
-from mlmd.comparison.diffusivity_parity import DiffusivityParity, diffusivity_parity
-from mlmd.comparison.diffusivity_point import DiffusivityPoint, diffusivity_point
-from mlmd.comparison.distribution import R2Distribution
-from mlmd.comparison.evaluate import MOST_FRAMES, evaluate
-from mlmd.comparison.feature_agreement import FeatureAgreement, feature_agreement
-from mlmd.comparison.feature_choice import FeatureChoice
-from mlmd.comparison.feature_parity import FeatureParity, feature_parity
-from mlmd.comparison.judging import verdicts
-from mlmd.comparison.points import PointErrors, point_errors
-from mlmd.comparison.rdf_parity import (
+from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
+from mlmd.comparison.features.choice import FeatureChoice
+from mlmd.comparison.features.parity import FeatureParity, feature_parity
+from mlmd.comparison.forces.evaluate import MOST_FRAMES, evaluate
+from mlmd.comparison.forces.points import PointErrors, point_errors
+from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusivity_parity
+from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point
+from mlmd.comparison.motion.spectra import (
+    StructureFactorParity,
+    VdosParity,
+    structure_factor_parity,
+    vdos_parity,
+)
+from mlmd.comparison.structure.coordination import CoordinationParity, coordination_parity
+from mlmd.comparison.structure.distribution import R2Distribution
+from mlmd.comparison.structure.rdf_parity import (
     RdfChoice,
     RdfParity,
     rdf_parity,
     rdf_parity_of_runs,
     rdf_runs,
 )
-from mlmd.comparison.spectra import (
-    StructureFactorParity,
-    VdosParity,
-    structure_factor_parity,
-    vdos_parity,
-)
 from mlmd.comparison.systems import System, paired
-from mlmd.comparison.thresholds import Thresholds
-from mlmd.comparison.verdict import Verdict
+from mlmd.comparison.verdict.judging import verdicts
+from mlmd.comparison.verdict.thresholds import Thresholds
+from mlmd.comparison.verdict.verdict import Verdict
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class ComparisonSettings:
     rdf : RdfChoice
         Grid, range and smoothing of g(r).
     diffusivity : mapping
-        Keywords of :func:`mlmd.analysis.diffusivity.diffusivity`.
+        Keywords of :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
     species : tuple of str or None
         What may diffuse; all species where None.
     point_frames : int

@@ -6,18 +6,15 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mlmd.analysis.structure.radial_distribution import RadialDistribution
-
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
 
 
 def r_squared(surrogate: FloatArray, reference: FloatArray) -> float | None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from mlmd.descriptors.snapshot import Snapshot
 
-    FloatArray = NDArray[np.floating[Any]]
-
 
 def mobile_neighbours(s: Snapshot) -> float:
     r"""LNC: mean number of atoms within 4 A of a mobile atom, :math:`|B_M| / N_M`."""

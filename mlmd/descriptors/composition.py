@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -25,7 +25,7 @@ from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class ElementalAverages:
         Where properties are looked up.
     """
 
-    numbers: NDArray[np.integer[Any]]
-    counts: NDArray[np.floating[Any]]
+    numbers: IntArray
+    counts: FloatArray
     mobile: int
     elements: ElementTable = field(default_factory=package_elements)
 
@@ -84,7 +84,7 @@ class ElementalAverages:
         present = self.counts > 0
         return self._means_over(present & (self.numbers != self.mobile)), self._means_over(present)
 
-    def _means_over(self, used: NDArray[np.bool_]) -> dict[str, float]:
+    def _means_over(self, used: BoolArray) -> dict[str, float]:
         # An element without a value spoils the means of what it is part of, and no other.
         numbers, counts = self.numbers[used], self.counts[used]
         values = np.array([column[numbers] for column in self.elements.columns.values()])

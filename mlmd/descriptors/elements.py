@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -17,7 +17,7 @@ from ase.data import atomic_numbers
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray, IntArray
 
 PROPERTIES = {
     "bulk_modulus_GPa": "GPa",
@@ -50,7 +50,7 @@ class ElementTable:
         Value of each property by atomic number, NaN where there is none.
     """
 
-    columns: Mapping[str, NDArray[np.floating[Any]]]
+    columns: Mapping[str, FloatArray]
 
     @property
     def sha256(self) -> str:
@@ -108,9 +108,9 @@ class ElementTable:
                 columns[name][_number(symbol, f"values of {name}")] = value
         return ElementTable(columns)
 
-    def of(self, name: str, numbers: NDArray[np.integer[Any]]) -> NDArray[np.floating[Any]]:
+    def of(self, name: str, numbers: IntArray) -> FloatArray:
         """Return a property of the elements of these atomic numbers, NaN where there is none."""
-        values: NDArray[np.floating[Any]] = self.columns[name][numbers]
+        values: FloatArray = self.columns[name][numbers]
         return values
 
 

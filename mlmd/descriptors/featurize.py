@@ -25,9 +25,9 @@ from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
     Item = Atoms | Trajectory
     Items = Item | Mapping[str, Item] | Iterable[Item]
     Report = Callable[[int, int | None], None]

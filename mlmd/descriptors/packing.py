@@ -11,17 +11,12 @@ Spheres may overlap; overlaps count twice, so that a packing fraction can exceed
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from ase.data import covalent_radii
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.descriptors.snapshot import Snapshot
 
-POLAR = 2.0
 _G_CM3_PER_U_A3 = 1.66053906892
 
 
@@ -54,17 +49,5 @@ def sublattice_packing_fraction(s: Snapshot) -> float:
     return _filled(s.radii_A[s.is_sublattice], s)
 
 
-def sphere_radii_A(s: Snapshot) -> NDArray[np.floating[Any]]:
-    """Radius of each atom in the convention, in angstrom, shape (atoms,)."""
-    covalent: NDArray[np.floating[Any]] = covalent_radii[s.numbers]
-    if s.convention.radii == "covalent":
-        return covalent
-    total = np.bincount(s.bonds.first, weights=s.ionicities, minlength=s.n_atoms)
-    ionic = s.elements.of("ionic_radius_A", s.numbers)
-    # An atom without bonds, or an element without ionic radius, stays covalent.
-    polar = (total > POLAR * s.bond_counts) & np.isfinite(ionic)
-    return np.where(polar, ionic, covalent)
-
-
-def _filled(radius_A: NDArray[np.floating[Any]], s: Snapshot) -> float:
+def _filled(radius_A: FloatArray, s: Snapshot) -> float:
     return float(4.0 / 3.0 * math.pi * (radius_A**3).sum() / s.volume_A3)

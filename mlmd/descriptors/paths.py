@@ -22,18 +22,16 @@ values do not depend on the order of atoms or on rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.descriptors.neighbours import REACH_A
+from mlmd.periodic.neighbourhood import REACH_A
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
+    from mlmd.periodic.neighbourhood import Neighbourhood, Pairs
 
-    from mlmd.descriptors.neighbours import Neighbourhood, Pairs
-
-    FloatArray = NDArray[np.floating[Any]]
 
 EQUAL_A = 1e-4
 """Lengths that differ by less are the same."""

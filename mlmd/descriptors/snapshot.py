@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 
 from mlmd.descriptors.composition import ElementalAverages
 from mlmd.descriptors.conventions import CONVENTIONS, Convention
 from mlmd.descriptors.elements import ElementTable, package_elements
-from mlmd.descriptors.neighbours import Neighbourhood, Pairs
-from mlmd.descriptors.packing import sphere_radii_A
 from mlmd.descriptors.paths import EQUAL_A, StraightPaths, straight_paths
 from mlmd.errors import InputError
+from mlmd.periodic.neighbourhood import Neighbourhood, Pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
-    BoolArray = NDArray[np.bool_]
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
+
 
 BOND_A = 4.0
 """Atoms no further apart than this are neighbours, and their pair a bond (Sendek et al. 2017)."""
+
+POLAR = 2.0
+"""Mean ionicity of its bonds above which an atom counts as an ion; see `packing`."""
 
 ROUNDING_A = 1e-6
 """Distances of crystals often are a limit exactly; this much beyond it still counts."""
@@ -207,7 +207,14 @@ class Snapshot:
     @cached_property
     def radii_A(self) -> FloatArray:
         """Radius of each atom's sphere in the convention, in angstrom, shape (atoms,)."""
-        return sphere_radii_A(self)
+        covalent: FloatArray = covalent_radii[self.numbers]
+        if self.convention.radii == "covalent":
+            return covalent
+        total = np.bincount(self.bonds.first, weights=self.ionicities, minlength=self.n_atoms)
+        ionic = self.elements.of("ionic_radius_A", self.numbers)
+        # An atom without bonds, or an element without ionic radius, stays covalent.
+        polar = (total > POLAR * self.bond_counts) & np.isfinite(ionic)
+        return np.where(polar, ionic, covalent)
 
     @cached_property
     def paths(self) -> StraightPaths:

@@ -9,7 +9,8 @@ from ase.calculators.calculator import Calculator
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
+
+    from mlmd.arrays import FloatArray
 
 
 class ForceAsker:
@@ -23,7 +24,7 @@ class ForceAsker:
     def __init__(self) -> None:
         self._seen: Atoms | None = None
 
-    def __call__(self, atoms: Atoms) -> NDArray[np.floating[Any]]:
+    def __call__(self, atoms: Atoms) -> FloatArray:
         """Return the forces in eV/angstrom, as the calculator gives them."""
         calculator = atoms.calc
         if self._was_ours(calculator, atoms):

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import covalent_radii
 
 from mlmd.errors import InputError, SimulationUnstable
-from mlmd.numerics.periodic_cell import minimum_image
+from mlmd.periodic.cell import minimum_image
 
 if TYPE_CHECKING:
-    from ase import Atoms
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+    from mlmd.dynamics.contract import Guarded
 
 
 CHECK_EVERY = 5
@@ -28,27 +26,6 @@ CHECK_EVERY = 5
 CONTACTS_EVERY = 50
 """Steps between looks at contacts: energies and forces tell of a collision sooner, distances of
 a potential that lets atoms fall into each other, and those stay together."""
-
-
-class Guarded(Protocol):
-    """What a guard looks at in a dynamics."""
-
-    atoms: Atoms
-    nsteps: int
-    timestep_fs: float
-    temperature_K: float
-
-    @property
-    def forces_eV_A(self) -> FloatArray:
-        """Forces at the present positions."""
-
-    @property
-    def kinetic_temperature_K(self) -> float:
-        """Temperature over 3N - 3 degrees of freedom."""
-
-    @property
-    def conserved_energy_eV(self) -> float:
-        """What exact dynamics would conserve."""
 
 
 @dataclass(frozen=True)

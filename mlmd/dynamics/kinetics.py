@@ -11,7 +11,7 @@ simulation, not in the ensemble. ASE's ``Atoms.get_temperature`` and its stress 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -19,9 +19,8 @@ from ase import units
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.random import Generator
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
 
 
 def degrees_of_freedom(n_atoms: int) -> int:

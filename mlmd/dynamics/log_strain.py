@@ -17,9 +17,8 @@ from scipy.linalg import expm, expm_frechet
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
 
 
 class LogStrain(Optimizable):

@@ -17,9 +17,8 @@ from mlmd.errors import InputError, SimulationError, SimulationUnstable
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
 
 
 class RestartableDynamics(MolecularDynamics):

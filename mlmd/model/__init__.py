@@ -7,15 +7,15 @@ well on compositions that were not learnt from, and `Predictor` is the result, w
 
 from __future__ import annotations
 
-from mlmd.model.folds import FOLDS
-from mlmd.model.prediction import Prediction
-from mlmd.model.predictor import Predictor, fit_predictor
-from mlmd.model.published import PUBLISHED_MODELS, PUBLISHED_SCORES
+from mlmd.model.data.folds import FOLDS
+from mlmd.model.data.run_table import table_from_runs
+from mlmd.model.data.table import TARGETS, TrainingTable
+from mlmd.model.predictor.prediction import Prediction
+from mlmd.model.predictor.predictor import Predictor, fit_predictor
+from mlmd.model.predictor.published import PUBLISHED_MODELS, PUBLISHED_SCORES
 from mlmd.model.regressors import REGRESSORS
-from mlmd.model.run_table import table_from_runs
-from mlmd.model.table import TARGETS, TrainingTable
 from mlmd.model.tuning.tune import Tuning
-from mlmd.model.validation import Report, cross_validate
+from mlmd.model.validation.cross_validation import Report, cross_validate
 
 __all__ = [
     "FOLDS",

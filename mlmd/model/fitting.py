@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.model.folds import groups_of
+from mlmd.model.data.folds import groups_of
 from mlmd.model.regressors import make_regressor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.table import Problem
+    from mlmd.model.data.table import Problem
 
 
 def fit_pipeline(

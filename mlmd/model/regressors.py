@@ -31,7 +31,7 @@ class Regressor:
         Where its standard deviation comes from.
     learns_elements : bool
         Whether it learns from what a composition is made of, beside the features: see
-        `mlmd.model.composition_columns`.
+        `mlmd.model.data.composition_columns`.
     """
 
     name: str
@@ -140,8 +140,8 @@ def _sisso(_: int, __: str) -> Pipeline:
 
 def _sisso_formulas(_: int, __: str) -> Pipeline:
     from mlmd.descriptors.features import UNITS
+    from mlmd.model.data.table import TEMPERATURE
     from mlmd.model.sisso.regressor import SissoRegressor
-    from mlmd.model.table import TEMPERATURE
 
     return _pipeline(
         SissoRegressor(

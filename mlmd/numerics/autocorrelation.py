@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from mlmd.arrays import FloatArray
 
 # Sokal's c: the sum stops at the first lag >= c times the autocorrelation time of physics,
 # which is half of the tau used here. What is cut off an exponential is then exp(-c), 0.7 %.
@@ -115,18 +117,18 @@ def standard_error(series: ArrayLike, *, min_effective: float = 50.0) -> Correla
     return CorrelatedMean(mean, stderr, tau, n_effective, n, window, reliable, min_effective)
 
 
-def _autocorrelation(centred: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def _autocorrelation(centred: FloatArray) -> FloatArray:
     """Normalised autocorrelation function at every lag, by FFT with zero padding."""
     from scipy.fft import irfft, next_fast_len, rfft
 
     n = centred.size
     size = next_fast_len(2 * n, real=True)
-    covariance: NDArray[np.floating[Any]] = irfft(np.abs(rfft(centred, size)) ** 2, size)[:n]
+    covariance: FloatArray = irfft(np.abs(rfft(centred, size)) ** 2, size)[:n]
     covariance /= covariance[0]
     return covariance
 
 
-def _integrated_time(rho: NDArray[np.floating[Any]]) -> tuple[float, int]:
+def _integrated_time(rho: FloatArray) -> tuple[float, int]:
     """Autocorrelation time and the window that is consistent with it."""
     taus = 2.0 * np.cumsum(rho) - 1.0
     inside = np.arange(rho.size) >= _SOKAL_C * taus / 2.0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray, IntArray
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 # Work memory of one block of atoms: what stays in the cache. 4 MB took two thirds of the time
 # of one large block at 100 atoms x 10,000 frames; anything from 2 to 16 MB was within 20 %.

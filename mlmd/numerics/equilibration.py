@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from mlmd.errors import InputError
 from mlmd.numerics.autocorrelation import CorrelatedMean, standard_error
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from mlmd.arrays import FloatArray
 
 _SHORTEST = 5  # samples that at least remain
 _COARSE, _FINE = 24, 8  # origins looked at: over the series, then around the best
@@ -118,7 +120,7 @@ def detect_equilibration(series: ArrayLike, *, min_effective: float = 50.0) -> E
     n = means.size
     effective = {0: standard_error(means).n_effective}
 
-    def look(origins: NDArray[np.floating[Any]]) -> int:
+    def look(origins: FloatArray) -> int:
         for origin in np.unique(np.rint(origins).astype(int)).tolist():
             if origin not in effective:
                 effective[origin] = standard_error(means[origin:]).n_effective

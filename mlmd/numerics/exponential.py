@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from mlmd.errors import InputError
 from mlmd.numerics.weighted_line import weighted_least_squares
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
 
 # The largest |rate| looked at, in units of 1 / (range of x): a factor of e^200 between the ends.
 _STEEPEST = 200.0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from mlmd.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +33,8 @@ class LinearFit:
         Points minus parameters.
     """
 
-    parameters: NDArray[np.floating[Any]]
-    covariance: NDArray[np.floating[Any]]
+    parameters: FloatArray
+    covariance: FloatArray
     chi2: float
     df: int
 
@@ -48,7 +50,7 @@ class WeightedLine:
     intercept: float
     slope_stderr: float
     intercept_stderr: float
-    covariance: NDArray[np.floating[Any]]
+    covariance: FloatArray
     chi2: float
     df: int
 

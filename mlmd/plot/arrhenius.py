@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from mlmd.plot.style import COLOURS, new_axes, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from mlmd.analysis.arrhenius import Arrhenius
+    from mlmd.analysis.activation.arrhenius import Arrhenius
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _TOP_LABEL = "Temperature (K)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from mlmd.plot.style import COLOURS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+
+    from mlmd.arrays import FloatArray
 
 _MARKERS = "os^Dv"
 
@@ -33,8 +34,8 @@ class Coverage:
         Trials at each size.
     """
 
-    amount: NDArray[np.floating[Any]]
-    covered: NDArray[np.floating[Any]]
+    amount: FloatArray
+    covered: FloatArray
     trials: int
 
 

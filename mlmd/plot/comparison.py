@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.comparison.diffusivity_point import CLIP_D_CM2_S
+from mlmd.comparison.motion.diffusivity_point import CLIP_D_CM2_S
 from mlmd.errors import InputError
 from mlmd.plot.style import COLOURS, new_axes
 
@@ -15,15 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from mlmd.comparison.diffusivity_parity import DiffusivityParity
-    from mlmd.comparison.diffusivity_point import DiffusivitySide
-    from mlmd.comparison.distribution import R2Distribution
-    from mlmd.comparison.points import PointErrors
-    from mlmd.comparison.rdf_parity import RdfParity
+    from mlmd.comparison.forces.points import PointErrors
+    from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity
+    from mlmd.comparison.motion.diffusivity_point import DiffusivitySide
+    from mlmd.comparison.structure.distribution import R2Distribution
+    from mlmd.comparison.structure.rdf_parity import RdfParity
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 # Points of a cloud beyond which a file only becomes larger, not clearer.
@@ -127,7 +125,7 @@ def plot_diffusivity_parity(result: DiffusivityParity, ax: Axes | None = None) -
     Parameters
     ----------
     result
-        From :func:`mlmd.comparison.diffusivity_parity`.
+        From :func:`mlmd.comparison.motion.diffusivity_parity`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlmd.plot.style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
     from mlmd.analysis.events import RunEvents, Stationarity
+    from mlmd.arrays import FloatArray
 
 _POINTS = 2000  # drawn of a series
 _SMOOTH = 60  # means drawn over it
@@ -127,8 +125,8 @@ def _mark(ax: Axes, events: RunEvents) -> None:
             ax.axvline(change.change_ps, color=COLOURS[2], ls="--", lw=1.4, zorder=5, label=label)
 
 
-def _means(values: NDArray[np.floating[Any]], width: int) -> NDArray[np.floating[Any]]:
+def _means(values: FloatArray, width: int) -> FloatArray:
     """Means over non-overlapping stretches."""
     count = len(values) // width
-    means: NDArray[np.floating[Any]] = values[: count * width].reshape(count, width).mean(axis=1)
+    means: FloatArray = values[: count * width].reshape(count, width).mean(axis=1)
     return means

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from mlmd.comparison.feature_agreement import FeatureAgreement
-    from mlmd.comparison.feature_parity import FeatureParity
+    from mlmd.comparison.features.agreement import FeatureAgreement
+    from mlmd.comparison.features.parity import FeatureParity
 
 GROUPS = {
     "volume": ("AAV", "VPA", "density", "PF", "SPF"),
@@ -39,7 +39,7 @@ def plot_feature_parity(result: FeatureAgreement, ax: Axes | None = None) -> Axe
     Parameters
     ----------
     result
-        From :func:`mlmd.comparison.feature_agreement`.
+        From :func:`mlmd.comparison.features.agreement`.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
 
@@ -88,7 +88,7 @@ def plot_feature_differences(parities: Mapping[str, FeatureParity], ax: Axes | N
     Parameters
     ----------
     parities
-        From :func:`mlmd.comparison.feature_parity`, by what the legend calls them.
+        From :func:`mlmd.comparison.features.parity`, by what the legend calls them.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
 

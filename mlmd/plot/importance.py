@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.model.composition_columns import players
+from mlmd.model.data.composition_columns import players
 from mlmd.plot.prediction_parity import of_target
 from mlmd.plot.style import COLOURS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
+    from mlmd.arrays import FloatArray
     from mlmd.model.explaining.importance import Importance
     from mlmd.model.explaining.shapley import ShapValues
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _BINS = 60
 

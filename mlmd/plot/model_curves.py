@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from mlmd.arrays import FloatArray
     from mlmd.model.explaining.learning_curve import LearningCurve
     from mlmd.model.explaining.loss_curve import LossCurve
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _GROUPS = {
     "rows": "rows",

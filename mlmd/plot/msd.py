@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mlmd.analysis.diffusivity import Diffusivity
-from mlmd.analysis.units import A2_PS_IN_CM2_S
+from mlmd.analysis.diffusion.diffusivity import Diffusivity
+from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
 from mlmd.plot.style import COLOURS, new_axes, with_error
 

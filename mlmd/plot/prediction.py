@@ -13,7 +13,7 @@ from mlmd.plot.style import COLOURS, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlmd.model.prediction import Prediction
+    from mlmd.model.predictor.prediction import Prediction
 
 _APART = 0.006
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from mlmd.model.validation import OutOfFold
+    from mlmd.arrays import FloatArray
+    from mlmd.model.validation.cross_validation import OutOfFold
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _LABELS = {
     "ln_D": (r"$\ln D$", r" ($D$ in $\mathrm{cm^2/s}$)"),
@@ -139,7 +139,7 @@ def _parts(
 
 
 def _scores(result: OutOfFold) -> str:
-    from mlmd.model.validation import Scores
+    from mlmd.model.validation.cross_validation import Scores
 
     found = Scores.of(result.true, result.predicted)
     n_rows = len(np.unique(result.row))

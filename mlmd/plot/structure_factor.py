@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from mlmd.analysis.structure.structure_factor import StructureFactor, StructureFactorCurve
+    from mlmd.analysis.structure.scattering.structure_factor import (
+        StructureFactor,
+        StructureFactorCurve,
+    )
 
 Weighting = Literal["total", "partials", "neutron", "xray"]
 _NAMES = {"total": "atoms as points", "neutron": "neutrons", "xray": "X-rays"}

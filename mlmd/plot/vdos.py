@@ -11,7 +11,7 @@ from mlmd.plot.style import COLOURS, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mlmd.analysis.structure.vibrations import VibrationalDensity
+    from mlmd.analysis.vibrations.density_of_states import VibrationalDensity
 
 # Above the last frequency that has this share of the highest density there is nothing to see.
 _SHARE_SHOWN = 0.005
@@ -33,7 +33,7 @@ def plot_vdos(
     max_frequency_THz
         End of the axis; where the density ends if not given.
     """
-    from mlmd.analysis.structure.vibrations import THZ_IN_1_CM
+    from mlmd.analysis.vibrations.density_of_states import THZ_IN_1_CM
 
     if ax is None:
         ax = new_axes()

@@ -17,7 +17,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-    from mlmd.protocol.protocol import Protocol
+    from mlmd.protocol.tree import ProtocolTree
     from mlmd.stages.stage import Stage
 
 FILES_PREFIX = "calculator-"
@@ -37,7 +37,7 @@ class StageCalculators:
         folders where None.
     """
 
-    def __init__(self, given: Any, protocol: Protocol, folder: Path | None = None) -> None:
+    def __init__(self, given: Any, protocol: ProtocolTree, folder: Path | None = None) -> None:
         sources = dict(given) if isinstance(given, Mapping) else {DEFAULT: given}
         kinds = {type(stage).__name__ for stage in protocol.stages}
         names = {stage.name for stage in protocol.stages}

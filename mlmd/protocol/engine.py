@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.random import Generator
 
-    from mlmd.protocol.protocol import Protocol
+    from mlmd.protocol.tree import ProtocolTree
     from mlmd.stages.stage import Stage
 
 GO_ON = "give the same command to go on"
 
 
 def run_protocol(
-    protocol: Protocol,
+    protocol: ProtocolTree,
     atoms: Atoms,
     calculator: Any,
     folder: Path,
@@ -89,7 +89,7 @@ def run_protocol(
 
 
 def _run(
-    protocol: Protocol,
+    protocol: ProtocolTree,
     atoms: Atoms,
     calculators: StageCalculators,
     folder: Path,
@@ -150,7 +150,7 @@ def _run(
 class _Work:
     """One session on a run directory that is ours."""
 
-    protocol: Protocol
+    protocol: ProtocolTree
     structure: str
     manifest: Manifest
     folder: Path

@@ -7,18 +7,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
 if TYPE_CHECKING:
-    from mlmd.protocol.protocol import Protocol
+    from mlmd.protocol.tree import ProtocolTree
     from mlmd.run.manifest import Manifest
 
 
 def extended(
-    protocol: Protocol,
+    protocol: ProtocolTree,
     durations_ps: Mapping[str, float],
     before: Mapping[str, float] = MappingProxyType({}),
-) -> Protocol:
+) -> ProtocolTree:
     """Return the protocol with stages lengthened to new total durations in ps.
 
     Parameters

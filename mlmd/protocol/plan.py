@@ -12,13 +12,13 @@ import numpy as np
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.relax import Relax
 from mlmd.stages.sample_inherent_structures import SampleInherentStructures
-from mlmd.trajectory.h5md_writer import METADATA_BYTES, OBSERVABLES
+from mlmd.trajectory.h5md.writer import METADATA_BYTES, OBSERVABLES
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-    from mlmd.protocol.protocol import Protocol
+    from mlmd.protocol.tree import ProtocolTree
     from mlmd.stages.stage import Stage
 
 SHIFT_A = 0.01
@@ -54,7 +54,7 @@ class StagePlan:
     disk_bytes: int
 
 
-def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
+def plan(protocol: ProtocolTree, n_atoms: int) -> list[StagePlan]:
     """Return what every stage of a protocol would take on a structure of so many atoms.
 
     Raises
@@ -93,7 +93,7 @@ def plan(protocol: Protocol, n_atoms: int) -> list[StagePlan]:
     return stages
 
 
-def check_sources(protocol: Protocol) -> None:
+def check_sources(protocol: ProtocolTree) -> None:
     """Raise InputError where a stage would not find in its parent what it works on."""
     for stage in protocol.stages:
         if isinstance(stage, SampleInherentStructures):

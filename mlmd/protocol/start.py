@@ -21,11 +21,11 @@ from mlmd.run.run import STRUCTURE
 
 if TYPE_CHECKING:
     from mlmd.protocol.calculators import StageCalculators
-    from mlmd.protocol.protocol import Protocol
+    from mlmd.protocol.tree import ProtocolTree
 
 
 def identity_of(
-    protocol: Protocol, structure: str, calculators: StageCalculators, seed: int
+    protocol: ProtocolTree, structure: str, calculators: StageCalculators, seed: int
 ) -> dict[str, Any]:
     """Return what makes a run this run and no other.
 
@@ -97,7 +97,7 @@ def _refuse_differences(differences: list[str], folder: Path) -> None:
 
 def create_run(
     folder: Path,
-    protocol: Protocol,
+    protocol: ProtocolTree,
     structure: str,
     identity: dict[str, Any],
     calculators: StageCalculators,
@@ -105,7 +105,13 @@ def create_run(
 ) -> Manifest:
     """Write the structure and ``run.json`` of a new run, the latter last."""
     stages = [
-        StageEntry(stage.name, type(stage).__name__, f"{i:02d}-{stage.name}", stage.to_dict())
+        StageEntry(
+            name=stage.name,
+            kind=type(stage).__name__,
+            folder=f"{i:02d}-{stage.name}",
+            settings=stage.to_dict(),
+            measured=stage.measured,
+        )
         for i, stage in enumerate(protocol.stages, start=1)
     ]
     manifest = Manifest(

@@ -1,9 +1,9 @@
 """Reports: one HTML file each, to be read offline, printed, sent and kept."""
 
-from mlmd.report.comparison_report import Compared, write_comparison_report
-from mlmd.report.model_report import write_model_report
-from mlmd.report.run_report import write_run_report
-from mlmd.report.study_report import write_study_report
+from mlmd.report.comparison.report import Compared, write_comparison_report
+from mlmd.report.comparison.study_report import write_study_report
+from mlmd.report.model.report import write_model_report
+from mlmd.report.run.report import write_run_report
 
 __all__ = [
     "Compared",

@@ -14,7 +14,7 @@ from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.lock import RunLock
 from mlmd.run.recorder import Recorder, set_aside
 from mlmd.run.run import TRAJECTORY
-from mlmd.trajectory.h5md_reader import read_scalars
+from mlmd.trajectory.h5md.reader import read_scalars
 
 if TYPE_CHECKING:
     from ase import Atoms

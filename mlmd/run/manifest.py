@@ -24,7 +24,8 @@ class StageEntry:
     result where done, or what a failed search has seen; ``error`` the one line that it failed
     with, or that names what blocks it. ``earlier_results`` keeps what an extension replaced.
     ``flags`` are doubts about every number of the stage, its own and those of the stages that it
-    descends from: ``unconverged_volume``, ``virial_pressure_volume``.
+    descends from: ``unconverged_volume``, ``virial_pressure_volume``. ``measured`` says whether its
+    trajectory is what the protocol is for.
     """
 
     name: str
@@ -34,6 +35,7 @@ class StageEntry:
     status: str = "pending"
     result: dict[str, Any] | None = None
     error: str | None = None
+    measured: bool = False
     earlier_results: list[dict[str, Any]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
 

@@ -12,11 +12,13 @@ import numpy as np
 
 from mlmd.errors import DamagedDataError, StoppedError
 from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
-from mlmd.trajectory.h5md_writer import OBSERVABLES, H5MDWriter
+from mlmd.trajectory.h5md.writer import OBSERVABLES, H5MDWriter
 
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
+
+    from mlmd.arrays import FloatArray
 
 BUFFERED_FRAMES = 64
 
@@ -105,7 +107,7 @@ class Recorder:
         time_fs: float,
         atoms: Atoms,
         observables: Mapping[str, float],
-        velocities_A_fs: NDArray[np.floating[Any]] | None = None,
+        velocities_A_fs: FloatArray | None = None,
     ) -> None:
         """Take a frame.
 
@@ -116,7 +118,7 @@ class Recorder:
         atoms
             Positions (unwrapped) and cell are copied.
         observables
-            Value of each of :data:`mlmd.trajectory.h5md_writer.OBSERVABLES`; NaN where unknown.
+            Value of each of :data:`mlmd.trajectory.h5md.writer.OBSERVABLES`; NaN where unknown.
         velocities_A_fs : (atoms, 3), optional
             Where they are recorded.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError, VolumeNotFoundError
-from mlmd.stages.equilibrate import Equilibrate
-from mlmd.stages.stage import Stage
 from mlmd.stages.volume.plan import RunPlan
 from mlmd.stages.volume.result import TABLE
 from mlmd.stages.volume.runs import VolumeRuns
 from mlmd.stages.volume.search import VolumeSearch
-from mlmd.stages.volume.settings import check_settings
+from mlmd.stages.volume.settings import VolumeSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EquilibrateVolume(Stage):
+class EquilibrateVolume(VolumeSettings):
     """Search the volume of zero pressure by NVT runs and an equation of state.
 
     Runs at the `scales` first, then outward until P = 0 is bracketed, then at the zero of a
@@ -30,70 +28,7 @@ class EquilibrateVolume(Stage):
     it satisfies the criteria. Where it does not, its pressure joins the fit and the next one is
     made. The equilibration of each run is left out by a detector, and standard errors know the
     correlation of the pressure.
-
-    Attributes
-    ----------
-    temperature_K
-        Temperature in kelvin.
-    duration_ps
-        Length of each volume's run.
-    timestep_fs, record_every_fs, thermostat, thermostat_time_fs
-        As in :class:`~mlmd.Equilibrate`; the pressure is averaged over recorded frames.
-    scales
-        Volumes of the first runs over the starting volume.
-    pressure
-        ``total``, or ``virial``, which leaves out the kinetic part N kB T / V.
-    B0_prime
-        Pressure derivative of the bulk modulus; None fits it, which takes four scales.
-    convergence
-        ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume.criteria`.
-    pressure_tolerance
-        Largest abs(P)/B of a converged volume; its standard error is to be below half of that.
-    energy_drift_stderrs
-        Drift of the potential energy that is no drift, in its own standard errors.
-    max_runs
-        Runs in all.
-    max_duration_factor
-        A run whose errors are too large goes on up to this many times `duration_ps`.
-    max_scale
-        Volumes from the starting one divided by to multiplied by this.
-    on_unconverged
-        ``stop``: only a converged volume is gone on with. ``accept``: also the last verified
-        one, and every later result carries the flag ``unconverged_volume``.
     """
-
-    temperature_K: float
-    duration_ps: float = 4.0
-    timestep_fs: float = 2.0
-    record_every_fs: float = 20.0
-    thermostat: str = "nose_hoover"
-    thermostat_time_fs: float = 100.0
-    scales: tuple[float, ...] = (0.8, 1.0, 1.2)
-    pressure: str = "total"
-    B0_prime: float | None = 4.0
-    convergence: str = "modulus"
-    pressure_tolerance: float = 0.025
-    energy_drift_stderrs: float = 2.0
-    max_runs: int = 12
-    max_duration_factor: float = 4.0
-    max_scale: float = 2.5
-    on_unconverged: str = "stop"
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        super().__post_init__()
-        self._dynamics()  # checks what is the same there
-        check_settings(self)
-        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of the shortest search: the scales and one verification run."""
-        return (len(self.scales) + 1) * self._dynamics().n_steps
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the stage as plain data."""
-        return {**super().to_dict(), "scales": list(self.scales)}
 
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, VolumeResult]:
         """Search, and leave the checkpoint that later stages start from.
@@ -131,25 +66,9 @@ class EquilibrateVolume(Stage):
         atoms.set_momenta(end["momenta"])
         return atoms, result
 
-    @property
-    def n_frames(self) -> int:
-        """Recording intervals of a run that is not lengthened."""
-        return round(1000.0 * self.duration_ps / self.record_every_fs)
-
-    def _dynamics(self) -> Equilibrate:
-        return Equilibrate(
-            name=self.name,
-            temperature_K=self.temperature_K,
-            duration_ps=self.duration_ps,
-            timestep_fs=self.timestep_fs,
-            record_every_fs=self.record_every_fs,
-            thermostat=self.thermostat,
-            thermostat_time_fs=self.thermostat_time_fs,
-        )
-
     def _plan(self) -> RunPlan:
         return RunPlan(
-            dynamics=self._dynamics(),
+            dynamics=self.dynamics(),
             frames=self.n_frames,
             max_frames=int(self.n_frames * self.max_duration_factor + 1e-9),
             convention=self.pressure,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
 if TYPE_CHECKING:
     from ase import Atoms

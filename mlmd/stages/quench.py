@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 from mlmd.stages.stage import require_positive
 
 if TYPE_CHECKING:

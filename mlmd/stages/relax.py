@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlmd.errors import InputError
-from mlmd.stages.relaxing import RelaxationLimits, relax
+from mlmd.stages.relaxation.relaxing import RelaxationLimits, relax
 from mlmd.stages.stage import Stage, require_positive
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
 from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
-from mlmd.stages.inherent_structures import InherentStructure, sum_up
-from mlmd.stages.molecular_dynamics import MolecularDynamicsStage
-from mlmd.stages.relaxing import RelaxationLimits, Relaxed, relax
+from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
+from mlmd.stages.relaxation.inherent_structures import InherentStructure, sum_up
+from mlmd.stages.relaxation.relaxing import RelaxationLimits, Relaxed, relax
 from mlmd.stages.stage import Stage, require_positive
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlmd.run.directory import StageFolder
     from mlmd.stages.context import StageContext
-    from mlmd.stages.inherent_structures import InherentStructuresResult
+    from mlmd.stages.relaxation.inherent_structures import InherentStructuresResult
     from mlmd.trajectory.trajectory import Trajectory
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class SampleInherentStructures(Stage):
         InputError
             If there are too few frames, or the cell is to relax and the calculator has no stress.
         """
-        from mlmd.stages.snapshots import last_snapshots
+        from mlmd.stages.relaxation.snapshots import last_snapshots
 
         if self.relax_cell and "stress" not in context.calculator.implemented_properties:
             raise InputError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.structure.contacts import OVERLAP_FRACTION, closest_contact, overlap_radii
+from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact, overlap_radii
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,8 +10,8 @@ from functools import cached_property
 
 from ase.data import atomic_masses, atomic_numbers
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
-from mlmd.structure.arguments import whole_number
 from mlmd.structure.formula import parse_formula
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Composition:
             If `n_atoms` is not a positive whole number, or a single formula unit has far
             more atoms than that.
         """
-        wanted = whole_number("n_atoms", n_atoms, smallest=1)
+        wanted = whole_number("n_atoms", n_atoms, least=1)
         unit = self.atoms_per_unit
         if unit > max(_MOST_TIMES_ASKED * wanted, _ALWAYS_ALLOWED_ATOMS):
             shown = self.formula if len(self.formula) <= 40 else self.text

@@ -11,10 +11,10 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
+from mlmd.checks import positive_number, whole_number
 from mlmd.errors import InputError, PackingError
-from mlmd.structure.arguments import positive_number, whole_number
+from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact
 from mlmd.structure.composition import Composition
-from mlmd.structure.contacts import OVERLAP_FRACTION, closest_contact
 from mlmd.structure.spheres import Spheres, place_spheres
 from mlmd.structure.volume import VolumeEstimate, starting_volume
 
@@ -68,7 +68,7 @@ def pack(
     """
     if not isinstance(composition, Composition):
         composition = Composition.parse(composition)
-    seed = whole_number("seed", seed, smallest=0)
+    seed = whole_number("seed", seed, least=0)
     tolerance_A = positive_number("tolerance_A", tolerance_A, "A")
     counts = composition.counts(n_atoms)
     radii_A = {symbol: _keeping_radius(symbol, tolerance_A) for symbol in counts}

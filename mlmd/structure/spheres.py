@@ -10,11 +10,10 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mlmd.arrays import FloatArray
 from mlmd.errors import PackingError
 
 _ADVICE = "lower the density, or use a smaller tolerance_A or another seed"
@@ -44,7 +43,7 @@ class Spheres:
     radius_A: float
 
 
-def place_spheres(kinds: list[Spheres], edge_A: float, seed: int) -> NDArray[np.floating[Any]]:
+def place_spheres(kinds: list[Spheres], edge_A: float, seed: int) -> FloatArray:
     """Place spheres in a periodic cube so that they do not overlap.
 
     Parameters
@@ -101,7 +100,7 @@ def place_spheres(kinds: list[Spheres], edge_A: float, seed: int) -> NDArray[np.
         except (OSError, ValueError) as error:
             reason = f"wrote no usable positions ({error})"
             raise _failure(reason, total, edge_A, done.stdout) from error
-    wrapped_A: NDArray[np.floating[Any]] = np.mod(positions_A, edge_A)  # some are just outside
+    wrapped_A: FloatArray = np.mod(positions_A, edge_A)  # some are just outside
     return wrapped_A
 
 
@@ -137,7 +136,7 @@ def _input(kinds: list[Spheres], edge_A: float, seed: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_positions(path: Path, kinds: list[Spheres]) -> NDArray[np.floating[Any]]:
+def _read_positions(path: Path, kinds: list[Spheres]) -> FloatArray:
     rows = [line.split() for line in path.read_text().splitlines()[2:]]
     names = [kind.name for kind in kinds for _ in range(kind.number)]
     if [row[0] if row else "" for row in rows] != names:

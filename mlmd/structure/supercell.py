@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import positive_number, whole_number
 from mlmd.errors import InputError
-from mlmd.numerics.periodic_cell import cell_heights
-from mlmd.structure.arguments import positive_number, whole_number
+from mlmd.periodic.cell import cell_heights
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray, IntArray
+
 
 _ABOUT = 1.5  # up to this times as many atoms as asked for
 _MOST_ATOMS = 100_000
@@ -74,7 +74,7 @@ def supercell(
             repeats = np.maximum(np.ceil(diameter_A / heights_A - 1e-9), 1.0)
             _check_size(len(atoms) * float(repeats.prod()))
         else:
-            wanted = whole_number("n_atoms", n_atoms, smallest=1)
+            wanted = whole_number("n_atoms", n_atoms, least=1)
             _check_size(wanted)
             fewest = math.ceil(wanted / len(atoms))
             most = max(fewest, math.floor(_ABOUT * wanted / len(atoms)))
@@ -126,7 +126,7 @@ def _check_size(n_atoms: float) -> None:
         )
 
 
-def _bases(cell_A: FloatArray) -> list[NDArray[np.integer[Any]]]:
+def _bases(cell_A: FloatArray) -> list[IntArray]:
     """Integer matrices to the cells that are repeated: the given one first."""
     from ase.geometry import minkowski_reduce
 

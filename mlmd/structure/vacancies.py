@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
-from mlmd.structure.arguments import whole_number
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -66,7 +66,7 @@ def with_vacancies(
     potentials without charges see a neutral but oxidised material. Where that matters take
     out anions as well, by a second call, or substitute.
     """
-    seed = whole_number("seed", seed, smallest=0)
+    seed = whole_number("seed", seed, least=0)
     sites = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
     if sites.size == 0:
         present = ", ".join(sorted(set(atoms.symbols)))
@@ -75,7 +75,7 @@ def with_vacancies(
         raise InputError(f"fraction is {fraction} and n is {n}; expected one of them")
     if fraction is not None:
         n = _nearest(fraction, sites.size)
-    n = whole_number("n", n, smallest=1)
+    n = whole_number("n", n, least=1)
     if n >= sites.size:
         raise InputError(
             f"{n} of {sites.size} {symbol} atoms would be taken out; expected that at least one "

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ase import Atoms, units
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
-from mlmd.structure.arguments import positive_number
 from mlmd.structure.composition import Composition
 from mlmd.structure.radii import volume_from_radii
 

@@ -12,29 +12,27 @@ import numpy as np
 
 from mlmd._version import __version__
 from mlmd.errors import InputError
+from mlmd.model.data.folds import FOLDS, make_folds
 from mlmd.model.explaining.importance import permutation_importance
 from mlmd.model.explaining.learning_curve import SHARES, learning_curve
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve
 from mlmd.model.explaining.noise import arrhenius_scatter
 from mlmd.model.explaining.pearson import pearson_table
 from mlmd.model.explaining.shapley import shap_values
-from mlmd.model.folds import FOLDS, make_folds
 from mlmd.model.regressors import regressor_of
-from mlmd.model.spread import N_SPLITS
-from mlmd.model.validation import cross_validate
+from mlmd.model.validation.cross_validation import cross_validate
+from mlmd.model.validation.spread import N_SPLITS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
+    from mlmd.model.data.table import Problem, TrainingTable
     from mlmd.model.explaining.importance import Importance
     from mlmd.model.explaining.learning_curve import LearningCurve
     from mlmd.model.explaining.loss_curve import LossCurve
     from mlmd.model.explaining.pearson import PearsonTable
     from mlmd.model.explaining.shapley import ShapValues
-    from mlmd.model.table import Problem, TrainingTable
-    from mlmd.model.validation import OutOfFold, Report
+    from mlmd.model.validation.cross_validation import OutOfFold, Report
 
-    FloatArray = NDArray[np.floating[Any]]
 
 _BACKGROUND, _FEW = 40, 6
 _FEWEST_ROWS = 20

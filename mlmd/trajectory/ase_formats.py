@@ -1,4 +1,4 @@
-"""Trajectories that ASE reads and writes: ``.traj``, extended XYZ, and others."""
+"""Trajectories that ASE reads: ``.traj``, extended XYZ, and others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mlmd.trajectory.frame_block import FrameBlock
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from mlmd.trajectory.trajectory import Trajectory
 
 TIME_KEY = "time_fs"
 """Key of ``Atoms.info`` that holds the time of a frame in our exports."""
@@ -71,37 +70,6 @@ def _block(path: Path, images: list[Atoms], interval_fs: float | None, n: int) -
         stresses_eV_A3=_results(images, "stress"),
         masses_u=images[0].get_masses(),
     )
-
-
-def write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
-    """Write every frame with its time, energy and velocities to a file by ASE."""
-    from ase import Atoms, units
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
-
-    images = []
-    cells = trajectory.cells_A()
-    for i in range(len(trajectory)):
-        atoms = Atoms(
-            numbers=trajectory.numbers,
-            positions=trajectory.positions_A[i],
-            cell=cells[i],
-            pbc=True,
-            masses=trajectory.masses_u,
-        )
-        atoms.info[TIME_KEY] = float(trajectory.time_fs[i])
-        if trajectory.velocities_A_fs is not None:
-            atoms.set_velocities(trajectory.velocities_A_fs[i] / units.fs)
-        known = {
-            "energy": trajectory.energies_eV,
-            "forces": trajectory.forces_eV_A,
-            "stress": trajectory.stresses_eV_A3,
-        }
-        results = {name: array[i] for name, array in known.items() if array is not None}
-        if results:
-            atoms.calc = SinglePointCalculator(atoms, **results)
-        images.append(atoms)
-    write(path, images, format=format)
 
 
 def _interval_fs(path: Path) -> float | None:

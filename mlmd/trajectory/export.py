@@ -35,9 +35,7 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
         if path.suffix == ".h5md":
             _write_h5md(trajectory, partial)
         else:
-            from mlmd.trajectory.ase_formats import write_with_ase
-
-            write_with_ase(trajectory, partial, FORMATS[path.suffix])
+            _write_with_ase(trajectory, partial, FORMATS[path.suffix])
         partial.rename(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -54,9 +52,42 @@ def check_target(path: Path) -> None:
         raise InputError(f"folder {path.parent} does not exist; make it first")
 
 
+def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
+    """Write every frame with its time, energy and velocities to a file by ASE."""
+    from ase import Atoms, units
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    from mlmd.trajectory.ase_formats import TIME_KEY
+
+    images = []
+    cells = trajectory.cells_A()
+    for i in range(len(trajectory)):
+        atoms = Atoms(
+            numbers=trajectory.numbers,
+            positions=trajectory.positions_A[i],
+            cell=cells[i],
+            pbc=True,
+            masses=trajectory.masses_u,
+        )
+        atoms.info[TIME_KEY] = float(trajectory.time_fs[i])
+        if trajectory.velocities_A_fs is not None:
+            atoms.set_velocities(trajectory.velocities_A_fs[i] / units.fs)
+        known = {
+            "energy": trajectory.energies_eV,
+            "forces": trajectory.forces_eV_A,
+            "stress": trajectory.stresses_eV_A3,
+        }
+        results = {name: array[i] for name, array in known.items() if array is not None}
+        if results:
+            atoms.calc = SinglePointCalculator(atoms, **results)
+        images.append(atoms)
+    write(path, images, format=format)
+
+
 def _write_h5md(trajectory: Trajectory, path: Path) -> None:
-    from mlmd.trajectory.h5md_reader import FIELDS
-    from mlmd.trajectory.h5md_writer import H5MDWriter
+    from mlmd.trajectory.h5md.reader import FIELDS
+    from mlmd.trajectory.h5md.writer import H5MDWriter
 
     observables = {
         name: values

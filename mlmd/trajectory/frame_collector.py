@@ -11,10 +11,10 @@ from mlmd.trajectory.frame_block import FrameBlock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    IntArray = NDArray[np.integer[Any]]
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray, IntArray
+
 
 MOST_FRAMES = 256
 MOST_ATOMS = 2**16

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mlmd.errors import InputError
-from mlmd.trajectory.joining import join
+from mlmd.trajectory.joining.join import join
+from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.trajectory import Trajectory
-from mlmd.trajectory.unwrapping import LongSteps
 
 if TYPE_CHECKING:
     from mlmd.trajectory.frame_block import FrameBlock
@@ -95,8 +94,8 @@ def read_trajectory(
     timestep_fs: float | None,
     frames: slice,
     long_steps: LongSteps = "refuse",
-) -> Trajectory:
-    """Read a trajectory; see :meth:`mlmd.trajectory.Trajectory.read`."""
+) -> dict[str, Any]:
+    """Return what a trajectory is made of; see :meth:`mlmd.Trajectory.read`."""
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
@@ -111,7 +110,7 @@ def read_trajectory(
     if frames.step is not None and frames.step < 1:
         raise InputError(f"every is {frames.step}; expected a whole number of at least 1")
     if any(one.suffix == ".h5md" for one in paths):
-        from mlmd.trajectory.h5md_reader import read_h5md
+        from mlmd.trajectory.h5md.reader import read_h5md
 
         if len(paths) > 1:
             raise InputError(

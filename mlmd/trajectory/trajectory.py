@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.trajectory.unwrapping import LongSteps
-
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
+    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.trajectory.joining.unwrapping import LongSteps
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,4 +222,5 @@ class Trajectory:
         """
         from mlmd.trajectory.reading import read_trajectory
 
-        return read_trajectory(path, timestep_fs, slice(start, stop, every), long_steps)
+        frames = slice(start, stop, every)
+        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps))

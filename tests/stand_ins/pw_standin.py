@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.units import Bohr, Hartree
 
-from mlmd.calculators.lennard_jones import LennardJones
+from mlmd.calculators.models.lennard_jones import LennardJones
 
 BOX = " " + 78 * "%"
 

@@ -10,13 +10,10 @@ import numpy as np
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mlmd.analysis.events.coarse import CoarsePath
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 FRACTION = 0.5
 """Of the distance to the nearest other framework site, beyond which an atom has left its site."""
@@ -166,7 +163,7 @@ def framework_motion(
     )
 
 
-def _first_run(outside: NDArray[np.bool_]) -> int | None:
+def _first_run(outside: BoolArray) -> int | None:
     """Return the first index of the first long enough run of True."""
     length = 0
     for index, value in enumerate(outside):

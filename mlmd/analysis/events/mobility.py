@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.gate import JUMP_LENGTH_A
 from mlmd.analysis.events.change_point import find_change
 from mlmd.analysis.events.coarse import FEWEST_WINDOWS
-from mlmd.analysis.motion import JUMP_LENGTH_A
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mlmd.analysis.events.coarse import CoarsePath
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 SIGNIFICANCE = 0.01
 """Probability without a change below which one is reported."""

@@ -13,9 +13,8 @@ from mlmd.numerics.autocorrelation import standard_error
 from mlmd.numerics.equilibration import Equilibration, detect_equilibration
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 SIGNIFICANCE = 0.01
 """Probability without a drift below which one is reported."""

@@ -3,7 +3,6 @@
 from mlmd.analysis.structure.angles import BondAngles, bond_angles
 from mlmd.analysis.structure.conventions import CONVENTIONS, Convention
 from mlmd.analysis.structure.coordination import Coordination, coordination
-from mlmd.analysis.structure.direct_structure_factor import direct_structure_factor
 from mlmd.analysis.structure.first_shell import (
     FirstShell,
     coordination_within,
@@ -18,13 +17,14 @@ from mlmd.analysis.structure.radial_distribution import (
     RdfSettings,
 )
 from mlmd.analysis.structure.rdf import rdf
-from mlmd.analysis.structure.structure_factor import (
+from mlmd.analysis.structure.scattering.direct import direct_structure_factor
+from mlmd.analysis.structure.scattering.structure_factor import (
     StructureFactor,
     StructureFactorCurve,
     structure_factor,
 )
-from mlmd.analysis.structure.velocities import VelocityAutocorrelation, velocity_autocorrelation
-from mlmd.analysis.structure.vibrations import VibrationalDensity, vibrational_density
+from mlmd.analysis.vibrations.density_of_states import VibrationalDensity, vibrational_density
+from mlmd.analysis.vibrations.velocities import VelocityAutocorrelation, velocity_autocorrelation
 
 __all__ = [
     "CONVENTIONS",

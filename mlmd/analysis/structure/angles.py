@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
+from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.coordination import checked_cutoff_A
-from mlmd.analysis.structure.neighbours import neighbours_within
 from mlmd.errors import InputError
+from mlmd.periodic.neighbours import neighbours_within
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.analysis.structure.neighbours import Neighbours
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
+    from mlmd.periodic.neighbours import Neighbours
     from mlmd.trajectory.trajectory import Trajectory
-
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
-    BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +100,13 @@ def bond_angles(
     n_bins = round(180.0 / bin_deg)
     block_of_frame = first_blocks(len(trajectory))
     counts = np.zeros((int(block_of_frame[-1]) + 1, n_bins))
+    cells_A = checked_cells_A(trajectory)
     for found in neighbours_within(
-        trajectory, max(cutoffs_A), centres, np.unique(np.concatenate(others))
+        trajectory.positions_A,
+        cells_A,
+        max(cutoffs_A),
+        centres,
+        np.unique(np.concatenate(others)),
     ):
         lengths_A = np.linalg.norm(found.vector_A, axis=1)
         bonds = [

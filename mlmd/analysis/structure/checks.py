@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.trajectory import Trajectory
 
-    FloatArray = NDArray[np.floating[Any]]
 
 # Frames that are looked at once, so that a mapped file is not read into memory as a whole.
 _FRAMES_AT_ONCE = 1000

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mlmd.analysis.structure.distance_bins import DistanceBins
 from mlmd.errors import InputError
+from mlmd.periodic.distance_bins import DistanceBins
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 # Savitzky and Golay, Anal. Chem. 36, 1627 (1964): quadratic through five points.
 _SAVITZKY_GOLAY = np.array([-3.0, 12.0, 17.0, 12.0, -3.0]) / 35.0

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.first_shell import first_shell
-from mlmd.analysis.structure.neighbours import neighbours_within
 from mlmd.analysis.structure.rdf import rdf
 from mlmd.errors import InputError
+from mlmd.periodic.neighbours import neighbours_within
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
-
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +84,8 @@ def coordination(
     column = np.zeros(trajectory.n_atoms, dtype=np.intp)
     column[centres] = np.arange(len(centres))
     counts = np.zeros((len(trajectory), len(centres)), dtype=np.uint16)
-    for found in neighbours_within(trajectory, cutoff_A, centres, others):
+    cells_A = checked_cells_A(trajectory)
+    for found in neighbours_within(trajectory.positions_A, cells_A, cutoff_A, centres, others):
         if len(found.frame):
             frames = slice(int(found.frame[0]), int(found.frame[-1]) + 1)
             flat = (found.frame - frames.start) * len(centres) + column[found.centre]

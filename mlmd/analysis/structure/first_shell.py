@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mlmd.analysis.structure.radial_distribution import PairDistribution, RadialDistribution
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 # Width of the Gaussian that g(r) is smoothed by: narrower than any peak of a liquid.
 _SMOOTHING_A = 0.1

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.conventions import Convention, convention_named
-from mlmd.analysis.structure.pairs import pair_counts, self_image_counts
 from mlmd.analysis.structure.radial_distribution import (
     PairDistribution,
     RadialDistribution,
     RdfSettings,
 )
 from mlmd.errors import InputError
-from mlmd.numerics.periodic_cell import cell_heights
+from mlmd.periodic.cell import cell_heights
+from mlmd.periodic.pair_counts import pair_counts, self_image_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from mlmd.analysis.structure.distance_bins import DistanceBins
     from mlmd.analysis.structure.radial_distribution import Pair
+    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.periodic.distance_bins import DistanceBins
     from mlmd.trajectory.trajectory import Trajectory
 
-    FloatArray = NDArray[np.floating[Any]]
 
 # Frames of a changing cell whose histograms are held at once, before each gets its volume.
 _FRAMES_AT_ONCE = 256
@@ -150,9 +148,9 @@ def _block_sums(
     trajectory: Trajectory,
     cells_A: FloatArray,
     volumes_A3: FloatArray,
-    groups: NDArray[np.integer[Any]],
+    groups: IntArray,
     bins: DistanceBins,
-    blocks: NDArray[np.integer[Any]],
+    blocks: IntArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Ordered pairs, times the volume by block (blocks, a, b, bins), and in all (a, b, bins)."""
     positions_A = trajectory.positions_A
@@ -174,22 +172,18 @@ def _block_sums(
     return sums, total
 
 
-def _ordered(counts: NDArray[np.integer[Any]]) -> FloatArray:
+def _ordered(counts: IntArray) -> FloatArray:
     """Turn counts of unordered pairs (segments, a, b, bins) into those of ordered pairs."""
     return (counts + counts.swapaxes(1, 2)).astype(float)
 
 
-def _add_own(
-    ordered: FloatArray, own: NDArray[np.integer[Any]], groups: NDArray[np.integer[Any]]
-) -> None:
+def _add_own(ordered: FloatArray, own: IntArray, groups: IntArray) -> None:
     """Add the images of the atoms themselves (segments, bins)."""
     for group, size in enumerate(np.bincount(groups)):
         ordered[:, group, group] += size * own
 
 
-def _ordered_pairs(
-    sizes: NDArray[np.integer[Any]], a: int | None, b: int | None, way: Convention
-) -> float:
+def _ordered_pairs(sizes: IntArray, a: int | None, b: int | None, way: Convention) -> float:
     """Number of ordered pairs of two species, of all atoms where none is given."""
     first = int(sizes.sum() if a is None else sizes[a])
     second = int(sizes.sum() if b is None else sizes[b])

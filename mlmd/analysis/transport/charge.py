@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mlmd.analysis.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.transport.collective import (
     Carriers,
     Reference,
@@ -17,7 +17,7 @@ from mlmd.analysis.transport.collective import (
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmd.analysis.estimator_options import WeightedOptions
+    from mlmd.analysis.diffusion.estimators.options import WeightedOptions
     from mlmd.trajectory.trajectory import Trajectory
 
 ChargeEstimator = Literal["gls", "windowed", "weighted"]

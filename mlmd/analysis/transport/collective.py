@@ -13,9 +13,8 @@ from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 Reference = Literal["neutral", "framework"]
 """All ions of a neutral cell, or the mobile ions against the framework."""

@@ -13,7 +13,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from mlmd.analysis.diffusivity import Diffusivity
+    from mlmd.analysis.diffusion.diffusivity import Diffusivity
 
 XI = 2.837297
 """Of the Ewald-like lattice sum over the images of a simple cubic cell."""
@@ -71,7 +71,7 @@ def finite_size_correction(
     Parameters
     ----------
     result
-        A :class:`~mlmd.analysis.diffusivity.Diffusivity`, or D in cm^2/s.
+        A :class:`~mlmd.analysis.diffusion.diffusivity.Diffusivity`, or D in cm^2/s.
     cell_A : (3, 3) or (frames, 3, 3)
         Cell vectors as rows; of several the mean. It has to be cubic.
     temperature_K, viscosity_Pa_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from mlmd.analysis.estimator_options import WeightedOptions
+    from mlmd.analysis.diffusion.estimators.options import WeightedOptions
     from mlmd.analysis.transport.charge import ChargeEstimator
     from mlmd.analysis.transport.collective import Reference
 

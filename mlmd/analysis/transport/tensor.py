@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.diffusivity import diffusivity
-from mlmd.analysis.drift import Drift
-from mlmd.analysis.estimate import DiffusivitySettings
-from mlmd.analysis.motion import Motion
-from mlmd.analysis.units import A2_PS_IN_CM2_S
-from mlmd.analysis.walkers import Walkers
+from mlmd.analysis.diffusion.diffusivity import diffusivity
+from mlmd.analysis.diffusion.drift import Drift
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings
+from mlmd.analysis.diffusion.gate import Motion
+from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
+from mlmd.analysis.diffusion.walkers import Walkers
 from mlmd.errors import InputError
 from mlmd.numerics.student import student_factor
 from mlmd.numerics.weighted_line import weighted_line
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 _BLOCKS = (20, 4)  # as many as are taken, and as few
 _REACH = 8  # last lag over the first
@@ -144,7 +141,7 @@ def diffusion_tensor(
         Number of blocks; where not given, as many as are twice as long as the last lag, 4
         to 20.
     drift, mobile
-        As for :func:`mlmd.analysis.diffusivity.diffusivity`.
+        As for :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlmd.calculators.ipi_server import IpiServer
+from mlmd.calculators.isolation.ipi_server import IpiServer
 from mlmd.calculators.isolation.process import WorkerProcess, raise_told
 from mlmd.errors import CalculatorError
 from mlmd.numerics.voigt import to_voigt
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from mlmd.calculators.ipi_server import IpiForces
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.isolation.ipi_server import IpiForces
+    from mlmd.calculators.plain_spec import PlainSpec
 
 START_TIMEOUT_S = 600.0
 """For importing the packages and loading the model, from a slow network disk too."""
@@ -51,7 +51,7 @@ class IsolatedCalculator(Calculator):
         If the interpreter cannot be started or the calculator not be made there.
     """
 
-    def __init__(self, spec: CalculatorSpec, directory: Path | None = None) -> None:
+    def __init__(self, spec: PlainSpec, directory: Path | None = None) -> None:
         super().__init__()
         self.parameters = spec.to_dict()
         self.spec = spec
@@ -110,7 +110,7 @@ class IsolatedCalculator(Calculator):
 class _Connection:
     """A worker and the socket to it."""
 
-    def __init__(self, spec: CalculatorSpec, directory: Path | None) -> None:
+    def __init__(self, spec: PlainSpec, directory: Path | None) -> None:
         self._worker = WorkerProcess(spec, directory)
         self._server = IpiServer(self._worker.socket)
         # Also when the caller forgets about it or ends.

@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import mlmd
 from mlmd import errors
 from mlmd.errors import CalculatorError, InputError, MlmdError
 
 if TYPE_CHECKING:
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.plain_spec import PlainSpec
 
+PACKAGE = Path(errors.__file__).parent
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 DESCRIBE_TIMEOUT_S = 120.0
 ENDING_S = 0.5
@@ -31,7 +31,7 @@ LONGEST_PARENT = 70
 class WorkerProcess:
     """The other interpreter at work, with a private folder for its socket, answer and log."""
 
-    def __init__(self, spec: CalculatorSpec, directory: Path | None) -> None:
+    def __init__(self, spec: PlainSpec, directory: Path | None) -> None:
         self.folder = private_folder()
         self.socket = self.folder / SOCKET_NAME
         self._spec = spec
@@ -83,7 +83,7 @@ class WorkerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def describe(spec: CalculatorSpec) -> dict[str, Any]:
+def describe(spec: PlainSpec) -> dict[str, Any]:
     """Return ``physics`` and ``packages`` of a spec as its own interpreter sees them.
 
     Raises
@@ -119,13 +119,13 @@ def private_folder() -> Path:
     )
 
 
-def _popen(spec: CalculatorSpec, command: str, log: IO[str]) -> subprocess.Popen[str]:
+def _popen(spec: PlainSpec, command: str, log: IO[str]) -> subprocess.Popen[str]:
     assert spec.python is not None
     environment = {**os.environ, "OMP_NUM_THREADS": str(spec.threads)}
     environment.pop("PYTHONHOME", None)
     try:
         return subprocess.Popen(
-            [spec.python, str(BOOTSTRAP), str(Path(mlmd.__file__).parent), command],
+            [spec.python, str(BOOTSTRAP), str(PACKAGE), command],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -142,7 +142,7 @@ def _popen(spec: CalculatorSpec, command: str, log: IO[str]) -> subprocess.Popen
 
 
 def _ask(
-    process: subprocess.Popen[str], spec: CalculatorSpec, folder: Path, directory: Path | None
+    process: subprocess.Popen[str], spec: PlainSpec, folder: Path, directory: Path | None
 ) -> None:
     request = {
         "spec": {**spec.to_dict(), "python": None},
@@ -156,7 +156,7 @@ def _ask(
         process.stdin.flush()
 
 
-def _answer(spec: CalculatorSpec, folder: Path) -> dict[str, Any]:
+def _answer(spec: PlainSpec, folder: Path) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads((folder / "answer.json").read_text())
     except FileNotFoundError as error:
@@ -167,7 +167,7 @@ def _answer(spec: CalculatorSpec, folder: Path) -> dict[str, Any]:
     return answer
 
 
-def raise_told(spec: CalculatorSpec, answer: dict[str, Any]) -> None:
+def raise_told(spec: PlainSpec, answer: dict[str, Any]) -> None:
     """Raise the error that an answer tells of, if it does."""
     if "error" not in answer:
         return

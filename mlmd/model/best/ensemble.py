@@ -10,8 +10,8 @@ from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.best.process import fit_robust_process, process_inputs
 from mlmd.model.best.products import with_products
-from mlmd.model.composition_columns import element_coordinates, fraction_columns
-from mlmd.model.table import INVERSE_KBT, TEMPERATURE
+from mlmd.model.data.composition_columns import element_coordinates, fraction_columns
+from mlmd.model.data.table import INVERSE_KBT, TEMPERATURE
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
@@ -20,9 +20,10 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
 
 _MOST_ROWS = 5000  # the process holds ten matrices of that size squared
 _ROUNDING = 1e-12

@@ -15,9 +15,8 @@ except ImportError as error:
     raise MissingExtraError("scikit-learn", "model") from error
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 AMPLITUDES = (0.5, 1.0, 0.5, 0.1, 0.1, 0.3, 0.1)
 _CONSTANT = 0.1

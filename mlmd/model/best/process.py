@@ -12,10 +12,10 @@ import numpy as np
 from mlmd.model.best.kernel import ArrheniusKernel
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sklearn.gaussian_process import GaussianProcessRegressor
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
 
 _JITTER = 1e-8
 _STUDENT = 4.0

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.model.composition_columns import players
+from mlmd.model.data.composition_columns import players
+from mlmd.model.data.folds import make_folds
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import make_folds
 from mlmd.model.regressors import regressor_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.model.table import Problem
-
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+    from mlmd.model.data.table import Problem
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Importance:
     ) -> Importance:
         """Sort features by the mean of their samples, an array (samples, features).
 
-        Features are `mlmd.model.composition_columns.players` of the columns.
+        Features are `mlmd.model.data.composition_columns.players` of the columns.
         """
         names = list(players(problem.X.columns))
         mean, deviation = samples.mean(axis=0), samples.std(axis=0)
@@ -117,7 +114,7 @@ def permutation_importance(
     seed : int
         Of folds and shuffles.
     n_splits, mobile
-        See `mlmd.model.folds.make_folds`.
+        See `mlmd.model.data.folds.make_folds`.
     progress : callable, optional
         Called with the number of fits done, and of all.
 

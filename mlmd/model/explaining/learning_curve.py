@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.model.data.folds import groups_of, make_folds
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import groups_of, make_folds
 from mlmd.model.regressors import regressor_of
-from mlmd.model.validation import Scores
+from mlmd.model.validation.cross_validation import Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.table import Problem
+    from mlmd.arrays import FloatArray
+    from mlmd.model.data.table import Problem
 
-    FloatArray = NDArray[np.floating[Any]]
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -84,7 +84,7 @@ def learning_curve(
         Shares of the groups learnt from, rising. Groups are whole, drawn at random, and each
         part holds the one before.
     n_splits, n_repeats, seed, mobile
-        See `mlmd.model.folds.make_folds`; the seed draws the groups, too.
+        See `mlmd.model.data.folds.make_folds`; the seed draws the groups, too.
     progress : callable, optional
         Called with the number of fits done, and of all.
 

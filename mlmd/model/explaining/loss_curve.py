@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.model.data.folds import Fold, make_folds
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import Fold, make_folds
 from mlmd.model.regressors import make_regressor, regressor_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.table import Problem
+    from mlmd.arrays import FloatArray
+    from mlmd.model.data.table import Problem
 
-    FloatArray = NDArray[np.floating[Any]]
 
 Errors = tuple[float, float]
 
@@ -83,7 +83,7 @@ def loss_curve(
         How far to go; the model's own number where not given. Trees and rounds up to that number
         are the same whatever follows.
     n_splits, seed, mobile
-        See `mlmd.model.folds.make_folds`.
+        See `mlmd.model.data.folds.make_folds`.
     progress : callable, optional
         Called with the number of folds done, and of all.
 

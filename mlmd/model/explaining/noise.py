@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
-from mlmd.model.folds import reduced_formula
+from mlmd.model.data.folds import reduced_formula
 
 if TYPE_CHECKING:
-    from mlmd.model.table import TrainingTable
+    from mlmd.model.data.table import TrainingTable
 
 
 def arrhenius_scatter(table: TrainingTable) -> float | None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError
-from mlmd.model.folds import reduced_formula
-from mlmd.model.table import TEMPERATURE, TrainingTable
+from mlmd.model.data.folds import reduced_formula
+from mlmd.model.data.table import TEMPERATURE, TrainingTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
 
 _FEWEST_FORMULAS = 4
 _QUANTILES = (0.025, 0.975)

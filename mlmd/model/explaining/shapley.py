@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError
-from mlmd.model.composition_columns import players
+from mlmd.model.data.composition_columns import players
+from mlmd.model.data.folds import make_folds
 from mlmd.model.explaining.importance import Importance
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import make_folds
 from mlmd.model.regressors import regressor_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from mlmd.model.table import Problem
+    from mlmd.arrays import FloatArray
+    from mlmd.model.data.table import Problem
 
-    FloatArray = NDArray[np.floating[Any]]
 
 Method = Literal["trees", "sampled"]
 
@@ -103,7 +103,7 @@ def shap_values(
     seed : int
         Of folds and background.
     n_splits, mobile
-        See `mlmd.model.folds.make_folds`.
+        See `mlmd.model.data.folds.make_folds`.
     method : {"trees", "sampled"}, optional
         "trees", for forests and xgboost: exact, and the default where it can be.
         "sampled", for any model: features are revealed in random orders, each order against a

@@ -25,9 +25,10 @@ except ImportError as error:
     raise MissingExtraError("scikit-learn", "model") from error
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
 
 _MOST_SUBSETS = 50_000_000
 _CHECKED = 20

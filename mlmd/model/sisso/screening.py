@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from mlmd.model.sisso.space import LARGEST, SMALLEST, Block, Expression, Join, S
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
+    from mlmd.arrays import FloatArray
+
     IntArray = NDArray[np.int64]
 
 _PIECE = 64

@@ -16,8 +16,8 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.floating[Any]]
-    BoolArray = NDArray[np.bool_]
+    from mlmd.arrays import BoolArray, FloatArray
+
     IntArray = NDArray[np.int64]
 
 Unit = tuple[tuple[str, Fraction], ...]

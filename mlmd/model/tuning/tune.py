@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError, MissingExtraError, MlmdError
+from mlmd.model.data.folds import Fold, make_folds, widest_grouping
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.folds import Fold, make_folds, widest_grouping
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor
 from mlmd.model.tuning.spaces import Number, Plain, SearchSpace, search_space
 from mlmd.model.tuning.studies import REASON, Study
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, Trial
 
-    from mlmd.model.table import Problem
+    from mlmd.model.data.table import Problem
 
 logger = logging.getLogger(__name__)
 

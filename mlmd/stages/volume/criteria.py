@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlmd.numerics.birch_murnaghan import BirchMurnaghan
+from mlmd.stages.volume.birch_murnaghan import BirchMurnaghan
 from mlmd.stages.volume.pressure import PressureMeasurement
 
 MPMORPH_PRESSURE_GPa = 0.5

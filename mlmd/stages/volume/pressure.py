@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -13,10 +13,10 @@ from ase import units
 from mlmd.errors import SimulationError
 from mlmd.numerics.autocorrelation import standard_error
 from mlmd.numerics.equilibration import Drift, detect_equilibration, drift
-from mlmd.trajectory.h5md_reader import read_scalars
+from mlmd.trajectory.h5md.reader import read_scalars
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
 RELIABLE = 50.0
 """Effective samples from which on a standard error decides a convergence."""
@@ -117,7 +117,7 @@ def measure_pressure(
     )
 
 
-def _mean(series: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
+def _mean(series: FloatArray) -> tuple[float, float, float]:
     """Return mean, standard error and effective samples.
 
     Oscillations can end the sum over the autocorrelation function before a slow part of it (the

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.numerics.zero_pressure import fit_around_zero
 from mlmd.run.atomic import write_atomically
-from mlmd.stages.results import UNCONVERGED_SCF
+from mlmd.stages.dynamics.results import UNCONVERGED_SCF
+from mlmd.stages.volume.zero_pressure import fit_around_zero
 
 if TYPE_CHECKING:
-    from mlmd.numerics.birch_murnaghan import BirchMurnaghan
+    from mlmd.stages.volume.birch_murnaghan import BirchMurnaghan
 
 TABLE = "volumes.csv"
 UNCONVERGED = "unconverged_volume"
@@ -36,7 +36,7 @@ class VolumeResult:
         Why, in one line with the numbers.
     volume_A3, volume_stderr_A3, volume_per_atom_A3
         Volume of zero pressure by the equation of state, of the cell, with its standard error
-        (see :func:`mlmd.numerics.zero_pressure`). None where P = 0 is not bracketed.
+        (see :func:`mlmd.stages.volume.zero_pressure`). None where P = 0 is not bracketed.
     cell_volume_A3
         Volume of the cell in the verification run, which later stages have. None without one.
     bulk_modulus_GPa, bulk_modulus_stderr_GPa
@@ -106,7 +106,7 @@ class VolumePoint:
     duration_ps
         Time simulated, equilibration and lengthening included.
     n_unconverged_scf
-        As of :class:`mlmd.stages.results.DynamicsResult`.
+        As of :class:`mlmd.stages.dynamics.results.DynamicsResult`.
     error
         What the run failed with.
     """

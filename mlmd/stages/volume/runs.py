@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError, SimulationError
-from mlmd.stages.dynamics_loop import UNCONVERGED_SCF
+from mlmd.stages.dynamics.loop import UNCONVERGED_SCF
 from mlmd.stages.volume.plan import RunPlan
 from mlmd.stages.volume.pressure import PressureMeasurement
 from mlmd.stages.volume.result import TABLE, VolumePoint, write_table

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.numerics.volume_search import next_volume
-from mlmd.numerics.zero_pressure import ZeroPressure, zero_pressure
 from mlmd.stages.volume.criteria import CRITERIA, Tolerances, Verdict
+from mlmd.stages.volume.next_volume import next_volume
 from mlmd.stages.volume.pressure import PressureMeasurement
 from mlmd.stages.volume.result import VolumeResult, equation_of_state, pressure_columns
 from mlmd.stages.volume.runs import SubRun, VolumeRuns
+from mlmd.stages.volume.zero_pressure import ZeroPressure, zero_pressure
 
 if TYPE_CHECKING:
-    from mlmd.stages.equilibrate_volume import EquilibrateVolume
+    from mlmd.stages.volume.settings import VolumeSettings
 
 GUESS_B0_PRIME = 4.0
 SCAN_EFFECTIVE = 20.0  # independent samples of a pressure that is only fitted
@@ -32,17 +32,17 @@ class Found:
 
 
 class VolumeSearch:
-    """Search with the settings of a stage.
+    """Search with given settings.
 
     Parameters
     ----------
     settings
-        The stage.
+        Of the stage.
     runs
         Measures the pressure at a volume.
     """
 
-    def __init__(self, settings: EquilibrateVolume, runs: VolumeRuns) -> None:
+    def __init__(self, settings: VolumeSettings, runs: VolumeRuns) -> None:
         self._settings, self._runs = settings, runs
 
     def find(self) -> Found:

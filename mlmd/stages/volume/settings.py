@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from mlmd.errors import InputError
-from mlmd.stages.stage import require_positive
+from mlmd.stages.equilibrate import Equilibrate
+from mlmd.stages.stage import Stage, require_positive
 from mlmd.stages.volume.criteria import CRITERIA
-
-if TYPE_CHECKING:
-    from mlmd.stages.equilibrate_volume import EquilibrateVolume
 
 CHOICES = {
     "pressure": ("total", "virial"),
@@ -22,7 +21,93 @@ MIN_SCALES, MIN_SCALES_FREE = 2, 4
 """With a given B0', and where it is fitted: the verification run is then the fifth volume."""
 
 
-def check_settings(stage: EquilibrateVolume) -> None:
+@dataclass(frozen=True, kw_only=True)
+class VolumeSettings(Stage):
+    """What a search for the volume of zero pressure is told.
+
+    Attributes
+    ----------
+    temperature_K
+        Temperature in kelvin.
+    duration_ps
+        Length of each volume's run.
+    timestep_fs, record_every_fs, thermostat, thermostat_time_fs
+        As in :class:`~mlmd.Equilibrate`; the pressure is averaged over recorded frames.
+    scales
+        Volumes of the first runs over the starting volume.
+    pressure
+        ``total``, or ``virial``, which leaves out the kinetic part N kB T / V.
+    B0_prime
+        Pressure derivative of the bulk modulus; None fits it, which takes four scales.
+    convergence
+        ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume.criteria`.
+    pressure_tolerance
+        Largest abs(P)/B of a converged volume; its standard error is to be below half of that.
+    energy_drift_stderrs
+        Drift of the potential energy that is no drift, in its own standard errors.
+    max_runs
+        Runs in all.
+    max_duration_factor
+        A run whose errors are too large goes on up to this many times `duration_ps`.
+    max_scale
+        Volumes from the starting one divided by to multiplied by this.
+    on_unconverged
+        ``stop``: only a converged volume is gone on with. ``accept``: also the last verified
+        one, and every later result carries the flag ``unconverged_volume``.
+    """
+
+    temperature_K: float
+    duration_ps: float = 4.0
+    timestep_fs: float = 2.0
+    record_every_fs: float = 20.0
+    thermostat: str = "nose_hoover"
+    thermostat_time_fs: float = 100.0
+    scales: tuple[float, ...] = (0.8, 1.0, 1.2)
+    pressure: str = "total"
+    B0_prime: float | None = 4.0
+    convergence: str = "modulus"
+    pressure_tolerance: float = 0.025
+    energy_drift_stderrs: float = 2.0
+    max_runs: int = 12
+    max_duration_factor: float = 4.0
+    max_scale: float = 2.5
+    on_unconverged: str = "stop"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        super().__post_init__()
+        self.dynamics()  # checks what is the same there
+        check_settings(self)
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the shortest search: the scales and one verification run."""
+        return (len(self.scales) + 1) * self.dynamics().n_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the stage as plain data."""
+        return {**super().to_dict(), "scales": list(self.scales)}
+
+    @property
+    def n_frames(self) -> int:
+        """Recording intervals of a run that is not lengthened."""
+        return round(1000.0 * self.duration_ps / self.record_every_fs)
+
+    def dynamics(self) -> Equilibrate:
+        """Return the stage that every volume is run with."""
+        return Equilibrate(
+            name=self.name,
+            temperature_K=self.temperature_K,
+            duration_ps=self.duration_ps,
+            timestep_fs=self.timestep_fs,
+            record_every_fs=self.record_every_fs,
+            thermostat=self.thermostat,
+            thermostat_time_fs=self.thermostat_time_fs,
+        )
+
+
+def check_settings(stage: VolumeSettings) -> None:
     """Raise InputError, naming the stage, the setting and what was expected."""
     require_positive(
         stage,
@@ -46,7 +131,7 @@ def check_settings(stage: EquilibrateVolume) -> None:
         _refuse(stage, "max_runs", f"a whole number above the {len(stage.scales)} scales")
 
 
-def _check_scales(stage: EquilibrateVolume) -> None:
+def _check_scales(stage: VolumeSettings) -> None:
     """See that the scales are different volumes within the limits, as many as are needed."""
     fewest = MIN_SCALES if stage.B0_prime is not None else MIN_SCALES_FREE
     low, high = 1 / stage.max_scale, stage.max_scale
@@ -61,7 +146,7 @@ def _check_scales(stage: EquilibrateVolume) -> None:
         )
 
 
-def _refuse(stage: EquilibrateVolume, name: str, expected: str) -> NoReturn:
+def _refuse(stage: VolumeSettings, name: str, expected: str) -> NoReturn:
     raise InputError(
         f"stage '{stage.name}': {name} is {getattr(stage, name)!r}; expected {expected}"
     )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -24,12 +24,9 @@ from mlmd.trajectory.text.source import TextSource
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.frame_block import FrameBlock
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 VELOCITY_A_FS = units.Bohr * units.fs / units.AUT
 FORCE_EV_A = units.Hartree / units.Bohr

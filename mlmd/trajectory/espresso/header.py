@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -12,12 +12,9 @@ from ase import units
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.text.source import TextSource
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 # With a point, so that labels and indices are none; columns may touch at a minus sign.
 NUMBER = re.compile(r"[-+]?\d+\.\d*(?:[EeDd][-+]?\d+)?")

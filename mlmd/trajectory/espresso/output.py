@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -19,12 +19,10 @@ from mlmd.trajectory.espresso.times import EspressoTimes
 from mlmd.trajectory.frame_collector import FrameCollector
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
-    FloatArray = NDArray[np.floating[Any]]
 
 MARK = re.compile(
     r"Program PWSCF|celldm\(1\)=|number of atoms/cell|crystal axes:|atomic species   valence"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
@@ -14,9 +14,8 @@ from mlmd.trajectory.text.source import TextSource
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 TIMES_FS = {"fs": 1.0, "ps": 1e3, "s": 1e15}
 LENGTHS_A = {"ang": 1.0, "bohr": units.Bohr, "nm": 10.0}

@@ -32,12 +32,9 @@ from mlmd.trajectory.text.source import MOST_ATOMS, TextSource
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.frame_block import FrameBlock
 
-    FloatArray = NDArray[np.floating[Any]]
-    IntArray = NDArray[np.integer[Any]]
 
 logger = logging.getLogger(__name__)
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.text.source import TextSource
-
-    FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

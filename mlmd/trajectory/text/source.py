@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from mlmd.trajectory.text.number_table import parse_table
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from numpy.typing import NDArray
+    from mlmd.arrays import FloatArray
 
-    FloatArray = NDArray[np.floating[Any]]
 
 logger = logging.getLogger(__name__)
 

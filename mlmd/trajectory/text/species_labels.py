@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import IntArray
     from mlmd.trajectory.text.source import TextSource
 
-    IntArray = NDArray[np.integer[Any]]
 
 # An element, and then nothing or what is no letter.
 LABEL = re.compile(r"([A-Za-z]{1,2})(?![A-Za-z])")

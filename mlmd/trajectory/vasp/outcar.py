@@ -16,12 +16,10 @@ from mlmd.trajectory.frame_collector import FrameCollector
 from mlmd.trajectory.vasp.outcar_header import OutcarHeader
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
-    FloatArray = NDArray[np.floating[Any]]
 
 KBAR = 0.1 * units.GPa
 # Six numbers in fixed columns, where a minus sign may follow the number before it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 import numpy as np
@@ -21,12 +21,10 @@ from mlmd.trajectory.text.source import MOST_ATOMS
 from mlmd.trajectory.vasp.header import atomic_number
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
-    FloatArray = NDArray[np.floating[Any]]
 
 KBAR = 0.1 * units.GPa
 # More than any value, name or nesting of VASP's, less than what would harm.

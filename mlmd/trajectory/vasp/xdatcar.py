@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +17,9 @@ from mlmd.trajectory.frame_block import FrameBlock
 from mlmd.trajectory.vasp.header import VaspHeader, read_vasp_header
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from mlmd.arrays import FloatArray
     from mlmd.trajectory.text.source import TextSource
 
-    FloatArray = NDArray[np.floating[Any]]
 
 BLOCK_BYTES = 2**22
 # VASP 5 and 6; 4 and 5.2 write "Konfig=" or nothing. A count too large becomes stars.

@@ -1,0 +1,284 @@
+"""Tracer diffusivity: one result, one function, several estimators by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mlmd.analysis.diffusion.drift import Drift
+from mlmd.analysis.diffusion.estimators.blocks import blocks
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
+from mlmd.analysis.diffusion.estimators.gls import gls
+from mlmd.analysis.diffusion.estimators.kinisi_posterior import kinisi_posterior
+from mlmd.analysis.diffusion.estimators.weighted import weighted
+from mlmd.analysis.diffusion.estimators.windowed import windowed
+from mlmd.analysis.diffusion.gate import Motion, judge_motion
+from mlmd.analysis.diffusion.lag import lag
+from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
+from mlmd.analysis.diffusion.upper_bound import upper_bound_cm2_s
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlmd.analysis.diffusion.estimators.options import EstimatorOptions
+    from mlmd.arrays import FloatArray
+    from mlmd.trajectory.trajectory import Trajectory
+
+    Estimator = Callable[[Trajectory, str, DiffusivitySettings, MeanSquaredDisplacement], Estimate]
+
+ESTIMATORS: dict[str, Estimator] = {
+    "gls": gls,
+    "windowed": windowed,
+    "lag": lag,
+    "kinisi": kinisi_posterior,
+    "blocks": blocks,
+    "weighted": weighted,
+}
+"""Estimators by name; each takes (trajectory, species, settings, msd) and gives an Estimate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diffusivity:
+    """Tracer diffusivity of one species, its uncertainty, and how it was obtained.
+
+    Attributes
+    ----------
+    species : str
+        Chemical symbol.
+    D_raw_cm2_s : float
+        What the estimator gives, in cm^2/s and with its sign, whether or not the motion is
+        diffusive.
+    D_stderr_cm2_s : float or None
+        Its standard error; None where the estimator has none.
+    D_interval68_cm2_s : (float, float) or None
+        Its interval of 68.27 %; None where there is no error.
+    D_axes_cm2_s : (3,)
+        Along x, y and z.
+    D_upper_bound_cm2_s : float or None
+        Where the motion is not diffusive: what D is below with 95 %
+        (:func:`mlmd.analysis.diffusion.upper_bound.upper_bound_cm2_s`).
+    n_windows : int
+        Number of independent windows, or blocks of time, that the error rests on.
+    motion : Motion
+        The verdict on the MSD over all time origins, with its numbers.
+    window_D_cm2_s : (windows,)
+        Diffusivity of each window; empty where the estimator has none.
+    lag_ps : (lags,)
+        Lags of the curves that follow.
+    msd_A2, msd_spread_A2 : (lags,)
+        Mean over the windows of their MSD, and its standard deviation over the windows (not
+        of the mean); the latter None with fewer than two.
+    window_msd_A2 : (windows, lags)
+        MSD of each window, or one row over all origins.
+    intercept_A2 : float
+        Intercept of the mean fitted line; its slope is 6 D.
+    settings : DiffusivitySettings
+        Estimator, window, fit range, origins and drift, as they were used.
+    details : mapping of str to number
+        What the estimator has found on the way (see there).
+    n_atoms, duration_ps, interval_fs, source
+        The data: diffusing atoms, length, time between frames, and where they came from.
+    """
+
+    species: str
+    D_raw_cm2_s: float
+    D_stderr_cm2_s: float | None
+    D_interval68_cm2_s: tuple[float, float] | None
+    D_axes_cm2_s: FloatArray
+    D_upper_bound_cm2_s: float | None
+    n_windows: int
+    motion: Motion
+    window_D_cm2_s: FloatArray
+    lag_ps: FloatArray
+    msd_A2: FloatArray
+    msd_spread_A2: FloatArray | None
+    window_msd_A2: FloatArray
+    intercept_A2: float
+    settings: DiffusivitySettings
+    details: Mapping[str, float | int | None]
+    n_atoms: int
+    duration_ps: float
+    interval_fs: float
+    source: str
+
+    @property
+    def D_cm2_s(self) -> float | None:
+        """The diffusivity; None where the motion is not diffusive."""
+        return self.D_raw_cm2_s if self.is_diffusive else None
+
+    @property
+    def D_half_width68_cm2_s(self) -> float | None:
+        """Half the 68 % interval: an error for a fit that allows for few windows."""
+        if self.D_interval68_cm2_s is None:
+            return None
+        low, high = self.D_interval68_cm2_s
+        return (high - low) / 2.0
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether the motion is diffusive by :func:`mlmd.analysis.diffusion.gate.judge_motion`."""
+        return self.motion.is_diffusive
+
+    @property
+    def reason(self) -> str:
+        """The verdict on the motion in words."""
+        return self.motion.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain types for JSON; what is not known is None.
+
+        The standard error and the interval are those of ``D_raw_cm2_s``.
+        """
+        interval, settings = self.D_interval68_cm2_s, self.settings
+        options = {} if settings.options is None else asdict(settings.options)
+        return {
+            "D_cm2_s": self.D_cm2_s,
+            "D_stderr_cm2_s": self.D_stderr_cm2_s,
+            "D_interval68_cm2_s": None if interval is None else list(interval),
+            "D_raw_cm2_s": self.D_raw_cm2_s,
+            "D_axes_cm2_s": self.D_axes_cm2_s.tolist(),
+            "D_upper_bound_cm2_s": self.D_upper_bound_cm2_s,
+            "is_diffusive": self.is_diffusive,
+            "reason": self.reason,
+            "gate": self.motion.to_dict(),
+            "n_windows": self.n_windows,
+            "estimator": settings.estimator,
+            "settings": {
+                "window_ps": settings.window_ps,
+                "fit_ps": None if settings.fit_ps is None else list(settings.fit_ps),
+                "origins": settings.origins,
+                "drift": settings.drift,
+                "mobile": settings.mobile,
+                **options,
+                **self.details,
+            },
+        }
+
+
+def diffusivity(
+    trajectory: Trajectory,
+    species: str,
+    *,
+    estimator: str | None = None,
+    window_ps: float | None = None,
+    fit_ps: tuple[float, float] | None = None,
+    drift: Drift = "cell",
+    mobile: str | None = None,
+    origins: Origins = "sliding",
+    options: EstimatorOptions | None = None,
+) -> Diffusivity:
+    r"""Tracer diffusivity of one species, :math:`\mathrm{MSD}(t) \to 6 D t`.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions at even intervals.
+    species
+        Chemical symbol of the diffusing atoms.
+    estimator
+        ========== ============================================================================
+        "gls"      generalised least squares with the full covariance: the default.
+                   :func:`mlmd.analysis.diffusion.estimators.gls.gls`
+        "windowed" scatter of independent windows; the default where ``window_ps`` is given.
+                   :func:`mlmd.analysis.diffusion.estimators.windowed.windowed`
+        "lag"      a line on the upper half of the lags up to half the run, without an error.
+                   :func:`mlmd.analysis.diffusion.lag.lag`
+        "kinisi"   posterior of the package kinisi.
+                   :func:`mlmd.analysis.diffusion.estimators.kinisi_posterior.kinisi_posterior`
+        "blocks"   as mpmorph. :func:`mlmd.analysis.diffusion.estimators.blocks.blocks`
+        "weighted" as pymatgen-analysis-diffusion. See its own module.
+        ========== ============================================================================
+    window_ps
+        Length of a window in picoseconds, for "windowed" only. There are
+        floor(duration / window) of them.
+    fit_ps
+        First and last lag of the fit in picoseconds; chosen by the estimator where not given. A
+        fit from 0 takes vibration for diffusion.
+    drift, mobile
+        Reference that is held at rest over the whole trajectory: "cell" (mass-weighted centre
+        of all atoms), "framework" (of all atoms but ``mobile``, the analysed species where
+        not given) or "none".
+    origins
+        Time origins inside a window: "sliding" (all) or "first"; for "windowed" only.
+    options
+        Settings that only this estimator has: ``BlocksOptions``, ``WeightedOptions`` or
+        ``KinisiOptions``.
+
+    Returns
+    -------
+    Diffusivity
+        ``D_cm2_s`` is None where the motion is not diffusive; ``D_raw_cm2_s`` may be negative.
+
+    Raises
+    ------
+    InputError
+        If the estimator or the species is not known, the frames are not evenly spaced, the
+        window is longer than the trajectory, or the fit range is outside the window or holds
+        fewer than three lags.
+    """
+    if estimator is None:
+        estimator = "gls" if window_ps is None else "windowed"
+    if estimator not in ESTIMATORS:
+        raise InputError(f"estimator '{estimator}' is not known; give {', '.join(ESTIMATORS)}")
+    if window_ps is not None and estimator != "windowed":
+        raise InputError(
+            f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
+            "none; leave it out, or take estimator 'windowed'"
+        )
+    if options is not None and estimator in ("gls", "windowed", "lag"):
+        raise InputError(
+            f"{options} was given for estimator '{estimator}', which has none of its own"
+        )
+    settings = DiffusivitySettings(
+        estimator=estimator,
+        window_ps=window_ps,
+        fit_ps=fit_ps,
+        origins=origins,
+        drift=drift,
+        mobile=(mobile or species) if drift == "framework" else None,
+        options=options,
+    )
+    msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
+    estimate = ESTIMATORS[estimator](trajectory, species, settings, msd)
+    motion = _judge(estimate, msd)
+    bound = None
+    if not motion.is_diffusive:
+        bound = upper_bound_cm2_s(
+            estimate, motion, n_atoms=msd.n_atoms, duration_ps=trajectory.duration_ps
+        )
+    curves_A2 = estimate.window_msd_A2
+    return Diffusivity(
+        species=species,
+        D_raw_cm2_s=estimate.D_cm2_s,
+        D_stderr_cm2_s=estimate.D_stderr_cm2_s,
+        D_interval68_cm2_s=estimate.D_interval68_cm2_s,
+        D_axes_cm2_s=estimate.D_axes_cm2_s,
+        D_upper_bound_cm2_s=bound,
+        n_windows=estimate.n_windows,
+        motion=motion,
+        window_D_cm2_s=estimate.window_D_cm2_s,
+        lag_ps=estimate.lag_ps,
+        msd_A2=curves_A2.mean(axis=0),
+        msd_spread_A2=curves_A2.std(axis=0, ddof=1) if len(curves_A2) > 1 else None,
+        window_msd_A2=curves_A2,
+        intercept_A2=estimate.intercept_A2,
+        settings=replace(settings, fit_ps=estimate.fit_ps, window_ps=estimate.window_ps),
+        details=estimate.details,
+        n_atoms=msd.n_atoms,
+        duration_ps=trajectory.duration_ps,
+        interval_fs=msd.interval_fs,
+        source=trajectory.source,
+    )
+
+
+def _judge(estimate: Estimate, msd: MeanSquaredDisplacement) -> Motion:
+    """Judge the MSD from the first lag of the fit to its last, or to half the run if later."""
+    slack = 1e-6 * msd.lag_ps[1]
+    last_ps = max(estimate.fit_ps[1], msd.lag_ps[-1] / 2.0)
+    chosen = (msd.lag_ps >= estimate.fit_ps[0] - slack) & (msd.lag_ps <= last_ps + slack)
+    motion = judge_motion(msd.lag_ps[chosen], msd.msd_A2[chosen], msd.n_atoms)
+    if motion.is_diffusive and estimate.D_cm2_s <= 0:
+        reason = f"the fitted line does not rise, though the {motion.reason}"
+        return replace(motion, is_diffusive=False, reason=reason)
+    return motion

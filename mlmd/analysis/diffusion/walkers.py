@@ -1,0 +1,63 @@
+"""Positions of the atoms that are measured, without the drift, a few frames at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmd.analysis.diffusion.drift import drift_A
+
+if TYPE_CHECKING:
+    from mlmd.analysis.diffusion.drift import Drift
+    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.trajectory.trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Walkers:
+    """The diffusing atoms of a trajectory, which may be mapped from a file.
+
+    Attributes
+    ----------
+    positions_A : (frames, atoms, 3)
+        Unwrapped positions of all atoms.
+    atoms : (n,)
+        Indices of those that are measured.
+    offset_A : (frames, 3) or None
+        Drift that is subtracted.
+    """
+
+    positions_A: FloatArray
+    atoms: IntArray
+    offset_A: FloatArray | None
+
+    @classmethod
+    def of(
+        cls, trajectory: Trajectory, species: str, drift: Drift, mobile: str | None = None
+    ) -> Walkers:
+        """Atoms of one species, with the drift of the whole trajectory."""
+        offset_A = drift_A(trajectory, drift, mobile or species)
+        return cls(trajectory.positions_A, trajectory.indices(species), offset_A)
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return int(self.positions_A.shape[0])
+
+    @property
+    def n(self) -> int:
+        """Number of atoms that are measured."""
+        return len(self.atoms)
+
+    def at(self, frames: IntArray) -> FloatArray:
+        """Positions (len(frames), n, 3) in float64."""
+        first, last = int(self.atoms[0]), int(self.atoms[-1])
+        taken: FloatArray
+        if last - first == self.n - 1 and (np.diff(self.atoms) == 1).all():
+            taken = self.positions_A[frames, first : last + 1].astype(np.float64)  # one copy
+        else:
+            taken = self.positions_A[frames][:, self.atoms].astype(np.float64)
+        if self.offset_A is not None:
+            taken -= self.offset_A[frames, None, :]
+        return taken

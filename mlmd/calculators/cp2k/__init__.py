@@ -1,5 +1,0 @@
-"""CP2K for molecular dynamics."""
-
-from mlmd.calculators.cp2k.building import build, model_identity
-
-__all__ = ["build", "model_identity"]

@@ -1,5 +1,0 @@
-"""Quantum ESPRESSO for molecular dynamics."""
-
-from mlmd.calculators.espresso.building import build, model_identity
-
-__all__ = ["build", "model_identity"]

@@ -1,0 +1,108 @@
+"""MACE: weights are fetched by the user; usually in an environment of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.calculators.models.torch_settings import apply_settings, guard, guarded, loading
+from mlmd.calculators.plain_spec import refuse_unknown
+from mlmd.calculators.weights import given_file, sha256_of, weights_file, weights_folder
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from mlmd.calculators.spec import CalculatorSpec
+
+DEFAULT_MODEL = "medium-mpa-0"
+OPTIONS = ("head", "enable_cueq", "enable_oeq")
+MP = "https://github.com/ACEsuit/mace-mp/releases/download"
+FOUNDATIONS = "https://github.com/ACEsuit/mace-foundations/releases/download"
+PUBLISHED = {
+    "small": f"{MP}/mace_mp_0/2023-12-10-mace-128-L0_energy_epoch-249.model",
+    "medium": f"{MP}/mace_mp_0/2023-12-03-mace-128-L1_epoch-199.model",
+    "large": f"{MP}/mace_mp_0/MACE_MPtrj_2022.9.model",
+    "medium-0b3": f"{MP}/mace_mp_0b3/mace-mp-0b3-medium.model",
+    "medium-mpa-0": f"{MP}/mace_mpa_0/mace-mpa-0-medium.model",
+    "small-omat-0": f"{MP}/mace_omat_0/mace-omat-0-small.model",
+    "medium-omat-0": f"{MP}/mace_omat_0/mace-omat-0-medium.model",
+    "mace-matpes-pbe-0": f"{FOUNDATIONS}/mace_matpes_0/MACE-matpes-pbe-omat-ft.model",
+    "mace-matpes-r2scan-0": f"{FOUNDATIONS}/mace_matpes_0/MACE-matpes-r2scan-omat-ft.model",
+    "mh-1": f"{FOUNDATIONS}/mace_mh_1/mace-mh-1.model",
+}
+"""Names and addresses of ``mace_mp`` in mace-torch 0.3.16; the omat and matpes models are under
+the Academic Software License, the others under MIT."""
+
+
+def build(spec: CalculatorSpec) -> Calculator:
+    """Load the weights and make the calculator.
+
+    Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions).
+    A file of weights is unpickled by the package: load only files you trust.
+    """
+    weights = _weights(spec)
+    refuse_unknown(spec, OPTIONS)
+    device = apply_settings(spec)
+    with loading(spec, "weights that MACE saved and options that it has here"):
+        import torch
+        from ase.data import chemical_symbols
+        from mace.calculators import MACECalculator
+
+        model = _unpickled(weights, device)
+        _check_head(spec, getattr(model, "heads", ["Default"]))
+        dtype = spec.dtype or str(next(model.parameters()).dtype).removeprefix("torch.")
+        made = guarded(MACECalculator)(
+            models=model.to(getattr(torch, dtype)),
+            device=device,
+            default_dtype=dtype,
+            **dict(spec.options),
+        )
+        guard(made, spec, [chemical_symbols[z] for z in made.z_table.zs], dtype)
+    calculator: Calculator = made
+    return calculator
+
+
+def model_identity(spec: CalculatorSpec) -> dict[str, str]:
+    """Return the model's name and the SHA-256 of its weights, without importing torch."""
+    weights = _weights(spec)
+    return {"name": weights.name if given_file(spec) else _name(spec), "sha256": sha256_of(weights)}
+
+
+def models() -> dict[str, Path | None]:
+    """Return the file of each model by name; None where it has to be fetched."""
+    return {name: file if file.is_file() else None for name, file in _places().items()}
+
+
+def _unpickled(weights: Path, device: str) -> Any:
+    """Load the whole model: its format is a pickle of modules, which weights alone are not."""
+    import torch
+
+    model = torch.load(weights, map_location=device, weights_only=False)
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "atomic_numbers"):
+        raise InputError(
+            f"{weights} holds a {type(model).__name__}; expected a MACE model (name.model)"
+        )
+    return model
+
+
+def _check_head(spec: CalculatorSpec, heads: list[str]) -> None:
+    """Refuse a head that MACE would replace by another with a mere warning."""
+    head = spec.options.get("head")
+    if head is not None and head not in heads:
+        raise InputError(f"the model has no head {head!r}; expected one of {', '.join(heads)}")
+
+
+def _name(spec: CalculatorSpec) -> str:
+    return spec.model or DEFAULT_MODEL
+
+
+def _places() -> dict[str, Path]:
+    folder = weights_folder("mace")
+    return {name: folder / url.rpartition("/")[2] for name, url in PUBLISHED.items()}
+
+
+def _weights(spec: CalculatorSpec) -> Path:
+    return weights_file(
+        spec, DEFAULT_MODEL, models(), lambda name: (PUBLISHED[name], _places()[name])
+    )

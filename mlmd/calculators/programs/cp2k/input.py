@@ -1,0 +1,224 @@
+"""The input file of CP2K for one force environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlmd.calculators.programs.cp2k.settings import data_file
+from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.cp2k import InputSection
+
+    from mlmd.calculators.programs.cp2k.settings import Cp2kSettings
+
+OT_STEPS_PER_PRECONDITIONER = 20
+"""Steps of orbital transformation after which its preconditioner is made anew."""
+
+SCF = "FORCE_EVAL/DFT/SCF"
+OURS = {
+    "GLOBAL/PROJECT": "the calculator's own affair",
+    "GLOBAL/PROJECT_NAME": "the calculator's own affair",
+    "GLOBAL/PRINT_LEVEL": "the calculator's own affair",
+    "GLOBAL/RUN_TYPE": "the calculator's own affair",
+    "MOTION": "the business of mlmd",
+    "FORCE_EVAL/STRESS_TENSOR": "always ANALYTICAL",
+    "FORCE_EVAL/SUBSYS/CELL": "taken from the atoms",
+    "FORCE_EVAL/SUBSYS/COORD": "taken from the atoms",
+    "FORCE_EVAL/SUBSYS/TOPOLOGY": "taken from the atoms",
+    "FORCE_EVAL/DFT/BASIS_SET_FILE_NAME": "the option basis_set_file",
+    "FORCE_EVAL/DFT/POTENTIAL_FILE_NAME": "the option potential_file",
+    "FORCE_EVAL/DFT/CHARGE": "the option charge",
+    "FORCE_EVAL/DFT/MULTIPLICITY": "the option multiplicity",
+    "FORCE_EVAL/DFT/UKS": "the option spin",
+    "FORCE_EVAL/DFT/LSD": "the option spin",
+    "FORCE_EVAL/DFT/MGRID/CUTOFF": "the option cutoff_Ry",
+    "FORCE_EVAL/DFT/MGRID/REL_CUTOFF": "the option rel_cutoff_Ry",
+    f"{SCF}/EPS_SCF": "the option eps_scf",
+    f"{SCF}/MAX_SCF": "the option max_scf_steps",
+    f"{SCF}/IGNORE_CONVERGENCE_FAILURE": "the option scf_unconverged",
+}
+
+
+def input_text(
+    settings: Cp2kSettings,
+    atoms: Atoms,
+    project: str,
+    *,
+    guess_from_file: bool,
+    continue_unconverged: bool,
+) -> str:
+    """Return the input of one force environment.
+
+    Parameters
+    ----------
+    settings
+        What is calculated.
+    atoms
+        Species, positions and cell, periodic in three directions.
+    project
+        First part of the names of CP2K's files.
+    guess_from_file
+        Start from the wavefunctions in the project's restart file; from atoms otherwise.
+    continue_unconverged
+        Have CP2K 2024.1 and later go on where the SCF does not converge (older ones do).
+
+    Raises
+    ------
+    InputError
+        If the option ``inp`` cannot be read, sets what is set elsewhere, or an element has no
+        basis set or potential.
+    """
+    root = _parsed(settings.inp)
+    for path, reason in OURS.items():
+        if _has(root, path):
+            raise InputError(f"inp of 'cp2k' sets {path}, which is {reason}; take it out of inp")
+    _keyword(root, "GLOBAL", f"PROJECT {project}")
+    _keyword(root, "GLOBAL", "PRINT_LEVEL LOW")
+    _keyword(root, "GLOBAL", "RUN_TYPE ENERGY_FORCE")
+    _keyword(root, "FORCE_EVAL", "METHOD QUICKSTEP")
+    _keyword(root, "FORCE_EVAL", "STRESS_TENSOR ANALYTICAL")
+    _add_dft(root, settings)
+    _add_scf(root, settings, guess_from_file, continue_unconverged)
+    _add_atoms(root, settings, atoms)
+    return "\n".join([*root.write(), ""])
+
+
+def _add_dft(root: InputSection, settings: Cp2kSettings) -> None:
+    dft = "FORCE_EVAL/DFT"
+    for key, name in (
+        ("BASIS_SET_FILE_NAME", settings.basis_set_file),
+        ("POTENTIAL_FILE_NAME", settings.potential_file),
+    ):
+        _keyword(root, dft, f'{key} "{data_file(name) or name}"')
+    _keyword(root, dft, f"CHARGE {settings.charge}")
+    if settings.spin is not None:
+        _keyword(root, dft, "UKS TRUE")
+    if settings.multiplicity is not None:
+        _keyword(root, dft, f"MULTIPLICITY {settings.multiplicity}")
+    _keyword(root, f"{dft}/MGRID", f"CUTOFF [Ry] {settings.cutoff_Ry!r}")
+    _keyword(root, f"{dft}/MGRID", f"REL_CUTOFF [Ry] {settings.rel_cutoff_Ry!r}")
+    # Integrals at least as exact as the energy is to be (the square of eps_scf).
+    _keyword(root, f"{dft}/QS", f"EPS_DEFAULT {min(1e-12, settings.eps_scf**2):.1e}")
+    # Always stable predictor-corrector (Kolafa, J. Comput. Chem. 25, 335 (2004)): the guess is
+    # nearly reversible in time, so that what the SCF leaves over does not add up to a drift.
+    _keyword(root, f"{dft}/QS", "EXTRAPOLATION ASPC")
+    _keyword(root, f"{dft}/QS", "EXTRAPOLATION_ORDER 3")
+    for name in settings.functionals:
+        _section(root, f"{dft}/XC/XC_FUNCTIONAL/{name.removeprefix('XC_')}")
+
+
+def _add_scf(
+    root: InputSection, settings: Cp2kSettings, guess_from_file: bool, continue_unconverged: bool
+) -> None:
+    own_solver = any(_has(root, f"{SCF}/{name}") for name in ("OT", "DIAGONALIZATION", "SMEAR"))
+    own_solver = own_solver or _has(root, "FORCE_EVAL/DFT/KPOINTS")
+    inner = settings.max_scf_steps
+    if not own_solver:
+        _keyword(root, f"{SCF}/OT", "MINIMIZER DIIS")
+        _keyword(root, f"{SCF}/OT", "PRECONDITIONER FULL_ALL")
+        inner = min(inner, OT_STEPS_PER_PRECONDITIONER)
+        _keyword(root, f"{SCF}/OUTER_SCF", f"EPS_SCF {settings.eps_scf!r}")
+        _keyword(root, f"{SCF}/OUTER_SCF", f"MAX_SCF {-(-settings.max_scf_steps // inner)}")
+    _keyword(root, SCF, f"EPS_SCF {settings.eps_scf!r}")
+    _keyword(root, SCF, f"MAX_SCF {inner}")
+    _keyword(root, SCF, f"SCF_GUESS {'RESTART' if guess_from_file else 'ATOMIC'}")
+    if continue_unconverged:
+        _keyword(root, SCF, "IGNORE_CONVERGENCE_FAILURE TRUE")
+    _keyword(root, f"{SCF}/PRINT/RESTART", "BACKUP_COPIES 0")
+
+
+def _add_atoms(root: InputSection, settings: Cp2kSettings, atoms: Atoms) -> None:
+    subsys = "FORCE_EVAL/SUBSYS"
+    cell = _section(root, f"{subsys}/CELL")
+    for name, vector in zip("ABC", atoms.cell.array, strict=True):
+        cell.keywords.append(f"{name} {_three(vector)}")
+    cell.keywords.append("PERIODIC XYZ")
+    symbols = atoms.get_chemical_symbols()
+    _section(root, f"{subsys}/COORD").keywords.extend(
+        f"{symbol} {_three(position)}"
+        for symbol, position in zip(symbols, atoms.positions, strict=True)
+    )
+    for symbol in sorted(set(symbols)):
+        kind = _kind(_section(root, subsys), symbol)
+        for key, value in (
+            ("BASIS_SET", settings.basis_set),
+            ("POTENTIAL", settings.potential),
+            ("MAGNETIZATION", settings.spin or None),
+        ):
+            chosen = value.get(symbol) if isinstance(value, Mapping) else value
+            if _has(kind, key) or (chosen is None and key == "MAGNETIZATION"):
+                continue
+            if chosen is None:
+                raise InputError(
+                    f"cp2k has no {key.lower()} for {symbol}; the option {key.lower()} names those "
+                    f"of {', '.join(sorted(value or ()))} only"
+                )
+            kind.keywords.append(f"{key} {chosen}")
+
+
+def _three(vector: Any) -> str:
+    return " ".join(f"{float(x):.16e}" for x in vector)
+
+
+def _parsed(text: str) -> InputSection:
+    """Return the user's own input as ASE's tree of sections."""
+    from ase.calculators.cp2k import parse_input
+
+    opened = 0
+    for line in text.splitlines():
+        word = line.strip().upper()
+        opened += -1 if word.startswith("&END") else word.startswith("&")
+        if opened < 0 or word.startswith("@"):
+            break
+    if opened != 0 or "@" in (line.strip()[:1] for line in text.splitlines()):
+        raise InputError(
+            "inp of 'cp2k' cannot be read: expected as many &END as sections, and no line that "
+            "begins with @"
+        )
+    root: InputSection = parse_input(text)
+    return root
+
+
+def _has(section: InputSection, path: str) -> bool:
+    """Tell whether a keyword or a section is there."""
+    head, _, rest = path.partition("/")
+    inside = [s for s in section.subsections if s.name == head]
+    if rest:
+        return any(_has(s, rest) for s in inside)
+    return bool(inside) or any(k.split()[0].upper() == head for k in section.keywords)
+
+
+def _section(section: InputSection, path: str) -> InputSection:
+    """Return the section of that path, made where it is not there."""
+    from ase.calculators.cp2k import InputSection
+
+    head, _, rest = path.partition("/")
+    there = [s for s in section.subsections if s.name == head]
+    found: InputSection = there[0] if there else InputSection(name=head)
+    if not there:
+        section.subsections.append(found)
+    if not rest:
+        return found
+    inner: InputSection = _section(found, rest)
+    return inner
+
+
+def _keyword(root: InputSection, path: str, line: str) -> None:
+    """Add a keyword unless the user has set it."""
+    if not _has(root, f"{path}/{line.split(maxsplit=1)[0]}"):
+        _section(root, path).keywords.append(line)
+
+
+def _kind(subsys: InputSection, symbol: str) -> InputSection:
+    """Return the section of one element."""
+    from ase.calculators.cp2k import InputSection
+
+    kinds = [s for s in subsys.subsections if s.name == "KIND"]
+    there = [s for s in kinds if str(s.params).capitalize() == symbol]
+    found: InputSection = there[0] if there else InputSection(name="KIND", params=symbol)
+    if not there:
+        subsys.subsections.append(found)
+    return found

@@ -1,5 +1,0 @@
-"""VASP for molecular dynamics."""
-
-from mlmd.calculators.vasp.calculator import build, model_identity
-
-__all__ = ["build", "model_identity"]

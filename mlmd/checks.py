@@ -1,0 +1,78 @@
+"""What a user gave, checked: one rule for each kind of value.
+
+Each returns the value as the plain type it is to be, or raises :class:`mlmd.errors.InputError`,
+which says what was given and what was expected. Numbers of NumPy count, ``True`` is no number, and
+neither is a text that spells one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from mlmd.errors import InputError
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number, infinite ones and NaN included."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a value is of a whole-number type: 2.0 is not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of at least `least`."""
+    if not is_whole(value) or value < least:
+        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+    return int(value)
+
+
+def finite_number(name: str, value: Any, unit: str = "") -> float:
+    """Return a number that is neither infinite nor NaN."""
+    if not is_number(value) or not math.isfinite(value):
+        raise InputError(f"{name} is {value!r}; expected a number{f' in {unit}' if unit else ''}")
+    return float(value)
+
+
+def positive_number(name: str, value: Any, unit: str = "") -> float:
+    """Return a finite number above zero; `unit` as ``eV`` or ``K``, in words for the message."""
+    if not is_number(value) or not 0 < value < math.inf:
+        wanted = f"a positive number{f' in {unit}' if unit else ''}"
+        raise InputError(f"{name} is {value!r}; expected {wanted}")
+    return float(value)
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return a number between 0 and 1, both excluded."""
+    if not is_number(value) or not 0 < value < 1:
+        raise InputError(f"{name} is {value!r}; expected a number between 0 and 1")
+    return float(value)
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return True or False, and nothing that merely counts as one."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is {value!r}; expected true or false")
+    return bool(value)
+
+
+def choice(name: str, value: Any, known: Collection[str]) -> str:
+    """Return a text that is one of those known."""
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{name} is {value!r}; expected {' or '.join(known)}")
+    return value
+
+
+def known_keys(what: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
+    """Raise where a mapping has keys that mean nothing, instead of passing them over."""
+    unknown = sorted(str(key) for key in given if key not in known)
+    if unknown:
+        raise InputError(
+            f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"
+        )

@@ -1,0 +1,194 @@
+"""Vibrations and structure factors: what g(r) does not see, and what scattering does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlmd.analysis.structure.scattering.structure_factor import structure_factor
+from mlmd.analysis.vibrations.density_of_states import vibrational_density
+from mlmd.comparison.r_squared import noise_ceiling, r_squared
+from mlmd.comparison.structure.rdf_parity import length_ratio
+from mlmd.comparison.systems import part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmd.analysis.structure.radial_distribution import RadialDistribution
+    from mlmd.analysis.vibrations.density_of_states import VibrationalDensity
+    from mlmd.arrays import FloatArray
+    from mlmd.comparison.structure.rdf_parity import RdfRuns
+    from mlmd.comparison.systems import System
+    from mlmd.trajectory.trajectory import Trajectory
+
+
+_LONGEST_LAG_PS = 2.0
+"""Of the velocity autocorrelation: a resolution of 0.5 THz, at which 10 ps have little noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class VdosParity:
+    r"""Agreement of the vibrational densities of states of one system.
+
+    Attributes
+    ----------
+    vdos_overlap : float
+        :math:`\int \min(g_s, g_r) \, d\nu` of the totals, each of integral 1: 1 where equal.
+    vdos_overlap_by_species : mapping of str to float
+        The same by species.
+    vdos_ceiling : float
+        Overlap to expect of a perfect surrogate (see :func:`vdos_parity`).
+    vdos_mean_ratio : float
+        Mean frequency of the surrogate over that of the reference.
+    max_lag_ps : float
+        Of the velocity autocorrelation: the resolution is one over it.
+    frequency_THz, surrogate, reference : (n,)
+        The totals, of integral 1.
+    """
+
+    vdos_overlap: float
+    vdos_overlap_by_species: Mapping[str, float]
+    vdos_ceiling: float
+    vdos_mean_ratio: float
+    max_lag_ps: float
+    frequency_THz: FloatArray
+    surrogate: FloatArray
+    reference: FloatArray
+
+    def curves_dict(self) -> dict[str, Any]:
+        """Return the totals as plain types for JSON."""
+        return {
+            "frequency_THz": self.frequency_THz.tolist(),
+            "surrogate": self.surrogate.tolist(),
+            "reference": self.reference.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class StructureFactorParity:
+    """R^2 of the total S(q) (atoms as points) and its ceiling, as for g(r).
+
+    ``method`` says how S(q) was had; ``q_1_A``, ``surrogate`` and ``reference`` are the curves.
+    """
+
+    sq_r2: float | None
+    sq_noise_ceiling: float | None
+    method: str
+    q_1_A: FloatArray
+    surrogate: FloatArray
+    reference: FloatArray
+
+    def curves_dict(self) -> dict[str, Any]:
+        """Return the curves as plain types for JSON."""
+        return {
+            "q_1_A": self.q_1_A.tolist(),
+            "surrogate": self.surrogate.tolist(),
+            "reference": self.reference.tolist(),
+        }
+
+
+def structure_factor_parity(runs: RdfRuns) -> StructureFactorParity:
+    """Compare the total S(q) by way of the partial g(r).
+
+    Raises
+    ------
+    InputError
+        If g(r) is not in the ``exact`` convention or its range holds fewer than two bins.
+    """
+    first = [structure_factor(one) for one in runs.surrogate]
+    other = [structure_factor(one) for one in runs.reference]
+    q_min_1_A = max(one.q_min_1_A for one in (*first, *other))
+    q_1_A = other[0].q_1_A
+    meant = q_1_A >= q_min_1_A * (1 - 1e-9)
+    surrogate = _mean([one.total.s[meant] for one in first], runs.surrogate)
+    reference = _mean([one.total.s[meant] for one in other], runs.reference)
+    by_run = dict(zip(map(id, runs.reference), other, strict=True))
+    noise = runs.noise(lambda run: by_run[id(run)].total.block_s[:, meant])
+    return StructureFactorParity(
+        sq_r2=r_squared(surrogate, reference),
+        sq_noise_ceiling=noise_ceiling(noise, reference),
+        method=other[0].method,
+        q_1_A=q_1_A[meant],
+        surrogate=surrogate,
+        reference=reference,
+    )
+
+
+def vdos_parity(system: System) -> VdosParity:
+    r"""Compare the vibrational densities of states of one system.
+
+    Both sides have the same resolution, and velocities of one kind: the recorded ones if both
+    have them, else differences of positions. Noise makes two equal densities differ by an amount
+    that goes with its standard deviation, so that two of the K = 2 halves of the reference, or of
+    its K runs, give
+
+    .. math:: 1 - C = (1 - O_{12}) \sqrt{(1 + \rho) / 2 K}
+
+    with :math:`\rho` the length of the reference over that of the surrogate.
+
+    Raises
+    ------
+    InputError
+        If a side has fewer than a handful of frames, or frames that are not evenly spaced.
+    """
+    surrogate, reference = system.runs()
+    runs = (*surrogate, *reference)
+    lag_ps = min(_LONGEST_LAG_PS, *(run.duration_ps / 4.0 for run in runs))
+    recorded = all(run.velocities_A_fs is not None for run in runs)
+
+    def densities(some: Sequence[Trajectory], kind_recorded: bool) -> list[VibrationalDensity]:
+        kind: Any = "recorded" if kind_recorded else "positions"
+        return [vibrational_density(run, max_lag_ps=lag_ps, velocities=kind) for run in some]
+
+    first, other = densities(surrogate, recorded), densities(reference, recorded)
+    # Beyond what the coarser side resolves there is nothing to compare.
+    end = min(one.frequency_THz[-1] for one in (*first, *other))
+    grid = other[0].frequency_THz[other[0].frequency_THz <= end]
+    species = list(other[0].by_species)
+    left = {s: _density(first, s, grid) for s in (None, *species)}
+    right = {s: _density(other, s, grid) for s in (None, *species)}
+    pieces = list(reference)
+    if len(pieces) == 1:
+        half = len(reference[0]) // 2
+        pieces = [part(reference[0], slice(half)), part(reference[0], slice(-half, None))]
+    apart = [_density([one], None, grid) for one in densities(pieces[:2], False)]
+    share = (1.0 + length_ratio(surrogate, reference)) / (2.0 * len(pieces))
+    ceiling = 1.0 - (1.0 - _overlap(*apart)) * float(np.sqrt(share))
+    total_left, total_right = left[None], right[None]
+    return VdosParity(
+        vdos_overlap=_overlap(total_left, total_right),
+        vdos_overlap_by_species={s: _overlap(left[s], right[s]) for s in species},
+        vdos_ceiling=ceiling,
+        vdos_mean_ratio=float((grid @ total_left) / (grid @ total_right)),
+        max_lag_ps=lag_ps,
+        frequency_THz=grid,
+        surrogate=total_left / (grid[1] - grid[0]),
+        reference=total_right / (grid[1] - grid[0]),
+    )
+
+
+def _density(
+    results: Sequence[VibrationalDensity], species: str | None, grid: FloatArray
+) -> FloatArray:
+    """Return a density on a grid of frequencies as shares that sum up to 1."""
+    curves = [one.total if species is None else one.by_species[species] for one in results]
+    each = [
+        np.interp(grid, one.frequency_THz, curve)
+        for one, curve in zip(results, curves, strict=True)
+    ]
+    mean: FloatArray = np.maximum(np.mean(each, axis=0), 0.0)
+    shares: FloatArray = mean / mean.sum()
+    return shares
+
+
+def _overlap(first: FloatArray, other: FloatArray) -> float:
+    return float(np.minimum(first, other).sum())
+
+
+def _mean(curves: Sequence[FloatArray], runs: Sequence[RadialDistribution]) -> FloatArray:
+    frames = np.array([run.settings.n_frames for run in runs], dtype=float)
+    mean: FloatArray = (frames / frames.sum()) @ np.array(curves)
+    return mean

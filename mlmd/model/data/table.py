@@ -1,0 +1,380 @@
+"""Tables to learn from: features of structures and the diffusivities that go with them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mlmd.descriptors.conventions import convention_of
+from mlmd.descriptors.features import FEATURES, UNITS
+from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
+from mlmd.descriptors.thermal import BOLTZMANN_EV_K
+from mlmd.errors import InputError
+from mlmd.model.data.composition_columns import with_fractions
+from mlmd.model.data.folds import reduced_formula
+from mlmd.model.data.label_weights import label_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from mlmd.arrays import FloatArray
+
+
+logger = logging.getLogger(__name__)
+
+Target = Literal["ln_D", "D", "E_a"]
+TARGETS = {"ln_D": "ln(cm2/s)", "D": "1e-3 cm2/s", "E_a": "eV"}
+"""What can be predicted, and its unit."""
+
+D_SCALE = 1e3
+INVERSE_KBT, TEMPERATURE = "inverse_kbT", "temperature_K"
+_MOST_MISSING = 0.5
+_FASTEST_CM2_S = 1.0
+
+D_COLUMN, D_ERROR_COLUMN, D_FROM_COLUMN = "D_cm2_s", "D_error_cm2_s", "D_from"
+AS_GIVEN, AS_PUBLISHED = "as given", "as published by Zheng et al. 2024"
+EINSTEIN = "mlmd: slope / 6 of the mean squared displacement"
+"""Where D is from. The published values may be three times those of the Einstein relation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Numbers to learn, row by row.
+
+    Attributes
+    ----------
+    X : pandas.DataFrame
+        Features, the one that carries the temperature among them.
+    y : (n,) array
+        The target in `unit`.
+    formulas : tuple of str
+        Formula of each row, with which folds are made.
+    target, unit : str
+        What `y` is.
+    weights : (n,) array, optional
+        How much each row counts; their mean is 1. None where all count the same.
+    """
+
+    X: pd.DataFrame
+    y: FloatArray
+    formulas: tuple[str, ...]
+    target: str
+    unit: str
+    weights: FloatArray | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of features, target, formulas and weights: the identity of what was learnt from."""
+        digest = hashlib.sha256("\n".join((*self.X.columns, *self.formulas, self.target)).encode())
+        weights = () if self.weights is None else (self.weights.astype("<f8"),)
+        for part in (self.X.to_numpy(dtype="<f8"), self.y.astype("<f8"), *weights):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTable:
+    """Features and diffusivities.
+
+    Attributes
+    ----------
+    features : pandas.DataFrame
+        Columns of `mlmd.descriptors.FEATURES`, without the temperature.
+    formulas : tuple of str
+        Formula of each row.
+    temperature_K : (n,) array
+        Temperature of each row.
+    D_cm2_s : (n,) array
+        Self-diffusion coefficient of the mobile element.
+    convention, mobile : str
+        Which definitions the features follow, and the mobile element.
+    D_error_cm2_s : (n,) array, optional
+        Standard error of D; NaN where it is not known.
+    names : tuple of str, optional
+        What each row is called: the run and stage that it is of, say.
+    n_frames : (n,) array of int, optional
+        Number of frames that the features of a row are the mean of; 1, a snapshot, if not given.
+    frames : tuple of str, optional
+        Which they are, as `FeatureTable.about` says it.
+    D_from : str
+        How D was obtained; the same for all rows, so that conventions are never mixed.
+    """
+
+    features: pd.DataFrame
+    formulas: tuple[str, ...]
+    temperature_K: FloatArray
+    D_cm2_s: FloatArray
+    convention: str
+    mobile: str = "Li"
+    D_error_cm2_s: FloatArray | None = None
+    names: tuple[str, ...] | None = None
+    n_frames: NDArray[np.intp] | None = None
+    frames: tuple[str, ...] | None = None
+    D_from: str = AS_GIVEN
+
+    def __post_init__(self) -> None:
+        """Check that every number can be learnt from."""
+        convention_of(self.convention)
+        # Rows are by place: an index that repeats, as of joined tables, would mix them up.
+        object.__setattr__(self, "features", self.features.reset_index(drop=True))
+        n = len(self.features)
+        parts = [self.formulas, self.temperature_K, self.D_cm2_s]
+        known = (self.D_error_cm2_s, self.names, self.n_frames, self.frames)
+        parts += [part for part in known if part is not None]
+        if n == 0 or any(len(part) != n for part in parts):
+            raise InputError(f"a training table needs rows, all parts the same number; got {n}")
+        unknown = [str(c) for c in self.features.columns if c not in UNITS]
+        if unknown:
+            raise InputError(f"no feature {', '.join(unknown)}; see mlmd features --list")
+        errors = 1.0 if self.D_error_cm2_s is None else self.D_error_cm2_s
+        numbers_of = {
+            "temperature": self.temperature_K,
+            "D": self.D_cm2_s,
+            "the standard error of D": np.where(np.isnan(errors), 1.0, errors),
+        }
+        for name, values in numbers_of.items():
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            if len(bad):
+                raise InputError(
+                    f"row {bad[0] + 1} ({self.formulas[bad[0]]}): {name} is {values[bad[0]]}; "
+                    "expected a number above zero"
+                )
+        fast = np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S)
+        if len(fast):
+            raise InputError(
+                f"row {fast[0] + 1} ({self.formulas[fast[0]]}): D is {self.D_cm2_s[fast[0]]:g} "
+                f"cm2/s, more than any liquid's; expected at most {_FASTEST_CM2_S:g}: see its unit"
+            )
+        numbers = self.features.to_numpy(dtype=float)
+        rows, columns = np.nonzero(~np.isfinite(numbers))
+        if len(rows):
+            raise InputError(
+                f"row {rows[0] + 1} ({self.formulas[rows[0]]}): feature "
+                f"{self.features.columns[columns[0]]} is no finite number; leave out row or column"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.features)
+
+    @classmethod
+    def read(cls, path: str | Path, format: Literal["mlmd", "zheng2024"] = "mlmd") -> TrainingTable:
+        """Read a table.
+
+        Parameters
+        ----------
+        path : path
+            For "zheng2024" the data file of Zheng et al. 2024 (``feature_target.dat``: separated
+            by blanks, D in 1e-3 cm2/s in ``diff_coeff_mul_thousand``); for "mlmd" what `to_csv`
+            or ``mlmd features -o`` write, the latter with a column ``D_cm2_s`` added;
+            ``D_error_cm2_s`` and ``D_from`` are read where they are there.
+        format : {"mlmd", "zheng2024"}
+            Which of them it is.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, lacks a column, has something that is no number, or
+            diffusivities of more than one origin.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"no file {path}; expected a table of features with diffusivities")
+        if format == "zheng2024":
+            table = _read_zheng2024(Path(path))
+        elif format == "mlmd":
+            table = _read_mlmd(Path(path))
+        else:
+            raise InputError(f"no table format '{format}'; expected zheng2024 or mlmd")
+        rows = table.features.assign(D=table.D_cm2_s, T=table.temperature_K, of=table.formulas)
+        if n_twice := int(rows.duplicated().sum()):
+            logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
+        return table
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write it to a new file that `read` reads, every digit.
+
+        The layout is that of ``mlmd features -o`` (`FeatureTable.to_csv`) with three columns
+        more: ``D_cm2_s``, ``D_error_cm2_s`` (empty where not known) and ``D_from``.
+
+        Raises
+        ------
+        InputError
+            If the file exists or cannot be written, or two rows have the same name.
+        """
+        if os.path.lexists(path):
+            raise InputError(f"{path} exists; nothing is overwritten: give another name")
+        pandas = import_pandas()
+        names = range(len(self)) if self.names is None else self.names
+        index = pandas.Index(map(str, names), name="name", dtype=object)
+        for twice in index[index.duplicated()]:
+            raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
+        about = {
+            "formula": self.formulas,
+            "temperature_K": np.asarray(self.temperature_K, dtype=float),
+            "n_frames": 1 if self.n_frames is None else self.n_frames,
+            FRAMES: "" if self.frames is None else self.frames,
+            D_COLUMN: np.asarray(self.D_cm2_s, dtype=float),
+            D_ERROR_COLUMN: np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s,
+            D_FROM_COLUMN: self.D_from,
+        }
+        values = self.features.astype(float).set_axis(index, axis=0)
+        spread, rows = values * np.nan, pandas.DataFrame(about, index)
+        FeatureTable(values, spread, rows, self.convention, self.mobile).to_csv(path)
+
+    def problem(
+        self, target: str = "ln_D", weighted: bool = False, elements: bool = False
+    ) -> Problem:
+        """Return what there is to learn for a target.
+
+        The temperature joins the features in front, as the published settings want it: as
+        1/(kB T) for ``ln_D``, in K for ``D``. For ``E_a`` there is a row per formula with at
+        least two temperatures: the mean of its features, and the slope of ln D over 1/(kB T).
+
+        With `weighted`, rows count by `label_weights` of their standard errors: that of ln D is
+        the relative one of D, that of a slope follows from its points. The labels stay the same.
+
+        With `elements`, what each composition is made of joins the features at the end: see
+        `mlmd.model.data.composition_columns.element_fractions`.
+
+        Raises
+        ------
+        InputError
+            If the target is unknown, no formula has two temperatures for ``E_a``, or weights are
+            wanted and no standard error is known.
+        """
+        if target not in TARGETS:
+            raise InputError(f"no target '{target}'; expected {', '.join(TARGETS)}")
+        error = np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s
+        sigma = error / self.D_cm2_s if weighted else None  # of ln D
+        if target == "E_a":
+            made = self._activation_energies(sigma)
+        else:
+            made = self._diffusivities(target, sigma)
+        if elements:
+            made = replace(made, X=with_fractions(made.X, made.formulas))
+        return made
+
+    def _diffusivities(self, target: str, sigma: FloatArray | None) -> Problem:
+        """Return a row per row; `sigma` is the standard error of ln D."""
+        if target == "D":
+            name, thermal, y = TEMPERATURE, self.temperature_K, self.D_cm2_s * D_SCALE
+            sigma = None if sigma is None else sigma * y
+        else:
+            inverse = 1 / (BOLTZMANN_EV_K * self.temperature_K)
+            name, thermal, y = INVERSE_KBT, inverse, np.log(self.D_cm2_s)
+        pandas = import_pandas()
+        first = pandas.DataFrame({name: thermal}, index=self.features.index)
+        X = pandas.concat([first, self.features], axis=1).astype(float)
+        weights = None if sigma is None else label_weights(X.to_numpy(), y, sigma)
+        return Problem(X, y, self.formulas, target, TARGETS[target], weights)
+
+    def _activation_energies(self, sigma: FloatArray | None) -> Problem:
+        units = [reduced_formula(formula) for formula in self.formulas]
+        inverse_eV, ln_D = 1 / (BOLTZMANN_EV_K * self.temperature_K), np.log(self.D_cm2_s)
+        energies: dict[str, float] = {}
+        errors: list[float] = []
+        for unit in dict.fromkeys(units):
+            rows = np.array(units) == unit
+            x, y = inverse_eV[rows], ln_D[rows]
+            if np.ptp(x) > 0:
+                energies[unit] = -float(np.polyfit(x, y, 1)[0])
+                if sigma is not None:
+                    away = x - x.mean()
+                    errors.append(float(np.linalg.norm(away * sigma[rows]) / (away @ away)))
+        if not energies:
+            raise InputError("no formula has two temperatures; E_a needs them, or take ln_D")
+        X = self.features.astype(float).groupby(units).mean().loc[list(energies)]
+        y = np.array(list(energies.values()))
+        weights = None if sigma is None else label_weights(X.to_numpy(), y, np.array(errors))
+        return Problem(X, y, tuple(energies), "E_a", TARGETS["E_a"], weights)
+
+
+def _read_zheng2024(path: Path) -> TrainingTable:
+    frame = _read(path, sep=r"\s+")
+    wanted = [f.name for f in FEATURES if f.name not in ("density", INVERSE_KBT)]
+    _need(path, frame, ["formula", "diff_coeff_mul_thousand", "temperature", *wanted])
+    columns = [str(c) for c in frame.columns if c in wanted]
+    try:
+        return TrainingTable(
+            frame[columns].astype(float),
+            tuple(map(str, frame["formula"])),
+            frame["temperature"].to_numpy(dtype=float),
+            frame["diff_coeff_mul_thousand"].to_numpy(dtype=float) / D_SCALE,
+            "zheng2024",
+            D_from=AS_PUBLISHED,
+        )
+    except ValueError as error:
+        raise _no_number(path, error) from error
+
+
+def _read_mlmd(path: Path) -> TrainingTable:
+    table = FeatureTable.read_csv(path)
+    # As text: pandas' own reading of numbers may lose the last digit.
+    frame = _read(path, skiprows=1, dtype=str, keep_default_na=False).replace("", "nan")
+    _need(path, frame, [D_COLUMN])
+    n_after = int(table.after_start.sum())
+    if n_after:
+        logger.warning(
+            "%s: %d row(s) of features are means over frames, or of a last frame; if D is of the "
+            "same trajectory, the scores are optimistic for a new structure",
+            path,
+            n_after,
+        )
+    said = D_FROM_COLUMN in frame
+    origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).unique() if said else [AS_GIVEN]
+    if len(origins) > 1:
+        raise InputError(
+            f"{path} has D '{origins[0]}' and D '{origins[1]}', which may differ by a factor; "
+            "train on rows of one origin"
+        )
+    try:
+        labels = frame[[c for c in (D_COLUMN, D_ERROR_COLUMN) if c in frame]].astype(float)
+        errors = labels[D_ERROR_COLUMN].to_numpy() if D_ERROR_COLUMN in labels else None
+        return TrainingTable(
+            known_features(table.values).reset_index(drop=True),
+            tuple(map(str, table.about["formula"])),
+            table.about["temperature_K"].to_numpy(dtype=float),
+            labels[D_COLUMN].to_numpy(),
+            table.convention,
+            table.mobile,
+            errors,
+            tuple(map(str, table.values.index)),
+            table.about["n_frames"].to_numpy(),
+            tuple(map(str, table.about[FRAMES])),
+            str(origins[0]),
+        )
+    except ValueError as error:
+        raise _no_number(path, error) from error
+
+
+def known_features(values: pd.DataFrame) -> pd.DataFrame:
+    """Return the features, without the temperature, that most rows have."""
+    features = values.drop(columns=INVERSE_KBT, errors="ignore")
+    return features.loc[:, features.isna().mean() < _MOST_MISSING]
+
+
+def _read(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return import_pandas().read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as a table ({reason})") from error
+
+
+def _need(path: Path, frame: pd.DataFrame, wanted: list[str]) -> None:
+    missing = [name for name in wanted if name not in frame]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}; is it of another --format?")
+
+
+def _no_number(path: Path, error: ValueError) -> InputError:
+    if isinstance(error, InputError):
+        return InputError(f"{path}: {error}")
+    return InputError(f"{path} has something that is no number ({str(error).splitlines()[0]})")

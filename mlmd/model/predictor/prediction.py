@@ -1,0 +1,129 @@
+"""What a model says about a structure, and the features that it says it from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmd.descriptors.elements import ElementTable
+from mlmd.descriptors.featurize import featurize
+from mlmd.errors import InputError
+from mlmd.model.data.table import D_SCALE, TEMPERATURE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+    from mlmd.trajectory.trajectory import Trajectory
+
+_LARGEST = 700.0
+"""The exponential of more is no number; D of as many 1e-3 cm2/s is beyond any liquid."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A number with its uncertainty.
+
+    Attributes
+    ----------
+    target, unit : str
+        What it is.
+    temperature_K : float or None
+        None where it is an activation energy.
+    value, standard_deviation : float
+        In `unit`.
+    D_cm2_s : float or None
+        The diffusivity, where the target is one.
+    interval_68, interval_95 : tuple of float
+        Lower and upper bound of the diffusivity in cm2/s, or of the activation energy in eV.
+    outside : tuple of str
+        Elements and features that lie outside of what the model has learnt from, or "combination
+        of features". Where there are any, the interval is not to be trusted.
+    """
+
+    target: str
+    unit: str
+    temperature_K: float | None
+    value: float
+    standard_deviation: float
+    D_cm2_s: float | None
+    interval_68: tuple[float, float]
+    interval_95: tuple[float, float]
+    outside: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        target: str,
+        unit: str,
+        temperature_K: float | None,
+        value: float,
+        standard_deviation: float,
+        half_width_95: float,
+        outside: Sequence[str],
+    ) -> Prediction:
+        """Turn a number in the target's unit into diffusivity and intervals."""
+
+        if not abs(value) + half_width_95 < _LARGEST:
+            raise InputError(
+                f"the model gives {value:.3g} +- {half_width_95:.3g} {unit} for this structure, "
+                "which means nothing; it is far from all that the model has learnt"
+            )
+
+        def natural(number: float) -> float:
+            if target == "ln_D":
+                return math.exp(number)
+            return max(number, 0.0) / D_SCALE if target == "D" else number
+
+        def interval(half: float) -> tuple[float, float]:
+            return natural(value - half), natural(value + half)
+
+        D_cm2_s = None if target == "E_a" else natural(value)
+        return cls(
+            target,
+            unit,
+            None if target == "E_a" else temperature_K,
+            value,
+            standard_deviation,
+            D_cm2_s,
+            interval(standard_deviation),
+            interval(half_width_95),
+            tuple(outside),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return asdict(self)
+
+
+def features_of(
+    structure: Atoms | Trajectory,
+    columns: Sequence[str],
+    temperature_K: float | None,
+    convention: str,
+    mobile: str,
+    elements: ElementTable | None,
+) -> pd.DataFrame:
+    """Return the features that a model wants, in a row.
+
+    Raises
+    ------
+    InputError
+        If the model wants a temperature and none is given, or a feature has no value for this
+        structure.
+    """
+    thermal = {"inverse_kbT", TEMPERATURE} & set(columns)
+    if thermal and temperature_K is None:
+        raise InputError("this model needs a temperature; give one in K")
+    T_K = temperature_K if thermal else None
+    table = featurize(structure, mobile, convention, T_K, elements=elements)
+    row = table.values.assign(temperature_K=T_K)[list(columns)].astype(float)
+    empty = [str(c) for c in row.columns if not math.isfinite(row[c].iloc[0])]
+    if empty:
+        raise InputError(
+            f"{table.about['formula'].iloc[0]} has no {', '.join(empty)}, which this model needs; "
+            "give a larger cell, or train a model without"
+        )
+    return row

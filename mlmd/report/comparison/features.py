@@ -1,0 +1,169 @@
+"""Structure features of a comparison: table, figures, and a line for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlmd.report.page.elements import Cell, Table, of
+from mlmd.report.page.figures import PageFigure, page_figure
+from mlmd.report.page.numbers import DASH, number
+
+Contents = Mapping[str, Mapping[str, Any]]
+
+_LEFT_OUT = (
+    "Features of the composition and the temperature are equal by construction and left out, as "
+    "are those of the volume where the surrogate has the reference's cell."
+)
+
+
+def feature_lines(section: Mapping[str, Any]) -> Iterator[str]:
+    """Say what was found: R2 over systems, or what differs in each of few."""
+    if section["r2_pooled"] is not None:
+        ceiling = section["r2_pooled_noise_ceiling"]
+        best = "" if ceiling is None else f" (a perfect surrogate: {ceiling:.3g})"
+        yield (
+            f"features: R2 {section['r2_pooled']:.3g}{best} over {section['n_pairs']} systems, "
+            f"every feature alike; {section['r2_pooled_raw']:.3g} of the bare numbers"
+        )
+        return
+    for system in section["systems"]:
+        sigmas = {k: v["sigma"] for k, v in _judged(system).items() if v["sigma"] is not None}
+        if sigmas:
+            far = max(sigmas, key=lambda name: abs(sigmas[name]))
+            within = sum(abs(sigma) < 2 for sigma in sigmas.values())
+            yield (
+                f"features of {system['label']}: {within} of {len(sigmas)} within 2 standard "
+                f"errors, {far} off by {sigmas[far]:+.1f}"
+            )
+
+
+def feature_tables(contents: Contents) -> list[Table]:
+    """Return R2 of each feature where there are enough systems, else the features themselves."""
+    known = {label: content.get("features") or {} for label, content in contents.items()}
+    many = {label: one for label, one in known.items() if one.get("r2_pooled") is not None}
+    few = {label: one for label, one in known.items() if label not in many and one.get("systems")}
+    return [*([_r2(many)] if many else []), *([_values(few)] if few else [])]
+
+
+def _r2(sections: Contents) -> Table:
+    rows = [
+        (
+            Cell("All, every feature alike"),
+            *(
+                cell
+                for one in sections.values()
+                for cell in (of(one["r2_pooled"]), of(one["r2_pooled_noise_ceiling"]))
+            ),
+        ),
+        (
+            Cell("All, bare numbers"),
+            *(cell for one in sections.values() for cell in (of(one["r2_pooled_raw"]), Cell(DASH))),
+        ),
+    ]
+    names = dict.fromkeys(name for one in sections.values() for name in one["r2"])
+    for name in names:
+        cells = [
+            of(one[key].get(name))
+            for one in sections.values()
+            for key in ("r2", "r2_noise_ceiling")
+        ]
+        if any(cell.raw is not None for cell in cells):
+            rows.append((Cell(name), *cells))
+    columns = [c for label in sections for c in (f"{label}, R²", "Ceiling")]
+    n_pairs = " and ".join(dict.fromkeys(str(one["n_pairs"]) for one in sections.values()))
+    return Table(
+        "Structure features over the systems",
+        ("Feature", *columns),
+        tuple(rows),
+        f"R² over {n_pairs} systems; the ceiling is that of a perfect surrogate, given the noise "
+        f"of both sides. {_LEFT_OUT} Bare numbers of different units pooled, as published, say "
+        "little: the features with large numbers decide.",
+    )
+
+
+def _values(sections: Contents) -> Table:
+    rows = [
+        (
+            Cell(f"{label}, {system['label']}, {name}"),
+            _with_error(one["surrogate"], one["surrogate_error"]),
+            _with_error(one["reference"], one["reference_error"]),
+            Cell("" if one["unit"] == "1" else one["unit"].replace("A", "Å").replace("3", "³")),
+            of(_percent(one["relative_difference"]), 2),
+            of(one["sigma"], 2),
+        )
+        for label, section in sections.items()
+        for system in section["systems"]
+        for name, one in _judged(system).items()
+    ]
+    frames = {
+        n
+        for section in sections.values()
+        for system in section["systems"]
+        for n in (system["n_frames_surrogate"], system["n_frames_reference"])
+    }
+    mobile = dict.fromkeys(
+        system["mobile"] for section in sections.values() for system in section["systems"]
+    )
+    counted = f"{min(frames)} to {max(frames)}" if len(frames) > 1 else f"{min(frames)}"
+    return Table(
+        "Structure features",
+        ("Feature", "Surrogate", "Reference", "Unit", "Difference (%)", "In standard errors"),
+        tuple(rows),
+        f"Means over {counted} evenly spaced frames with standard errors; the mobile element is "
+        f"{', '.join(mobile)}. {_LEFT_OUT}",
+    )
+
+
+def feature_figures(contents: Contents) -> Iterator[PageFigure]:
+    """Draw parity of the scaled features, or what differs where there are few systems."""
+    from mlmd.comparison.features.agreement import feature_agreement
+    from mlmd.comparison.features.parity import FeatureParity
+    from mlmd.plot.feature_parity import plot_feature_differences, plot_feature_parity
+
+    differences: dict[str, FeatureParity] = {}
+    for i, (label, content) in enumerate(contents.items()):
+        section = content.get("features") or {}
+        systems = section.get("systems") or []
+        parities = {one["label"]: FeatureParity.from_dict(one) for one in systems}
+        if section.get("r2_pooled") is not None:
+            yield page_figure(
+                plot_feature_parity(feature_agreement(list(parities.values()))),
+                f"features{i}",
+                f"Structure features, {label}",
+                "Surrogate against reference, one point for each feature and system, each feature "
+                "less its mean and over its standard deviation over the systems.",
+            )
+            continue
+        differences |= {
+            f"{label}, {name}" if len(systems) > 1 else label: parity
+            for name, parity in parities.items()
+            if any(one.sigma is not None for one in parity.per_feature.values())
+        }
+    if differences:
+        yield page_figure(
+            plot_feature_differences(differences),
+            "features",
+            "Structure features",
+            "Surrogate minus reference in standard errors of that; the band is two of them. "
+            "Where differences are large the axis is logarithmic beyond three.",
+        )
+
+
+def _judged(system: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the features that both sides have and that are not equal by construction."""
+    return {
+        name: one
+        for name, one in system["per_feature"].items()
+        if one["surrogate"] is not None and one["reference"] is not None and not one["set_by_cell"]
+    }
+
+
+def _with_error(value: float, error: float | None) -> Cell:
+    if not error:
+        return of(value, 4)
+    return Cell(f"{number(value, 4)} ± {number(error, 2)}", value)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100.0 * value

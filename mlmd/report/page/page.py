@@ -1,0 +1,83 @@
+"""From a template to one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mlmd.errors import InputError, MissingExtraError
+from mlmd.report.page.numbers import number, value_of
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+    "img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Nothing is loaded from anywhere, and no script runs but our own."""
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill in a template of this package.
+
+    Whatever comes from outside is escaped. The page forbids the browser to load anything and to
+    run any script but the one whose checksum it names: what would slip through is still text.
+
+    Raises
+    ------
+    MissingExtraError
+        If Jinja2 is not installed.
+    """
+    require_jinja()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("mlmd.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["value_of"] = value_of
+    script = _text("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(
+        style=Markup(_text("style.css")),
+        script=Markup(script),
+        policy=POLICY.format(digest=digest),
+        **content,
+    )
+
+
+def require_jinja() -> None:
+    """Raise MissingExtraError where Jinja2 is not installed."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise MissingExtraError("Jinja2", "report")
+
+
+def write_page(html: str, path: Path) -> Path:
+    """Write a page where an earlier one may be.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written there.
+    """
+    from mlmd.run.atomic import write_atomically
+
+    try:
+        write_atomically(path, lambda file: file.write(html.encode()))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give another place"
+        ) from error
+    return path
+
+
+def _text(name: str) -> str:
+    return (resources.files("mlmd.report.page") / "templates" / name).read_text(encoding="utf-8")

@@ -1,0 +1,66 @@
+"""Taking a frame from a dynamics: positions and the scalars that go with them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ase import units
+
+from mlmd.dynamics.kinetics import pressure_GPa
+
+if TYPE_CHECKING:
+    from mlmd.dynamics.contract import Dynamics
+    from mlmd.run.recorder import Recorder
+
+
+class FrameTaker:
+    """Records the present state of a dynamics; keeps T and P for whoever reports progress.
+
+    Parameters
+    ----------
+    dynamics
+        What is recorded.
+    recorder
+        Where to. A frame that it already has is not recorded again.
+    """
+
+    def __init__(self, dynamics: Dynamics, recorder: Recorder) -> None:
+        self._dynamics = dynamics
+        self._recorder = recorder
+        self._next_step = dynamics.nsteps if recorder.n_frames == 0 else dynamics.nsteps + 1
+        self._gives_stress = "stress" in dynamics.atoms.calc.implemented_properties
+        self.temperature_K: float | None = None
+        self.pressure_GPa: float | None = None
+
+    def forget(self) -> None:
+        """Start anew, after the dynamics went back to a state whose frame is recorded."""
+        self._next_step = self._dynamics.nsteps + 1
+
+    def __call__(self) -> None:
+        """Record a frame."""
+        dynamics, atoms = self._dynamics, self._dynamics.atoms
+        if dynamics.nsteps < self._next_step:
+            return
+        self.temperature_K = dynamics.kinetic_temperature_K
+        energy = dynamics.potential_energy_eV
+        conserved = dynamics.conserved_energy_eV
+        pressure = math.nan
+        if self._gives_stress:
+            stress = atoms.calc.results.get("stress")
+            if stress is None:
+                stress = atoms.calc.get_property("stress", atoms)
+            pressure = pressure_GPa(stress, self.temperature_K, atoms.get_volume() / len(atoms))
+            self.pressure_GPa = pressure
+        self._recorder.record(
+            dynamics.nsteps,
+            dynamics.nsteps * dynamics.timestep_fs,
+            atoms,
+            {
+                "potential_energy": energy,
+                "temperature": self.temperature_K,
+                "pressure": pressure,
+                "conserved_energy": conserved,
+            },
+            atoms.get_velocities() * units.fs if self._recorder.takes_velocities else None,
+        )

@@ -1,0 +1,138 @@
+"""What the stages of dynamics are told: how long, how hot, with which integrator."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlmd.dynamics.guards import GuardLimits
+from mlmd.errors import InputError
+from mlmd.stages.stage import Stage, require_positive
+
+if TYPE_CHECKING:
+    pass
+
+
+logger = logging.getLogger(__name__)
+
+THERMOSTATS = ("nose_hoover", "bussi")
+ENSEMBLES = ("nvt", "nve", "npt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsSettings(Stage):
+    """NVT dynamics for a given time.
+
+    Attributes
+    ----------
+    temperature_K
+        Target temperature in kelvin.
+    duration_ps
+        Simulated time in picoseconds, a whole number of recording intervals.
+    timestep_fs
+        Time step in femtoseconds. 2 fs is too long for H (0.5 fs) and coarse at 5000 K.
+    record_every_fs
+        Time between recorded frames, a whole number of time steps.
+    thermostat
+        ``nose_hoover`` (a chain of three) or ``bussi`` (stochastic velocity rescaling).
+    thermostat_time_fs
+        Relaxation time of the thermostat in femtoseconds.
+    record_velocities
+        Whether velocities are recorded beside the positions.
+    ensemble
+        ``nvt``, ``nve`` (the thermostat's fields are not used) or ``npt`` (isotropic
+        Martyna-Tobias-Klein with chains of its own; `thermostat` is not used).
+    pressure_GPa, barostat_time_fs
+        Target pressure and relaxation time of ``npt``.
+    max_halvings
+        How often a tripped guard may halve the time step before the stage fails. The
+        recording interval stays.
+    guard
+        Limits other than the defaults of :class:`mlmd.dynamics.guards.GuardLimits`, by name.
+    """
+
+    temperature_K: float
+    duration_ps: float
+    timestep_fs: float = 2.0
+    record_every_fs: float = 20.0
+    thermostat: str = "nose_hoover"
+    thermostat_time_fs: float = 100.0
+    record_velocities: bool = False
+    ensemble: str = "nvt"
+    pressure_GPa: float = 0.0
+    barostat_time_fs: float = 1000.0
+    max_halvings: int = 3
+    guard: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the numbers and that they divide each other."""
+        super().__post_init__()
+        require_positive(
+            self,
+            temperature_K=self.temperature_K,
+            duration_ps=self.duration_ps,
+            timestep_fs=self.timestep_fs,
+            record_every_fs=self.record_every_fs,
+            thermostat_time_fs=self.thermostat_time_fs,
+            barostat_time_fs=self.barostat_time_fs,
+        )
+        for name, allowed in (("thermostat", THERMOSTATS), ("ensemble", ENSEMBLES)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(
+                    f"stage '{self.name}': {name} is {value!r}; expected {' or '.join(allowed)}"
+                )
+        if not isinstance(self.pressure_GPa, int | float) or not math.isfinite(self.pressure_GPa):
+            raise InputError(
+                f"stage '{self.name}': pressure_GPa is {self.pressure_GPa!r}; expected a number"
+            )
+        if type(self.max_halvings) is not int or self.max_halvings < 0:
+            raise InputError(
+                f"stage '{self.name}': max_halvings is {self.max_halvings!r}; expected a whole "
+                "number of at least 0"
+            )
+        if not isinstance(self.guard, Mapping):
+            raise InputError(
+                f"stage '{self.name}': guard is {self.guard!r}; expected limits by name"
+            )
+        GuardLimits.from_dict(self.guard)
+        if not isinstance(self.record_velocities, bool):
+            raise InputError(
+                f"stage '{self.name}': record_velocities is {self.record_velocities!r}; "
+                "expected true or false"
+            )
+        if _ratio(self.record_every_fs, self.timestep_fs) is None:
+            raise InputError(
+                f"stage '{self.name}': record_every_fs ({self.record_every_fs:g}) is not a whole "
+                f"number of time steps of {self.timestep_fs:g} fs"
+            )
+        if _ratio(1000.0 * self.duration_ps, self.record_every_fs) is None:
+            raise InputError(
+                f"stage '{self.name}': duration_ps ({self.duration_ps:g}) is not a whole number "
+                f"of recording intervals of {self.record_every_fs:g} fs"
+            )
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Time steps between recorded frames."""
+        return _ratio(self.record_every_fs, self.timestep_fs) or 0
+
+    @property
+    def n_steps(self) -> int:
+        """Time steps of the stage."""
+        frames = _ratio(1000.0 * self.duration_ps, self.record_every_fs) or 0
+        return frames * self.steps_per_frame
+
+    def temperature_at_K(self, step: int) -> float:
+        """Return the target temperature at a step, in kelvin."""
+        return self.temperature_K
+
+
+def _ratio(whole: float, part: float) -> int | None:
+    """Return `whole` / `part` where that is a whole number of at least 1, else None."""
+    ratio = whole / part
+    nearest = round(ratio)
+    return nearest if nearest >= 1 and math.isclose(ratio, nearest, rel_tol=1e-9) else None

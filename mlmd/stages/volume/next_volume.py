@@ -1,0 +1,90 @@
+"""The search for the volume of zero pressure, one measured pressure after another."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmd.errors import InputError
+from mlmd.stages.volume.birch_murnaghan import (
+    checked_points,
+    fit_birch_murnaghan,
+    tightest_bracket,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the other sign
+_NO_STEP = 0.002  # what is left to the limit when it counts as reached
+_SAME = 1e-4  # relative difference of volumes that does not matter
+
+
+def next_volume(
+    volumes_A3: ArrayLike,
+    pressures_GPa: ArrayLike,
+    stderr_GPa: ArrayLike | None = None,
+    *,
+    limits_A3: tuple[float, float],
+    max_step: float = 1.2,
+    B0_prime: float = 4.0,
+) -> float | None:
+    """Volume at which to measure the pressure next in a search for zero pressure.
+
+    Until P = 0 is bracketed (as in :class:`BirchMurnaghan`), the search goes outward, from the
+    largest volume while no pressure is significantly negative, from the smallest while none is
+    positive: to 5 % beyond the fitted V0, at most by `max_step`. With a bracket it is the zero
+    of the curve through the tightest bracket and what lies inside, which converges also where
+    a fixed B0' describes distant points badly; measuring there goes on to lower V0's error.
+
+    Parameters
+    ----------
+    volumes_A3, pressures_GPa, stderr_GPa : (n,)
+        What has been measured; one point is enough.
+    limits_A3
+        Smallest and largest volume that may be measured.
+    max_step
+        Largest factor, above 1, between a measured volume and a new one outside of it.
+    B0_prime
+        Of the curve used for guessing.
+
+    Returns
+    -------
+    float or None
+        None where the limits are reached without a bracket: by a boiling melt, or where the
+        errors exceed any tension that the material bears.
+
+    Raises
+    ------
+    InputError
+        As :func:`fit_birch_murnaghan`, or if limits or step make no sense.
+    """
+    volumes, pressures, errors, margin = checked_points(volumes_A3, pressures_GPa, stderr_GPa)
+    low, high = limits_A3
+    if not (0 < low < high < math.inf and 1 < max_step < math.inf):
+        given = f"limits_A3 is {limits_A3} and max_step {max_step!r}"
+        raise InputError(f"{given}; expected 0 < smallest < largest and a factor above 1")
+    if (bracket := tightest_bracket(volumes, pressures, margin)) is not None:
+        middle = math.sqrt(bracket[0] * bracket[1])
+        if bracket[1] < bracket[0] * (1 + _SAME):  # without errors it goes on to zero width
+            return min(max(middle, low), high)
+        inside = (volumes >= bracket[0]) & (volumes <= bracket[1])
+        sigma = None if errors is None else errors[inside]
+        fit = fit_birch_murnaghan(volumes[inside], pressures[inside], sigma, B0_prime=B0_prime)
+        V0 = middle if fit.V0_A3 is None else fit.V0_A3
+        is_inside = bracket[0] * (1 - _SAME) < V0 < bracket[1] * (1 + _SAME)
+        return min(max(V0 if is_inside else middle, low), high)
+    smallest, largest, expected = float(volumes.min()), float(volumes.max()), None
+    if len(np.unique(volumes)) > 1:
+        expected = fit_birch_murnaghan(volumes, pressures, errors, B0_prime=B0_prime).V0_A3
+    has_positive = (pressures > margin).any() or pressures.mean() >= 0
+    if (pressures < -margin).any() or not has_positive:
+        # The dense side is the stable one, even where torn material has P > 0 at large volumes.
+        wanted = smallest / max_step if expected is None else expected / (1 + _OVERSHOOT)
+        denser = max(low, smallest / max_step, min(wanted, smallest / (1 + _OVERSHOOT)))
+        return denser if denser < smallest * (1 - _NO_STEP) else None
+    wanted = largest * max_step if expected is None else expected * (1 + _OVERSHOOT)
+    wider = min(high, largest * max_step, max(wanted, largest * (1 + _OVERSHOOT)))
+    return wider if wider > largest * (1 + _NO_STEP) else None

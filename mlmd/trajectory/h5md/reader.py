@@ -1,0 +1,143 @@
+"""Reading the H5MD files that mlmd writes, also those of a run that was killed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from mlmd.errors import DamagedDataError, InputError
+from mlmd.trajectory.h5md.faults import damage_named
+from mlmd.trajectory.h5md.writer import SCHEMA
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK_BYTES = 2**22
+UNITS = {
+    "position/value": "Angstrom",
+    "position/time": "fs",
+    "box/edges/value": "Angstrom",
+    "velocity/value": "Angstrom fs-1",
+}
+FIELDS = {
+    "potential_energy": "energies_eV",
+    "temperature": "temperatures_K",
+    "pressure": "pressures_GPa",
+    "conserved_energy": "conserved_energies_eV",
+}
+
+
+def read_h5md(path: Path, frames: slice) -> dict[str, Any]:
+    """Read a file written by mlmd.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frames
+        Which frames, counted from the first.
+
+    Returns
+    -------
+    dict
+        What :class:`mlmd.Trajectory` is made of, by its names.
+
+    Raises
+    ------
+    InputError
+        If the file is not ours or of a newer schema.
+    DamagedDataError
+        If HDF5 cannot open it.
+    """
+    with _open(path) as file, damage_named(path):
+        if "mlmd" not in file or "particles/trajectory/position/value" not in file:
+            raise InputError(f"{path} was not written by mlmd; convert it to extended XYZ first")
+        schema = int(file["mlmd"].attrs["schema"])
+        if schema > SCHEMA:
+            raise InputError(
+                f"{path} has schema {schema}; this mlmd reads up to {SCHEMA}: install a newer one"
+            )
+        particles = file["particles/trajectory"]
+        for name, unit in UNITS.items():
+            if name in particles and particles[name].attrs["unit"] != unit:
+                raise InputError(
+                    f"{path}: {name} is in {particles[name].attrs['unit']}; expected {unit}"
+                )
+        return _read(file, path, frames)
+
+
+def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
+    """Read time, cell and the recorded scalars without the positions.
+
+    Returns
+    -------
+    dict
+        ``time_fs`` (frames,), ``cell_A`` (frames, 3, 3) and those of :data:`FIELDS` that were
+        recorded, under the names that :class:`Trajectory` gives them.
+    """
+    with _open(path) as file, damage_named(path):
+        particles = file["particles/trajectory"]
+        return {
+            "time_fs": particles["position/time"][:],
+            "cell_A": particles["box/edges/value"][:],
+            **{
+                attribute: file[f"observables/{name}/value"][:]
+                for name, attribute in FIELDS.items()
+                if f"observables/{name}" in file
+            },
+        }
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        # Without locking: a run that is still going may be read.
+        return h5py.File(path, "r", locking=False)
+    except (OSError, RuntimeError) as error:
+        raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
+
+
+def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
+    particles = file["particles/trajectory"]
+    columns = {
+        "step": particles["position/step"],
+        "time_fs": particles["position/time"],
+        "cell_A": particles["box/edges/value"],
+        "positions_A": particles["position/value"],
+    }
+    if "velocity" in particles:
+        columns["velocities_A_fs"] = particles["velocity/value"]
+    for name, attribute in FIELDS.items():
+        if f"observables/{name}" in file:
+            columns[attribute] = file[f"observables/{name}/value"]
+    whole = min(len(column) for column in columns.values())
+    step = columns.pop("step")[:whole]
+    # A kill in the middle of a write can leave a tail of fill values: steps only ever grow.
+    if whole > 1 and not (growing := np.diff(step) > 0).all():
+        whole = int(np.argmin(growing)) + 1
+    start, stop, every = frames.indices(whole)
+    arrays = {name: _slice(column, start, stop, every) for name, column in columns.items()}
+    cells = arrays["cell_A"]
+    if len(cells) and (cells == cells[0]).all():
+        arrays["cell_A"] = cells[0]
+    # A quantity that the calculator does not give (no stress, say) was recorded as NaN.
+    known = {
+        name: array
+        for name, array in arrays.items()
+        if name not in FIELDS.values() or np.isfinite(array).any()
+    }
+    numbers, masses_u = particles["species"][:], particles["mass"][:]
+    return {"numbers": numbers, "masses_u": masses_u, "source": str(path), **known}
+
+
+def _slice(column: h5py.Dataset, start: int, stop: int, every: int) -> NDArray[Any]:
+    """Read ``column[start:stop:every]`` block by block; HDF5's own strides are slow."""
+    if every == 1:
+        return np.asarray(column[start:stop])
+    row_bytes = column.dtype.itemsize * math.prod(column.shape[1:])
+    block = every * max(1, BLOCK_BYTES // (row_bytes * every))
+    parts = [column[at : min(at + block, stop)][::every] for at in range(start, stop, block)]
+    return np.concatenate(parts) if parts else np.asarray(column[0:0])
