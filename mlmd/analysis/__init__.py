@@ -1,4 +1,8 @@
-"""Measurement: pure functions from a Trajectory to a frozen result with its uncertainty."""
+"""Measurement: pure functions from a Trajectory to a frozen result with its uncertainty.
+
+May import `analysis/activation`, `analysis/diffusion`, `analysis/energies`, `analysis/events`,
+`analysis/structure`, `analysis/transport`, `errors`, `run`, `trajectory`.
+"""
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, ArrheniusValue, arrhenius
 from mlmd.analysis.activation.vogel import VogelFulcherTammann, vogel_fulcher_tammann

@@ -1,4 +1,7 @@
-"""Calculators by name: the part of mlmd that knows where forces come from."""
+"""Calculators by name: the part of mlmd that knows where forces come from.
+
+May import `calculators/isolation`, `checks`, `errors`.
+"""
 
 from mlmd.calculators.loading import load_calculator
 from mlmd.calculators.spec import CalculatorSpec

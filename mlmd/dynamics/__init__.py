@@ -1,1 +1,4 @@
-"""Thermostats with exact restart. Knows nothing of files."""
+"""Thermostats and barostats with exact restart, and guards. Knows nothing of files.
+
+May import `arrays`, `errors`, `periodic`.
+"""

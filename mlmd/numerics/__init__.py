@@ -1,4 +1,7 @@
-"""Statistics and fits that know no physics: arrays in, frozen dataclass out."""
+"""Statistics and fits that know no physics: arrays in, frozen dataclass out.
+
+May import `arrays`, `errors`.
+"""
 
 from mlmd.numerics.autocorrelation import CorrelatedMean, standard_error
 from mlmd.numerics.displacement import all_origins_msd, first_origin_msd

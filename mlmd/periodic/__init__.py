@@ -1,1 +1,5 @@
-"""TODO."""
+"""Periodic cells: images, pairs, neighbours, contacts and the histograms of distances; arrays in,
+arrays out.
+
+May import `arrays`, `errors`.
+"""

@@ -1,4 +1,7 @@
-"""Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn."""
+"""Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn.
+
+May import `analysis`, `arrays`, `comparison`, `errors`, `model`, `numerics`, `stages`.
+"""
 
 from mlmd.plot.angles import plot_angles
 from mlmd.plot.arrhenius import plot_arrhenius

@@ -1,4 +1,7 @@
-"""Reports: one HTML file each, to be read offline, printed, sent and kept."""
+"""Reports: one HTML file each, to be read offline, printed, sent and kept.
+
+May import `report/comparison`, `report/model`, `report/run`.
+"""
 
 from mlmd.report.comparison.report import Compared, write_comparison_report
 from mlmd.report.comparison.study_report import write_study_report

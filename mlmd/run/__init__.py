@@ -1,1 +1,4 @@
-"""The run directory: manifest, lock, recorder, checkpoints. Knows nothing of stages."""
+"""The run directory: manifest, lock, recorder, checkpoints. Knows nothing of stages.
+
+May import `arrays`, `errors`, `trajectory`.
+"""

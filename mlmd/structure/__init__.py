@@ -1,4 +1,7 @@
-"""Structures to start from: random packings of a composition, files, and crystals made larger."""
+"""Structures to start from: random packings of a composition, files, and crystals made larger.
+
+May import `arrays`, `checks`, `errors`, `periodic`.
+"""
 
 from mlmd.structure.checks import check_structure
 from mlmd.structure.composition import Composition

@@ -1,4 +1,8 @@
-"""Studies: what joins the layers into one answer."""
+"""Studies: what joins the layers into one answer.
+
+May import `_version`, `arrays`, `calculators`, `comparison`, `errors`, `model`, `protocol`,
+`run`, `stages`, `structure`, `trajectory`.
+"""
 
 from mlmd.studies.reference import Reference
 from mlmd.studies.settings import StudySettings

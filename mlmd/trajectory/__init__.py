@@ -1,4 +1,7 @@
-"""Trajectories: the noun, its readers and its writer."""
+"""Trajectories: the noun, its readers and its writer.
+
+May import `arrays`, `errors`, `trajectory/h5md`, `trajectory/joining`, `trajectory/text`.
+"""
 
 from mlmd.trajectory.trajectory import Trajectory
 

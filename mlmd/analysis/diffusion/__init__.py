@@ -1,1 +1,5 @@
-"""TODO."""
+"""Diffusivities: the mean squared displacement, what drifts, the gate that says whether motion is
+diffusive, and the estimators' one door.
+
+May import `analysis/diffusion/estimators`, `arrays`, `errors`, `numerics`, `trajectory`.
+"""

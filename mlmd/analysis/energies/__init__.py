@@ -1,1 +1,4 @@
-"""TODO."""
+"""Formation energies and the hull, from relaxations with the calculator that is given.
+
+May import `dynamics`, `errors`, `numerics`, `structure`.
+"""

@@ -1,4 +1,7 @@
-"""What happened in a run: melting, a change of mobility, drifts, equilibration."""
+"""What happened in a run: melting, a change of mobility, drifts, equilibration.
+
+May import `analysis/diffusion`, `arrays`, `errors`, `numerics`, `trajectory`.
+"""
 
 from mlmd.analysis.events.change_point import ChangePoint, find_change
 from mlmd.analysis.events.framework import FrameworkMotion

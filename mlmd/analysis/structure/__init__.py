@@ -1,4 +1,8 @@
-"""Structure and motion of liquids and glasses: who is how far from whom, and how that changes."""
+"""Structure and motion of liquids and glasses: who is how far from whom, and how that changes.
+
+May import `analysis/structure/scattering`, `analysis/vibrations`, `arrays`, `errors`, `periodic`,
+`trajectory`.
+"""
 
 from mlmd.analysis.structure.angles import BondAngles, bond_angles
 from mlmd.analysis.structure.conventions import CONVENTIONS, Convention

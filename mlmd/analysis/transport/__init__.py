@@ -1,4 +1,7 @@
-"""Transport beyond one number: tensor, charge, conductivity, finite size."""
+"""Transport beyond one number: tensor, charge, conductivity, finite size.
+
+May import `analysis/diffusion`, `arrays`, `errors`, `numerics`, `trajectory`.
+"""
 
 from mlmd.analysis.transport.charge import ChargeDiffusivity, charge_diffusivity
 from mlmd.analysis.transport.conductivity import (

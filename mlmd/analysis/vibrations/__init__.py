@@ -1,1 +1,4 @@
-"""TODO."""
+"""Velocity autocorrelation and the vibrational density of states.
+
+May import `arrays`, `errors`, `trajectory`.
+"""

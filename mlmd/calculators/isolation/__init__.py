@@ -1,4 +1,8 @@
-"""Calculators that run in another Python interpreter, as a process of their own."""
+"""Calculators that run in another Python interpreter, as a process of their own.
+
+May import `calculators/plain_spec`, `calculators/registry`, `calculators/spec`,
+`calculators/weights`, `errors`, `numerics`.
+"""
 
 from mlmd.calculators.isolation.isolated import IsolatedCalculator
 

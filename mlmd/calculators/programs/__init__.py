@@ -1,1 +1,4 @@
-"""TODO."""
+"""Programs of density functional theory: one room each, and what they share beside them.
+
+May import `arrays`, `calculators/known`, `calculators/spec`, `checks`, `errors`.
+"""

@@ -1,1 +1,4 @@
-"""TODO."""
+"""Surrogate beside reference: the features of structures, and how well they agree over systems.
+
+May import `arrays`, `comparison/r_squared`, `descriptors`, `errors`, `numerics`, `trajectory`.
+"""

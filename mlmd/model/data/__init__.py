@@ -1,1 +1,5 @@
-"""TODO."""
+"""What is learnt from: tables of features and labels, from files and from runs, and how rows are
+grouped.
+
+May import `analysis`, `arrays`, `descriptors`, `errors`, `run`, `stages`, `structure`.
+"""

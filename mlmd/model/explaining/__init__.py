@@ -1,1 +1,5 @@
-"""What a model leans on, and what would make it better."""
+"""Why a model predicts what it does: importance, SHAP, correlations, learning and loss curves.
+
+May import `arrays`, `descriptors`, `errors`, `model/data`, `model/fitting`, `model/regressors`,
+`model/validation`.
+"""

@@ -1,1 +1,4 @@
-"""SISSO: the few features, or formulas of features, that a linear model needs most."""
+"""SISSO: formulas of features, screened and fitted.
+
+May import `arrays`, `errors`.
+"""

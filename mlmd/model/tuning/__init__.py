@@ -1,1 +1,4 @@
-"""Settings chosen by folds of the rows to learn from."""
+"""Nested tuning of a model's settings with Optuna.
+
+May import `errors`, `model/data`, `model/fitting`, `model/regressors`.
+"""

@@ -1,1 +1,5 @@
-"""TODO."""
+"""How well a model does on rows that it was not fitted to, its spread, and what is outside of it.
+
+May import `arrays`, `errors`, `model/data`, `model/fitting`, `model/regressors`, `model/tuning`,
+`numerics`, `structure`.
+"""

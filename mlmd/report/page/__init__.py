@@ -1,1 +1,4 @@
-"""TODO."""
+"""What every page is made of: numbers, tables, figures, and the file that they end in.
+
+May import `errors`, `run`.
+"""

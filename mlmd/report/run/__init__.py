@@ -1,1 +1,4 @@
-"""TODO."""
+"""The page of a run.
+
+May import `_version`, `analysis`, `errors`, `plot`, `report/page`, `run`, `stages`.
+"""

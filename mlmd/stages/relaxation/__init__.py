@@ -1,1 +1,4 @@
-"""TODO."""
+"""Relaxing structures to their nearest minimum, and the snapshots that are relaxed.
+
+May import `arrays`, `dynamics`, `errors`, `numerics`, `stages/context`, `trajectory`.
+"""

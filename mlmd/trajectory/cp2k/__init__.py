@@ -1,1 +1,5 @@
-"""Trajectories that CP2K wrote."""
+"""CP2K: xyz trajectories, with what stands in the files beside them.
+
+May import `arrays`, `numerics`, `trajectory/frame_block`, `trajectory/frame_collector`,
+`trajectory/text`.
+"""

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The H5MD files that mlmd writes and reads, whatever was done to them meanwhile.
+
+May import `_version`, `arrays`, `errors`.
+"""

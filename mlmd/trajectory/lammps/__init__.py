@@ -1,1 +1,4 @@
-"""Trajectories that LAMMPS wrote."""
+"""LAMMPS: dumps.
+
+May import `arrays`, `trajectory/frame_block`, `trajectory/frame_collector`, `trajectory/text`.
+"""

@@ -1,1 +1,4 @@
-"""Trajectories that SIESTA wrote."""
+"""SIESTA: .ANI and .MD, with what stands in the files beside them.
+
+May import `arrays`, `trajectory/frame_block`, `trajectory/frame_collector`, `trajectory/text`.
+"""

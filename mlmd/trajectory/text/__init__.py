@@ -1,1 +1,4 @@
-"""What readers of text and records share: lines, numbers, tables, labels."""
+"""What readers of text share: sources that may be compressed or cut short, tables, species.
+
+May import `arrays`, `errors`.
+"""

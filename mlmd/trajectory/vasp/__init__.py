@@ -1,1 +1,5 @@
-"""Trajectories that VASP wrote."""
+"""VASP: XDATCAR, vasprun.xml, OUTCAR.
+
+May import `arrays`, `errors`, `numerics`, `trajectory/frame_block`, `trajectory/frame_collector`,
+`trajectory/text`.
+"""

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The structure factor, from g(r) or directly, and the lengths that atoms scatter with.
+
+May import `analysis/structure`, `arrays`, `errors`, `periodic`, `trajectory`.
+"""

@@ -1,4 +1,8 @@
-"""CP2K for molecular dynamics."""
+"""CP2K for molecular dynamics.
+
+May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/spec`,
+`calculators/weights`, `checks`, `errors`, `numerics`.
+"""
 
 from mlmd.calculators.programs.cp2k.building import build, model_identity
 
