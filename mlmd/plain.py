@@ -1,0 +1,52 @@
+"""Plain data from what code works with, as JSON has it: mappings, lists, numbers and texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON has it.
+
+    An object that has ``to_dict`` says itself what it is, a dataclass is its fields, tuples and
+    arrays are lists, NumPy's numbers plain ones and paths texts. NaN and infinities stay: see
+    :func:`without_nan`.
+    """
+    if hasattr(value, "to_dict"):
+        return to_plain(value.to_dict())
+    if is_dataclass(value):
+        return plain_fields(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def plain_fields(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the fields of a dataclass by their names, each by :func:`to_plain`.
+
+    What a ``to_dict`` is made of that repeats the fields.
+    """
+    return {
+        one.name: to_plain(getattr(value, one.name))
+        for one in fields(value)
+        if one.name not in leave_out
+    }
+
+
+def without_nan(value: Any) -> Any:
+    """Replace NaN and infinities in plain data, which JSON does not have, by None."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
