@@ -1,4 +1,4 @@
-"""Plain data for JSON: of dataclasses, arrays and mappings, with what JSON does not have as None."""
+"""Plain data for JSON: dataclasses, arrays and mappings; what JSON does not have becomes None."""
 
 from __future__ import annotations
 
