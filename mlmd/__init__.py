@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlmd.analysis.transport.conductivity import conductivity
     from mlmd.calculators.loading import load_calculator
     from mlmd.calculators.spec import CalculatorSpec
-    from mlmd.comparison.comparison import compare
+    from mlmd.comparison.comparing import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
     from mlmd.model.predictor.predictor import Predictor, fit_predictor
@@ -47,7 +47,7 @@ _HOMES = {
     "SampleInherentStructures": "mlmd.stages.sample_inherent_structures",
     "Trajectory": "mlmd.trajectory.trajectory",
     "arrhenius": "mlmd.analysis.activation.arrhenius",
-    "compare": "mlmd.comparison.comparison",
+    "compare": "mlmd.comparison.comparing",
     "conductivity": "mlmd.analysis.transport.conductivity",
     "diffusivity": "mlmd.analysis.diffusion.diffusivity",
     "featurize": "mlmd.descriptors.featurize",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlmd import Trajectory, load_calculator
-from mlmd.comparison import evaluate, point_errors
+from mlmd.comparison import evaluate_frames, point_errors
 from mlmd.errors import CalculatorError, InputError, MissingExtraError
 
 ARGYRODITE = Path(__file__).parents[2] / "shared" / "data" / "argyrodite_dft" / "600K.extxyz"
@@ -130,19 +130,19 @@ def test_evaluate_takes_frames_from_all_of_the_run() -> None:
     numbers = [18] * 8
     one = frames(numbers, n=30)
     calculator = load_calculator("lj", cutoff_A=3.9)
-    surrogate, reference = evaluate(one, calculator, frames=4)
+    surrogate, reference = evaluate_frames(one, calculator, frames=4)
     assert reference.time_fs.tolist() == [0.0, 10.0, 19.0, 29.0]
     assert np.array_equal(reference.energies_eV, one.energies_eV[[0, 10, 19, 29]])
     assert surrogate.stresses_eV_A3.shape == (4, 6)
     with pytest.raises(InputError, match="neither energies nor forces"):
-        evaluate(replace(one, energies_eV=None, forces_eV_A=None), calculator)
+        evaluate_frames(replace(one, energies_eV=None, forces_eV_A=None), calculator)
 
     class Broken:
         def get_potential_energy(self, *_: object, **__: object) -> float:
             raise KeyError("Ar")
 
     with pytest.raises(CalculatorError, match="made for these elements"):
-        evaluate(one, Broken())
+        evaluate_frames(one, Broken())
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_models_on_dft_frames_of_argyrodite(
         calculator = load_calculator(name, device="cpu")
     except MissingExtraError as error:
         pytest.skip(str(error))
-    result = point_errors(*evaluate(reference, calculator, frames=2))
+    result = point_errors(*evaluate_frames(reference, calculator, frames=2))
     assert result.forces.force_mae_meV_A == pytest.approx(force_mae_meV_A, rel=0.1)
     assert result.forces.force_slope == pytest.approx(slope, abs=0.03)
     assert result.forces.force_cosine > 0.9

@@ -13,6 +13,7 @@ from runs import assert_equal_bits
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError, RunDirectoryError
+from mlmd.run.manifest import SCHEMA
 from mlmd.protocol.engine import stage_generator
 from mlmd.protocol.settings import RunSettings
 from mlmd.run.identity import structure_from_text, structure_text
@@ -96,9 +97,9 @@ def test_newer_schema_is_refused(
 ) -> None:
     run = short.run(atoms, calculator, tmp_path / "run")
     manifest = json.loads((run.path / "run.json").read_text())
-    assert manifest["schema"] == 1
-    (run.path / "run.json").write_text(json.dumps({**manifest, "schema": 2}))
-    with pytest.raises(RunDirectoryError, match=r"schema 2.*install a newer"):
+    assert manifest["schema"] == SCHEMA
+    (run.path / "run.json").write_text(json.dumps({**manifest, "schema": SCHEMA + 1}))
+    with pytest.raises(RunDirectoryError, match=rf"schema {SCHEMA + 1}.*install a newer"):
         Run.open(run.path)
 
 

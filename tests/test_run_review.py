@@ -29,7 +29,7 @@ from mlmd.errors import (
     StoppedError,
 )
 from mlmd.protocol.engine import RunSettings
-from mlmd.run.atomic import write_atomically
+from mlmd.files import write_atomically
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.events import EventLog
 from mlmd.run.identity import structure_from_text, structure_text

@@ -1,6 +1,6 @@
 """Calculators by name: the part of mlmd that knows where forces come from.
 
-May import `calculators/isolation`, `checks`, `errors`.
+May import `arrays`, `calculators/isolation`, `checks`, `errors`, `numerics`.
 """
 
 from mlmd.calculators.loading import load_calculator

@@ -157,11 +157,13 @@ def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
     }
 
 
-def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> bool | None:
-    """Tell whether forces repeat bit for bit: seen to, known not to, or (None) not known."""
+def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> tuple[bool | None, str]:
+    """Tell whether forces repeat bit for bit (None: not known), and why."""
     device = str(getattr(calculator, "device", None) or "cpu")
-    if spec.name in KNOWN and KNOWN[spec.name].program is not None:
-        return False  # its wave functions begin where the last step left them
-    if spec.name in KNOWN and device == "cpu" and spec.threads == 1:
-        return KNOWN[spec.name].bitwise_on_cpu
-    return None
+    if spec.name not in KNOWN:
+        return None, f"'{spec.name}' is not one of the calculators that were tried"
+    if KNOWN[spec.name].program is not None:
+        return False, f"the wave functions of {spec.name} begin where its last step left them"
+    if device == "cpu" and spec.threads == 1:
+        return KNOWN[spec.name].bitwise_on_cpu, f"{spec.name} on one thread of a CPU was tried"
+    return None, f"{spec.name} was not tried on {device} with {spec.threads} thread(s)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mlmd.cli.figures import save_axes
+from mlmd.cli.figures import save_axes, save_figure
 from mlmd.cli.options import AsJson, AtRest, FitPs, WindowPs, assignments
 from mlmd.cli.sources import (
     Every,
@@ -162,7 +162,7 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
         save_axes(plot_rdf(stage.structure), written[-1])
         if stage.events is not None:
             written.append(folder / f"events-{name}.png")
-            plot_events(stage.events).savefig(written[-1], dpi=150)
+            save_figure(plot_events(stage.events), written[-1])
     axes = None
     for symbol, law in summary.arrhenius.items():
         if law is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +14,9 @@ from mlmd.cli.options import (
     NAtoms,
     Seed,
     VolumePerAtom,
-    refuse_to_overwrite,
 )
 from mlmd.errors import InputError
+from mlmd.files import check_output, write_output
 
 
 def pack_command(
@@ -33,11 +32,12 @@ def pack_command(
     as_json: AsJson = False,
 ) -> None:
     """Pack a composition into a cubic periodic cell."""
-    refuse_to_overwrite(output)
+    check_output(output, "structure")
     from ase.io import write
     from ase.io.formats import filetype, ioformats
 
-    known = ioformats.get(filetype(str(output), read=False))
+    format = filetype(str(output), read=False)
+    known = ioformats.get(format)
     if known is None or not known.can_write:
         raise InputError(
             f"'{output.name}' has no suffix that ASE can write; expected .extxyz, .cif, .vasp, ..."
@@ -52,12 +52,8 @@ def pack_command(
         volume_per_atom_A3=volume_per_atom_A3,
         tolerance_A=tolerance_A,
     )
-    partial = output.with_name(f".{output.stem}.{os.getpid()}{output.suffix}")
-    try:
-        write(partial, atoms)
-        partial.rename(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    with write_output(output, "structure") as place:
+        write(place, atoms, format=format)
     volume = atoms.get_volume()
     made = {
         "file": str(output),

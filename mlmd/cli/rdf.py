@@ -12,6 +12,7 @@ from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson
 from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
+from mlmd.files import write_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,26 +96,26 @@ def _write_tables(results: Mapping[str, RadialDistribution], file: Path) -> list
     written = []
     for name, result in results.items():
         one = file if len(results) == 1 else file.with_name(f"{file.stem}-{name}{file.suffix}")
-        try:
-            one.parent.mkdir(parents=True, exist_ok=True)
-            one.write_text(result.to_csv(), encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"--csv {one} cannot be written ({error.strerror}); give another file"
-            ) from error
+        _make_folder(one.parent, f"--csv {one}")
+        with write_output(one, "curves") as place:
+            place.write_text(result.to_csv(), encoding="utf-8")
         written.append(one)
     return written
+
+
+def _make_folder(folder: Path, what: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{what} cannot be written ({error.strerror}); give another place"
+        ) from error
 
 
 def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]:
     from mlmd.plot import plot_rdf
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--plot {folder} cannot be made ({error.strerror}); give another folder"
-        ) from error
+    _make_folder(folder, f"--plot {folder}")
     written = []
     for name, result in results.items():
         written.append(folder / f"rdf-{name}.png")

@@ -5,12 +5,13 @@ May import `analysis`, `arrays`, `calculators`, `comparison/features`, `comparis
 """
 
 from mlmd.comparison.checks import Functionals
-from mlmd.comparison.comparison import Comparison, ComparisonSettings, compare
+from mlmd.comparison.comparing import ComparisonSettings, compare
+from mlmd.comparison.comparison import Comparison
 from mlmd.comparison.curves import PairCurves
 from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
 from mlmd.comparison.features.choice import FeatureChoice
 from mlmd.comparison.features.parity import FeatureParity, feature_parity
-from mlmd.comparison.forces.evaluate import evaluate
+from mlmd.comparison.forces.frames import evaluate_frames
 from mlmd.comparison.forces.points import PointErrors, point_errors
 from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusivity_parity
 from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
@@ -40,7 +41,7 @@ __all__ = [
     "compare",
     "diffusivity_parity",
     "diffusivity_point",
-    "evaluate",
+    "evaluate_frames",
     "excess",
     "feature_agreement",
     "feature_parity",

@@ -1,145 +1,35 @@
-"""How far a surrogate potential can be trusted against its reference: one call, one result.
+"""What a comparison found, and its form as JSON.
 
-What :meth:`Comparison.to_dict` gives, and ``mlmd compare --json`` prints. Keys are always there;
-null (None) where not computed, and ``missing`` says why. A *system* is one composition at one
-temperature, and its *label* is ``"Na100 856 K"``; numbers at the top of a section are those of
-the only system, or the **median** over the systems. Intervals are of 68 %, as [low, high]::
-
-    {"schema": 1,
-     "systems": [{"label", "composition", "temperature_K",
-                  "surrogate": {"source", "n_frames", "n_atoms", "duration_ps", "interval_fs"},
-                  "reference": {the same}}],
-     "rdf": {"r2_pooled", "r2_by_pair": {"Na-Na": x}, "r2_noise_ceiling", "excess",
-             "distribution": {"n", "median", "fraction_above": {"0.85", "0.9", "0.95"}},
-             "settings": {"convention", "r_max_A", "bin_A", "ceiling_from"},
-             "systems": [{"label", "composition", "temperature_K", "r2_pooled", "r2_by_pair": {},
-                          "r2_noise_ceiling", "excess", "ceiling_from",
-                          "noise_reliable"}],
-             "curves": {label: {"r_A": [], "surrogate": {pair: []}, "reference": {pair: []},
-                                "surrogate_stderr": {pair: [] or null},
-                                "reference_stderr": {pair: [] or null}}}},
-     "diffusivity": {"n_points", "n_bounds", "log10_mae", "r2", "fraction_within_factor_2",
-                     "spearman", "slope", "slope_stderr", "clip_D_cm2_s",
-                     "by_temperature": {"856": {"n_points", "n_bounds", "log10_mae",
-                                                "log10_bias", "fraction_within_factor_2"}},
-                     "points": [{"label", "composition", "temperature_K", "species",
-                                 "surrogate": {"D_cm2_s", "D_raw_cm2_s", "D_interval68_cm2_s",
-                                               "D_upper_bound_cm2_s", "is_diffusive", "reason"},
-                                 "reference": {the same},
-                                 "log10_ratio", "log10_ratio_interval68", "settings": {}}],
-                     "activation_energy": [{"composition", "species", "surrogate_eV",
-                                            "surrogate_interval68_eV", "reference_eV",
-                                            "reference_interval68_eV", "difference_eV",
-                                            "difference_stderr_eV"}]},
-     "points": {"n_frames", "n_atoms", "energy_mae_meV_atom", "energy_rmse_meV_atom",
-                "energy_offset_eV": {element or "per_atom": x},
-                "force_mae_meV_A", "force_rmse_meV_A", "force_cosine", "force_slope",
-                "force_slope_stderr", "stress_mae_GPa", "pressure_bias_GPa",
-                "pressure_bias_stderr_GPa",
-                "by_element": {"Li": {"force_mae_meV_A", "force_rmse_meV_A", "force_cosine",
-                                      "force_slope", "n_atoms"}}},
-     "spectra": {"vdos_overlap", "vdos_ceiling", "sq_r2",
-                 "systems": [{"label", "composition", "temperature_K", "vdos_overlap",
-                              "vdos_overlap_by_species": {}, "vdos_ceiling", "vdos_mean_ratio",
-                              "vdos_curves": {"frequency_THz", "surrogate", "reference"},
-                              "sq_r2", "sq_noise_ceiling",
-                              "sq_curves": {"q_1_A", "surrogate", "reference"}}],
-                 "settings": {"sq_method", "vdos_max_lag_ps"}},
-     "coordination": {"largest_difference",
-                      "systems": [{"label", "composition", "temperature_K",
-                                   "pairs": {"Na-Na": {"cutoff_A", "surrogate", "reference",
-                                                       "difference", "difference_stderr"}}}]},
-     "features": {"n_pairs", "r2": {NAME: x}, "r2_pooled", "r2_pooled_raw",
-                  "r2_noise_ceiling": {NAME: x}, "r2_pooled_noise_ceiling",
-                  "left_out": {NAME: why it has no R2},
-                  "systems": [{"label", "composition", "temperature_K", "mobile", "convention",
-                               "n_frames_surrogate", "n_frames_reference",
-                               "per_feature": {NAME: {"surrogate", "surrogate_error", "reference",
-                                                      "reference_error", "unit", "sigma",
-                                                      "relative_difference", "set_by_cell"}}}]},
-     "verdict": {PROPERTY: {"answer": "yes" | "no" | "inconclusive", "reason", "value",
-                            "threshold": {name: x},
-                            "by_temperature": {"856": {"answer", "reason", "value"}}}},
-     "missing": {what: why},
-     "warnings": [text]}
-
-PROPERTY is ``rdf``, ``coordination``, ``structure_factor``, ``vdos``, ``diffusivity``,
-``activation_energy``, ``energies``, ``forces``, ``softening`` or ``pressure``; only those that
-were computed are there. A temperature that is not known has the key ``"unknown"``.
-NAME is one of ``mlmd.descriptors.FEATURES`` that depends on the run; R2 is over systems, at least
-three. ``log10_ratio`` is that of surrogate over reference. It is null where the motion of either is
-not diffusive; its bounds are then in the two sides.
+The form is described by ``schema.json`` beside this file (JSON Schema, draft 2020-12), which the
+tests hold every comparison against. Keys are always there; null where not computed, and
+``missing`` says why. A *system* is one composition at one temperature, its *label*
+``"Na100 856 K"``; numbers at the top of a section are those of the only system, or the median over
+the systems. Intervals are of 68 %, as [low, high].
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mlmd.analysis.summary import DiffusivityOptions
-from mlmd.calculators.spec import CalculatorSpec
-from mlmd.comparison.checks import Functionals, check_functionals, check_system
-from mlmd.comparison.curves import PairCurves
 from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
-from mlmd.comparison.features.choice import FeatureChoice
-from mlmd.comparison.features.parity import FeatureParity, feature_parity
-from mlmd.comparison.forces.evaluate import MOST_FRAMES, evaluate
-from mlmd.comparison.forces.points import PointErrors, point_errors
-from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusivity_parity
-from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point
-from mlmd.comparison.motion.spectra import (
-    StructureFactorParity,
-    VdosParity,
-    structure_factor_parity,
-    vdos_parity,
-)
-from mlmd.comparison.structure.coordination import CoordinationParity, coordination_parity
+from mlmd.comparison.r_squared import excess
 from mlmd.comparison.structure.distribution import R2Distribution
-from mlmd.comparison.structure.rdf_parity import (
-    RdfChoice,
-    RdfParity,
-    rdf_parity,
-    rdf_parity_of_runs,
-    rdf_runs,
-)
-from mlmd.comparison.systems import System, paired
-from mlmd.comparison.verdict.judging import verdicts
-from mlmd.comparison.verdict.thresholds import Thresholds
-from mlmd.comparison.verdict.verdict import Verdict
-from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from mlmd.comparison.features.parity import FeatureParity
+    from mlmd.comparison.forces.points import PointErrors
+    from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity
+    from mlmd.comparison.motion.spectra import StructureFactorParity, VdosParity
+    from mlmd.comparison.structure.coordination import CoordinationParity
+    from mlmd.comparison.structure.rdf_parity import RdfParity
+    from mlmd.comparison.systems import System
+    from mlmd.comparison.verdict.thresholds import Thresholds
+    from mlmd.comparison.verdict.verdict import Verdict
 
-    from ase.calculators.calculator import Calculator
-
-    from mlmd.comparison.systems import Side
-
-
-@dataclass(frozen=True)
-class ComparisonSettings:
-    """How things are measured, the same on both sides.
-
-    Attributes
-    ----------
-    rdf : RdfChoice
-        Grid, range and smoothing of g(r).
-    diffusivity : mapping
-        Keywords of :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
-    species : tuple of str or None
-        What may diffuse; all species where None.
-    point_frames : int
-        Frames of the point-wise test at most, of each system.
-    features : FeatureChoice
-        Which structure features.
-    """
-
-    rdf: RdfChoice = field(default_factory=RdfChoice)
-    diffusivity: DiffusivityOptions = field(default_factory=DiffusivityOptions)
-    species: tuple[str, ...] | None = None
-    point_frames: int = MOST_FRAMES
-    features: FeatureChoice = field(default_factory=FeatureChoice)
+SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,188 +80,148 @@ class Comparison:
         return feature_agreement(list(self.features.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain types for JSON; the module says what the keys mean."""
-        from mlmd.comparison.layout import layout
+        """Return everything as plain types for JSON; a section not computed holds nulls."""
+        return {
+            "schema": SCHEMA,
+            "systems": [system.to_dict() for system in self.systems.values()],
+            "rdf": _rdf(self),
+            "diffusivity": _diffusivity(self),
+            "points": _points(self),
+            "spectra": _spectra(self),
+            "coordination": _coordination(self),
+            "features": _features(self),
+            "verdict": {name: verdict.to_dict() for name, verdict in self.verdict.items()},
+            "thresholds": asdict(self.thresholds),
+            "missing": dict(self.missing),
+            "warnings": list(self.warnings),
+        }
 
-        return layout(self)
+
+def _rdf(result: Comparison) -> dict[str, Any]:
+    parities = result.rdf
+    pairs = dict.fromkeys(pair for one in parities.values() for pair in one.r2_by_pair)
+    first = next(iter(parities.values()), None)
+    r2 = _median(one.r2_pooled for one in parities.values())
+    known = [one.r2_pooled for one in parities.values() if one.r2_pooled is not None]
+    ceilings = {one.ceiling_from for one in parities.values() if one.ceiling_from is not None}
+    settings = {} if first is None else dict(first.settings)
+    return {
+        "r2_pooled": r2,
+        "r2_by_pair": {
+            pair: _median(one.r2_by_pair.get(pair) for one in parities.values()) for pair in pairs
+        },
+        "r2_noise_ceiling": _median(one.r2_noise_ceiling for one in parities.values()),
+        "excess": _median(excess(one.r2_pooled, one.r2_noise_ceiling) for one in parities.values()),
+        "distribution": result.r2_distribution().to_dict() if known else None,
+        "settings": {
+            "convention": settings.get("convention"),
+            "r_max_A": settings.get("r_max_A"),
+            "bin_A": settings.get("bin_A"),
+            "ceiling_from": ceilings.pop() if len(ceilings) == 1 else None,
+        },
+        "systems": [{**_named(result, k), **one.to_dict()} for k, one in parities.items()],
+        "curves": {label: one.curves_dict() for label, one in parities.items()},
+    }
 
 
-def compare(
-    surrogate: Side,
-    reference: Side,
-    *,
-    temperature_K: float | None = None,
-    calculator: Calculator | CalculatorSpec | None = None,
-    settings: ComparisonSettings | None = None,
-    thresholds: Thresholds | None = None,
-    functionals: Functionals | None = None,
-) -> Comparison:
-    """Compare a surrogate with its reference: structure, motion, and point by point.
+def _diffusivity(result: Comparison) -> dict[str, Any]:
+    if result.diffusivity is not None:
+        return result.diffusivity.to_dict()
+    numbers = ("log10_mae", "r2", "fraction_within_factor_2", "spearman", "slope", "slope_stderr")
+    return {
+        "n_points": 0,
+        "n_bounds": 0,
+        **dict.fromkeys(numbers),
+        "clip_D_cm2_s": None,
+        "by_temperature": {},
+        "points": [],
+        "activation_energy": [],
+    }
 
-    Parameters
-    ----------
-    surrogate, reference
-        Two trajectories; or two sets of them keyed by (composition, temperature in K). For each
-        a list of trajectories is runs that differ in their seed, and ``PairCurves`` are g(r)
-        alone.
-    temperature_K
-        Of two single trajectories; where not given, there is no activation energy.
-    calculator
-        Of the surrogate, for energies, forces and stresses on frames of the reference, where the
-        reference has its own.
-    settings
-        How things are measured.
-    thresholds
-        Limits of the verdicts.
-    functionals
-        Density functionals, to refuse a reference that mixes them.
 
-    Returns
-    -------
-    Comparison
-        With what could be had; ``missing`` says what could not, and why.
-
-    Raises
-    ------
-    InputError
-        If the two sides do not belong together (composition, kind, no system in common), the
-        reference mixes functionals, an estimator or a setting is not known, or nothing at all
-        could be compared.
-    """
-    settings = settings or ComparisonSettings()
-    limits = thresholds or Thresholds()
-    pairs, missing = paired(surrogate, reference, temperature_K)
-    warnings = check_functionals(functionals, pairs)
-    systems = {system.label: system for system in pairs}
-    if len(systems) < len(pairs):
-        raise InputError("two systems have the same composition and temperature")
-    work = _Work(settings, missing)
-    for system in pairs:
-        warnings += check_system(system)
-        work.measure(system)
-    if isinstance(calculator, CalculatorSpec):
-        calculator = calculator.load()
-    points = work.point_errors(pairs, calculator)
-    diffusivities = diffusivity_parity(work.points) if work.points else None
-    if not work.rdf and diffusivities is None and points is None:
-        raise InputError(f"nothing could be compared: {next(iter(missing.values()), 'no data')}")
-    if diffusivities is not None and not diffusivities.activation_energies:
-        missing["activation_energy"] = (
-            "it needs diffusion on both sides at two known temperatures of one composition"
-        )
-    return Comparison(
-        systems=systems,
-        rdf=work.rdf,
-        coordination=work.coordination,
-        structure_factor=work.structure_factor,
-        vdos=work.vdos,
-        features=work.features,
-        diffusivity=diffusivities,
-        points=points,
-        verdict=verdicts(
-            rdfs=work.rdf,
-            coordinations=work.coordination,
-            factors=work.structure_factor,
-            vdos=work.vdos,
-            diffusivity=diffusivities,
-            points=points,
-            systems=systems,
-            limits=limits,
-        ),
-        thresholds=limits,
-        missing=missing,
-        warnings=tuple(warnings),
+def _points(result: Comparison) -> dict[str, Any]:
+    if result.points is not None:
+        return result.points.to_dict()
+    numbers = (
+        "n_frames",
+        "n_atoms",
+        "energy_mae_meV_atom",
+        "energy_rmse_meV_atom",
+        "energy_offset_eV",
+        "force_mae_meV_A",
+        "force_rmse_meV_A",
+        "force_cosine",
+        "force_slope",
+        "force_slope_stderr",
+        "stress_mae_GPa",
+        "pressure_bias_GPa",
+        "pressure_bias_stderr_GPa",
     )
+    return {**dict.fromkeys(numbers), "by_element": {}}
 
 
-class _Work:
-    """Measures system after system, and notes what cannot be measured."""
+def _spectra(result: Comparison) -> dict[str, Any]:
+    known = {*result.vdos, *result.structure_factor}
+    labels = [label for label in result.systems if label in known]
+    systems = []
+    for label in labels:
+        vdos, factor = result.vdos.get(label), result.structure_factor.get(label)
+        systems.append(
+            {
+                **_named(result, label),
+                "vdos_overlap": None if vdos is None else vdos.vdos_overlap,
+                "vdos_overlap_by_species": {}
+                if vdos is None
+                else dict(vdos.vdos_overlap_by_species),
+                "vdos_ceiling": None if vdos is None else vdos.vdos_ceiling,
+                "vdos_mean_ratio": None if vdos is None else vdos.vdos_mean_ratio,
+                "vdos_curves": None if vdos is None else vdos.curves_dict(),
+                "sq_r2": None if factor is None else factor.sq_r2,
+                "sq_noise_ceiling": None if factor is None else factor.sq_noise_ceiling,
+                "sq_curves": None if factor is None else factor.curves_dict(),
+            }
+        )
+    first_vdos = next(iter(result.vdos.values()), None)
+    first_factor = next(iter(result.structure_factor.values()), None)
+    return {
+        "vdos_overlap": _median(one.vdos_overlap for one in result.vdos.values()),
+        "vdos_ceiling": _median(one.vdos_ceiling for one in result.vdos.values()),
+        "sq_r2": _median(one.sq_r2 for one in result.structure_factor.values()),
+        "systems": systems,
+        "settings": {
+            "sq_method": None if first_factor is None else first_factor.method,
+            "vdos_max_lag_ps": None if first_vdos is None else first_vdos.max_lag_ps,
+        },
+    }
 
-    def __init__(self, settings: ComparisonSettings, missing: dict[str, str]) -> None:
-        self._settings = settings
-        self._missing = missing
-        self.rdf: dict[str, RdfParity] = {}
-        self.coordination: dict[str, CoordinationParity] = {}
-        self.structure_factor: dict[str, StructureFactorParity] = {}
-        self.vdos: dict[str, VdosParity] = {}
-        self.features: dict[str, FeatureParity] = {}
-        self.points: list[DiffusivityPoint] = []
 
-    def measure(self, system: System) -> None:
-        """Measure what one system has."""
-        label = system.label
-        if isinstance(system.surrogate, PairCurves) or isinstance(system.reference, PairCurves):
-            assert isinstance(system.surrogate, PairCurves)
-            assert isinstance(system.reference, PairCurves)
-            self.rdf[label] = rdf_parity(system.surrogate, system.reference)
-            only = "g(r) curves were given, not trajectories"
-            self._missing |= dict.fromkeys(
-                ("noise ceiling", "vdos", "diffusivity", "features"), only
-            )
-            return
-        self._measure_structure(system)
-        try:
-            self.vdos[label] = vdos_parity(system)
-        except InputError as error:
-            self._missing[f"vdos of {label}"] = str(error)
-        self._measure_features(system)
-        for species in self._settings.species or system.reference[0].species:
-            try:
-                self.points.append(diffusivity_point(system, species, self._settings.diffusivity))
-            except InputError as error:
-                self._missing[f"diffusivity of {species} in {label}"] = str(error)
+def _coordination(result: Comparison) -> dict[str, Any]:
+    found = [one.largest_difference for one in result.coordination.values()]
+    known = [difference for difference in found if difference is not None]
+    return {
+        "largest_difference": max(known, key=abs) if known else None,
+        "systems": [
+            {**_named(result, label), **one.to_dict()} for label, one in result.coordination.items()
+        ],
+    }
 
-    def _measure_structure(self, system: System) -> None:
-        label = system.label
-        try:
-            runs = rdf_runs(system, self._settings.rdf)
-        except InputError as error:
-            self._missing[f"rdf of {label}"] = str(error)
-            return
-        self.rdf[label] = rdf_parity_of_runs(runs)
-        if self.rdf[label].r2_noise_ceiling is None:
-            self._missing[f"noise ceiling of {label}"] = "the reference has a single frame"
-        try:
-            self.coordination[label] = coordination_parity(runs)
-            self.structure_factor[label] = structure_factor_parity(runs)
-        except InputError as error:
-            self._missing[f"structure factor of {label}"] = str(error)
 
-    def _measure_features(self, system: System) -> None:
-        choice = self._settings.features
-        surrogate, reference = system.runs()
-        try:
-            self.features[system.label] = feature_parity(
-                surrogate,
-                reference,
-                mobile=choice.mobile_in(reference[0].species, self._settings.species),
-                convention=choice.convention,
-                frames=choice.frames,
-            )
-        except InputError as error:
-            self._missing[f"features of {system.label}"] = str(error)
+def _features(result: Comparison) -> dict[str, Any]:
+    return {
+        **result.feature_agreement().to_dict(),
+        "systems": [{**_named(result, k), **one.to_dict()} for k, one in result.features.items()],
+    }
 
-    def point_errors(
-        self, systems: Sequence[System], calculator: Calculator | None
-    ) -> PointErrors | None:
-        """Evaluate the surrogate on frames of the reference, where that has its own results."""
-        if calculator is None:
-            self._missing["points"] = "no calculator of the surrogate was given"
-            return None
-        evaluated = []
-        for system in systems:
-            if isinstance(system.reference, PairCurves):
-                continue
-            try:
-                evaluated.append(
-                    evaluate(system.reference[0], calculator, frames=self._settings.point_frames)
-                )
-            except (InputError, CalculatorError) as error:
-                self._missing[f"points of {system.label}"] = str(error)
-        if not evaluated:
-            return None
-        try:
-            return point_errors([one for one, _ in evaluated], [own for _, own in evaluated])
-        except InputError as error:
-            self._missing["points"] = str(error)
-            return None
+
+def _named(result: Comparison, label: str) -> dict[str, Any]:
+    system = result.systems[label]
+    return {
+        "label": label,
+        "composition": system.composition,
+        "temperature_K": system.temperature_K,
+    }
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(median(known)) if known else None

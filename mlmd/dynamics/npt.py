@@ -20,7 +20,7 @@ from ase.md.nose_hoover_chain import (
     NoseHooverChainThermostat,
 )
 
-from mlmd.dynamics.forces import energy_of_forces_eV
+from mlmd.calculators.evaluation import evaluate
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
 from mlmd.errors import InputError
 
@@ -114,7 +114,9 @@ class IsotropicNPT(IsotropicMTKNPT):
     @property
     def potential_energy_eV(self) -> float:
         """Potential energy at the present positions, the one the forces derive from, in eV."""
-        return energy_of_forces_eV(self.atoms)
+        energy = evaluate(self.atoms, ("energy",)).energy_of_forces_eV
+        assert energy is not None  # it was asked for
+        return energy
 
     @property
     def conserved_energy_eV(self) -> float:

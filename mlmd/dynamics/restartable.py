@@ -11,9 +11,9 @@ import numpy as np
 from ase import units
 from ase.md.md import MolecularDynamics
 
-from mlmd.dynamics.forces import ForceAsker, energy_of_forces_eV
+from mlmd.calculators.evaluation import Evaluator, evaluate
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
-from mlmd.errors import InputError, SimulationError, SimulationUnstable
+from mlmd.errors import InputError, SimulationUnstable
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,7 +56,7 @@ class RestartableDynamics(MolecularDynamics):
         atoms.set_momenta(self._momenta)
         self._positions: FloatArray = atoms.get_positions()
         self._cell: FloatArray = atoms.cell.array.copy()
-        self._ask = ForceAsker()
+        self._ask = Evaluator()
         self._forces: FloatArray | None = None
         self._potential_eV: float | None = None
         self._kinetic_eV: float | None = None  # of the present momenta; None: not yet known
@@ -94,7 +94,8 @@ class RestartableDynamics(MolecularDynamics):
         if self._forces is None:
             self._forces = self._new_forces()
         if self._potential_eV is None:
-            self._potential_eV = energy_of_forces_eV(self.atoms)
+            self._potential_eV = evaluate(self.atoms, ("energy",)).energy_of_forces_eV
+            assert self._potential_eV is not None  # it was asked for
         return self._potential_eV
 
     @property
@@ -183,21 +184,16 @@ class RestartableDynamics(MolecularDynamics):
 
     def _new_forces(self) -> FloatArray:
         """Return the forces at the present positions, without net force, in double precision."""
-        forces = np.array(self._ask(self.atoms), dtype=np.float64)
-        if forces.shape != self._positions.shape:
-            raise SimulationError(
-                f"the calculator gave forces of shape {forces.shape} for {len(self.atoms)} atoms; "
-                f"expected {self._positions.shape}"
-            )
+        found = self._ask(self.atoms)
+        forces, energy = found.forces_eV_A, found.energy_of_forces_eV
+        assert forces is not None  # they were asked for
         if not np.isfinite(np.vdot(forces, forces)):
             raise SimulationUnstable(
                 f"the calculator gave forces that are not finite at step {self.nsteps}; "
                 "atoms may have come too close: try a smaller timestep_fs or a Relax before"
             )
         forces -= self._mass_fractions * forces.sum(axis=0)
-        results = self.atoms.calc.results
-        energy = results.get("free_energy", results.get("energy"))
-        self._potential_eV = None if energy is None else float(energy)
+        self._potential_eV = energy
         if energy is not None and not isfinite(energy):
             raise SimulationUnstable(
                 f"the calculator gave an energy of {energy} eV at step {self.nsteps}"

@@ -1,6 +1,7 @@
 """Protocols: named stages, to and from YAML, and the engine that runs them.
 
-May import `_version`, `calculators`, `errors`, `run`, `stages`, `structure`, `trajectory`.
+May import `_version`, `calculators`, `checks`, `errors`, `files`, `run`, `stages`, `structure`,
+`trajectory`.
 """
 
 from mlmd.protocol.protocol import Protocol

@@ -121,19 +121,20 @@ class StageCalculators:
                 versions.update(source.packages())
         return versions
 
-    def reproducible(self) -> bool | None:
-        """Tell whether all that were made repeat their forces bit for bit; None: not known.
+    def reproducible(self) -> tuple[bool | None, str | None]:
+        """Tell whether all that were made repeat their forces bit for bit, and why.
 
         False: one is known not to, since it begins from where its last step ended (a program
-        that uses its wave functions again), or runs on many threads.
+        that uses its wave functions again), or runs on many threads. None: not known.
         """
-        ready_made = any(not isinstance(s, CalculatorSpec) for s in self._sources.values())
-        if ready_made or not self._made:
-            return None
-        known = [repeats_bitwise(spec, calculator) for spec, calculator in self._made.items()]
-        if False in known:
-            return False
-        return True if all(known) else None
+        found = [repeats_bitwise(spec, calculator) for spec, calculator in self._made.items()]
+        if any(not isinstance(source, CalculatorSpec) for source in self._sources.values()):
+            found.append((None, "a calculator was given ready-made"))
+        for answer in (False, None, True):
+            because = [why for repeats, why in found if repeats is answer]
+            if because:
+                return answer, "; ".join(because)
+        return None, None
 
 
 def _source(value: Any) -> CalculatorSpec | Calculator:

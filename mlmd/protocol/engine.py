@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.calculators.evaluation import evaluate
+from mlmd.checks import whole_number
 from mlmd.errors import (
     DamagedDataError,
     InputError,
@@ -20,6 +22,7 @@ from mlmd.errors import (
     StoppedError,
     VolumeNotFoundError,
 )
+from mlmd.files import disk_full_is_a_stop
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.plan import check_sources
@@ -31,7 +34,6 @@ from mlmd.protocol.start import (
     refuse_other_versions,
     versions,
 )
-from mlmd.run.atomic import disk_full_is_a_stop
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.directory import StageFolder
 from mlmd.run.events import EventLog
@@ -67,8 +69,7 @@ def run_protocol(
 ) -> Run:
     """Run a protocol; see :meth:`mlmd.Protocol.run`."""
     settings = settings or RunSettings()
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
+    seed = whole_number("seed", seed, 0)
     check_structure(atoms)
     check_sources(protocol)
     calculators = StageCalculators(calculator, protocol, folder)
@@ -78,7 +79,7 @@ def run_protocol(
             atoms,
             calculators,
             folder,
-            seed=int(seed),
+            seed=seed,
             progress=progress or _ignore,
             stop=stop or StopToken(),
             extend=extend,
@@ -104,9 +105,10 @@ def _run(
     identity = identity_of(protocol, structure, calculators, seed)
     found = find_run(folder, identity)
     extended(protocol, extend, found.extensions if found else {})
+    probe: dict[str, Any] = {}
     if found is None:
         try:
-            try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+            probe = try_forces(calculators, protocol.stages[0], structure_from_text(structure))
         except BaseException:
             calculators.discard_files()
             raise
@@ -116,7 +118,7 @@ def _run(
         folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder, take_over=settings.take_over) as lock:
         manifest = find_run(folder, identity) or create_run(
-            folder, protocol, structure, identity, calculators, how_made(atoms)
+            folder, protocol, structure, identity, calculators, how_made(atoms), probe
         )
         now = versions(calculators)
         if not settings.allow_version_change:
@@ -214,7 +216,8 @@ class _Work:
         clock = time.monotonic()
         try:
             calculator = self.calculators.serve(stage)
-            self.manifest.reproducible = self.calculators.reproducible()
+            promise = self.calculators.reproducible()
+            self.manifest.reproducible, self.manifest.reproducible_because = promise
             self.manifest.sessions[-1]["computed_on"] = self.calculators.made()
             context = StageContext(
                 calculator=calculator,
@@ -328,14 +331,19 @@ def _is_done(manifest: Manifest) -> bool:
     return all(entry.status == "done" for entry in manifest.stages)
 
 
-def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> None:
+def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> dict[str, Any]:
     """See that the first stage's calculator can do this structure, before anything is written.
 
     The calculator keeps the result, so that the stage does not pay again.
+
+    Returns
+    -------
+    dict
+        ``energy_eV`` and ``forces_eV_A`` of step 0: what tells this potential from another.
     """
-    calculator = calculators.serve(stage)
+    atoms.calc = calculators.serve(stage)
     try:
-        forces = calculator.get_property("forces", atoms)
+        found = evaluate(atoms, ("forces",))
     except MlmdError:
         raise
     except Exception as error:
@@ -343,11 +351,15 @@ def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> Non
             f"the calculator cannot do this structure ({atoms.get_chemical_formula()}): "
             f"{_one_line(error)}"
         ) from error
-    if not np.isfinite(forces).all():
+    finally:
+        atoms.calc = None
+    assert found.forces_eV_A is not None  # they were asked for
+    if not np.isfinite(found.forces_eV_A).all():
         raise InputError(
             "the calculator gives forces that are not finite on the starting structure; "
             "pack at a lower density"
         )
+    return {"energy_eV": found.energy_eV, "forces_eV_A": found.forces_eV_A.tolist()}
 
 
 def _one_line(error: BaseException) -> str:

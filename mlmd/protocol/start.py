@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd._version import __version__
 from mlmd.errors import InputError, RunDirectoryError
+from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.protocol.calculators import FILES_PREFIX
-from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
-from mlmd.run.identity import digest, digest_text, identity_differences
+from mlmd.run.identity import (
+    IDENTITY_VERSION,
+    checksum,
+    digest,
+    digest_text,
+    identity_differences,
+)
 from mlmd.run.manifest import NAME, Manifest, StageEntry
 from mlmd.run.run import STRUCTURE
 
@@ -102,6 +108,7 @@ def create_run(
     identity: dict[str, Any],
     calculators: StageCalculators,
     made: dict[str, Any],
+    probe: dict[str, Any],
 ) -> Manifest:
     """Write the structure and ``run.json`` of a new run, the latter last."""
     stages = [
@@ -117,6 +124,9 @@ def create_run(
     manifest = Manifest(
         identity=json.loads(json.dumps(identity)),
         identity_sha256=digest(identity),
+        identity_version=IDENTITY_VERSION,
+        calculator={"probe": probe},
+        checksums={STRUCTURE: checksum(structure.encode())},
         protocol=protocol.to_dict(),
         input={"file": STRUCTURE, "packing": None, **made},
         calculators=calculators.to_dict(),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mlmd.errors import DamagedDataError
-from mlmd.run.atomic import write_atomically
+from mlmd.files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError
-from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
+from mlmd.files import disk_full_is_a_stop, sync_folder
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.lock import RunLock
 from mlmd.run.recorder import Recorder, set_aside

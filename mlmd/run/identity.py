@@ -13,6 +13,8 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
+IDENTITY_VERSION = 1
+"""Which rule says that two runs are the same; a recorded run keeps the one it was made by."""
 KEPT_INFO = ("packing", "supercell", "vacancies")
 """Entries of ``Atoms.info`` that belong to the structure: how it was made."""
 KEPT_ARRAYS = ("initial_magmoms", "initial_charges")
@@ -87,6 +89,11 @@ def digest(content: Any) -> str:
 def digest_text(text: str) -> str:
     """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checksum(content: bytes) -> str:
+    """Return the checksum of a file's content, with the name of the algorithm."""
+    return f"blake2b:{hashlib.blake2b(content, digest_size=32).hexdigest()}"
 
 
 def identity_differences(there: dict[str, Any], given: dict[str, Any]) -> list[str]:

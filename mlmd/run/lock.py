@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from mlmd.errors import RunLockedError, StoppedError
-from mlmd.run.atomic import disk_full_is_a_stop
+from mlmd.files import disk_full_is_a_stop
 
 HEARTBEAT_INTERVAL_S = 10.0
 PATIENCE_S = 45.0

@@ -9,9 +9,11 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mlmd.errors import DamagedDataError, RunDirectoryError
-from mlmd.run.atomic import disk_full_is_a_stop, write_json
+from mlmd.files import disk_full_is_a_stop, write_json
 
-SCHEMA = 1
+SCHEMA = 2
+MEASURED_OF_OLD = "Production"
+"""The one class whose trajectories were analysed before the manifest itself said which are."""
 NAME = "run.json"
 
 
@@ -48,7 +50,12 @@ class Manifest:
     seed, and ``identity_sha256`` their digest; ``protocol`` is the resolved protocol with its
     prose; ``extensions`` the durations (ps) that stages were lengthened to; ``sessions`` where
     and with which device and threads each start of the run worked; ``reproducible`` whether its
-    calculators promise the same bits again, null where that is not known.
+    calculators promise the same bits again, null where that is not known, and
+    ``reproducible_because`` why. ``identity_version`` is the rule that `identity` follows;
+    ``calculator`` holds the ``probe``: energy (eV) and forces (eV/A) of step 0; ``checksums`` those
+    of the files that do not change, by their name.
+
+    Schema 1 lacks the last four and the flag ``measured`` of stages.
     """
 
     identity: dict[str, Any]
@@ -59,7 +66,11 @@ class Manifest:
     versions: dict[str, str]
     stages: list[StageEntry]
     created: str
+    identity_version: int = 1
+    calculator: dict[str, Any] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
     reproducible: bool | None = None
+    reproducible_because: str | None = None
     extensions: dict[str, float] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -124,6 +135,9 @@ class Manifest:
             if not _fits(stages, list[dict[str, Any]]):
                 raise TypeError("stages is no list of objects")
             found = cls(stages=[StageEntry(**entry) for entry in stages], **content)
+            if schema == 1:
+                for entry in found.stages:
+                    entry.measured = entry.kind == MEASURED_OF_OLD
             _check(found)
             for entry in found.stages:
                 _check(entry)

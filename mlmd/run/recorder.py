@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import DamagedDataError, StoppedError
-from mlmd.run.atomic import disk_full_is_a_stop, sync_folder
+from mlmd.files import disk_full_is_a_stop, sync_folder
 from mlmd.trajectory.h5md.writer import OBSERVABLES, H5MDWriter
 
 if TYPE_CHECKING:

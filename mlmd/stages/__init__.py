@@ -1,4 +1,5 @@
 """The legs of a protocol: one class, one file, one leg.
 
-May import `errors`, `run`, `stages/dynamics`, `stages/relaxation`, `stages/volume`, `trajectory`.
+May import `errors`, `files`, `run`, `stages/dynamics`, `stages/relaxation`, `stages/volume`,
+`trajectory`.
 """

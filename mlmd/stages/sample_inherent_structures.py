@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
+from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 from mlmd.stages.relaxation.inherent_structures import InherentStructure, sum_up
 from mlmd.stages.relaxation.relaxing import RelaxationLimits, Relaxed, relax

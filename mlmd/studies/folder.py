@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmd.errors import RunDirectoryError
-from mlmd.run.atomic import disk_full_is_a_stop, write_json
+from mlmd.files import disk_full_is_a_stop, write_json
 
 STUDY, COMPARISON, REPORT, RUNS = "study.json", "comparison.json", "report.html", "runs"
 SCHEMA = 1

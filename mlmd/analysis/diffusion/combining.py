@@ -17,6 +17,7 @@ from mlmd.numerics.student import independent_mean, student_factor
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
+    from mlmd.analysis.diffusion.gate import MotionVerdict
 
 _CONSISTENT = 0.05  # below this probability of chi-squared the runs' own errors are too small
 
@@ -39,8 +40,10 @@ class CombinedDiffusivity:
         Along x, y and z.
     D_upper_bound_cm2_s : float or None
         Where the motion is not diffusive: what D is below with 95 %, all runs together.
-    is_diffusive : bool
-        Every run is.
+    verdict : {"diffusive", "localised", "subdiffusive", "too_short"}
+        That of the first run that is not diffusive; ``diffusive`` where every run is.
+    needs_ps : float or None
+        The longest run that one of them needs to tell.
     reason : str
         What was found, in words.
     chi2_per_df, p_value : float or None
@@ -58,12 +61,23 @@ class CombinedDiffusivity:
     D_interval68_cm2_s: tuple[float, float] | None
     D_axes_cm2_s: np.ndarray[Any, Any]
     D_upper_bound_cm2_s: float | None
-    is_diffusive: bool
+    verdict: MotionVerdict
+    needs_ps: float | None
     reason: str
     chi2_per_df: float | None
     p_value: float | None
     error_scale: float
     results: tuple[Diffusivity, ...]
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether every run is."""
+        return self.verdict == "diffusive"
+
+    @property
+    def D_lower_bound_cm2_s(self) -> float | None:
+        """As of one run: 0 where the motion is not diffusive."""
+        return None if self.is_diffusive else 0.0
 
     @property
     def D_cm2_s(self) -> float | None:
@@ -132,7 +146,8 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
         D_interval68_cm2_s=interval,
         D_axes_cm2_s=weights @ np.array([result.D_axes_cm2_s for result in results]),
         D_upper_bound_cm2_s=_bound(D, interval, float(sizes.sum())) if still else None,
-        is_diffusive=not still,
+        verdict=still[0].verdict if still else "diffusive",
+        needs_ps=max((r.needs_ps for r in still if r.needs_ps is not None), default=None),
         reason=f"{len(still)} of {len(results)} runs are not diffusive: {still[0].reason}"
         if still
         else f"all {len(results)} runs are diffusive",

@@ -12,7 +12,7 @@ from mlmd.analysis.diffusion.estimators.gls import gls
 from mlmd.analysis.diffusion.estimators.kinisi_posterior import kinisi_posterior
 from mlmd.analysis.diffusion.estimators.weighted import weighted
 from mlmd.analysis.diffusion.estimators.windowed import windowed
-from mlmd.analysis.diffusion.gate import Motion, judge_motion
+from mlmd.analysis.diffusion.gate import Motion, MotionVerdict, judge_motion
 from mlmd.analysis.diffusion.lag import lag
 from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.diffusion.upper_bound import upper_bound_cm2_s
@@ -55,9 +55,10 @@ class Diffusivity:
         Its interval of 68.27 %; None where there is no error.
     D_axes_cm2_s : (3,)
         Along x, y and z.
-    D_upper_bound_cm2_s : float or None
+    D_upper_bound_cm2_s, D_lower_bound_cm2_s : float or None
         Where the motion is not diffusive: what D is below with 95 %
-        (:func:`mlmd.analysis.diffusion.upper_bound.upper_bound_cm2_s`).
+        (:func:`mlmd.analysis.diffusion.upper_bound.upper_bound_cm2_s`), and above: 0, since a
+        motion that was not seen to diffuse may not.
     n_windows : int
         Number of independent windows, or blocks of time, that the error rests on.
     motion : Motion
@@ -121,6 +122,22 @@ class Diffusivity:
         return self.motion.is_diffusive
 
     @property
+    def D_lower_bound_cm2_s(self) -> float | None:
+        """What D is above where the motion is not diffusive; None where it is."""
+        return None if self.is_diffusive else 0.0
+
+    @property
+    def verdict(self) -> MotionVerdict:
+        """What the motion is: diffusive, localised, subdiffusive, or too_short to tell."""
+        return self.motion.verdict
+
+    @property
+    def needs_ps(self) -> float | None:
+        """Length of a run that would tell, by :attr:`Motion.needs_times`; None where unknown."""
+        times = self.motion.needs_times
+        return None if times is None else times * self.duration_ps
+
+    @property
     def reason(self) -> str:
         """The verdict on the motion in words."""
         return self.motion.reason
@@ -139,7 +156,10 @@ class Diffusivity:
             "D_raw_cm2_s": self.D_raw_cm2_s,
             "D_axes_cm2_s": self.D_axes_cm2_s.tolist(),
             "D_upper_bound_cm2_s": self.D_upper_bound_cm2_s,
+            "D_lower_bound_cm2_s": self.D_lower_bound_cm2_s,
             "is_diffusive": self.is_diffusive,
+            "verdict": self.verdict,
+            "needs_ps": self.needs_ps,
             "reason": self.reason,
             "gate": self.motion.to_dict(),
             "n_windows": self.n_windows,
@@ -280,5 +300,5 @@ def _judge(estimate: Estimate, msd: MeanSquaredDisplacement) -> Motion:
     motion = judge_motion(msd.lag_ps[chosen], msd.msd_A2[chosen], msd.n_atoms)
     if motion.is_diffusive and estimate.D_cm2_s <= 0:
         reason = f"the fitted line does not rise, though the {motion.reason}"
-        return replace(motion, is_diffusive=False, reason=reason)
+        return replace(motion, verdict="too_short", reason=reason)
     return motion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,6 +24,11 @@ JUMP_LENGTH_A = 3.0
 """Length of a jump by which He et al. count jumps."""
 
 _POINTS = 20
+_LONGEST = 1000.0  # times: a motion that would need more is not said to need any length
+
+MotionVerdict = Literal["diffusive", "localised", "subdiffusive", "too_short"]
+"""What the motion is: also ``localised`` (it stays where it is: vibration, rotation, a cage),
+``subdiffusive`` (it goes far, and ever more slowly), ``too_short`` (a longer run can tell)."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class Motion:
 
     Attributes
     ----------
-    is_diffusive : bool
-        All criteria are met.
+    verdict : {"diffusive", "localised", "subdiffusive", "too_short"}
+        ``diffusive`` where all criteria are met.
     msd_reached_A2 : float
         Largest MSD within the range that is judged, over all time origins.
     log_log_slope : float or None
@@ -46,18 +51,27 @@ class Motion:
         without a jump.
     reason : str
         The verdict in words.
+    needs_times : float or None
+        How many times longer a run would meet the criteria if the motion went on as it does, MSD
+        ~ t^n, where it is too short; None where that says nothing.
     msd_required_A2, slope_range
         The thresholds.
     """
 
-    is_diffusive: bool
+    verdict: MotionVerdict
     msd_reached_A2: float
     log_log_slope: float | None
     n_jumps: float
     relative_deviation: float | None
     reason: str
+    needs_times: float | None = None
     msd_required_A2: float = MSD_REQUIRED_A2
     slope_range: tuple[float, float] = SLOPE_RANGE
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether all criteria are met."""
+        return self.verdict == "diffusive"
 
     def to_dict(self) -> dict[str, float | list[float] | None]:
         """Return the numbers as plain types for JSON."""
@@ -106,17 +120,34 @@ def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray, n_atoms: int) -> Motion
     n_jumps = n_atoms * reached / JUMP_LENGTH_A**2
     deviation = 3.43 / math.sqrt(n_jumps) + 0.04 if n_jumps > 0 else None
     low, high = SLOPE_RANGE
+    verdict: MotionVerdict = "too_short"
     if reached < MSD_REQUIRED_A2:
         reason = f"MSD reaches {reached:.3g} A^2, below {MSD_REQUIRED_A2:g}"
+        if slope is None or slope < low:
+            verdict = "localised"
     elif slope is None or not low <= slope <= high:
         shown = "undefined" if slope is None else f"{slope:.2f}"
         reason = f"log-log slope is {shown}, outside {low:g} to {high:g}"
+        if slope is not None and slope < low:
+            verdict = "subdiffusive"
     elif deviation is None or deviation >= 1.0:
         reason = f"{n_jumps:.2g} jumps of {JUMP_LENGTH_A:g} A in all, too few to tell D from 0"
     else:
+        verdict = "diffusive"
         reason = f"MSD reaches {reached:.3g} A^2, log-log slope {slope:.2f}"
-        return Motion(True, reached, slope, n_jumps, deviation, reason)
-    return Motion(False, reached, slope, n_jumps, deviation, reason)
+    needs = _needs(slope, reached, n_atoms) if verdict == "too_short" else None
+    return Motion(verdict, reached, slope, n_jumps, deviation, reason, needs)
+
+
+def _needs(slope: float | None, reached_A2: float, n_atoms: int) -> float | None:
+    """How many times longer an MSD ~ t^slope takes to what is required; None where not known."""
+    low, high = SLOPE_RANGE
+    if slope is None or not low <= slope <= high or reached_A2 <= 0:
+        return None
+    fewest_jumps = (3.43 / (1.0 - 0.04)) ** 2
+    required_A2 = max(MSD_REQUIRED_A2, fewest_jumps * JUMP_LENGTH_A**2 / n_atoms)
+    times = float((required_A2 / reached_A2) ** (1.0 / slope))
+    return times if 1.0 < times <= _LONGEST else None
 
 
 def _exponent(lag_ps: FloatArray, msd_A2: FloatArray) -> float | None:

@@ -1,7 +1,7 @@
 """Calculators that run in another Python interpreter, as a process of their own.
 
-May import `calculators/plain_spec`, `calculators/registry`, `calculators/spec`,
-`calculators/weights`, `errors`, `numerics`.
+May import `calculators/evaluation`, `calculators/plain_spec`, `calculators/registry`,
+`calculators/spec`, `calculators/weights`, `errors`, `numerics`.
 """
 
 from mlmd.calculators.isolation.isolated import IsolatedCalculator

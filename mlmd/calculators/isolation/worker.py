@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import MlmdError
@@ -104,44 +105,33 @@ def _results(atoms: Atoms, calculator: Calculator) -> dict[str, Any]:
     An error, numbers that are not finite and a missing stress are said so in ``extra``: the
     protocol itself would pass zeros or break.
     """
-    n_atoms = len(atoms)
-    nothing = {"energy": 0.0, "forces": np.zeros((n_atoms, 3)), "virial": np.zeros((3, 3))}
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    nothing: dict[str, Any] = {
+        "energy": 0.0,
+        "forces": np.zeros((len(atoms), 3)),
+        "virial": np.zeros((3, 3)),
+    }
     try:
-        forces = np.asarray(calculator.get_property("forces", atoms), dtype=float)
-        energy = float(_property(calculator, "energy", atoms))
-        stress = _stress(calculator, atoms)
+        atoms.calc = calculator
+        has_stress = "stress" in calculator.implemented_properties and atoms.cell.rank == 3
+        found = evaluate(atoms, ("forces", "energy", *(("stress",) if has_stress else ())))
     except Exception as error:  # whatever a package raises is told to the caller
         traceback.print_exc()
         return {**nothing, "extra": _told(error)}
     extra = {
-        "stress": stress is not None,
-        "free_energy": calculator.results.get("free_energy"),
+        "stress": found.stress_eV_A3 is not None,
+        "free_energy": found.extras.get("free_energy"),
         "n_unconverged_scf": getattr(calculator, "n_unconverged_scf", None),
     }
-    virial = np.zeros((3, 3)) if stress is None else -atoms.get_volume() * stress
+    energy, forces, virial = found.energy_eV, found.forces_eV_A, nothing["virial"]
+    assert energy is not None  # it was asked for, and the forces
+    assert forces is not None
+    if found.stress_eV_A3 is not None:
+        virial = -atoms.get_volume() * voigt_6_to_full_3x3_stress(found.stress_eV_A3)
     if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(virial).all()):
         return {**nothing, "extra": {**extra, "free_energy": None, "finite": False}}
     return {"energy": energy, "forces": forces, "virial": virial, "extra": extra}
-
-
-def _property(calculator: Calculator, name: str, atoms: Atoms) -> Any:
-    """Return a property of the structure just computed; asking again costs a comparison."""
-    found = calculator.results.get(name)
-    return calculator.get_property(name, atoms) if found is None else found
-
-
-def _stress(calculator: Calculator, atoms: Atoms) -> Any:
-    """Return the stress as a matrix, None where the calculator has none or there is no volume."""
-    from ase.calculators.calculator import PropertyNotImplementedError
-    from ase.stress import voigt_6_to_full_3x3_stress
-
-    if "stress" not in calculator.implemented_properties or atoms.cell.rank < 3:
-        return None
-    try:
-        stress = np.asarray(_property(calculator, "stress", atoms), dtype=float)
-    except PropertyNotImplementedError:
-        return None
-    return stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -1,4 +1,4 @@
 """Surrogate against reference point by point: energies, forces, stresses on the same frames.
 
-May import `arrays`, `comparison/systems`, `errors`, `trajectory`.
+May import `arrays`, `calculators`, `comparison/systems`, `errors`, `trajectory`.
 """

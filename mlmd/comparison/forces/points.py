@@ -115,7 +115,7 @@ def point_errors(
     ----------
     surrogate, reference
         The same atoms at the same positions: the former from
-        :func:`mlmd.comparison.forces.evaluate.evaluate`. Several, of different compositions, too.
+        :func:`mlmd.comparison.evaluate_frames`. Several, of different compositions, too.
 
     Raises
     ------

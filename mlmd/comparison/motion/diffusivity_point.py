@@ -38,6 +38,9 @@ class DiffusivitySide:
     D_upper_bound_cm2_s: float | None
     is_diffusive: bool
     reason: str
+    D_lower_bound_cm2_s: float | None = None
+    verdict: str | None = None
+    needs_ps: float | None = None
 
     @classmethod
     def of(cls, result: Diffusivity | CombinedDiffusivity) -> DiffusivitySide:
@@ -49,6 +52,9 @@ class DiffusivitySide:
             D_upper_bound_cm2_s=result.D_upper_bound_cm2_s,
             is_diffusive=result.is_diffusive,
             reason=result.reason,
+            D_lower_bound_cm2_s=result.D_lower_bound_cm2_s,
+            verdict=result.verdict,
+            needs_ps=result.needs_ps,
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.structure.checks import checked_cells_A
+from mlmd.analysis.checks import checked_cells_A
 from mlmd.analysis.structure.rdf import rdf
 from mlmd.comparison.curves import PairCurves, common_pairs
 from mlmd.comparison.r_squared import Noise, excess, halves, noise_ceiling, r_squared

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ase import units
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.dynamics.kinetics import pressure_GPa
 
 if TYPE_CHECKING:
@@ -47,9 +48,8 @@ class FrameTaker:
         conserved = dynamics.conserved_energy_eV
         pressure = math.nan
         if self._gives_stress:
-            stress = atoms.calc.results.get("stress")
-            if stress is None:
-                stress = atoms.calc.get_property("stress", atoms)
+            stress = evaluate(atoms, ("stress",), unchanged=True).stress_eV_A3
+            assert stress is not None  # the calculator says that it gives it
             pressure = pressure_GPa(stress, self.temperature_K, atoms.get_volume() / len(atoms))
             self.pressure_GPa = pressure
         self._recorder.record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmd.run.atomic import disk_full_is_a_stop, write_atomically
+from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.run.identity import structure_text
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.run.atomic import write_atomically
+from mlmd.files import write_atomically
 from mlmd.stages.dynamics.results import UNCONVERGED_SCF
 from mlmd.stages.volume.zero_pressure import fit_around_zero
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.comparison.systems import part
 from mlmd.errors import CalculatorError, InputError, MlmdError
 
@@ -21,7 +22,7 @@ MOST_FRAMES = 50
 """Frames where no number is given: forces of neighbouring frames are much the same."""
 
 
-def evaluate(
+def evaluate_frames(
     trajectory: Trajectory, calculator: Calculator, *, frames: int = MOST_FRAMES
 ) -> tuple[Trajectory, Trajectory]:
     """Compute energies, forces and, if the calculator can, stresses on evenly spaced frames.
@@ -49,7 +50,6 @@ def evaluate(
         If the calculator fails.
     """
     from ase import Atoms
-    from ase.calculators.calculator import PropertyNotImplementedError
 
     if len(trajectory) == 0 or frames < 1:
         raise InputError(
@@ -63,8 +63,7 @@ def evaluate(
         )
     chosen = np.unique(np.linspace(0, len(trajectory) - 1, frames).round().astype(int))
     cells_A = trajectory.cells_A()
-    energies, forces = [], []
-    stresses: list[FloatArray] | None = []
+    energies, forces, stresses = [], [], []
     for index in chosen:
         atoms = Atoms(
             numbers=trajectory.numbers,
@@ -75,12 +74,7 @@ def evaluate(
         atoms.wrap()
         atoms.calc = calculator
         try:
-            energies.append(float(atoms.get_potential_energy()))
-            forces.append(np.array(atoms.get_forces(), dtype=float))
-            if stresses is not None:
-                stresses.append(np.array(atoms.get_stress(), dtype=float))
-        except PropertyNotImplementedError:
-            stresses = None
+            found = evaluate(atoms, ("energy", "forces", "stress"))
         except MlmdError:
             raise
         except Exception as error:  # whatever a model or program raises
@@ -89,17 +83,16 @@ def evaluate(
                 f"{trajectory.source} ({type(error).__name__}: {error}); expected energy and "
                 "forces: is it made for these elements?"
             ) from error
-    if len(forces) < len(chosen):
-        raise CalculatorError(
-            f"{type(calculator).__name__} gives no forces; the point-wise test needs them"
-        )
+        energies.append(found.energy_eV)
+        forces.append(found.forces_eV_A)
+        stresses.append(found.stress_eV_A3)
     bare = part(trajectory, chosen.tolist())
     return (
         replace(
             bare,
             energies_eV=np.array(energies),
             forces_eV_A=np.array(forces),
-            stresses_eV_A3=None if stresses is None else np.array(stresses),
+            stresses_eV_A3=None if any(s is None for s in stresses) else np.array(stresses),
             source=f"{type(calculator).__name__} on {trajectory.source}",
         ),
         replace(

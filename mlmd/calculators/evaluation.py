@@ -1,0 +1,192 @@
+"""The one door through which a calculator is asked: what comes out has one shape and one type.
+
+Calculators give what they like: a stress as a 3 x 3 matrix (CHGNet, matgl), an energy of shape
+(1,), single precision, a free energy alone. Whoever goes past this door has to know all of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+
+from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import to_voigt
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.arrays import FloatArray
+
+# In this order: what gives the later ones along with it comes first.
+PROPERTIES = ("stress", "forces", "energy")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evaluation:
+    """What a calculator says of one structure; None where it was not asked, or cannot say.
+
+    Attributes
+    ----------
+    energy_eV : float or None
+        Potential energy; the free energy where the calculator gives that alone.
+    forces_eV_A : (atoms, 3) or None
+        In double precision.
+    stress_eV_A3 : (6,) or None
+        Virial stress without kinetic part, Voigt order xx yy zz yz xz xy, ASE's sign (positive
+        under tension).
+    extras : mapping
+        Everything else that it computed along with these, as it gave it, by ASE's names: the free
+        energy, magnetic moments, energies of atoms.
+    """
+
+    energy_eV: float | None
+    forces_eV_A: FloatArray | None
+    stress_eV_A3: FloatArray | None
+    extras: Mapping[str, Any]
+
+    @property
+    def energy_of_forces_eV(self) -> float | None:
+        """The energy that the forces are derivatives of: with smeared electrons the free energy."""
+        free = self.extras.get("free_energy")
+        return self.energy_eV if free is None else _number("free_energy", free)
+
+
+def evaluate(
+    atoms: Atoms,
+    properties: Collection[str] = ("energy", "forces"),
+    *,
+    unchanged: bool = False,
+) -> Evaluation:
+    """Ask the calculator of a structure.
+
+    Parameters
+    ----------
+    atoms
+        With its calculator (``atoms.calc``); not changed.
+    properties
+        Of ``energy``, ``forces``, ``stress``. What is known besides comes along, nothing more is
+        computed.
+    unchanged
+        The calculator has just been asked about these very atoms: what it has is taken at once,
+        without comparing (which takes longer than a cheap force call).
+
+    Raises
+    ------
+    CalculatorError
+        If a number has another shape than its kind has. Whatever the calculator raises is
+        passed on; a stress that it does not have is None.
+    """
+    calculator = atoms.calc
+    unknown = set(properties) - set(PROPERTIES)
+    if unknown or calculator is None:
+        what = f"'{min(unknown)}' was asked for" if unknown else "the atoms have no calculator"
+        raise CalculatorError(f"{what}; expected energy, forces, stress, and atoms.calc to be set")
+    found: dict[str, Any] = calculator.results if unchanged else {}
+    for name in PROPERTIES:
+        if name in properties and found.get(name) is None:
+            value = _ask(calculator, name, atoms)
+            # What came along is of these atoms too: it need not be asked for, and compared, again.
+            found = {**getattr(calculator, "results", {}), name: value}
+    return _normalised(found, len(atoms))
+
+
+def evaluate_many(
+    structures: Iterable[Atoms], properties: Collection[str] = ("energy", "forces")
+) -> list[Evaluation]:
+    """Ask about several structures, each of its own calculator; see :func:`evaluate`."""
+    return [evaluate(atoms, properties) for atoms in structures]
+
+
+class Evaluator:
+    """Asks about atoms of which nothing but the positions changes from one call to the next.
+
+    ASE's ``get_property`` finds out what has changed by comparing everything with the atoms that
+    the calculator saw last, which takes longer than a step. Where those were ours, it is told.
+    Every other case, and every calculator with a way of its own, is left to ``get_property``.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Atoms | None = None
+
+    def __call__(self, atoms: Atoms) -> Evaluation:
+        """Return the forces and what the calculator computes along with them."""
+        calculator = atoms.calc
+        known = self._was_ours(calculator, atoms)
+        if known:
+            calculator.atoms, calculator.results = None, {}
+            calculator.calculate(atoms, ["forces"], ["positions"])
+        found = evaluate(atoms, ("forces",), unchanged=known)
+        self._seen = getattr(calculator, "atoms", None)
+        return found
+
+    def _was_ours(self, calculator: Any, atoms: Atoms) -> bool:
+        """Tell whether the calculator did these atoms last, in the same cell."""
+        kind = type(calculator)
+        return (
+            self._seen is not None
+            and getattr(kind, "get_property", None) is Calculator.get_property
+            and kind.check_state is Calculator.check_state
+            and kind.reset is Calculator.reset
+            and calculator.atoms is self._seen
+            and np.array_equal(atoms.cell.array, self._seen.cell.array)
+        )
+
+
+def _ask(calculator: Any, name: str, atoms: Atoms) -> Any:
+    """Return one property as the calculator gives it; None for a stress that it does not have."""
+    given = getattr(calculator, "implemented_properties", (name,))
+    if name == "energy" and name not in given and "free_energy" in given:
+        name = "free_energy"
+    try:
+        return calculator.get_property(name, atoms)
+    except PropertyNotImplementedError:
+        if name == "stress":
+            return None
+        raise
+
+
+def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:
+    energy = found.get("energy")
+    if energy is None:
+        energy = found.get("free_energy")
+    forces, stress = found.get("forces"), found.get("stress")
+    return Evaluation(
+        energy_eV=None if energy is None else _number("energy", energy),
+        forces_eV_A=None if forces is None else _forces(forces, n_atoms),
+        stress_eV_A3=None if stress is None else _stress(stress),
+        extras={name: value for name, value in found.items() if name not in PROPERTIES},
+    )
+
+
+def _number(name: str, value: Any) -> float:
+    array = np.asarray(value, dtype=float)
+    if array.size != 1:
+        raise CalculatorError(f"the calculator gave {name} of shape {array.shape}; expected one")
+    return float(array.reshape(()))
+
+
+def _forces(value: Any, n_atoms: int) -> FloatArray:
+    forces: FloatArray = np.array(value, dtype=float)
+    if forces.shape != (n_atoms, 3):
+        raise CalculatorError(
+            f"the calculator gave forces of shape {forces.shape} for {n_atoms} atoms; "
+            f"expected {(n_atoms, 3)}"
+        )
+    return forces
+
+
+def _stress(value: Any) -> FloatArray:
+    stress: FloatArray = np.array(value, dtype=float)
+    if stress.shape == (3, 3):
+        # ASE's own rule (Atoms.get_stress): the mean of the two halves, were they not the same.
+        stress = to_voigt((stress + stress.T) / 2.0)
+    if stress.shape != (6,):
+        raise CalculatorError(
+            f"the calculator gave stress of shape {stress.shape}; expected (6,), Voigt order xx "
+            "yy zz yz xz xy, or (3, 3)"
+        )
+    return stress

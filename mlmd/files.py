@@ -1,0 +1,206 @@
+"""Writing files: whole or not at all, and nothing of a user's is ever lost.
+
+`write_output` is the one way to a file that a user asked for. The files of a run are written by
+`write_atomically`: the process that holds the run's lock may replace them, nobody else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mlmd.errors import DiskFullError, InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+RUN_FILE = "run.json"
+"""The file that makes a folder a run directory."""
+KINDS: dict[str, tuple[str, ...]] = {
+    "structure": (),
+    "trajectory": (),
+    "table": (),
+    "model": (),
+    "recipe": (),
+    "curves": (".csv",),
+    "page": (".html", ".htm"),
+    "plot": (".png", ".svg", ".pdf"),
+}
+"""Kinds of output, and the suffixes of those that are made again and take their old place."""
+
+
+def check_output(path: str | Path, kind: str, force: bool = False) -> Path:
+    """See that an output can be written, before anything is computed for it.
+
+    Parameters
+    ----------
+    path
+        Where it is to be.
+    kind
+        One of :data:`KINDS`.
+    force
+        Replace what is there, whatever it is; but never a file of a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, the path is a folder, or something is there that is no earlier
+        output of that kind.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; make it first")
+    if not os.path.lexists(path) or path.suffix.lower() in KINDS[kind]:
+        return path
+    for folder in path.absolute().parents:
+        if (folder / RUN_FILE).exists():
+            raise InputError(f"{path} is a file of the run in {folder}; give another name")
+    if not force:
+        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    return path
+
+
+@contextmanager
+def write_output(path: str | Path, kind: str, force: bool = False) -> Iterator[Path]:
+    """Write a file for a user: give a place beside it, and move that there when all is written.
+
+    ::
+
+        with write_output("li.csv", "table") as place:
+            frame.to_csv(place)
+
+    Parameters
+    ----------
+    path, kind, force
+        As for :func:`check_output`, which is called first.
+
+    Yields
+    ------
+    Path
+        To be written to; with the suffix of `path`.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_output`, and if it cannot be written; nothing is left behind then.
+    """
+    path = check_output(path, kind, force)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        if force or path.suffix.lower() in KINDS[kind]:
+            partial.replace(path)
+        else:
+            _put_where_nothing_is(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}); give another place"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _put_where_nothing_is(partial: Path, path: Path) -> None:
+    """Rename, unless somebody else has written a file of that name meanwhile."""
+    try:
+        path.hardlink_to(partial)  # unlike a renaming, it fails where there is one
+    except FileExistsError as error:
+        raise InputError(f"{path} exists; nothing is overwritten: give another name") from error
+    except OSError:  # no hard links here
+        check_output(path, "structure")
+        partial.rename(path)
+
+
+@contextmanager
+def disk_full_is_a_stop(what: str) -> Iterator[None]:
+    """Turn the system's "no space left" into :class:`DiskFullError`."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not _is_full(error):
+            raise
+        raise DiskFullError(
+            f"no space left on the disk while writing {what}; everything up to the last checkpoint "
+            "is kept: free space, then give the same command to go on"
+        ) from error
+
+
+def _is_full(error: OSError | RuntimeError) -> bool:
+    """Tell whether there was no space; some errors of HDF5 say so in their text only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    return any(f"errno = {number}," in str(error) for number in FULL)
+
+
+def write_atomically(
+    path: Path, write: Callable[[BinaryIO], Any], *, previous: Path | None = None
+) -> None:
+    """Write beside `path`, wait for the disk, rename.
+
+    For the one process that owns the folder: what a killed one left half done is replaced.
+
+    Parameters
+    ----------
+    path
+        The file.
+    write
+        Writes the content.
+    previous
+        Name that the file there is now shall have afterwards.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            _keep_as(path, previous)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _keep_as(path: Path, previous: Path) -> None:
+    """Give a file a second name, or rename it where the file system has no hard links."""
+    second_name = previous.with_name(f".{previous.name}.partial")
+    second_name.unlink(missing_ok=True)
+    try:
+        second_name.hardlink_to(path)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        path.replace(previous)
+        return
+    second_name.replace(previous)
+    second_name.unlink(missing_ok=True)  # still there where both were one file already
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON, atomically; what is not a number of JSON's is refused."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
