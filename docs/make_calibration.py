@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from synthetic_motion import trajectory_of, walk  # noqa: E402
 
 from mlmd.analysis import diffusivity, mean_squared_displacement  # noqa: E402
-from mlmd.numerics import weighted_line  # noqa: E402
+from mlmd.numerics.weighted_line import weighted_line  # noqa: E402
 from mlmd.plot.calibration import Coverage, plot_calibration  # noqa: E402
 
 WINDOWS = np.array([2, 3, 5, 10, 20])

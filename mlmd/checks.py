@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from mlmd.arrays import FloatArray
 
 
 def is_number(value: Any) -> bool:
@@ -53,6 +58,17 @@ def fraction(name: str, value: Any) -> float:
     if not is_number(value) or not 0 < value < 1:
         raise InputError(f"{name} is {value!r}; expected a number between 0 and 1")
     return float(value)
+
+
+def finite_series(values: ArrayLike, least: int = 1) -> FloatArray:
+    """Return values as an array of one dimension, of which there are enough, all finite."""
+    series = np.asarray(values, dtype=float)
+    if series.ndim != 1 or series.size < least or not np.isfinite(series).all():
+        raise InputError(
+            f"values of shape {series.shape} were given; expected one dimension with at least "
+            f"{least} value{'s' if least > 1 else ''}, all finite"
+        )
+    return series
 
 
 def truth(name: str, value: Any) -> bool:

@@ -174,9 +174,9 @@ def test_bad_points_are_refused(T, D, errors, message):
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="give linear, log"):
+    with pytest.raises(InputError, match="expected linear or log"):
         arrhenius([500, 600], [1e-6, 2e-6], fit="cubic")
-    with pytest.raises(InputError, match="give up, always, never"):
+    with pytest.raises(InputError, match="expected up or always or never"):
         arrhenius([500, 600], [1e-6, 2e-6], error_scaling="down")
     with pytest.raises(InputError, match="expected positive"):
         arrhenius([500, 600], [1e-6, 2e-6]).at(-1)

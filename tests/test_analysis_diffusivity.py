@@ -257,10 +257,10 @@ def test_result_says_how_it_was_made():
         ({"fit_ps": (1.0,)}, "first and the last lag"),
         ({"fit_ps": (1.0, 1.9)}, r"holds 2 lag\(s\) of 0.5 ps; expected at least 3"),
         ({"window_ps": 0.1, "fit_ps": (0.0, 0.1)}, "expected a longer window"),
-        ({"window_ps": -3.0}, "expected a positive time"),
+        ({"window_ps": -3.0}, "window_ps is -3.0; expected a positive number in ps"),
         ({"estimator": "magic"}, "estimator 'magic' is not known; give gls, windowed, lag"),
-        ({"origins": "all"}, "origins 'all' is not known; give sliding, first"),
-        ({"drift": "com"}, "drift 'com' is not known"),
+        ({"origins": "all"}, "origins is 'all'; expected sliding or first"),
+        ({"drift": "com"}, "drift is 'com'"),
     ],
 )
 def test_bad_settings_say_what_to_do(settings, message):

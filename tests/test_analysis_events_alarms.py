@@ -76,7 +76,7 @@ def test_a_constant_series_has_no_change_and_a_step_has():
         1.0,
     )
     for bad in (np.zeros(5), np.full(30, np.nan), -np.ones(30)):
-        with pytest.raises(InputError, match="expected at least 20 finite values"):
+        with pytest.raises(InputError, match=r"at least 20 values|none below zero"):
             find_change(bad)
 
 

@@ -96,11 +96,11 @@ def test_uneven_frames_are_refused():
     ("species", "settings", "message"),
     [
         ("Na", {}, "no atom of species 'Na'"),
-        ("Li", {"drift": "frame"}, "drift 'frame' is not known; give cell, framework, none"),
+        ("Li", {"drift": "frame"}, "drift is 'frame'; expected cell or framework or none"),
         ("Li", {"drift": "framework"}, "no framework"),
         (None, {"drift": "framework"}, "name the mobile species"),
         ("Li", {"drift": "framework", "mobile": "Cl"}, "no atom of species 'Cl'"),
-        ("Li", {"max_lag_ps": 0.0}, "expected a positive time"),
+        ("Li", {"max_lag_ps": 0.0}, "expected a positive number in ps"),
         ("Li", {"max_lag_ps": 9.0}, "between 0.1"),
     ],
 )

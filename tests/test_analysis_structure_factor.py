@@ -173,7 +173,7 @@ def test_bad_input_is_refused(gas_of_dimers):
     result = rdf(gas_of_dimers)
     with pytest.raises(InputError, match="needs 'exact'"):
         structure_factor(rdf(gas_of_dimers, convention="zheng2024", r_max_A=5.0))
-    with pytest.raises(InputError, match="window 'hann'"):
+    with pytest.raises(InputError, match="window is 'hann'"):
         structure_factor(result, window="hann")
     with pytest.raises(InputError, match="step above zero"):
         structure_factor(result, q_step_1_A=0.0)
@@ -183,7 +183,7 @@ def test_bad_input_is_refused(gas_of_dimers):
         direct_structure_factor(gas_of_dimers, q_max_1_A=0.1)
     with pytest.raises(InputError, match="give a smaller q_max"):
         direct_structure_factor(gas_of_dimers, q_max_1_A=500.0)
-    with pytest.raises(InputError, match="radiation 'light'"):
+    with pytest.raises(InputError, match="radiation is 'light'"):
         structure_factor(result).weighted("light")
     cells = TRICLINIC * np.linspace(1, 1.1, 5)[:, None, None]
     breathing = trajectory(np.zeros((5, 2, 3)), cells, [3, 3])

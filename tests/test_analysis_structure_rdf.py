@@ -391,7 +391,7 @@ def test_float32_positions_far_outside_the_cell_are_the_same(liquid):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"convention": "magic"}, "exact, zheng2024, zheng2024_files"),
+        ({"convention": "magic"}, "exact or zheng2024 or zheng2024_files"),
         ({"r_max_A": -1.0}, "r_max_A is -1"),
         ({"bin_A": 0.0}, "bin_A is 0"),
         ({"bin_A": 5.0}, "expected 2 to"),

@@ -137,9 +137,9 @@ def test_bad_input_is_refused():
     given = oscillators({3: 20.0}, n_frames=50)
     with pytest.raises(InputError, match="longest lag of 5 ps"):
         velocity_autocorrelation(given, max_lag_ps=5.0)
-    with pytest.raises(InputError, match="velocities 'guessed'"):
+    with pytest.raises(InputError, match="velocities is 'guessed'"):
         velocity_autocorrelation(given, velocities="guessed")
-    with pytest.raises(InputError, match="window 'box'"):
+    with pytest.raises(InputError, match="window is 'box'"):
         vibrational_density(given, window="box")
     with pytest.raises(InputError, match="no velocities of 'Na'"):
         velocity_autocorrelation(given).of("Na")

@@ -128,8 +128,8 @@ def test_framework_reference_removes_the_drift_of_the_rest():
         ({"Li": float("nan"), "S": -4}, "Li", {}, "of Li is nan"),
         ({"Li": 1, "S": -4}, (), {}, "no mobile species"),
         ({"Li": 1, "S": -4}, ("Li", "S"), {"reference": "framework"}, "no framework to refer to"),
-        ({"Li": 1, "S": -4}, "Li", {"reference": "lab"}, "give neutral, framework"),
-        ({"Li": 1, "S": -4}, "Li", {"estimator": "lag"}, "give gls, windowed, weighted"),
+        ({"Li": 1, "S": -4}, "Li", {"reference": "lab"}, "expected neutral or framework"),
+        ({"Li": 1, "S": -4}, "Li", {"estimator": "lag"}, "expected gls or windowed or weighted"),
     ],
 )
 def test_bad_input_says_what_to_do(states, species, settings, message):

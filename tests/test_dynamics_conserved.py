@@ -8,7 +8,7 @@ from systems import argon
 from mlmd.dynamics.bussi import Bussi
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain
-from mlmd.numerics import independent_mean, student_factor
+from mlmd.numerics.student import independent_mean, student_factor
 
 TEMPERATURE_K = 140.0
 TIMESTEPS_FS = (8.0, 4.0, 2.0)

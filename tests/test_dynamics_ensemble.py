@@ -23,7 +23,7 @@ from systems import argon
 from mlmd.dynamics.bussi import Bussi
 from mlmd.dynamics.kinetics import temperature_of_energy_K
 from mlmd.dynamics.nose_hoover import NoseHooverChain
-from mlmd.numerics import standard_error
+from mlmd.numerics.autocorrelation import standard_error
 
 COLD_K, HOT_K = 120.0, 180.0
 THERMOSTATS = ("nose_hoover", "bussi")

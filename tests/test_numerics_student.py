@@ -32,5 +32,5 @@ def test_one_value_has_no_error():
 
 @pytest.mark.parametrize("bad", [[], [1.0, np.inf], [[1.0]]])
 def test_bad_values_are_refused(bad):
-    with pytest.raises(InputError, match="at least one value"):
+    with pytest.raises(InputError, match="at least 1 value"):
         independent_mean(bad)

@@ -20,7 +20,7 @@ from mlmd import CalculatorSpec, EquilibrateVolume, Production, Protocol, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError, StageFailedError, StoppedError
-from mlmd.numerics import standard_error
+from mlmd.numerics.autocorrelation import standard_error
 from mlmd.plot import plot_equation_of_state
 from mlmd.protocol.settings import RunSettings
 from mlmd.run.checkpoint import CheckpointStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
@@ -14,6 +14,7 @@ from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,33 +88,23 @@ class AnalysisSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types for JSON; what is not known is None."""
-        return {
-            "stages": {
-                name: {
-                    "temperature_K": stage.temperature_K,
-                    "duration_ps": stage.duration_ps,
-                    "species": {s: result.to_dict() for s, result in stage.species.items()},
-                    "coordination": {
-                        pair: None if isinstance(shell, str) else asdict(shell)
-                        for pair, shell in stage.coordination().items()
-                    },
-                    "events": None if stage.events is None else stage.events.to_dict(),
-                    **(
-                        {"conductivity": stage.conductivity.to_dict()} if stage.conductivity else {}
-                    ),
-                    **({"flags": list(stage.flags)} if stage.flags else {}),
-                }
-                for name, stage in self.stages.items()
-            },
-            "arrhenius": {
-                species: {
-                    "E_a_eV": None if law is None else law.E_a_eV,
-                    "E_a_stderr_eV": None if law is None else law.E_a_stderr_eV,
-                    "D0_cm2_s": None if law is None else law.D0_cm2_s,
-                }
-                for species, law in self.arrhenius.items()
-            },
+        stages = {}
+        for name, stage in self.stages.items():
+            stages[name] = plain_fields(stage, ("structure", "events", "conductivity", "flags"))
+            stages[name]["coordination"] = {
+                pair: None if isinstance(shell, str) else to_plain(shell)
+                for pair, shell in stage.coordination().items()
+            }
+            stages[name]["events"] = to_plain(stage.events)
+            for given in ("conductivity", "flags"):
+                if value := to_plain(getattr(stage, given)):
+                    stages[name][given] = value
+        parameters = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s")
+        laws = {
+            species: {name: None if law is None else getattr(law, name) for name in parameters}
+            for species, law in self.arrhenius.items()
         }
+        return {"stages": stages, "arrhenius": laws}
 
 
 def summarize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.checks import finite_series
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -94,12 +94,7 @@ def standard_error(series: ArrayLike, *, min_effective: float = 50.0) -> Correla
        DOI 10.1007/978-1-4899-0319-8_6
     .. [2] U. Wolff, Comput. Phys. Commun. 156, 143 (2004). DOI 10.1016/S0010-4655(03)00467-3
     """
-    values = np.asarray(series, dtype=float)
-    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
-        raise InputError(
-            f"a series of shape {values.shape} was given; expected one dimension with at least "
-            "one sample, all finite"
-        )
+    values = finite_series(series)
     n = values.size
     mean = float(values.mean())
     centred = values - mean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 # The largest |rate| looked at, in units of 1 / (range of x): a factor of e^200 between the ends.
 _STEEPEST = 200.0
 _GRID = 2001
-_STEPS = 200
+_TOLERANCE = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
 
     The amplitude is positive; single data may be negative. For every rate the best amplitude
     is known in closed form, so a scan over the rate finds the valley of the global minimum
-    (starts from a guess can end in another); Gauss-Newton steps with halving then finish.
+    (starts from a guess can end in another); Levenberg and Marquardt's steps then finish.
 
     Parameters
     ----------
@@ -64,6 +63,8 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
         If the data do not determine both parameters: a single point stands out of the noise,
         say, and any steeper law fits as well.
     """
+    from scipy.optimize import least_squares
+
     abscissa, data, errors = (np.asarray(values, dtype=float) for values in (x, y, sigma))
     middle = float(abscissa.mean())
     centred = abscissa - middle
@@ -76,22 +77,40 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
     rates = np.linspace(-_STEEPEST, _STEEPEST, _GRID) / span
     chi2, logs = _profile(rates, centred, data, errors)
     best = int(np.argmin(chi2))
-    a, b, fit_chi2 = _refine(float(logs[best]), float(rates[best]), centred, data, errors)
-    model = np.exp(a - b * centred)
+
+    def model(parameters: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore"):  # a step too far is infinitely bad, and taken back
+            return np.asarray(np.exp(parameters[0] - parameters[1] * centred))
+
+    def tangents(parameters: FloatArray) -> FloatArray:
+        return np.column_stack([np.ones_like(centred), -centred]) * model(parameters)[:, None]
+
+    solution = least_squares(
+        lambda parameters: (model(parameters) - data) / errors,
+        [logs[best], rates[best]],
+        lambda parameters: tangents(parameters) / errors[:, None],
+        method="lm",
+        x_scale="jac",
+        ftol=_TOLERANCE,
+        xtol=_TOLERANCE,
+        gtol=_TOLERANCE,
+    )
+    a, b = (float(parameter) for parameter in solution.x)
     try:
-        tangent = weighted_least_squares(
-            np.column_stack([model, -model * centred]), data - model, errors
-        )
+        tangent = weighted_least_squares(tangents(solution.x), data - model(solution.x), errors)
+        # At a minimum the next step is none; on a plateau, where any steeper law fits as well, the
+        # search ends anywhere, and the step from there leads out.
+        steepest = max(abs(b), abs(b + tangent.parameters[1])) * span
     except InputError:
-        tangent = None
-    if tangent is None or abs(b) * span > _STEEPEST:
+        steepest = np.inf
+    if steepest > _STEEPEST:
         raise InputError(
             "the points do not determine an exponential law: beyond the errors at most one of "
             "them differs from zero; give more points or smaller errors"
         )
     shift = np.array([[1.0, middle], [0.0, 1.0]])  # from the centred to the given abscissa
     covariance = shift @ tangent.covariance @ shift.T
-    return ExponentialFit(a + b * middle, b, covariance, fit_chi2, len(data) - 2)
+    return ExponentialFit(a + b * middle, b, covariance, 2.0 * solution.cost, len(data) - 2)
 
 
 def _profile(
@@ -107,34 +126,3 @@ def _profile(
     positive = amplitude > 0
     logs = np.log(np.where(positive, amplitude, 1.0)) - largest[:, 0]
     return np.where(positive, chi2, np.inf), logs
-
-
-def _refine(
-    a: float, b: float, x: FloatArray, y: FloatArray, sigma: FloatArray
-) -> tuple[float, float, float]:
-    """Gauss-Newton with step halving, from a point in the right valley."""
-
-    def chi2_of(a: float, b: float) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = float((((y - np.exp(a - b * x)) / sigma) ** 2).sum())
-        return value if math.isfinite(value) else math.inf
-
-    chi2 = chi2_of(a, b)
-    for _ in range(_STEPS):
-        model = np.exp(a - b * x)
-        try:
-            step = weighted_least_squares(
-                np.column_stack([model, -model * x]), y - model, sigma
-            ).parameters
-        except InputError:
-            break
-        factor = 1.0
-        while factor > 1e-10:
-            trial = chi2_of(a + factor * step[0], b + factor * step[1])
-            if trial < chi2:
-                break
-            factor /= 2
-        else:
-            break  # no way down: this is the minimum to rounding
-        a, b, chi2 = a + factor * float(step[0]), b + factor * float(step[1]), trial
-    return a, b, chi2

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmd.errors import InputError
+from mlmd.checks import finite_series
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -83,12 +81,7 @@ def short_series_mean(values: ArrayLike) -> ShortSeriesMean:
        DOI 10.1093/biomet/41.3-4.403; F. H. C. Marriott, J. A. Pope, Biometrika 41, 390 (1954),
        DOI 10.1093/biomet/41.3-4.390.
     """
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
-        raise InputError(
-            f"values of shape {array.shape} were given; expected one dimension with at least "
-            "one value, all finite"
-        )
+    array = finite_series(values)
     n, mean = int(array.size), float(array.mean())
     if n == 1:
         return ShortSeriesMean(mean, None, None, 0.0, 1, "one value has no error")

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmd.errors import InputError
+from mlmd.checks import finite_series
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -71,12 +69,7 @@ def independent_mean(values: ArrayLike) -> IndependentMean:
     ----------
     Student, Biometrika 6, 1 (1908). DOI 10.1093/biomet/6.1.1
     """
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 1 or array.size == 0 or not np.isfinite(array).all():
-        raise InputError(
-            f"values of shape {array.shape} were given; expected one dimension with at least "
-            "one value, all finite"
-        )
+    array = finite_series(values)
     n = array.size
     mean = float(array.mean())
     if n < 2:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from mlmd.analysis.activation.points import (
-    check_choice,
     check_errors,
     check_logarithms,
     check_points,
@@ -17,6 +16,7 @@ from mlmd.analysis.activation.points import (
     check_temperatures,
 )
 from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
+from mlmd.checks import choice
 from mlmd.numerics.exponential import fit_exponential
 from mlmd.numerics.student import student_factor
 from mlmd.numerics.weighted_line import weighted_line
@@ -167,8 +167,8 @@ def arrhenius(
     .. [1] A. Maevskiy et al., arXiv:2411.06804 (2024), section II C and Table I.
     .. [2] Particle Data Group, Review of Particle Physics, introduction, section 5.2.
     """
-    check_choice("fit", fit, get_args(Fit))
-    check_choice("error_scaling", error_scaling, get_args(ErrorScaling))
+    choice("fit", fit, get_args(Fit))
+    choice("error_scaling", error_scaling, get_args(ErrorScaling))
     T, D = check_points(temperatures_K, D_cm2_s)
     sigma = check_errors(D_stderr_cm2_s, D)
     beta, df = 1.0 / (BOLTZMANN_EV_K * T), len(T) - 2

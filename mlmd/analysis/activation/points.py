@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
 
 
-def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise InputError if a named choice is not one of the known."""
-    if value not in known:
-        raise InputError(f"{name} '{value}' is not known; give {', '.join(known)}")
-
-
 def check_temperatures(T: FloatArray) -> None:
     """Raise InputError unless all temperatures are positive."""
     if not (np.isfinite(T) & (T > 0)).all():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ _CHUNK_FRAMES = 4096
 
 def check_drift(drift: str) -> None:
     """Raise InputError if the name is none of :data:`Drift`."""
-    if drift not in get_args(Drift):
-        raise InputError(f"drift '{drift}' is not known; give {', '.join(get_args(Drift))}")
+    choice("drift", drift, get_args(Drift))
 
 
 def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatArray | None:

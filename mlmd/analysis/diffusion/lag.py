@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate
 from mlmd.analysis.diffusion.estimators.windowed import axes_of_line, fit_range
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
@@ -58,14 +56,8 @@ def lag(
     line = weighted_line(lag_ps, msd.msd_A2[fitted])
     return Estimate(
         D_cm2_s=line.slope / 6.0 * A2_PS_IN_CM2_S,
-        D_stderr_cm2_s=None,
-        D_interval68_cm2_s=None,
         D_axes_cm2_s=axes_of_line(lag_ps, msd.msd_axes_A2[fitted]),
         fit_ps=fit_ps,
-        window_ps=None,
-        n_windows=1,
-        df=0.0,
-        window_D_cm2_s=np.empty(0),
         lag_ps=msd.lag_ps,
         window_msd_A2=msd.msd_A2[None],
         intercept_A2=line.intercept,

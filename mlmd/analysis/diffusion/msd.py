@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.checks import check_finite
 from mlmd.analysis.diffusion.drift import Drift, drift_A
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
-from mlmd.numerics.displacement_axes import all_origins_msd_atoms, all_origins_msd_axes
+from mlmd.numerics.displacement import all_origins_msd_atoms, all_origins_msd_axes
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -136,20 +138,11 @@ def mean_squared_displacement(
     )
 
 
-def check_finite(msd_A2: FloatArray, trajectory: Trajectory) -> None:
-    """Raise InputError where a mean squared displacement is not a number."""
-    if not np.isfinite(msd_A2).all():
-        raise InputError(
-            f"positions of {trajectory.source} are not finite: the run blew up, or the file is "
-            "damaged; analyse the frames before that"
-        )
-
-
 def _frames(max_lag_ps: float, interval_fs: float, trajectory: Trajectory) -> int:
     """Return the longest lag in frames, at least one and at most the trajectory."""
-    if not math.isfinite(max_lag_ps) or max_lag_ps <= 0:
-        raise InputError(f"max_lag_ps is {max_lag_ps:g}; expected a positive time")
-    frames = math.floor(max_lag_ps * 1000.0 / interval_fs + 1e-6)
+    frames = math.floor(
+        positive_number("max_lag_ps", max_lag_ps, "ps") * 1000.0 / interval_fs + 1e-6
+    )
     if not 1 <= frames < len(trajectory):
         raise InputError(
             f"a longest lag of {max_lag_ps:g} ps was given for {trajectory.source}; expected "

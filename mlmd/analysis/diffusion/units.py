@@ -5,3 +5,6 @@ A2_PS_IN_CM2_S = 1e-4
 
 BOLTZMANN_EV_K = 8.617333262e-5
 """Boltzmann constant in eV/K (exact in the SI of 2019)."""
+
+BOLTZMANN_J_K = 1.380649e-23
+"""The same in J/K, exact."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import finite_series
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,12 +78,9 @@ def find_change(series: ArrayLike) -> ChangePoint:
     .. [1] X. Shao, X. Zhang, J. Am. Stat. Assoc. 105, 1228 (2010).
        DOI 10.1198/jasa.2010.tm10103
     """
-    x = np.asarray(series, dtype=float)
-    if x.ndim != 1 or x.size < _FEWEST or not np.isfinite(x).all() or (x < 0).any():
-        raise InputError(
-            f"a series of shape {x.shape} was given; expected at least {_FEWEST} finite values, "
-            "none of them negative"
-        )
+    x = finite_series(series, least=_FEWEST)
+    if (x < 0).any():
+        raise InputError(f"the smallest value is {x.min():g}; expected none below zero")
     n = x.size
     sums = np.concatenate([[0.0], np.cumsum(x)])
     total = sums[-1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.analysis.checks import check_finite
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -78,11 +78,7 @@ def coarse_path(trajectory: Trajectory, reference: IntArray) -> CoarsePath:
                 block = block @ (np.linalg.inv(trajectory.cell_A[part]) @ mean_cell)
             total += block.sum(axis=0)
         means[window] = total / width
-    if not np.isfinite(means).all():
-        raise InputError(
-            f"positions of {trajectory.source} are not finite: the run blew up, or the file is "
-            "damaged; analyse the frames before that"
-        )
+    check_finite(means, trajectory)
     means -= np.einsum("wax,a->wx", means, weights)[:, None, :]
     time_ps = (frames[:-1] + (width - 1) / 2.0) * interval_ps
     return CoarsePath(time_ps, means, width * interval_ps, frames)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.periodic.neighbourhood import Neighbourhood
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     from mlmd.analysis.events.coarse import CoarsePath
@@ -95,15 +97,9 @@ class FrameworkMotion:
             "is_found": self.is_found,
             "is_melt": self.is_melt,
             "reason": self.reason,
-            "left": self.left.tolist(),
-            "since_ps": self.since_ps.tolist(),
-            "displacement_A": self.displacement_A.tolist(),
-            "by_species": {s: list(pair) for s, pair in self.by_species.items()},
-            "n_framework": self.n_framework,
             "start_ps": self.start_ps,
             "half_ps": self.half_ps,
-            "threshold_A": self.threshold_A,
-            "persist_ps": self.persist_ps,
+            **plain_fields(self),
         }
 
 
@@ -175,9 +171,6 @@ def _first_run(outside: BoolArray) -> int | None:
 
 def _nearest_A(trajectory: Trajectory, sites: FloatArray, framework: IntArray) -> FloatArray:
     """Distance from each framework site to the nearest other one, with periodic images."""
-    from ase import Atoms
-    from ase.neighborlist import neighbor_list
-
     cell = trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A.mean(axis=0)
     volume_A3 = abs(float(np.linalg.det(cell)))
     if not volume_A3 > 0:
@@ -185,15 +178,10 @@ def _nearest_A(trajectory: Trajectory, sites: FloatArray, framework: IntArray) -
             f"the cell of {trajectory.source} has no volume; expected three cell vectors to know "
             "the neighbours of the framework's atoms"
         )
-    atoms = Atoms(
-        numbers=trajectory.numbers[framework], positions=sites[framework], cell=cell, pbc=True
-    )
-    nearest = np.full(len(framework), np.inf)
-    cutoff = 1.5 * (volume_A3 / len(framework)) ** (1.0 / 3.0)
-    while not np.isfinite(nearest).all():
-        first, distance = neighbor_list("id", atoms, cutoff)
-        np.minimum.at(nearest, first, distance)
-        cutoff *= 1.5
+    around = Neighbourhood(sites[framework], cell)
+    everyone = np.ones(len(framework), dtype=bool)
+    pairs = around.pairs_beyond_nearest(0.0, everyone, everyone)
+    nearest = pairs.shortest_A(len(framework))
     if nearest.min() < _CLOSEST_A:
         raise InputError(
             f"framework atoms of {trajectory.source} lie {nearest.min():.2g} A apart at the start; "

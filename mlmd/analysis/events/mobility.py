@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from mlmd.analysis.diffusion.gate import JUMP_LENGTH_A
 from mlmd.analysis.events.change_point import find_change
 from mlmd.analysis.events.coarse import FEWEST_WINDOWS
 from mlmd.errors import InputError
-from mlmd.trajectory.trajectory import Trajectory
+from mlmd.plain import plain_fields, without_nan
 
 if TYPE_CHECKING:
     from mlmd.analysis.events.coarse import CoarsePath
     from mlmd.arrays import FloatArray
+    from mlmd.trajectory.trajectory import Trajectory
 
 
 SIGNIFICANCE = 0.01
@@ -78,16 +79,12 @@ class MobilityChange:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
-        finite = self.factor is not None and np.isfinite(self.factor)
         return {
             "is_found": self.is_found,
             "reason": self.reason,
-            "p_value": self.p_value,
             "significance": SIGNIFICANCE,
-            "change_ps": self.change_ps,
-            "factor": self.factor if finite else None,
-            "before": None if self.before is None else self.before.to_dict(),
-            "after": None if self.after is None else self.after.to_dict(),
+            **plain_fields(self, ("species", "time_ps", "msd_slope_A2_ps")),
+            "factor": without_nan(self.factor),
         }
 
 
@@ -135,23 +132,14 @@ def mobility_change(trajectory: Trajectory, path: CoarsePath, species: str) -> M
         p_value=found.p_value,
         change_ps=float(0.5 * (time_ps[found.index - 1] + time_ps[found.index])),
         factor=after / before if before > 0 else float("inf"),
-        before=_part(trajectory, slice(0, frame + 1), species),
-        after=_part(trajectory, slice(frame, None), species),
+        before=_diffusivity(trajectory.part(stop=frame + 1), species),
+        after=_diffusivity(trajectory.part(frame), species),
     )
 
 
-def _part(trajectory: Trajectory, frames: slice, species: str) -> Diffusivity | None:
+def _diffusivity(part: Trajectory, species: str) -> Diffusivity | None:
     """Diffusivity in a part of the run; None where it is too short."""
-    cell_A = trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A[frames]
-    part = Trajectory(
-        trajectory.positions_A[frames],
-        cell_A,
-        trajectory.numbers,
-        trajectory.time_fs[frames],
-        masses_u=trajectory.masses_u,
-        source=f"a part of {trajectory.source}",
-    )
     try:
-        return diffusivity(part, species)
+        return diffusivity(replace(part, source=f"a part of {part.source}"), species)
     except InputError:
         return None

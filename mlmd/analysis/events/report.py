@@ -14,6 +14,7 @@ from mlmd.analysis.events.framework import FrameworkMotion, framework_motion
 from mlmd.analysis.events.mobility import MobilityChange, mobility_change
 from mlmd.analysis.events.stationarity import Stationarity, stationarity
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
@@ -94,11 +95,8 @@ class RunEvents:
         return {
             "findings": list(self.findings),
             "not_judged": list(self.not_judged),
-            "framework": None if self.framework is None else self.framework.to_dict(),
-            "mobility": {s: change.to_dict() for s, change in self.mobility.items()},
-            "stationarity": {name: s.to_dict() for name, s in self.stationarity.items()},
             "discard_ps": self.discard_ps,
-            "duration_ps": self.duration_ps,
+            **plain_fields(self, ("not_recorded", "source")),
         }
 
 

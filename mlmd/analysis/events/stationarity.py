@@ -11,6 +11,7 @@ import numpy as np
 from mlmd.errors import InputError
 from mlmd.numerics.autocorrelation import standard_error
 from mlmd.numerics.equilibration import Equilibration, detect_equilibration
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -81,18 +82,11 @@ class Stationarity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
+        left_out = ("name", "time_ps", "values", "stderr_first", "stderr_last")
         return {
-            "unit": self.unit,
             "is_stationary": self.is_stationary,
             "reason": self.reason,
-            "mean_first": self.mean_first,
-            "mean_last": self.mean_last,
-            "difference": self.difference,
-            "stderr": self.stderr,
-            "p_value": self.p_value,
-            "discard_ps": self.discard_ps,
-            "discard_sigmas": self.discard_sigmas,
-            "is_settled": self.is_settled,
+            **plain_fields(self, left_out),
         }
 
 

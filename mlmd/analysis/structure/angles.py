@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.checks import checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
-from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.coordination import checked_cutoff_A
 from mlmd.errors import InputError
 from mlmd.periodic.neighbours import neighbours_within

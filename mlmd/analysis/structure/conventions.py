@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.checks import choice
 from mlmd.periodic.distance_bins import DistanceBins
 
 if TYPE_CHECKING:
@@ -111,6 +111,4 @@ def convention_named(name: str) -> Convention:
     InputError
         If there is none of that name.
     """
-    if name not in CONVENTIONS:
-        raise InputError(f"convention '{name}' is not known; give {', '.join(CONVENTIONS)}")
-    return CONVENTIONS[name]
+    return CONVENTIONS[choice("convention", name, CONVENTIONS)]

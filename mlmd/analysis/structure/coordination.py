@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.checks import checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
-from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.first_shell import first_shell
 from mlmd.analysis.structure.rdf import rdf
-from mlmd.errors import InputError
+from mlmd.checks import positive_number
 from mlmd.periodic.neighbours import neighbours_within
 
 if TYPE_CHECKING:
@@ -131,6 +131,4 @@ def checked_cutoff_A(
     if cutoff_A is None:
         pair = (centre, neighbour)
         return first_shell(rdf(trajectory, pairs=[pair]), centre, neighbour).minimum_A
-    if not (np.isfinite(cutoff_A) and cutoff_A > 0):
-        raise InputError(f"cutoff_A is {cutoff_A:g}; expected a positive length in angstrom")
-    return float(cutoff_A)
+    return positive_number("cutoff_A", cutoff_A, "A")

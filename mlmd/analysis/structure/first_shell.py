@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.structure.blocks import standard_error
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -145,10 +146,9 @@ def _noise(result: RadialDistribution, curve: PairDistribution) -> FloatArray:
     By counting, the Gaussian sees the pairs of :math:`2 \sqrt\pi` of its widths.
     """
     bin_A = result.settings.bin_A
-    if len(curve.block_g) > 1:
-        blocks = smoothed(curve.block_g, bin_A)
-        spread: FloatArray = blocks.std(axis=0, ddof=1) / np.sqrt(len(blocks))
-        return spread
+    error = standard_error(smoothed(curve.block_g, bin_A))
+    if error is not None:
+        return error
     pair = next(pair for pair, one in result.partials.items() if one is curve)
     counted = curve.neighbours * result.n_atoms[pair[0]] * result.settings.n_frames
     if pair[0] == pair[1]:

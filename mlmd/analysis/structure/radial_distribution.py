@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -123,19 +124,10 @@ class RadialDistribution:
         """Return plain types for JSON; what is not known is None."""
         curves = {"total": self.total} | {"-".join(p): c for p, c in self.partials.items()}
         return {
-            "r_A": self.r_A.tolist(),
+            **plain_fields(self, ("total", "partials")),
             "g": {name: curve.g.tolist() for name, curve in curves.items()},
-            "g_stderr": {
-                name: None if curve.stderr is None else curve.stderr.tolist()
-                for name, curve in curves.items()
-            },
+            "g_stderr": {name: to_plain(curve.stderr) for name, curve in curves.items()},
             "weights": {name: curve.weight for name, curve in curves.items()},
-            "n_atoms": dict(self.n_atoms),
-            "density_A3": self.density_A3,
-            "half_height_A": self.half_height_A,
-            "errors_reliable": self.errors_reliable,
-            "settings": vars(self.settings),
-            "source": self.source,
         }
 
     def to_csv(self) -> str:

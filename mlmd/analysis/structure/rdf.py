@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.checks import checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
-from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.conventions import Convention, convention_named
 from mlmd.analysis.structure.radial_distribution import (
     PairDistribution,

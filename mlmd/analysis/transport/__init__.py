@@ -1,6 +1,7 @@
 """Transport beyond one number: tensor, charge, conductivity, finite size.
 
-May import `analysis/diffusion`, `arrays`, `errors`, `numerics`, `trajectory`.
+May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `numerics`,
+`plain`, `trajectory`.
 """
 
 from mlmd.analysis.transport.charge import ChargeDiffusivity, charge_diffusivity

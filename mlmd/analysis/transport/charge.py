@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.transport.collective import (
@@ -14,7 +15,8 @@ from mlmd.analysis.transport.collective import (
     charge_walker,
     checked_carriers,
 )
-from mlmd.errors import InputError
+from mlmd.checks import choice
+from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.estimators.options import WeightedOptions
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 
 ChargeEstimator = Literal["gls", "windowed", "weighted"]
 """Estimators for both the tracer and the charge diffusivity."""
+
+
+class ChargeOptions(TypedDict, total=False):
+    """Keywords of :func:`charge_diffusivity`, which conductivity hands on."""
+
+    reference: Reference
+    estimator: ChargeEstimator
+    fit_ps: tuple[float, float] | None
+    window_ps: float | None
+    options: WeightedOptions | None
+
 
 _MOST_SHARED = 0.5  # of the charge's variance, that is credited to the tracers
 
@@ -89,28 +102,25 @@ class ChargeDiffusivity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
-        carriers = self.carriers
-        return {
-            "species": list(carriers.species),
-            "oxidation_states": dict(carriers.oxidation_states),
-            "reference": carriers.reference,
-            "neutrality": carriers.neutrality,
+        content = {
+            **plain_fields(self.carriers, ("squared_charge",)),
             "is_diffusive": self.is_diffusive,
             "reason": self.reason,
             "D_charge_cm2_s": self.D_cm2_s,
             "D_charge_raw_cm2_s": self.D_raw_cm2_s,
             "D_charge_stderr_cm2_s": self.D_stderr_cm2_s,
-            "D_charge_interval68_cm2_s": _listed(self.D_interval68_cm2_s),
+            "D_charge_interval68_cm2_s": self.D_interval68_cm2_s,
             "D_tracer_raw_cm2_s": self.tracer_D_raw_cm2_s,
             "D_tracer_stderr_cm2_s": self.tracer_stderr_cm2_s,
-            "D_tracer_interval68_cm2_s": _listed(self.tracer_interval68_cm2_s),
+            "D_tracer_interval68_cm2_s": self.tracer_interval68_cm2_s,
             "haven_ratio": self.haven_ratio,
             "haven_ratio_raw": self.haven_ratio_raw,
             "haven_stderr": self.haven_stderr,
-            "haven_interval68": _listed(self.haven_interval68),
+            "haven_interval68": self.haven_interval68,
             "estimator": self.estimator,
-            "fit_ps": _listed(self.collective.settings.fit_ps),
+            "fit_ps": self.collective.settings.fit_ps,
         }
+        return {name: to_plain(value) for name, value in content.items()}
 
 
 def charge_diffusivity(
@@ -164,14 +174,15 @@ def charge_diffusivity(
     A. Marcolongo, N. Marzari, Phys. Rev. Materials 1, 025402 (2017).
     DOI 10.1103/PhysRevMaterials.1.025402
     """
-    if estimator not in get_args(ChargeEstimator):
-        raise InputError(
-            f"estimator '{estimator}' is not known for the charge; give "
-            f"{', '.join(get_args(ChargeEstimator))}"
-        )
+    choice("estimator of the charge", estimator, get_args(ChargeEstimator))
     carriers = checked_carriers(trajectory, oxidation_states, species, reference)
+    measure = partial(
+        diffusivity, estimator=estimator, window_ps=window_ps, options=options, fit_ps=fit_ps
+    )
+    # Tracers in the frame of reference of the charge.
+    framework = reference == "framework" and len(carriers.species) == 1
     tracers = {
-        symbol: _tracer(trajectory, symbol, carriers, estimator, fit_ps, window_ps, options)
+        symbol: measure(trajectory, symbol, drift="framework" if framework else "cell")
         for symbol in carriers.species
     }
     published = estimator == "weighted"
@@ -182,15 +193,7 @@ def charge_diffusivity(
     if fit_ps is None and estimator == "gls":
         ranges = [tracer.settings.fit_ps for tracer in tracers.values()]
         fit_ps = max(pair for pair in ranges if pair is not None)
-    collective = diffusivity(
-        walker,
-        walker.species[0],
-        estimator=estimator,
-        fit_ps=fit_ps,
-        window_ps=window_ps,
-        drift="none",
-        options=options,
-    )
+    collective = measure(walker, walker.species[0], fit_ps=fit_ps, drift="none")
     D, stderr, interval = _mean_tracer(carriers, tracers)
     ratio, ratio_stderr, limits = _haven(D, stderr, collective)
     return ChargeDiffusivity(
@@ -207,28 +210,6 @@ def charge_diffusivity(
         tracers=tracers,
         collective=collective,
         estimator=estimator,
-    )
-
-
-def _tracer(
-    trajectory: Trajectory,
-    symbol: str,
-    carriers: Carriers,
-    estimator: ChargeEstimator,
-    fit_ps: tuple[float, float] | None,
-    window_ps: float | None,
-    options: WeightedOptions | None,
-) -> Diffusivity:
-    """Tracer diffusivity in the frame of reference of the charge."""
-    framework = carriers.reference == "framework" and len(carriers.species) == 1
-    return diffusivity(
-        trajectory,
-        symbol,
-        estimator=estimator,
-        fit_ps=fit_ps,
-        window_ps=window_ps,
-        drift="framework" if framework else "cell",
-        options=options,
     )
 
 
@@ -275,7 +256,3 @@ def _haven(
     if low <= 0:
         return ratio, None, None
     return ratio, ratio * relative * left, (D / high, D / low)
-
-
-def _listed(pair: tuple[float, float] | None) -> list[float] | None:
-    return None if pair is None else list(pair)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from mlmd.checks import choice, finite_number
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -62,12 +63,12 @@ def checked_carriers(
         If an oxidation state is missing, not a number or of an element that is absent, a mobile
         species has none or zero, or the cell is not neutral.
     """
-    if reference not in get_args(Reference):
-        raise InputError(
-            f"reference '{reference}' is not known; give {', '.join(get_args(Reference))}"
-        )
+    choice("reference", reference, get_args(Reference))
     mobile = (species,) if isinstance(species, str) else tuple(dict.fromkeys(species))
-    states = {symbol: _number(symbol, state) for symbol, state in oxidation_states.items()}
+    states = {
+        symbol: finite_number(f"the oxidation state of {symbol}", state)
+        for symbol, state in oxidation_states.items()
+    }
     absent = [symbol for symbol in (*states, *mobile) if symbol not in trajectory.species]
     if absent or not mobile:
         raise InputError(
@@ -162,11 +163,3 @@ def _framework(trajectory: Trajectory, is_mobile: Any, plain_average: bool) -> F
     weights = np.where(is_mobile, 0.0, masses)
     scaled: FloatArray = weights / weights.sum()
     return scaled
-
-
-def _number(symbol: str, state: object) -> float:
-    """Return an oxidation state as a float."""
-    known = isinstance(state, int | float | np.number) and not isinstance(state, bool)
-    if not known or not math.isfinite(float(state)):  # type: ignore[arg-type]
-        raise InputError(f"the oxidation state of {symbol} is {state!r}; expected a number")
-    return float(state)  # type: ignore[arg-type]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from mlmd.analysis.transport.charge import ChargeDiffusivity, charge_diffusivity
+from mlmd.analysis.diffusion.units import BOLTZMANN_J_K
+from mlmd.analysis.transport.charge import ChargeDiffusivity, ChargeOptions, charge_diffusivity
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
-    from mlmd.analysis.transport.options import ChargeOptions
     from mlmd.trajectory.trajectory import Trajectory
 
 _CHARGE_C = 1.602176634e-19
-_BOLTZMANN_J_K = 1.380649e-23
 _A3_IN_CM3 = 1e-24
 
 
@@ -41,13 +41,7 @@ class ConductivityValue:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON."""
-        interval = self.interval68_S_cm
-        return {
-            "S_cm": self.S_cm,
-            "mS_cm": self.mS_cm,
-            "stderr_S_cm": self.stderr_S_cm,
-            "interval68_S_cm": None if interval is None else list(interval),
-        }
+        return {**plain_fields(self), "mS_cm": self.mS_cm}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +84,8 @@ class Conductivity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
-        parts = {"nernst_einstein": self.nernst_einstein, "full": self.full}
-        return {
-            **{name: None if value is None else value.to_dict() for name, value in parts.items()},
-            "nernst_einstein_raw": self.nernst_einstein_raw.to_dict(),
-            "full_raw": self.full_raw.to_dict(),
-            "charge": self.charge.to_dict(),
-            "temperature_K": self.temperature_K,
-            "volume_A3": self.volume_A3,
-        }
+        believed = {"nernst_einstein": self.nernst_einstein, "full": self.full}
+        return {**to_plain(believed), **plain_fields(self)}
 
 
 def conductivity(
@@ -175,15 +162,10 @@ def conductivity_factor(squared_charge: float, volume_A3: float, temperature_K: 
     InputError
         If one of them is not a positive number.
     """
-    for name, value in {
-        "squared_charge": squared_charge,
-        "volume_A3": volume_A3,
-        "temperature_K": temperature_K,
-    }.items():
-        if not math.isfinite(value) or value <= 0:
-            raise InputError(f"{name} is {value!r}; expected a number above zero")
-    charges = squared_charge * _CHARGE_C**2
-    return charges / (volume_A3 * _A3_IN_CM3 * _BOLTZMANN_J_K * temperature_K)
+    charges = positive_number("squared_charge", squared_charge, "e^2") * _CHARGE_C**2
+    volume_cm3 = positive_number("volume_A3", volume_A3, "A^3") * _A3_IN_CM3
+    kT_J = BOLTZMANN_J_K * positive_number("temperature_K", temperature_K, "K")
+    return charges / (volume_cm3 * kT_J)
 
 
 def _temperature_K(trajectory: Trajectory, given_K: float | None) -> float:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.diffusion.units import BOLTZMANN_J_K
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 XI = 2.837297
 """Of the Ewald-like lattice sum over the images of a simple cubic cell."""
 
-_BOLTZMANN_J_K = 1.380649e-23
 _CUBIC = 1e-3  # relative difference of lengths, and cosine of angles
 _M2_S_IN_CM2_S = 1e4
 
@@ -50,7 +52,7 @@ class FiniteSizeCorrection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON."""
-        return dict(vars(self))
+        return plain_fields(self)
 
 
 def finite_size_correction(
@@ -90,9 +92,8 @@ def finite_size_correction(
     ----------
     I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004). DOI 10.1021/jp0477147
     """
-    for name, value in {"temperature_K": temperature_K, "viscosity_Pa_s": viscosity_Pa_s}.items():
-        if not math.isfinite(value) or value <= 0:
-            raise InputError(f"{name} is {value!r}; expected a number above zero")
+    temperature_K = positive_number("temperature_K", temperature_K, "K")
+    viscosity_Pa_s = positive_number("viscosity_Pa_s", viscosity_Pa_s, "Pa s")
     if not math.isfinite(viscosity_stderr_Pa_s) or viscosity_stderr_Pa_s < 0:
         raise InputError(f"viscosity_stderr_Pa_s is {viscosity_stderr_Pa_s!r}; expected 0 or more")
     if isinstance(result, int | float):
@@ -101,7 +102,7 @@ def finite_size_correction(
         D, stderr = result.D_raw_cm2_s, result.D_stderr_cm2_s
     edge_A = _cubic_edge_A(cell_A)
     drag = 6.0 * math.pi * viscosity_Pa_s * edge_A * 1e-10
-    shift = XI * _BOLTZMANN_J_K * temperature_K / drag * _M2_S_IN_CM2_S
+    shift = XI * BOLTZMANN_J_K * temperature_K / drag * _M2_S_IN_CM2_S
     by_viscosity = shift * viscosity_stderr_Pa_s / viscosity_Pa_s
     return FiniteSizeCorrection(
         D_cm2_s=D,
@@ -110,8 +111,8 @@ def finite_size_correction(
         D_infinite_stderr_cm2_s=None if stderr is None else math.hypot(stderr, by_viscosity),
         correction_cm2_s=shift,
         edge_A=edge_A,
-        viscosity_Pa_s=float(viscosity_Pa_s),
-        temperature_K=float(temperature_K),
+        viscosity_Pa_s=viscosity_Pa_s,
+        temperature_K=temperature_K,
     )
 
 

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.checks import check_finite
 from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.analysis.diffusion.drift import Drift
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings
 from mlmd.analysis.diffusion.gate import Motion
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.analysis.diffusion.walkers import Walkers
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
 from mlmd.numerics.student import student_factor
 from mlmd.numerics.weighted_line import weighted_line
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -95,20 +98,10 @@ class DiffusionTensor:
         return {
             "is_diffusive": self.motion.is_diffusive,
             "reason": self.motion.reason,
-            "tensor_cm2_s": self.tensor_cm2_s.tolist(),
-            "stderr_cm2_s": self.stderr_cm2_s.tolist(),
-            "principal_cm2_s": self.principal_cm2_s.tolist(),
-            "principal_stderr_cm2_s": self.principal_stderr_cm2_s.tolist(),
-            "principal_axes": self.principal_axes.tolist(),
+            **plain_fields(self, ("species", "block_tensors_cm2_s", "motion", "source")),
             "D_axes_cm2_s": self.D_axes_cm2_s.tolist(),
             "D_axes_stderr_cm2_s": self.D_axes_stderr_cm2_s.tolist(),
-            "D_raw_cm2_s": self.D_raw_cm2_s,
-            "D_stderr_cm2_s": self.D_stderr_cm2_s,
-            "error_factor": self.error_factor,
             "n_blocks": len(self.block_tensors_cm2_s),
-            "fit_ps": list(self.fit_ps),
-            "drift": self.drift,
-            "mobile": self.mobile,
         }
 
 
@@ -165,11 +158,7 @@ def diffusion_tensor(
     walkers = Walkers.of(trajectory, species, drift, mobile)
     stride = max(1, first // _ORIGINS)
     products, counts = _products(walkers, lags, stride, count)
-    if not np.isfinite(products).all():
-        raise InputError(
-            f"positions of {trajectory.source} are not finite: the run blew up, or the file is "
-            "damaged; analyse the frames before that"
-        )
+    check_finite(products, trajectory)
     lag_ps = lags * interval_ps
     whole = np.einsum("bl,blij->lij", counts / counts.sum(axis=0), products)
     mean = _tensor(lag_ps, whole)
@@ -202,8 +191,8 @@ def _plan(
 ) -> tuple[int, IntArray]:
     """Return the number of blocks and the lags of the fit in frames."""
     steps, (most, least) = len(trajectory) - 1, _BLOCKS
-    if n_blocks is not None and n_blocks < 2:
-        raise InputError(f"n_blocks is {n_blocks}; expected at least 2")
+    if n_blocks is not None:
+        whole_number("n_blocks", n_blocks, least=2)
     if last is None:  # shorter lags before fewer blocks, but at least a factor of two of lags
         widest = steps // (_ROOM * (n_blocks or least) + 1)
         last = max(min(_REACH * first, widest), 2 * first, first + 2)

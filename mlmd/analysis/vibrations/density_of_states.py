@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from mlmd.analysis.vibrations.velocities import velocity_autocorrelation
+from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def vibrational_density(
     InputError
         As there, or if the window is not known or nothing moves.
     """
-    if window not in ("hann", "none"):
-        raise InputError(f"window '{window}' is not known; give hann or none")
+    choice("window", window, get_args(SpectrumWindow))
     if max_lag_ps is None:
         max_lag_ps = min(4.0, trajectory.duration_ps / 2.0)
     found = velocity_autocorrelation(trajectory, max_lag_ps=max_lag_ps, velocities=velocities)

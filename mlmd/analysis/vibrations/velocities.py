@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from mlmd.analysis.checks import check_finite
+from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,8 +119,7 @@ def velocity_autocorrelation(
     recorded = trajectory.velocities_A_fs
     if velocities is None:
         velocities = "positions" if recorded is None else "recorded"
-    if velocities not in get_args(VelocitySource):
-        raise InputError(f"velocities '{velocities}' is not known; give recorded or positions")
+    choice("velocities", velocities, get_args(VelocitySource))
     if velocities == "recorded" and recorded is None:
         raise InputError(
             f"{trajectory.source} has no recorded velocities; give velocities='positions'"
@@ -140,11 +141,9 @@ def velocity_autocorrelation(
         symbol: _autocorrelation(source, trajectory.indices(symbol), lags, series is None, scale)
         for symbol in trajectory.species
     }
-    if not all(np.isfinite(curve).all() for curve in by_species.values()):
-        raise InputError(
-            f"{velocities} of {trajectory.source} are not finite: the run blew up, or the file is "
-            "damaged; analyse the frames before that"
-        )
+    what = "positions" if series is None else "velocities"
+    for curve in by_species.values():
+        check_finite(curve, trajectory, what)
     return VelocityAutocorrelation(
         lag_ps=np.arange(lags) * (interval_fs / 1000.0),
         by_species=by_species,

@@ -1,4 +1,5 @@
 """One file for each way from displacements to D with an error, and the options they take.
 
-May import `analysis/diffusion`, `arrays`, `errors`, `numerics`, `trajectory`.
+May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `numerics`,
+`trajectory`.
 """

@@ -58,9 +58,7 @@ def blocks(
     M. Aykol, S. S. Dwaraknath, W. Sun, K. A. Persson, Sci. Adv. 4, eaaq0148 (2018).
     DOI 10.1126/sciadv.aaq0148
     """
-    options = settings.options or BlocksOptions()
-    if not isinstance(options, BlocksOptions):
-        raise InputError(f"{options} was given for estimator 'blocks'; expected BlocksOptions")
+    options = settings.options_of(BlocksOptions)
     walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
     width = options.corr_t * options.block_l
     spare = len(trajectory) - options.skip_first - width

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+
+import numpy as np
 
 from mlmd.analysis.diffusion.drift import Drift, check_drift
+from mlmd.checks import choice, positive_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.estimators.options import EstimatorOptions
     from mlmd.arrays import FloatArray
 
+
+Options = TypeVar("Options", bound="EstimatorOptions")
 
 Origins = Literal["sliding", "first"]
 """Time origins inside a window: every frame, or its first frame only."""
@@ -62,16 +67,27 @@ class DiffusivitySettings:
     def __post_init__(self) -> None:
         """Check what can be checked without a trajectory."""
         check_drift(self.drift)
-        if self.origins not in get_args(Origins):
-            raise InputError(
-                f"origins '{self.origins}' is not known; give {', '.join(get_args(Origins))}"
-            )
+        choice("origins", self.origins, get_args(Origins))
         if self.window_ps is not None:
-            if not math.isfinite(self.window_ps) or self.window_ps <= 0:
-                raise InputError(f"the window is {self.window_ps:g} ps; expected a positive time")
-            object.__setattr__(self, "window_ps", float(self.window_ps))
+            window_ps = positive_number("window_ps", self.window_ps, "ps")
+            object.__setattr__(self, "window_ps", window_ps)
         if self.fit_ps is not None:
             object.__setattr__(self, "fit_ps", checked_range(self.fit_ps, self.window_ps))
+
+    def options_of(self, kind: type[Options]) -> Options:
+        """Return the options of an estimator, by default its own.
+
+        Raises
+        ------
+        InputError
+            If those given are of another kind.
+        """
+        options = kind() if self.options is None else self.options
+        if not isinstance(options, kind):
+            raise InputError(
+                f"{options} was given for estimator '{self.estimator}'; expected {kind.__name__}"
+            )
+        return options
 
 
 def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple[float, float]:
@@ -102,9 +118,20 @@ def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple
     return start, end
 
 
-@dataclass(frozen=True, eq=False)
+def check_lags(fit_ps: tuple[float, float], n_lags: int, of: str) -> None:
+    """Raise InputError where a fit holds fewer than three lags."""
+    if n_lags < 3:
+        raise InputError(
+            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {n_lags} lag(s) {of} ps; "
+            "expected at least 3: widen --fit-ps, or record more often"
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Estimate:
     """Diffusivity by one estimator, and the curves it was read from.
+
+    What has a default is so where the estimator has no error and no windows.
 
     Attributes
     ----------
@@ -137,14 +164,14 @@ class Estimate:
     """
 
     D_cm2_s: float
-    D_stderr_cm2_s: float | None
-    D_interval68_cm2_s: tuple[float, float] | None
+    D_stderr_cm2_s: float | None = None
+    D_interval68_cm2_s: tuple[float, float] | None = None
     D_axes_cm2_s: FloatArray
     fit_ps: tuple[float, float]
-    window_ps: float | None
-    n_windows: int
-    df: float
-    window_D_cm2_s: FloatArray
+    window_ps: float | None = None
+    n_windows: int = 1
+    df: float = 0.0
+    window_D_cm2_s: FloatArray = field(default_factory=lambda: np.empty(0))
     lag_ps: FloatArray
     window_msd_A2: FloatArray
     intercept_A2: float

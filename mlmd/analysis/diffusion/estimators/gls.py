@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, check_lags
 from mlmd.analysis.diffusion.estimators.gls_line import GlsLine, LagGrid, fit_gls_line
 from mlmd.analysis.diffusion.estimators.gls_scatter import (
     BlockScatter,
@@ -120,10 +118,8 @@ def gls(
         D_interval68_cm2_s=diffusion_interval(D, walk, rest, scale=scale, df=df),
         D_axes_cm2_s=to_D * (line.weights @ msd.msd_axes_A2[lags]),
         fit_ps=(float(lags[0]) * interval_ps, float(lags[-1]) * interval_ps),
-        window_ps=None,
         n_windows=scatter.n_blocks,
         df=df,
-        window_D_cm2_s=np.empty(0),
         lag_ps=msd.lag_ps,
         window_msd_A2=msd.msd_A2[None],
         intercept_A2=3.0 * line.intercept_A2,
@@ -226,12 +222,7 @@ def _given(
             f"{trajectory.duration_ps:g} ps; expected it to end before that"
         )
     grid = LagGrid.of(first, last)
-    if len(grid.lags) < 3:
-        raise InputError(
-            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {len(grid.lags)} lag(s) "
-            f"that are multiples of {grid.first * interval_ps:g} ps; expected at least 3: widen "
-            "--fit-ps, or record more often"
-        )
+    check_lags(fit_ps, len(grid.lags), f"that are multiples of {grid.first * interval_ps:g}")
     return _tested(walkers, _line(walkers, msd, grid))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, check_lags
 from mlmd.analysis.diffusion.estimators.gls import gls
 from mlmd.analysis.diffusion.estimators.options import KinisiOptions
 from mlmd.analysis.diffusion.estimators.windowed import axes_of_line
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.analysis.diffusion.walkers import Walkers
-from mlmd.errors import InputError, MissingExtraError
+from mlmd.errors import MissingExtraError
 from mlmd.numerics.student import ONE_SIGMA
 
 if TYPE_CHECKING:
@@ -67,20 +67,14 @@ def kinisi_posterior(
     """
     if find_spec("kinisi") is None:
         raise MissingExtraError("kinisi", "kinisi")
-    options = settings.options or KinisiOptions()
-    if not isinstance(options, KinisiOptions):
-        raise InputError(f"{options} was given for estimator 'kinisi'; expected KinisiOptions")
+    options = settings.options_of(KinisiOptions)
     interval_ps = msd.interval_fs / 1000.0
     fit_ps = settings.fit_ps
     if fit_ps is None:
         start_ps = gls(trajectory, species, settings, msd).fit_ps[0]
         fit_ps = (start_ps, max(trajectory.duration_ps / 2.0, 6.0 * start_ps))
     lags = _lags(fit_ps, interval_ps, len(trajectory))
-    if len(lags) < 3:
-        raise InputError(
-            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {len(lags)} lag(s) of "
-            f"{interval_ps:g} ps; expected at least 3: widen the fit, or record more often"
-        )
+    check_lags(fit_ps, len(lags), f"of {interval_ps:g}")
     walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
     slopes, intercepts = _posterior(walkers, lags, interval_ps, options)
     values = slopes / 6.0 * A2_PS_IN_CM2_S
@@ -92,10 +86,7 @@ def kinisi_posterior(
         D_interval68_cm2_s=(float(low), float(high)),
         D_axes_cm2_s=axes_of_line(lags * interval_ps, msd.msd_axes_A2[lags]),
         fit_ps=(float(lags[0]) * interval_ps, float(lags[-1]) * interval_ps),
-        window_ps=None,
-        n_windows=1,
         df=np.inf,
-        window_D_cm2_s=np.empty(0),
         lag_ps=msd.lag_ps,
         window_msd_A2=msd.msd_A2[None],
         intercept_A2=float(intercepts.mean()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
 
 
@@ -31,11 +32,8 @@ class BlocksOptions:
 
     def __post_init__(self) -> None:
         """Check the signs."""
-        if self.corr_t < 1 or self.block_l < 1 or self.skip_first < 0 or self.l_lim < 0:
-            raise InputError(
-                f"{self} was given; expected positive corr_t and block_l, and skip_first and "
-                "l_lim of at least 0"
-            )
+        for name, least in {"corr_t": 1, "block_l": 1, "skip_first": 0, "l_lim": 0}.items():
+            whole_number(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class WeightedOptions:
         """Check the names."""
         if self.smoothed not in ("max", "constant", False):
             raise InputError(f"smoothed is {self.smoothed!r}; give 'max', 'constant' or False")
-        if self.min_obs < 1 or self.avg_nsteps < 1:
-            raise InputError(f"{self} was given; expected min_obs and avg_nsteps above 0")
+        whole_number("min_obs", self.min_obs)
+        whole_number("avg_nsteps", self.avg_nsteps)
 
 
 @dataclass(frozen=True)

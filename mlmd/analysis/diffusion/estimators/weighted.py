@@ -58,9 +58,7 @@ def weighted(
     S. P. Ong, Y. Mo, W. D. Richards, L. Miara, H. S. Lee, G. Ceder, Energy Environ. Sci. 6, 148
     (2013). DOI 10.1039/C2EE23355J
     """
-    options = settings.options or WeightedOptions()
-    if not isinstance(options, WeightedOptions):
-        raise InputError(f"{options} was given for estimator 'weighted'; expected WeightedOptions")
+    options = settings.options_of(WeightedOptions)
     moved_A = _displacements(trajectory, species, settings)
     frames, interval_ps = len(moved_A), msd.interval_fs / 1000.0
     lags = _lags(options, frames, moved_A.shape[1], interval_ps, trajectory.source)
@@ -71,14 +69,8 @@ def weighted(
     slopes = np.array([weighted_line(lag_ps, curve, sigma).slope for curve in axes_A2.T])
     return Estimate(
         D_cm2_s=line.slope / 6.0 * A2_PS_IN_CM2_S,
-        D_stderr_cm2_s=None,
-        D_interval68_cm2_s=None,
         D_axes_cm2_s=slopes / 2.0 * A2_PS_IN_CM2_S,
         fit_ps=(float(lag_ps[0]), float(lag_ps[-1])),
-        window_ps=None,
-        n_windows=1,
-        df=0.0,
-        window_D_cm2_s=np.empty(0),
         lag_ps=lag_ps,
         window_msd_A2=axes_A2.sum(axis=1)[None],
         intercept_A2=line.intercept,

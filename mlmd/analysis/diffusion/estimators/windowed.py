@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.checks import check_finite
 from mlmd.analysis.diffusion.drift import drift_A
 from mlmd.analysis.diffusion.estimators.estimate import (
     PUBLISHED_FIT_PS,
     PUBLISHED_WINDOW_PS,
     DiffusivitySettings,
     Estimate,
+    check_lags,
     checked_range,
 )
-from mlmd.analysis.diffusion.msd import check_finite
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
-from mlmd.numerics.displacement_axes import all_origins_msd_axes, first_origin_msd_axes
+from mlmd.numerics.displacement import all_origins_msd_axes, first_origin_msd_axes
 from mlmd.numerics.student import independent_mean
 from mlmd.numerics.weighted_line import weighted_line
 
@@ -125,12 +126,7 @@ def fit_range(lag_ps: FloatArray, fit_ps: tuple[float, float]) -> slice:
     slack = 1e-6 * (lag_ps[1] - lag_ps[0])
     first = int(np.searchsorted(lag_ps, fit_ps[0] - slack))
     last = int(np.searchsorted(lag_ps, fit_ps[1] + slack))
-    if last - first < 3:
-        raise InputError(
-            f"the fit from {fit_ps[0]:g} to {fit_ps[1]:g} ps holds {last - first} lag(s) of "
-            f"{lag_ps[1] - lag_ps[0]:g} ps; expected at least 3: widen --fit-ps, or record more "
-            "often"
-        )
+    check_lags(fit_ps, last - first, f"of {lag_ps[1] - lag_ps[0]:g}")
     return slice(first, last)
 
 

@@ -1,4 +1,5 @@
 """The structure factor, from g(r) or directly, and the lengths that atoms scatter with.
 
-May import `analysis/structure`, `arrays`, `errors`, `periodic`, `trajectory`.
+May import `analysis/checks`, `analysis/structure`, `arrays`, `checks`, `errors`, `periodic`,
+`trajectory`.
 """

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.checks import checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks
-from mlmd.analysis.structure.checks import checked_cells_A
 from mlmd.analysis.structure.scattering.structure_factor import (
     StructureFactor,
     curve_of,
     weighted_curve,
 )
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
 from mlmd.periodic.cell import cell_heights
 from mlmd.periodic.pair_counts import fractional_coordinates
@@ -65,8 +66,8 @@ def direct_structure_factor(
             f"the cell of {trajectory.source} changes, and its reciprocal vectors with it; use "
             "structure_factor of its g(r)"
         )
-    if not (q_max_1_A > 0 and bin_1_A > 0):
-        raise InputError(f"q_max_1_A {q_max_1_A:g} and bin_1_A {bin_1_A:g} must be above zero")
+    positive_number("q_max_1_A", q_max_1_A, "1/A")
+    positive_number("bin_1_A", bin_1_A, "1/A")
     most, chosen, lengths = _waves(cell_A, q_max_1_A)
     bin_of = (lengths / bin_1_A).astype(int)
     kept, bin_of = np.unique(bin_of, return_inverse=True)

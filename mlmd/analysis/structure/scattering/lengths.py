@@ -10,10 +10,11 @@ q = 75 1/A, without anomalous dispersion.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from mlmd.checks import choice
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def scattering_lengths(
     InputError
         If the radiation is not known, or an element has no such value.
     """
-    if radiation not in ("neutron", "xray"):
-        raise InputError(f"radiation '{radiation}' is not known; give neutron or xray")
+    choice("radiation", radiation, get_args(Radiation))
     try:
         elements = importlib.import_module("periodictable").elements
     except ImportError as error:

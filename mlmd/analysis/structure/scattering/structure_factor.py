@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from mlmd.analysis.structure.blocks import standard_error
 from mlmd.analysis.structure.conventions import convention_named
 from mlmd.analysis.structure.scattering.lengths import Radiation, scattering_lengths
+from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,8 +172,7 @@ def structure_factor(
             f"q up to {q_max_1_A:g} in steps of {q_step_1_A:g} 1/A was asked for; expected a step "
             "above zero and below the largest q"
         )
-    if window not in ("lorch", "none"):
-        raise InputError(f"window '{window}' is not known; give lorch or none")
+    choice("window", window, get_args(Window))
     species = list(result.n_atoms)
     n_atoms = sum(result.n_atoms.values())
     fractions = {symbol: n / n_atoms for symbol, n in result.n_atoms.items()}

@@ -1,4 +1,4 @@
-"""What every measurement of structure needs of a trajectory."""
+"""What measurements need of a trajectory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 # Frames that are looked at once, so that a mapped file is not read into memory as a whole.
 _FRAMES_AT_ONCE = 1000
+
+
+def check_finite(values: FloatArray, trajectory: Trajectory, what: str = "positions") -> None:
+    """Raise InputError where what was made of a trajectory's positions is not a number."""
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{what} of {trajectory.source} are not finite: the run blew up, or the file is "
+            "damaged; analyse the frames before that"
+        )
 
 
 def checked_cells_A(trajectory: Trajectory) -> FloatArray:
@@ -37,9 +46,5 @@ def checked_cells_A(trajectory: Trajectory) -> FloatArray:
             "distances to periodic images are measured"
         )
     for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
-        if not np.isfinite(trajectory.positions_A[start : start + _FRAMES_AT_ONCE]).all():
-            raise InputError(
-                f"positions of {trajectory.source} are not finite: the run blew up, or the file "
-                "is damaged; analyse the frames before that"
-            )
+        check_finite(trajectory.positions_A[start : start + _FRAMES_AT_ONCE], trajectory)
     return cells_A
