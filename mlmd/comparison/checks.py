@@ -10,9 +10,10 @@ import numpy as np
 
 from mlmd.comparison.curves import PairCurves
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlmd.comparison.systems import Key, System
     from mlmd.trajectory.trajectory import Trajectory
@@ -37,8 +38,8 @@ class Functionals:
     surrogate: str | None = None
 
 
-def check_functionals(functionals: Functionals | None, systems: Sequence[System]) -> list[str]:
-    """Return warnings about functionals that differ.
+def check_functionals(functionals: Functionals | None, systems: Sequence[System]) -> list[Finding]:
+    """Return what is to be said about functionals that differ.
 
     Raises
     ------
@@ -67,15 +68,16 @@ def check_functionals(functionals: Functionals | None, systems: Sequence[System]
     own = functionals.surrogate
     if own is not None and alike and _plain(own) not in alike:
         (other,) = alike.values()
-        return [
+        text = (
             f"the surrogate was fitted to {own}, the reference is {other}: differences may be "
             "those of the functionals"
-        ]
+        )
+        return [Finding("other_functional", "doubt", text)]
     return []
 
 
-def check_system(system: System) -> list[str]:
-    """Return warnings about one system.
+def check_system(system: System) -> list[Finding]:
+    """Return what lets one doubt the comparison of one system.
 
     Raises
     ------
@@ -105,46 +107,51 @@ def check_system(system: System) -> list[str]:
                 f"{system.label}: runs of one side have {run.n_atoms} and other numbers of atoms; "
                 "expected runs that differ in nothing but their seed"
             )
-    return [f"{system.label}: {text}" for text in _doubts(system, surrogate, reference)]
+    return list(_doubts(system, surrogate, reference))
 
 
 def _doubts(
     system: System, surrogate: Sequence[Trajectory], reference: Sequence[Trajectory]
-) -> list[str]:
-    found = []
-    if surrogate[0].n_atoms != reference[0].n_atoms:
-        found.append(
-            f"the surrogate has {surrogate[0].n_atoms} atoms, the reference "
-            f"{reference[0].n_atoms}: g(r) and D depend on the size of the cell"
+) -> Iterator[Finding]:
+    def doubt(code: str, text: str, **numbers: float) -> Finding:
+        return Finding(code, "doubt", f"{system.label}: {text}", numbers)
+
+    n_atoms = surrogate[0].n_atoms, reference[0].n_atoms
+    if n_atoms[0] != n_atoms[1]:
+        yield doubt(
+            "other_cell_size",
+            f"the surrogate has {n_atoms[0]} atoms, the reference {n_atoms[1]}: g(r) and D depend "
+            "on the size of the cell",
+            surrogate_n_atoms=n_atoms[0],
+            reference_n_atoms=n_atoms[1],
         )
     volumes = [float(np.mean([_volume_A3(run) for run in side])) for side in (surrogate, reference)]
     if not min(volumes) > 0:
-        return found  # said when g(r) is computed
+        return  # said when g(r) is computed
     change = volumes[0] / volumes[1] - 1.0
     if abs(change) > _VOLUME:
-        found.append(
+        yield doubt(
+            "other_volume",
             f"the volume per atom of the surrogate differs by {100 * change:+.1f} %: cells of the "
-            "two sides are not the same"
+            "two sides are not the same",
+            relative_difference=change,
         )
-    elif surrogate[0].n_atoms == reference[0].n_atoms:
+    elif n_atoms[0] == n_atoms[1]:
         cells = [np.mean(side[0].cells_A(), axis=0) for side in (surrogate, reference)]
         first, other = (cell @ cell.T for cell in cells)
         if not np.allclose(first, other, rtol=0.02, atol=0.02 * float(np.abs(other).max())):
-            found.append("the cells of the two sides do not have the same shape")
-    known = [
-        ("surrogate", [run.temperatures_K for run in surrogate]),
-        ("reference", [run.temperatures_K for run in reference]),
-    ]
-    for name, series in known:
-        recorded = [values for values in series if values is not None]
+            yield doubt("other_cell_shape", "the cells of the two sides do not have the same shape")
+    for name, side in (("surrogate", surrogate), ("reference", reference)):
+        recorded = [run.temperatures_K for run in side if run.temperatures_K is not None]
         if system.temperature_K is None or not recorded:
             continue
         mean_K = float(np.mean(np.concatenate(recorded)))
         if abs(mean_K / system.temperature_K - 1.0) > _TEMPERATURE:
-            found.append(
-                f"the {name} was at {mean_K:.0f} K in the mean, not at {system.temperature_K:g} K"
+            yield doubt(
+                "other_temperature",
+                f"the {name} was at {mean_K:.0f} K in the mean, not at {system.temperature_K:g} K",
+                temperature_K=mean_K,
             )
-    return found
 
 
 def _volume_A3(run: Trajectory) -> float:

@@ -113,13 +113,13 @@ def compare(
     settings = settings or ComparisonSettings()
     limits = thresholds or Thresholds()
     pairs, missing = paired(surrogate, reference, temperature_K)
-    warnings = check_functionals(functionals, pairs)
+    findings = check_functionals(functionals, pairs)
     systems = {system.label: system for system in pairs}
     if len(systems) < len(pairs):
         raise InputError("two systems have the same composition and temperature")
     work = _Work(settings, missing)
     for system in pairs:
-        warnings += check_system(system)
+        findings += check_system(system)
         work.measure(system)
     if isinstance(calculator, CalculatorSpec):
         calculator = calculator.load()
@@ -152,7 +152,7 @@ def compare(
         ),
         thresholds=limits,
         missing=missing,
-        warnings=tuple(warnings),
+        findings=tuple(findings),
     )
 
 

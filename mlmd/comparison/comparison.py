@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
 from mlmd.comparison.r_squared import excess
 from mlmd.comparison.structure.distribution import R2Distribution
+from mlmd.findings import Finding
 
 if TYPE_CHECKING:
     from mlmd.comparison.features.parity import FeatureParity
@@ -52,7 +53,7 @@ class Comparison:
         The limits.
     missing : mapping of str to str
         What could not be computed, and why.
-    warnings : tuple of str
+    findings : tuple of Finding
         What to doubt.
     """
 
@@ -67,7 +68,12 @@ class Comparison:
     verdict: Mapping[str, Verdict]
     thresholds: Thresholds
     missing: Mapping[str, str]
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The findings in words."""
+        return tuple(finding.message for finding in self.findings)
 
     def r2_distribution(self) -> R2Distribution:
         """Return how pooled R^2 is distributed over the systems."""
@@ -93,6 +99,7 @@ class Comparison:
             "verdict": {name: verdict.to_dict() for name, verdict in self.verdict.items()},
             "thresholds": asdict(self.thresholds),
             "missing": dict(self.missing),
+            "findings": [finding.to_dict() for finding in self.findings],
             "warnings": list(self.warnings),
         }
 
