@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from mlmd import Trajectory, compare, load_calculator
 from mlmd.comparison import Comparison, PairCurves
 
-KEYS = {
-    "rdf": {
-        *("r2_pooled", "r2_by_pair", "r2_noise_ceiling", "excess", "distribution", "settings"),
-        *("systems", "curves"),
-    },
-    "diffusivity": {
-        *("n_points", "n_bounds", "log10_mae", "r2", "fraction_within_factor_2", "spearman"),
-        *("slope", "slope_stderr", "clip_D_cm2_s", "by_temperature", "points"),
-        "activation_energy",
-    },
-    "points": {
-        *("n_frames", "n_atoms", "energy_mae_meV_atom", "energy_rmse_meV_atom"),
-        *("energy_offset_eV", "force_mae_meV_A", "force_rmse_meV_A", "force_cosine"),
-        *("force_slope", "force_slope_stderr", "stress_mae_GPa", "pressure_bias_GPa"),
-        *("pressure_bias_stderr_GPa", "by_element"),
-    },
-    "spectra": {"vdos_overlap", "vdos_ceiling", "sq_r2", "systems", "settings"},
-    "features": {
-        *("n_pairs", "r2", "r2_noise_ceiling", "r2_pooled", "r2_pooled_noise_ceiling"),
-        *("r2_pooled_raw", "left_out", "systems"),
-    },
-    "coordination": {"largest_difference", "systems"},
-}
+SCHEMA = json.loads((files("mlmd.comparison") / "schema.json").read_text(encoding="utf-8"))
 
 
 def walk(seed: int, frames: int = 1000) -> Trajectory:
@@ -60,13 +42,42 @@ def full() -> Comparison:
     )
 
 
-def test_sections_have_their_keys_whatever_was_computed(full: Comparison) -> None:
+def valid(content: Mapping[str, Any]) -> None:
+    plain = json.loads(json.dumps(content, allow_nan=False))
+    errors = sorted(Draft202012Validator(SCHEMA).iter_errors(plain), key=lambda e: list(e.path))
+    assert [f"{list(e.absolute_path)}: {e.message[:200]}" for e in errors] == []
+
+
+def test_every_comparison_fits_the_schema(full: Comparison) -> None:
+    """Whatever was computed: all, curves alone, a single frame, cells that differ."""
+    Draft202012Validator.check_schema(SCHEMA)
     curve = PairCurves(np.arange(5.0), {"Ar-Ar": np.arange(5.0)}, {}, "curve")
-    for result in (full, compare(curve, curve), compare(walk(0, 1), walk(1, 1))):
-        plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-        for section, keys in KEYS.items():
-            assert set(plain[section]) == keys, section
-        assert {"schema", "systems", "verdict", "thresholds", "missing", "warnings"} <= set(plain)
+    larger = replace(walk(1), cell_A=np.eye(3) * 10.0)
+    for result in (
+        full,
+        compare(curve, curve),
+        compare(walk(0, 1), walk(1, 1)),
+        compare(walk(0), larger, temperature_K=300.0),
+    ):
+        valid(result.to_dict())
+
+
+def test_the_schema_sees_what_is_missing_or_new(full: Comparison) -> None:
+    plain = full.to_dict()
+    del plain["rdf"]["excess"]
+    plain["diffusivity"]["points"][0]["surrogate"]["colour"] = "red"
+    errors = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(plain)]
+    assert any("'excess' is a required property" in error for error in errors)
+    assert any("'colour' was unexpected" in error for error in errors)
+
+
+def test_what_lets_one_doubt_is_a_finding() -> None:
+    result = compare(walk(0), replace(walk(1), cell_A=np.eye(3) * 10.0), temperature_K=300.0)
+    (finding,) = result.findings
+    assert (finding.code, finding.severity) == ("other_volume", "doubt")
+    assert finding.numbers["relative_difference"] == pytest.approx(0.9**3 - 1.0)
+    assert result.warnings == (finding.message,)
+    assert result.to_dict()["findings"] == [finding.to_dict()]
 
 
 def test_numbers_are_those_of_the_result(full: Comparison) -> None:
