@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from comparison_contents import content
+from matplotlib.figure import Figure
 
 from mlmd.comparison import (
     Noise,
@@ -22,6 +24,8 @@ from mlmd.plot import (
     plot_r2_distribution,
     plot_rdf_parity,
 )
+from mlmd.plot.style import COLOURS
+from mlmd.plot.surrogates import plot_diffusivity_intervals, plot_rdf_curves, plot_spectra
 from mlmd.trajectory import Trajectory
 
 
@@ -97,3 +101,58 @@ def test_forces_and_energies() -> None:
     bare = point_errors(Trajectory(**common, energies_eV=energies[:6]), reference)
     with pytest.raises(InputError, match="no forces"):
         plot_force_parity(bare)
+
+
+def figure_legend(ax: object) -> list[str]:
+    return [text.get_text() for text in ax.figure.legends[0].get_texts()]
+
+
+def drawn(ax: object, colour: str) -> list[np.ndarray]:
+    return [line.get_ydata() for line in ax.lines if line.get_color() == colour]
+
+
+def test_surrogates_stand_on_the_axes_of_their_reference() -> None:
+    contents = {"good": content(), "costs $5": content(shift=0.05)}
+    curves = {name: one["rdf"]["curves"]["Na 671 K"] for name, one in contents.items()}
+    ax = plot_rdf_curves(curves, ["Na-Na"])
+    assert figure_legend(ax) == ["reference", "good", r"costs \$5"]
+    (reference,) = drawn(ax, "black")
+    assert reference == pytest.approx(curves["good"]["reference"]["Na-Na"])
+    surrogate, below = drawn(ax, COLOURS[1])
+    assert surrogate == pytest.approx(curves["costs $5"]["surrogate"]["Na-Na"])
+    assert np.diff(below) == pytest.approx(np.diff(surrogate - reference))
+    for one in curves.values():
+        for side in ("surrogate", "reference"):
+            one[side]["Na-O"] = one[side]["Na-Na"]
+    stacked = plot_rdf_curves(curves, ["Na-Na", "Na-O"], Figure().add_subplot())
+    lower, upper = drawn(stacked, "black")
+    assert np.ptp(upper - lower) == pytest.approx(0.0, abs=1e-12)
+    assert (upper - lower)[0] > lower.max()
+
+
+def test_a_density_of_states_is_drawn_up_to_its_end() -> None:
+    frequency = np.linspace(0, 50, 501)
+    density = np.where(frequency < 10, 0.1, 0.0)
+    both = {"reference": density, "surrogate": 0.9 * density}
+    ax = plot_spectra({"one": {"frequency_THz": frequency, **both}}, "vdos")
+    assert drawn(ax, COLOURS[0])[0] == pytest.approx(0.9 * density)
+    assert ax.get_xlim() == pytest.approx((0.0, 11.0), abs=0.2)
+    assert "THz" in ax.get_xlabel()
+    factor = plot_spectra({"one": {"q_1_A": frequency, **both}}, "sq")
+    assert factor.get_xlim() == (0.0, 50.0)
+
+
+def test_intervals_and_bounds_stand_below_their_reference() -> None:
+    side = {"D_cm2_s": 1e-5, "D_interval68_cm2_s": [8e-6, 1.2e-5], "D_upper_bound_cm2_s": None}
+    bound = {"D_cm2_s": None, "D_interval68_cm2_s": None, "D_upper_bound_cm2_s": 4e-6}
+    rows = {"Na in\nX": [(None, side), ("one", {**side, "D_cm2_s": 9e-6}), ("two", bound)]}
+    ax = plot_diffusivity_intervals(rows, ["one", "two"])
+    assert figure_legend(ax) == ["reference", "one", "two"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["Na in\nX"]
+    assert ax.yaxis_inverted()  # the first above
+    lines = {c: [line.get_xydata().tolist() for line in ax.lines if line.get_color() == c]
+             for c in ("black", *COLOURS[:2])}  # fmt: skip
+    assert lines["black"] == [[[8e-6, 0], [1.2e-5, 0]], [[1e-5, 0]]]
+    assert lines[COLOURS[0]][1] == [[9e-6, 1]]
+    assert [4e-6, 2] in lines[COLOURS[1]][0]
+    assert min(x for line in lines[COLOURS[1]] for x, _ in line) == 2e-6

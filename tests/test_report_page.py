@@ -11,7 +11,7 @@ from comparison_contents import content
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.report import Compared, write_comparison_report
 from mlmd.report.comparison.report import comparison_page
-from mlmd.report.comparison.verdict_rows import THRESHOLDS, TITLES, limit_in_words
+from mlmd.report.comparison.verdict_rows import PROPERTIES, THRESHOLDS, limit_in_words
 from mlmd.report.page import page as page_module
 from mlmd.report.page.numbers import number, value_of, with_interval
 
@@ -72,6 +72,7 @@ def test_many_systems_show_the_worst_and_say_so():
     titles = re.findall(r"<b>Radial distribution functions, (\w+)\.</b>", html)
     assert titles == ["X0", "X1", "X2", "X3"]
     assert "the 4 systems of 9 with the lowest R²" in html
+    assert "<b>R² of g(r) over the systems, a.</b>" in html  # of those that are not shown, too
 
 
 def test_what_was_not_computed_is_left_out_and_not_made_up():
@@ -93,8 +94,11 @@ def test_an_unbounded_motion_shows_its_bound():
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="no does not exist"):
         write_comparison_report(tmp_path / "no" / "r.html", [Compared("a", content())])
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="nothing is overwritten"):
+        write_comparison_report(tmp_path / "notes.txt", [Compared("a", content())])
 
 
 def test_without_jinja_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -147,7 +151,7 @@ def test_every_limit_and_property_of_a_comparison_has_words():
     assert set(THRESHOLDS) == set(Thresholds.__dataclass_fields__)
     assert limit_in_words("coordination_relative", 0.05) == "within 5 %"
     assert limit_in_words("share", 0.925) == "in 92.5 % of the systems"
-    assert len(set(TITLES.values())) == len(TITLES)
+    assert len({name for name, _, _ in PROPERTIES.values()}) == len(PROPERTIES)
 
 
 def test_many_diffusivities_are_drawn_against_the_reference():

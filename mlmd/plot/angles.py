@@ -8,7 +8,7 @@ import numpy as np
 
 from mlmd.analysis.structure.angles import BondAngles
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, draw_curve, new_axes, small_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,25 +39,19 @@ def plot_angles(
     given = [results] if isinstance(results, BondAngles) else list(results)
     if not given:
         raise InputError("no bond angles were given to plot; expected at least one")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     for i, result in enumerate(given):
         colour = COLOURS[i % len(COLOURS)]
         curve = result.relative if relative else result.density_1_deg
         error = result.relative_stderr if relative else result.density_stderr_1_deg
         name = f"{result.ends[0]}-{result.centre}-{result.ends[1]}"
-        ax.plot(result.angle_deg, curve, color=colour, lw=1.5, label=name, zorder=3)
-        if error is not None:
-            low, high = np.maximum(curve - 2 * error, 0.0), curve + 2 * error
-            ax.fill_between(result.angle_deg, low, high, color=colour, alpha=0.3, lw=0, zorder=2)
+        draw_curve(ax, result.angle_deg, curve, error, lowest=0.0, color=colour, label=name)
     if relative:
         ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
-    ax.set_xlim(0.0, 180.0)
-    ax.set_xticks(np.arange(0, 181, 30))
+    ax.set(xlim=(0.0, 180.0), xticks=np.arange(0, 181, 30), xlabel="Bond angle (degrees)")
     ax.set_ylim(bottom=0.0)
-    ax.set_xlabel("Bond angle (degrees)")
     ax.set_ylabel(
         "Density relative to random directions" if relative else "Probability density (1/degree)"
     )
-    ax.legend(fontsize="small", frameon=False, handlelength=1.6)
+    small_legend(ax, handlelength=1.6)
     return ax

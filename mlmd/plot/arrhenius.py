@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.plot.style import COLOURS, new_axes, with_error
+from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,25 +35,16 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     label
         Name in front of the activation energy, such as a species or a compound.
     """
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     colour = COLOURS[len(ax.containers) % len(COLOURS)]
     x, D = 1000.0 / arrhenius.temperatures_K, arrhenius.D_cm2_s
     errors = arrhenius.D_stderr_cm2_s
     positive = D > 0
     ax.set_yscale("log", nonpositive="clip")
     ax.errorbar(
-        x[positive],
-        D[positive],
-        None if errors is None else errors[positive],
-        fmt="o",
-        ms=5,
-        color=colour,
-        capsize=2.5,
-        elinewidth=1.2,
-        label=_text(arrhenius, label),
-        zorder=3,
-    )
+        x[positive], D[positive], None if errors is None else errors[positive], fmt="o", ms=5,
+        color=colour, capsize=2.5, elinewidth=1.2, label=_text(arrhenius, label), zorder=3,
+    )  # fmt: skip
     if errors is not None and not positive.all():
         bounds = (D + errors)[~positive]
         ax.plot(x[~positive], np.where(bounds > 0, bounds, np.nan), "v", mfc="none", color=colour)
@@ -61,10 +52,9 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     line_x = np.linspace(x.min() - margin, x.max() + margin, 200)
     _draw_law(ax, arrhenius, line_x, colour)
     _set_limits(ax, x, D[positive], margin)
-    ax.set_xlabel(r"1000/$T$ (K$^{-1}$)")
-    ax.set_ylabel(r"$D$ (cm$^2$/s)")
+    ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s)")
     _top_axis(ax)
-    ax.legend(loc="lower left", fontsize="small", frameon=False, handletextpad=0.4)
+    small_legend(ax, loc="lower left", handletextpad=0.4)
     return ax
 
 
@@ -94,8 +84,7 @@ def _set_limits(ax: Axes, x: FloatArray, D: FloatArray, margin: float) -> None:
         (old_low, old_high), (old_bottom, old_top) = ax.get_xlim(), ax.get_ylim()
         low, high = min(low, old_low), max(high, old_high)
         bottom, top = min(bottom, old_bottom), max(top, old_top)
-    ax.set_xlim(low, high)
-    ax.set_ylim(bottom, top)
+    ax.set(xlim=(low, high), ylim=(bottom, top))
 
 
 def _top_axis(ax: Axes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.numerics.student import ONE_SIGMA
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, new_axes, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,23 +72,13 @@ def plot_calibration(
         fraction = coverage.covered
         error = np.sqrt(fraction * (1 - fraction) / coverage.trials)
         ax.errorbar(
-            coverage.amount,
-            100 * fraction,
-            100 * error,
-            color=COLOURS[number % len(COLOURS)],
-            marker=_MARKERS[number % len(_MARKERS)],
-            ms=5,
-            lw=1.2,
-            capsize=2,
-            label=label,
-            zorder=3,
-        )
+            coverage.amount, 100 * fraction, 100 * error, color=COLOURS[number % len(COLOURS)],
+            marker=_MARKERS[number % len(_MARKERS)], ms=5, lw=1.2, capsize=2, label=label, zorder=3,
+        )  # fmt: skip
     amounts = np.unique(np.concatenate([c.amount for c in coverages.values()]))
     ax.set_xscale("log")
     ax.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
     ax.minorticks_off()
-    ax.set_ylim(0, 100)
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel("Intervals of 68 % that hold the truth (%)")
-    ax.legend(loc="center right", fontsize="small", frameon=False)
+    ax.set(ylim=(0, 100), xlabel=xlabel, ylabel="Intervals of 68 % that hold the truth (%)")
+    small_legend(ax, loc="center right")
     return ax

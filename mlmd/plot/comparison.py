@@ -9,7 +9,16 @@ import numpy as np
 
 from mlmd.comparison.motion.diffusivity_point import CLIP_D_CM2_S
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import (
+    COLOURS,
+    both_sides,
+    colour_of,
+    distance_axes,
+    new_axes,
+    parity_frame,
+    small_legend,
+    span_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,27 +65,24 @@ def plot_rdf_parity(
             f"no g(r) of {', '.join(unknown) or 'no pair'}; expected some of "
             f"{', '.join(result.reference.g)}"
         )
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
     for i, name in enumerate(names):
-        colour = COLOURS[i % (len(COLOURS) - 1)]
         r2 = result.r2_by_pair[name]
         text = name if r2 is None else f"{name}, $R^2$ {_digits(r2)}"
-        ax.plot(result.reference.r_A, result.reference.g[name], color=colour, lw=4, alpha=0.35)
-        ax.plot(result.surrogate.r_A, result.surrogate.g[name], color=colour, lw=1.2, label=text)
+        for side, look in (
+            (result.reference, {"lw": 4, "alpha": 0.35}),
+            (result.surrogate, {"lw": 1.2, "label": text}),
+        ):
+            ax.plot(side.r_A, side.g[name], color=colour_of(i), **look)
     title = "reference broad, surrogate thin"
     if result.r2_pooled is not None:
         title += f"\npooled $R^2$ {_digits(result.r2_pooled)}"
     if result.r2_noise_ceiling is not None:
         title += f", noise ceiling {_digits(result.r2_noise_ceiling)}"
-    ax.set_xlim(0.0, float(result.reference.r_A[-1]))
+    distance_axes(ax, float(result.reference.r_A[-1]))
     ax.set_ylim(bottom=0.0)
-    ax.set_xlabel(r"Distance $r$ ($\mathrm{\AA}$)")
-    ax.set_ylabel(r"$g(r)$")
-    ax.legend(
-        fontsize="small", frameon=False, handlelength=1.6, title=title, title_fontsize="small"
-    )
+    small_legend(ax, handlelength=1.6, title=title)
     return ax
 
 
@@ -92,27 +98,23 @@ def plot_r2_distribution(result: R2Distribution, ax: Axes | None = None) -> Axes
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     """
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     values = np.array(result.values)
     lowest = min([0.5, *(level - 0.1 for level in result.fraction_above)])
     left = max(lowest, min(float(values[0]) - 0.02, 0.98))
+    n = len(values)
     x = np.concatenate([[min(left, float(values[0]))], values, [1.0]])
-    share = 1.0 - np.concatenate([[0.0], np.arange(1, len(values) + 1), [len(values)]]) / len(
-        values
-    )
+    share = 1.0 - np.concatenate([np.arange(n + 1), [n]]) / n
     ax.step(x, share, where="post", color=COLOURS[0], lw=1.5)
     for i, (level, above) in enumerate(result.fraction_above.items()):
         colour = COLOURS[(i + 1) % len(COLOURS)]
         ax.plot([level, level], [0.0, above], color=colour, lw=1.0, ls="--")
         ax.plot(level, above, "o", color=colour, ms=5, label=f"{100 * above:.0f} % above {level:g}")
     below = int(np.sum(values < left))
-    name = f"{len(values)} systems" + (f", {below} of them below {left:.2g}" if below else "")
-    ax.set_xlim(left, 1.0)
-    ax.set_ylim(0.0, 1.02)
-    ax.set_xlabel(r"$R^2$ of $g(r)$")
-    ax.set_ylabel(r"Share of systems with a larger $R^2$")
-    ax.legend(fontsize="small", frameon=False, title=name, title_fontsize="small", loc="lower left")
+    title = f"{n} systems" + (f", {below} of them below {left:.2g}" if below else "")
+    ax.set(xlim=(left, 1.0), ylim=(0.0, 1.02), xlabel="$R^2$ of $g(r)$")
+    ax.set_ylabel("Share of systems with a larger $R^2$")
+    small_legend(ax, title=title, loc="lower left")
     return ax
 
 
@@ -138,43 +140,35 @@ def plot_diffusivity_parity(result: DiffusivityParity, ax: Axes | None = None) -
     drawn = [(point, x, y) for point, x, y in places if x is not None and y is not None]
     if not drawn:
         raise InputError("no diffusivity has a value or a bound on both sides; nothing to draw")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     temperatures = sorted({p.temperature_K for p, _, _ in drawn}, key=lambda T: (T is None, T))
     species = list(dict.fromkeys(p.species for p, _, _ in drawn))
     ends = []
     for point, x, y in drawn:
-        colour = COLOURS[temperatures.index(point.temperature_K) % (len(COLOURS) - 1)]
+        colour = colour_of(temperatures.index(point.temperature_K))
         bound_x, bound_y = (side.D_cm2_s is None for side in (point.reference, point.surrogate))
         x_error, y_error = _bars(point.reference, x, bound_x), _bars(point.surrogate, y, bound_y)
         ax.errorbar(
-            x,
-            y,
-            xerr=x_error,
-            yerr=y_error,
-            xuplims=bound_x,
-            uplims=bound_y,
-            fmt=_MARKERS[species.index(point.species) % len(_MARKERS)],
-            ms=5,
-            lw=1.0,
-            color=colour,
-            mfc="white" if bound_x or bound_y else colour,
-            zorder=4,
-        )
+            x, y, xerr=x_error, yerr=y_error, xuplims=bound_x, uplims=bound_y, ms=5, lw=1.0,
+            fmt=_MARKERS[species.index(point.species) % len(_MARKERS)], color=colour,
+            mfc="white" if bound_x or bound_y else colour, zorder=4,
+        )  # fmt: skip
         ends += [x - x_error[0][0], x + x_error[1][0], y - y_error[0][0], y + y_error[1][0]]
     low, high = 0.7 * max(min(ends), 0.3 * CLIP_D_CM2_S), 1.5 * max(ends)
-    _diagonal(ax, low, high)
-    for T in temperatures:
-        colour = COLOURS[temperatures.index(T) % (len(COLOURS) - 1)]
-        ax.plot([], [], lw=6, color=colour, label="T not known" if T is None else f"{T:g} K")
+    ax.fill_between(
+        [low, high], [low / 2, high / 2], [low * 2, high * 2], color="0.9", lw=0, zorder=0
+    )
+    ax.set(xscale="log", yscale="log")
+    parity_frame(ax, low, high, *both_sides("$D$", r"$\mathrm{cm^2/s}$"))
+    for i, T in enumerate(temperatures):
+        label = "T not known" if T is None else f"{T:g} K"
+        ax.plot([], [], lw=6, color=colour_of(i), label=label)
     for i, symbol in enumerate(species):
         ax.plot([], [], _MARKERS[i % len(_MARKERS)], ms=5, color="0.4", mfc="none", label=symbol)
-    ax.set_xlabel(r"$D$ of the reference ($\mathrm{cm^2/s}$)")
-    ax.set_ylabel(r"$D$ of the surrogate ($\mathrm{cm^2/s}$)")
     title = None
     if result.log10_mae is not None:
         title = rf"mean $|\Delta \log_{{10}} D|$ {result.log10_mae:.2g}"
-    ax.legend(fontsize="small", frameon=False, title=title, title_fontsize="small")
+    small_legend(ax, title=title)
     return ax
 
 
@@ -196,8 +190,7 @@ def plot_force_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
     if result.forces is None:
         raise InputError("the point-wise test has no forces to draw")
     reference, surrogate = result.pairs["force_eV_A"]
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     end = 1.05 * max(float(np.abs(reference).max()), float(np.abs(surrogate).max()), 1e-6)
     every = math.ceil(len(reference) / _MOST_POINTS)
     every += every % 3 == 0  # else one component alone would be drawn
@@ -205,7 +198,7 @@ def plot_force_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
         reference[::every], surrogate[::every], ".", ms=2, color=COLOURS[0], alpha=0.3,
         rasterized=True, zorder=2,
     )  # fmt: skip
-    ax.plot([-end, end], [-end, end], color="0.5", lw=0.8, zorder=3)
+    parity_frame(ax, -end, end, *both_sides("Force", r"$\mathrm{eV/\AA}$"), zorder=3)
     slope, cosine = result.forces.force_slope, result.forces.force_cosine
     text = f"mean error {result.forces.force_mae_meV_A:.3g} " + r"meV/$\mathrm{\AA}$"
     if cosine is not None:
@@ -215,11 +208,7 @@ def plot_force_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
             [-end, end], [-slope * end, slope * end], color=COLOURS[1], lw=1.3, ls="--",
             label=f"slope {slope:.3f}", zorder=4,
         )  # fmt: skip
-    ax.set_xlim(-end, end)
-    ax.set_ylim(-end, end)
-    ax.set_xlabel(r"Force of the reference ($\mathrm{eV/\AA}$)")
-    ax.set_ylabel(r"Force of the surrogate ($\mathrm{eV/\AA}$)")
-    ax.legend(fontsize="small", frameon=False, title=text, title_fontsize="small", loc="upper left")
+    small_legend(ax, title=text, loc="upper left")
     return ax
 
 
@@ -241,17 +230,10 @@ def plot_energy_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
     if "energy_eV_atom" not in result.pairs or result.energy_mae_meV_atom is None:
         raise InputError("the point-wise test has no energies of several frames to draw")
     reference, surrogate = (1000.0 * values for values in result.pairs["energy_eV_atom"])
-    if ax is None:
-        ax = new_axes()
-    both = np.concatenate([reference, surrogate])
-    margin = 0.08 * max(float(np.ptp(both)), 1e-3)
-    ends = [float(both.min()) - margin, float(both.max()) + margin]
-    ax.plot(ends, ends, color="0.5", lw=0.8)
+    ax = ax or new_axes()
+    ends = span_of(np.concatenate([reference, surrogate]), 0.08)
+    parity_frame(ax, *ends, *both_sides("Energy", "meV/atom"))
     ax.plot(reference, surrogate, "o", ms=4, color=COLOURS[0], alpha=0.8)
-    ax.set_xlim(*ends)
-    ax.set_ylim(*ends)
-    ax.set_xlabel("Energy of the reference (meV/atom)")
-    ax.set_ylabel("Energy of the surrogate (meV/atom)")
     ax.text(
         0.04, 0.96, f"mean error {result.energy_mae_meV_atom:.2g} meV/atom",
         transform=ax.transAxes, va="top", fontsize="small",
@@ -280,14 +262,3 @@ def _bars(side: DiffusivitySide, value: float, is_bound: bool) -> list[list[floa
         return [[0.0], [0.0]]
     low, high = side.D_interval68_cm2_s
     return [[max(0.0, value - max(low, CLIP_D_CM2_S))], [max(0.0, high - value)]]
-
-
-def _diagonal(ax: Axes, low: float, high: float) -> None:
-    """Draw x = y and the factor of 2 about it on logarithmic axes."""
-    ends = np.array([low, high])
-    ax.fill_between(ends, ends / 2, ends * 2, color="0.9", lw=0, zorder=0)
-    ax.plot(ends, ends, color="0.5", lw=0.8, zorder=1)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(low, high)
-    ax.set_ylim(low, high)

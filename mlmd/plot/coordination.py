@@ -8,7 +8,7 @@ import numpy as np
 
 from mlmd.analysis.structure.coordination import Coordination
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, with_error
+from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,7 @@ def plot_coordination(
     given = [results] if isinstance(results, Coordination) else list(results)
     if not given:
         raise InputError("no coordination numbers were given to plot; expected at least one")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     width = 0.8 / len(given)
     highest, shown = 0.0, []
     for i, result in enumerate(given):
@@ -59,11 +58,8 @@ def plot_coordination(
         highest = max(highest, float(tops.max()))
         shown += list(result.numbers[result.fraction > 1e-3])
     low, high = int(min(shown)), int(max(shown))
-    ax.set_xlim(low - 0.7, high + 0.7)
-    step = 1 + (high - low) // 14
-    ax.set_xticks(np.arange(low, high + 1, step))
-    ax.set_ylim(0.0, highest * (1.08 + 0.1 * len(given)))
-    ax.set_xlabel("Coordination number")
-    ax.set_ylabel("Fraction of atoms")
-    ax.legend(loc="upper left", fontsize="small", frameon=False, handlelength=1.0)
+    ax.set_xticks(np.arange(low, high + 1, 1 + (high - low) // 14))
+    ax.set(xlim=(low - 0.7, high + 0.7), ylim=(0.0, highest * (1.08 + 0.1 * len(given))))
+    ax.set(xlabel="Coordination number", ylabel="Fraction of atoms")
+    small_legend(ax, loc="upper left", handlelength=1.0)
     return ax

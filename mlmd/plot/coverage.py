@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, new_axes, parity_frame, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,11 +56,13 @@ def plot_coverage(
         raise InputError(f"{len(temperature_K)} temperatures for {len(error)} errors")
     if not np.all(deviation > 0):
         raise InputError("a standard deviation is not above zero; there is no interval to test")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     z = np.linspace(0.0, _WIDEST, 301)
     ratio = np.abs(error) / deviation
-    ax.plot([0, 100], [0, 100], color="0.5", lw=0.9, zorder=1)
+    parity_frame(
+        ax, 0, 100, "Share that intervals say they hold (%)",
+        "Share of rows left out that they hold (%)",
+    )  # fmt: skip
     temperatures = [] if temperature_K is None else list(np.unique(temperature_K))
     if temperature_K is not None and 1 < len(temperatures) <= len(COLOURS) - 2:
         for T, colour in zip(temperatures, COLOURS, strict=False):
@@ -76,11 +78,7 @@ def plot_coverage(
             100 * _normal(np.array(width)), share, "o", ms=5, color="black", mfc="white", zorder=4,
             label=f"{name} hold {share:.0f} %",
         )  # fmt: skip
-    ax.set_xlim(0, 100)
-    ax.set_ylim(0, 100)
-    ax.set_xlabel("Share that intervals say they hold (%)")
-    ax.set_ylabel("Share of rows left out that they hold (%)")
-    ax.legend(fontsize="small", frameon=False, loc="upper left")
+    small_legend(ax, loc="upper left")
     return ax
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, with_error
+from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +41,7 @@ def plot_equation_of_state(result: VolumeResult, ax: Axes | None = None) -> Axes
     """
     if not result.points:
         raise InputError("the volume search has no runs to plot; expected at least one")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     volumes = np.array([point["volume_A3"] for point in result.points])
     good = [point for point in result.points if point["pressure_GPa"] is not None]
     ax.axhline(0.0, color="0.5", lw=0.8, zorder=1)
@@ -59,7 +58,7 @@ def plot_equation_of_state(result: VolumeResult, ax: Axes | None = None) -> Axes
     kinetic = "total" if result.pressure_convention == "total" else "virial, no kinetic part"
     ax.set_ylabel(f"Pressure (GPa; {kinetic})")
     ax.set_title(result.status.replace("_", " "), fontsize="medium")
-    ax.legend(loc="upper right", fontsize="small", frameon=False, handlelength=1.6)
+    small_legend(ax, loc="upper right", handlelength=1.6)
     return ax
 
 
@@ -97,24 +96,17 @@ def _draw_points(ax: Axes, result: VolumeResult, good: list[dict[str, Any]]) -> 
     volumes = np.array([point["volume_A3"] for point in good])
     pressures = np.array([point["pressure_GPa"] for point in good])
     errors = np.array([point["stderr_GPa"] for point in good])
-    style: dict[str, Any] = {"color": COLOURS[0], "ms": 5, "capsize": 2.5, "lw": 0, "elinewidth": 1}
+    style: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "ms": 5, "capsize": 2.5, "lw": 0}
     last = np.zeros(len(good), dtype=bool)
     if result.cell_volume_A3 is not None:
         last |= (volumes == result.cell_volume_A3) & (pressures == result.pressure_GPa)
-    ax.errorbar(
-        volumes[~last], pressures[~last], errors[~last], marker="o", label="runs", zorder=5, **style
-    )
-    if last.any():
-        ax.errorbar(
-            volumes[last],
-            pressures[last],
-            errors[last],
-            marker="o",
-            mfc="white",
-            label="verification run",
-            zorder=6,
-            **style,
-        )
+    parts = ((~last, "runs", COLOURS[0]), (last, "verification run", "white"))
+    for zorder, (chosen, label, face) in enumerate(parts, start=5):
+        if chosen.any():
+            ax.errorbar(
+                volumes[chosen], pressures[chosen], errors[chosen], elinewidth=1, mfc=face,
+                label=label, zorder=zorder, **style,
+            )  # fmt: skip
 
 
 def _span(volumes: NDArray[Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmd.plot.style import COLOURS
+from mlmd.plot.style import COLOURS, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,15 +57,10 @@ def plot_events(events: RunEvents, figure: Figure | None = None) -> Figure:
             if label not in labels:
                 handles.append(handle)
                 labels.append(label)
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper center",
-        ncols=2,
-        fontsize="small",
-        frameon=False,
+    small_legend(
+        figure, handles=handles, labels=labels, loc="outside upper center", ncols=2,
         handlelength=1.8,
-    )
+    )  # fmt: skip
     return figure
 
 
@@ -75,13 +70,9 @@ def _draw_series(ax: Axes, item: Stationarity) -> None:
     ax.plot(item.time_ps[::step], item.values[::step], color="0.75", lw=0.6, zorder=1)
     width = max(1, len(item.values) // _SMOOTH)
     ax.plot(
-        _means(item.time_ps, width),
-        _means(item.values, width),
-        color=COLOURS[0],
-        lw=1.3,
-        zorder=3,
-        label="mean over a sixtieth of the run",
-    )
+        _means(item.time_ps, width), _means(item.values, width), color=COLOURS[0], lw=1.3,
+        zorder=3, label="mean over a sixtieth of the run",
+    )  # fmt: skip
     size = len(item.values) // 3
     thirds = (
         (slice(0, size), item.mean_first, item.stderr_first),

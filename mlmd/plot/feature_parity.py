@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import (
+    COLOURS,
+    both_sides,
+    colour_of,
+    new_axes,
+    parity_frame,
+    plain,
+    small_legend,
+    span_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +37,7 @@ GROUPS = {
 
 _MARKERS = "osD^vP"
 _LINEAR = 12.0
+_LONGEST = 40  # letters of a label
 
 
 def plot_feature_parity(result: FeatureAgreement, ax: Axes | None = None) -> Axes:
@@ -50,13 +60,9 @@ def plot_feature_parity(result: FeatureAgreement, ax: Axes | None = None) -> Axe
     """
     if not result.scaled:
         raise InputError("no feature has R2 over at least three systems; nothing to draw")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     drawn = np.concatenate([np.concatenate(pair) for pair in result.scaled.values()])
-    low, high = float(drawn.min()), float(drawn.max())
-    margin = 0.05 * (high - low)
-    ends = (low - margin, high + margin)
-    ax.plot(ends, ends, color="0.5", lw=0.8, zorder=1)
+    parity_frame(ax, *span_of(drawn, 0.05), *both_sides("Feature", "standard deviations"))
     left = set(result.scaled)
     for i, (group, names) in enumerate([*GROUPS.items(), ("other", tuple(result.scaled))]):
         mine = [name for name in names if name in left]
@@ -72,11 +78,7 @@ def plot_feature_parity(result: FeatureAgreement, ax: Axes | None = None) -> Axe
         title = f"$R^2$ {result.r2_pooled:.3f}, {title}"
     if result.r2_pooled_noise_ceiling is not None:
         title += f"\nnoise ceiling {result.r2_pooled_noise_ceiling:.3f}"
-    ax.set_xlim(*ends)
-    ax.set_ylim(*ends)
-    ax.set_xlabel("Feature of the reference (standard deviations)")
-    ax.set_ylabel("Feature of the surrogate (standard deviations)")
-    ax.legend(fontsize="small", frameon=False, title=title, title_fontsize="small")
+    small_legend(ax, title=title)
     return ax
 
 
@@ -108,11 +110,7 @@ def plot_feature_differences(parities: Mapping[str, FeatureParity], ax: Axes | N
     ]
     if not names:
         raise InputError("no feature has a standard error; a single frame has none")
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        size = (5.6, 1.4 + 0.2 * len(names))
-        ax = Figure(figsize=size, layout="constrained").add_subplot()
+    ax = ax or new_axes(5.6, 1.4 + 0.2 * len(names))
     ax.axvspan(-2, 2, color="0.92", lw=0, zorder=0)
     ax.axvline(0, color="0.5", lw=0.8, zorder=1)
     for i, (label, one) in enumerate(sigmas.items()):
@@ -123,14 +121,9 @@ def plot_feature_differences(parities: Mapping[str, FeatureParity], ax: Axes | N
             if (sigma := one.get(name)) is not None
         ]
         ax.plot(
-            [sigma for sigma, _ in known],
-            [y for _, y in known],
-            _MARKERS[i % len(_MARKERS)],
-            ms=5,
-            color=COLOURS[i % (len(COLOURS) - 1)],
-            label=label[:40].replace("\\", "/").replace("$", r"\$"),
-            zorder=3,
-        )
+            [sigma for sigma, _ in known], [y for _, y in known], _MARKERS[i % len(_MARKERS)],
+            ms=5, color=colour_of(i), label=plain(label, _LONGEST), zorder=3,
+        )  # fmt: skip
     largest = max(abs(sigma or 0.0) for one in sigmas.values() for sigma in one.values())
     end = 1.15 * max(3.0, largest)
     ax.set_xlim(-end, end)
@@ -145,7 +138,5 @@ def plot_feature_differences(parities: Mapping[str, FeatureParity], ax: Axes | N
     ax.grid(axis="y", color="0.93", lw=0.8)
     ax.set_axisbelow(True)
     ax.set_xlabel("Surrogate minus reference (standard errors)")
-    ax.figure.legend(
-        loc="outside upper center", ncols=min(3, len(sigmas)), frameon=False, fontsize="small"
-    )
+    small_legend(ax.figure, loc="outside upper center", ncols=min(3, len(sigmas)))
     return ax

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.checks import whole_number
 from mlmd.model.data.composition_columns import players
 from mlmd.plot.prediction_parity import of_target
 from mlmd.plot.style import COLOURS, new_axes
@@ -40,18 +40,13 @@ def plot_importance(result: Importance, ax: Axes | None = None, *, n_features: i
     InputError
         If none are wanted.
     """
-    n = min(_checked(n_features), len(result.features))
-    if ax is None:
-        ax = new_axes()
+    n = min(whole_number("n_features", n_features), len(result.features))
+    ax = ax or new_axes()
     ax.barh(
-        np.arange(n),
-        result.mean[:n],
-        xerr=result.deviation[:n],
+        np.arange(n), result.mean[:n], xerr=result.deviation[:n], height=0.7, ecolor="0.25",
         color=COLOURS[0] if result.kind == "permutation" else COLOURS[2],
-        ecolor="0.25",
         error_kw={"elinewidth": 0.9, "capsize": 2},
-        height=0.7,
-    )
+    )  # fmt: skip
     ax.axvline(0.0, color="0.4", lw=0.8)
     _name_features(ax, result.features[:n])
     for i, (mean, deviation) in enumerate(zip(result.mean[:n], result.deviation[:n], strict=True)):
@@ -88,9 +83,8 @@ def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: 
         If none are wanted.
     """
     ranked = result.importance().features
-    n = min(_checked(n_features), len(ranked))
-    if ax is None:
-        ax = new_axes()
+    n = min(whole_number("n_features", n_features), len(ranked))
+    ax = ax or new_axes()
     columns = list(result.features)
     inside = players(result.problem.X.columns)
     X = result.problem.X.iloc[result.row].to_numpy(dtype=float)
@@ -100,17 +94,9 @@ def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: 
         # Shares of all elements together are neither low nor high.
         colour = _ranks(X[:, own[0]]) if len(own) == 1 else np.full(len(X), 0.5)
         points = ax.scatter(
-            result.values[:, i],
-            place + _stacked(result.values[:, i]),
-            c=colour,
-            cmap="cividis",
-            vmin=0.0,
-            vmax=1.0,
-            s=4,
-            lw=0,
-            rasterized=True,
-            zorder=3,
-        )
+            result.values[:, i], place + _stacked(result.values[:, i]), c=colour, cmap="cividis",
+            vmin=0.0, vmax=1.0, s=4, lw=0, rasterized=True, zorder=3,
+        )  # fmt: skip
     ax.axvline(0.0, color="0.4", lw=0.8, zorder=1)
     ax.grid(axis="y", color="0.9", lw=0.6, zorder=0)
     _name_features(ax, ranked[:n])
@@ -123,12 +109,6 @@ def plot_shap_values(result: ShapValues, ax: Axes | None = None, *, n_features: 
     bar.set_label("Feature, by rank", labelpad=-12)
     bar.outline.set_visible(False)
     return ax
-
-
-def _checked(n_features: int) -> int:
-    if n_features < 1:
-        raise InputError(f"{n_features} features to draw; expected at least 1")
-    return n_features
 
 
 def _name_features(ax: Axes, names: tuple[str, ...]) -> None:

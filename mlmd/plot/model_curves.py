@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.plot.prediction_parity import of_target
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, new_axes, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     from mlmd.model.explaining.loss_curve import LossCurve
 
 
-_GROUPS = {
-    "rows": "rows",
-    "formula": "formulas",
-    "chemical_system": "chemical systems",
-}
+_GROUPS = {"rows": "rows", "formula": "formulas", "chemical_system": "chemical systems"}
 
 
 def plot_loss_curve(result: LossCurve, ax: Axes | None = None) -> Axes:
@@ -35,8 +31,7 @@ def plot_loss_curve(result: LossCurve, ax: Axes | None = None) -> Axes:
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     """
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     _draw(ax, result.steps, result.learnt, result.left_out, "")
     if result.chosen <= result.steps[-1]:
         at = float(result.left_out[np.searchsorted(result.steps, result.chosen)].mean())
@@ -46,9 +41,8 @@ def plot_loss_curve(result: LossCurve, ax: Axes | None = None) -> Axes:
             label=f"{at:.3f} with {result.chosen} {result.step}",
         )  # fmt: skip
     ax.set_xscale("log")
-    ax.set_xlim(result.steps[0], result.steps[-1] * 1.05)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    ax.set_xlabel(f"Number of {result.step}")
+    ax.set(xlim=(result.steps[0], result.steps[-1] * 1.05), xlabel=f"Number of {result.step}")
     _finish(ax, result.target)
     return ax
 
@@ -66,18 +60,16 @@ def plot_learning_curve(
         Axes to draw on; a new figure (``ax.figure``) where not given.
     noise_floor
         Scatter of the labels themselves, in the unit of the target; see
-        :func:`mlmd.model.explaining.noise.arrhenius_scatter`.
+        :func:`mlmd.model.explaining.learning_curve.arrhenius_scatter`.
     """
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     _draw(ax, result.n_groups, result.learnt, result.left_out, "o")
     if noise_floor is not None:
         ax.axhline(
             noise_floor, color="0.35", lw=1.0, ls="--", zorder=1,
             label=f"scatter of the labels, {noise_floor:.2g}",
         )  # fmt: skip
-    ax.set_xlim(0, None)
-    ax.set_xlabel(f"Number of {_GROUPS[result.grouped_by]} learnt from")
+    ax.set(xlim=(0, None), xlabel=f"Number of {_GROUPS[result.grouped_by]} learnt from")
     _finish(ax, result.target)
     return ax
 
@@ -95,6 +87,5 @@ def _draw(ax: Axes, x: NDArray[Any], learnt: FloatArray, left_out: FloatArray, m
 
 
 def _finish(ax: Axes, target: str) -> None:
-    ax.set_ylim(0, None)
-    ax.set_ylabel(of_target("RMSE", target))
-    ax.legend(fontsize="small", frameon=False)
+    ax.set(ylim=(0, None), ylabel=of_target("RMSE", target))
+    small_legend(ax)

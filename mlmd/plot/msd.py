@@ -9,8 +9,9 @@ import numpy as np
 
 from mlmd.analysis.diffusion.diffusivity import Diffusivity
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
+from mlmd.checks import choice
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, with_error
+from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,29 +50,18 @@ def plot_msd(
         If there is no result, or the scale is not known.
     """
     labelled = _labelled(results)
-    if scale not in ("linear", "log"):
-        raise InputError(f"scale '{scale}' is not known; give linear or log")
-    if ax is None:
-        ax = new_axes()
+    choice("scale", scale, ("linear", "log"))
+    ax = ax or new_axes()
     for fit_ps in {_fitted(result) for _, result in labelled}:
         ax.axvspan(*fit_ps, color="0.94", lw=0, zorder=0)
-    for (label, result), colour in zip(labelled, _cycle(len(labelled)), strict=True):
-        _draw(ax, result, label, colour, scale)
+    for i, (label, result) in enumerate(labelled):
+        _draw(ax, result, label, COLOURS[i % len(COLOURS)], scale)
     ax.plot([], [], color="0.3", ls="--", lw=1.2, label="fit in the shaded range")
-    ax.set_xscale(scale)
-    ax.set_yscale(scale)
-    ax.set_xlabel("Lag time (ps)")
+    ax.set(xscale=scale, yscale=scale, xlabel="Lag time (ps)")
     ax.set_ylabel(r"Mean squared displacement ($\mathrm{\AA}^2$)")
     _set_limits(ax, [result for _, result in labelled], scale)
-    legend = ax.legend(
-        loc="upper left",
-        fontsize="small",
-        frameon=False,
-        handlelength=1.6,
-        title="Diffusivity with its 68 % interval",
-        title_fontsize="small",
-        alignment="left",
-    )
+    title = "Diffusivity with its 68 % interval"
+    legend = small_legend(ax, loc="upper left", handlelength=1.6, title=title, alignment="left")
     legend.set_zorder(5)
     return ax
 
@@ -84,9 +74,8 @@ def _draw(ax: Axes, result: Diffusivity, label: str, colour: str, scale: str) ->
     if len(result.window_msd_A2) > 1:
         for curve in result.window_msd_A2:
             ax.plot(lag_ps, curve[chosen], color=colour, lw=0.6, alpha=0.4, zorder=2)
-    ax.plot(
-        lag_ps, result.msd_A2[chosen], color=colour, lw=2.0, zorder=3, label=_text(label, result)
-    )
+    mean_A2 = result.msd_A2[chosen]
+    ax.plot(lag_ps, mean_A2, color=colour, lw=2.0, zorder=3, label=_text(label, result))
     fit_ps = np.linspace(*_fitted(result), 200)
     line = result.intercept_A2 + 6.0 * result.D_raw_cm2_s / A2_PS_IN_CM2_S * fit_ps
     drawn = line > 0 if scale == "log" else np.full(line.shape, True)
@@ -114,8 +103,7 @@ def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str) -> None:
     highest = max(tops) or 1.0
     room = min(0.6, 0.05 + 0.065 * (len(results) + 2))
     if scale == "linear":
-        ax.set_xlim(0, longest)
-        ax.set_ylim(0, highest / (1.0 - room))
+        ax.set(xlim=(0, longest), ylim=(0, highest / (1.0 - room)))
         return
     ax.set_xlim(min(float(result.lag_ps[1]) for result in results), longest)
     bottom = min(ax.get_ylim()[0], highest / 10.0)
@@ -164,8 +152,3 @@ def _thinned(n: int, scale: str) -> np.ndarray:
     if scale == "linear":
         return np.unique(np.linspace(0, n - 1, _POINTS).astype(int))
     return np.unique(np.geomspace(1, n - 1, _POINTS).astype(int))
-
-
-def _cycle(n: int) -> list[str]:
-    """Return n colours."""
-    return [COLOURS[i % len(COLOURS)] for i in range(n)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, new_axes, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,6 @@ def plot_predictions(
         ax.plot([], [], "o", ms=5, color="0.3", mfc="white", label="outside of the training")
     ax.set_yscale("log")
     ax.margins(x=0.1)
-    ax.set_xlabel(r"1000/$T$ (K$^{-1}$)")
-    ax.set_ylabel(r"$D$ (cm$^2$/s), 68 % and 95 %")
-    ax.legend(loc="lower left", fontsize="small", frameon=False)
+    ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s), 68 % and 95 %")
+    small_legend(ax, loc="lower left")
     return ax

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, new_axes, parity_frame, small_legend, span_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _LABELS = {
     "E_a": (r"$E_\mathrm{a}$", " (eV)"),
 }
 
-_FEW_POINTS = 150
+_FEW_POINTS, _MANY_POINTS = 150, 1200
 _MOST_COLOURS = 6
 
 
@@ -64,48 +64,29 @@ def plot_prediction_parity(
             raise InputError(f"{len(values)} values of {name} for {n} predictions")
     if n == 0:
         raise InputError("no prediction was given to plot; expected at least one")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
+    few, many = n <= _FEW_POINTS, n > _MANY_POINTS
     for colour, label, chosen in _parts(n, temperature_K):
         true, predicted = result.true[chosen], result.predicted[chosen]
         if deviation is not None:
+            width, pale = (0.9, 0.7) if few else (0.5, 0.25)
             ax.errorbar(
-                true,
-                predicted,
-                deviation[chosen],
-                fmt="none",
-                ecolor=colour,
-                elinewidth=0.9 if n <= _FEW_POINTS else 0.5,
-                alpha=0.7 if n <= _FEW_POINTS else 0.25,
-                zorder=2,
-            )
+                true, predicted, deviation[chosen], fmt="none", ecolor=colour, elinewidth=width,
+                alpha=pale, zorder=2,
+            )  # fmt: skip
         ax.plot(
-            true,
-            predicted,
-            "o",
-            ms=4 if n <= _FEW_POINTS else 2.6,
-            mew=0,
-            color=colour,
-            alpha=0.8 if n <= 8 * _FEW_POINTS else 0.4,
-            label=label,
-            rasterized=n > 8 * _FEW_POINTS,
-            zorder=3,
-        )
-    both = np.concatenate([result.true, result.predicted])
-    margin = 0.04 * max(float(np.ptp(both)), 1e-9)
-    ends = [float(both.min()) - margin, float(both.max()) + margin]
-    ax.plot(ends, ends, color="0.4", lw=0.9, zorder=4)
-    ax.set_xlim(*ends)
-    ax.set_ylim(*ends)
-    symbol, unit = _LABELS.get(target, (target, ""))
-    ax.set_xlabel(f"True {symbol}{unit}")
-    ax.set_ylabel(f"Predicted {symbol}{unit}")
+            true, predicted, "o", ms=4 if few else 2.6, mew=0, color=colour, label=label,
+            alpha=0.4 if many else 0.8, rasterized=many, zorder=3,
+        )  # fmt: skip
+    ends = span_of(np.concatenate([result.true, result.predicted]), 0.04)
+    what = "".join(_LABELS.get(target, (target, "")))
+    parity_frame(ax, *ends, f"True {what}", f"Predicted {what}", zorder=4)
     ax.text(
         0.97, 0.04, _scores(result), transform=ax.transAxes, ha="right", va="bottom",
         fontsize="small", zorder=5,
     )  # fmt: skip
     if temperature_K is not None:
-        legend = ax.legend(fontsize="small", frameon=False, loc="upper left", handletextpad=0.2)
+        legend = small_legend(ax, loc="upper left", handletextpad=0.2)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1.0)  # pale points overlap in the cloud, not here

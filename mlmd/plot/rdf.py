@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+import math
+from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, colour_of, distance_axes, draw_curve, new_axes, small_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,40 +55,25 @@ def plot_rdf(
         total = pairs is None and len(names) > 1
     if not names and not total:
         raise InputError("no pair was given to plot; expected at least one, or total=True")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     drawn = len(ax.get_legend_handles_labels()[1])
+    # In other conventions g(r) may be negative.
+    lowest = 0.0 if result.settings.convention == "exact" else -math.inf
+
+    def draw(name: str, curve: PairDistribution, **style: Any) -> None:
+        text = f"{label} {name}".strip()
+        draw_curve(ax, result.r_A, curve.g, curve.stderr, lowest=lowest, label=text, **style)
+
     for i, pair in enumerate(names, start=drawn):
-        # Black is for the total; with four species the colours come round with another dash.
-        colour = COLOURS[i % (len(COLOURS) - 1)]
-        style = _STYLES[i // (len(COLOURS) - 1) % len(_STYLES)]
-        _draw(ax, result, result.of(*pair), f"{label} {'-'.join(pair)}".strip(), colour, style)
+        # With four species the colours come round with another dash.
+        dash = _STYLES[i // (len(COLOURS) - 1) % len(_STYLES)]
+        draw("-".join(pair), result.of(*pair), color=colour_of(i), ls=dash)
     if total:
-        _draw(ax, result, result.total, f"{label} total".strip(), "black", "--")
+        draw("total", result.total, color="black", ls="--", lw=1.1)
     if drawn == 0:
         ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
-    ax.set_xlim(0.0, max(float(result.r_A[-1]), ax.get_xlim()[1] if drawn else 0.0))
-    if result.settings.convention == "exact":
+    distance_axes(ax, max(float(result.r_A[-1]), ax.get_xlim()[1] if drawn else 0.0))
+    if lowest == 0.0:
         ax.set_ylim(bottom=0.0)
-    ax.set_xlabel(r"Distance $r$ ($\mathrm{\AA}$)")
-    ax.set_ylabel(r"$g(r)$")
-    ax.legend(fontsize="small", frameon=False, handlelength=1.6)
+    small_legend(ax, handlelength=1.6)
     return ax
-
-
-def _draw(
-    ax: Axes,
-    result: RadialDistribution,
-    curve: PairDistribution,
-    label: str,
-    colour: str,
-    style: str,
-) -> None:
-    """Draw one curve and its band."""
-    if curve.stderr is not None:
-        low, high = curve.g - 2 * curve.stderr, curve.g + 2 * curve.stderr
-        if result.settings.convention == "exact":
-            low = np.maximum(low, 0.0)
-        ax.fill_between(result.r_A, low, high, color=colour, alpha=0.3, lw=0, zorder=2)
-    width = 1.1 if colour == "black" else 1.5
-    ax.plot(result.r_A, curve.g, color=colour, lw=width, ls=style, label=label, zorder=3)

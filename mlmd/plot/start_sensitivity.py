@@ -28,15 +28,8 @@ def plot_start_sensitivity(sensitivity: StartSensitivity, ax: Axes | None = None
     for start_ps, result in zip(sensitivity.starts_ps, sensitivity.results, strict=True):
         D, interval = result.D_raw_cm2_s, result.D_interval68_cm2_s
         error = None if interval is None else np.array([[D - interval[0]], [interval[1] - D]])
-        ax.errorbar(
-            start_ps,
-            D,
-            error,
-            fmt="o",
-            color=COLOURS[0],
-            mfc=COLOURS[0] if result.is_diffusive else "white",
-            capsize=3,
-        )
+        face = COLOURS[0] if result.is_diffusive else "white"
+        ax.errorbar(start_ps, D, error, fmt="o", color=COLOURS[0], mfc=face, capsize=3)
     ax.set_xlabel("First lag of the fit (ps)")
     ax.set_ylabel(rf"$D_\mathrm{{{sensitivity.results[0].species}}}$ (cm$^2$/s), 68 % interval")
     ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import COLOURS, draw_curve, new_axes, small_legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,26 +61,22 @@ def plot_structure_factor(
             curves[_NAMES[weighting]] = result.total
         else:
             curves[_NAMES[weighting]] = result.weighted(weighting)
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     drawn = len(ax.get_legend_handles_labels()[1])
     meant = result.q_1_A >= result.q_min_1_A * (1 - 1e-9)
     q = result.q_1_A[meant]
     for i, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[(drawn + i) % len(COLOURS)]
         text = f"{label} {name}".strip()
-        s = curve.s[meant]
-        error = None if curve.stderr is None else 2 * curve.stderr[meant]
+        s, error = curve.s[meant], None if curve.stderr is None else curve.stderr[meant]
         if result.method == "direct":
-            ax.errorbar(q, s, error, label=text, fmt="o", ms=3, lw=0.8, color=colour, zorder=4)
-            continue
-        ax.plot(q, s, color=colour, lw=1.5, label=text, zorder=3)
-        if error is not None:
-            ax.fill_between(q, s - error, s + error, color=colour, alpha=0.3, lw=0, zorder=2)
+            bars = None if error is None else 2 * error
+            ax.errorbar(q, s, bars, label=text, fmt="o", ms=3, lw=0.8, color=colour, zorder=4)
+        else:
+            draw_curve(ax, q, s, error, color=colour, label=text)
     if not drawn:
         ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
     ax.set_xlim(0.0, max(float(q[-1]), ax.get_xlim()[1] if drawn else 0.0))
-    ax.set_xlabel(r"Wave number $q$ ($\mathrm{\AA}^{-1}$)")
-    ax.set_ylabel(r"Structure factor $S(q)$")
-    ax.legend(fontsize="small", frameon=False, handlelength=1.6)
+    ax.set(xlabel=r"Wave number $q$ ($\mathrm{\AA}^{-1}$)", ylabel="Structure factor $S(q)$")
+    small_legend(ax, handlelength=1.6)
     return ax

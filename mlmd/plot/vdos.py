@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlmd.plot.style import COLOURS, new_axes
+from mlmd.plot.style import colour_of, new_axes, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,34 +33,19 @@ def plot_vdos(
     """
     from mlmd.analysis.vibrations.density_of_states import THZ_IN_1_CM
 
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     for i, (symbol, density) in enumerate(result.by_species.items()):
-        colour = COLOURS[i % (len(COLOURS) - 1)]
-        ax.plot(result.frequency_THz, density, color=colour, lw=1.5, label=symbol, zorder=3)
+        ax.plot(result.frequency_THz, density, color=colour_of(i), lw=1.5, label=symbol, zorder=3)
     if len(result.by_species) > 1:
         ax.plot(result.frequency_THz, result.total, color="black", lw=1.1, ls="--", label="total")
     if max_frequency_THz is None:
         seen = result.frequency_THz[result.total > _SHARE_SHOWN * result.total.max()]
         max_frequency_THz = min(1.1 * float(seen[-1]), float(result.frequency_THz[-1]))
-    ax.set_xlim(0.0, max_frequency_THz)
+    ax.set(xlim=(0.0, max_frequency_THz), xlabel="Frequency (THz)")
     ax.set_ylim(bottom=0.0)
-    ax.set_xlabel("Frequency (THz)")
     ax.set_ylabel("Density of states (1/THz)")
     if not ax.child_axes:
-        top = ax.secondary_xaxis(
-            "top",
-            functions=(
-                lambda x: np.asarray(x, dtype=float) * THZ_IN_1_CM,
-                lambda x: np.asarray(x, dtype=float) / THZ_IN_1_CM,
-            ),
-        )
-        top.set_xlabel("Wave number (cm$^{-1}$)")
-    ax.legend(
-        fontsize="small",
-        frameon=False,
-        handlelength=1.6,
-        title=f"resolution {result.resolution_THz:.2g} THz",
-        title_fontsize="small",
-    )
+        both_ways = (lambda x: x * THZ_IN_1_CM, lambda x: x / THZ_IN_1_CM)
+        ax.secondary_xaxis("top", functions=both_ways).set_xlabel("Wave number (cm$^{-1}$)")
+    small_legend(ax, handlelength=1.6, title=f"resolution {result.resolution_THz:.2g} THz")
     return ax

@@ -1,4 +1,4 @@
 """The page of a comparison, or of several surrogates side by side.
 
-May import `_version`, `comparison`, `plot`, `report/page`, `report/run`, `studies`.
+May import `comparison`, `plot`, `report/page`, `studies`.
 """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from mlmd.report.page.elements import Cell, Table, of
+from mlmd.report.comparison.contents import Content, Contents, all_listed, part_of
+from mlmd.report.page.elements import Cell, Table, make_table, of
 from mlmd.report.page.figures import PageFigure, page_figure
-from mlmd.report.page.numbers import DASH, number
-
-Contents = Mapping[str, Mapping[str, Any]]
+from mlmd.report.page.numbers import number
 
 _LEFT_OUT = (
     "Features of the composition and the temperature are equal by construction and left out, as "
@@ -17,7 +15,7 @@ _LEFT_OUT = (
 )
 
 
-def feature_lines(section: Mapping[str, Any]) -> Iterator[str]:
+def feature_lines(section: Content) -> Iterator[str]:
     """Say what was found: R2 over systems, or what differs in each of few."""
     if section["r2_pooled"] is not None:
         ceiling = section["r2_pooled_noise_ceiling"]
@@ -28,7 +26,8 @@ def feature_lines(section: Mapping[str, Any]) -> Iterator[str]:
         )
         return
     for system in section["systems"]:
-        sigmas = {k: v["sigma"] for k, v in _judged(system).items() if v["sigma"] is not None}
+        known = judged_features(system)
+        sigmas = {k: one["sigma"] for k, one in known.items() if one["sigma"] is not None}
         if sigmas:
             far = max(sigmas, key=lambda name: abs(sigmas[name]))
             within = sum(abs(sigma) < 2 for sigma in sigmas.values())
@@ -38,80 +37,69 @@ def feature_lines(section: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def feature_tables(contents: Contents) -> list[Table]:
-    """Return R2 of each feature where there are enough systems, else the features themselves."""
-    known = {label: content.get("features") or {} for label, content in contents.items()}
-    many = {label: one for label, one in known.items() if one.get("r2_pooled") is not None}
-    few = {label: one for label, one in known.items() if label not in many and one.get("systems")}
-    return [*([_r2(many)] if many else []), *([_values(few)] if few else [])]
+def feature_tables(contents: Contents) -> Iterator[Table]:
+    """Give R2 of each feature where there are enough systems, else the features themselves."""
+    many = {
+        label: content["features"]
+        for label, content in contents.items()
+        if part_of(content, "features").get("r2_pooled") is not None
+    }
+    if many:
+        yield _r2(many)
+    few = [one for one in all_listed(contents, "features") if one[0] not in many]
+    if few:
+        yield _values(few)
 
 
 def _r2(sections: Contents) -> Table:
-    rows = [
-        (
-            Cell("All, every feature alike"),
-            *(
-                cell
-                for one in sections.values()
-                for cell in (of(one["r2_pooled"]), of(one["r2_pooled_noise_ceiling"]))
-            ),
-        ),
-        (
-            Cell("All, bare numbers"),
-            *(cell for one in sections.values() for cell in (of(one["r2_pooled_raw"]), Cell(DASH))),
-        ),
+    kinds = ("r2", "r2_noise_ceiling")
+    pooled = [
+        one[key] for one in sections.values() for key in ("r2_pooled", "r2_pooled_noise_ceiling")
     ]
     names = dict.fromkeys(name for one in sections.values() for name in one["r2"])
-    for name in names:
-        cells = [
-            of(one[key].get(name))
-            for one in sections.values()
-            for key in ("r2", "r2_noise_ceiling")
-        ]
-        if any(cell.raw is not None for cell in cells):
-            rows.append((Cell(name), *cells))
-    columns = [c for label in sections for c in (f"{label}, R²", "Ceiling")]
+    rows = [
+        (name, *(one[kind].get(name) for one in sections.values() for kind in kinds))
+        for name in names
+    ]
+    bare = [value for one in sections.values() for value in (one["r2_pooled_raw"], None)]
+    columns = [name for label in sections for name in (f"{label}, R²", "Ceiling")]
     n_pairs = " and ".join(dict.fromkeys(str(one["n_pairs"]) for one in sections.values()))
-    return Table(
+    return make_table(
         "Structure features over the systems",
         ("Feature", *columns),
-        tuple(rows),
+        [
+            ("All, every feature alike", *pooled),
+            ("All, bare numbers", *bare),
+            *(row for row in rows if any(value is not None for value in row[1:])),
+        ],
         f"R² over {n_pairs} systems; the ceiling is that of a perfect surrogate, given the noise "
         f"of both sides. {_LEFT_OUT} Bare numbers of different units pooled, as published, say "
         "little: the features with large numbers decide.",
     )
 
 
-def _values(sections: Contents) -> Table:
+def _values(systems: Sequence[tuple[str, Content]]) -> Table:
     rows = [
         (
-            Cell(f"{label}, {system['label']}, {name}"),
+            f"{label}, {system['label']}, {name}",
             _with_error(one["surrogate"], one["surrogate_error"]),
             _with_error(one["reference"], one["reference_error"]),
-            Cell("" if one["unit"] == "1" else one["unit"].replace("A", "Å").replace("3", "³")),
+            "" if one["unit"] == "1" else one["unit"].replace("A", "Å").replace("3", "³"),
             of(_percent(one["relative_difference"]), 2),
             of(one["sigma"], 2),
         )
-        for label, section in sections.items()
-        for system in section["systems"]
-        for name, one in _judged(system).items()
+        for label, system in systems
+        for name, one in judged_features(system).items()
     ]
-    frames = {
-        n
-        for section in sections.values()
-        for system in section["systems"]
-        for n in (system["n_frames_surrogate"], system["n_frames_reference"])
-    }
-    mobile = dict.fromkeys(
-        system["mobile"] for section in sections.values() for system in section["systems"]
-    )
+    frames = {one[f"n_frames_{side}"] for _, one in systems for side in ("surrogate", "reference")}
     counted = f"{min(frames)} to {max(frames)}" if len(frames) > 1 else f"{min(frames)}"
-    return Table(
+    mobile = ", ".join(dict.fromkeys(one["mobile"] for _, one in systems))
+    return make_table(
         "Structure features",
         ("Feature", "Surrogate", "Reference", "Unit", "Difference (%)", "In standard errors"),
-        tuple(rows),
+        rows,
         f"Means over {counted} evenly spaced frames with standard errors; the mobile element is "
-        f"{', '.join(mobile)}. {_LEFT_OUT}",
+        f"{mobile}. {_LEFT_OUT}",
     )
 
 
@@ -123,7 +111,7 @@ def feature_figures(contents: Contents) -> Iterator[PageFigure]:
 
     differences: dict[str, FeatureParity] = {}
     for i, (label, content) in enumerate(contents.items()):
-        section = content.get("features") or {}
+        section = part_of(content, "features")
         systems = section.get("systems") or []
         parities = {one["label"]: FeatureParity.from_dict(one) for one in systems}
         if section.get("r2_pooled") is not None:
@@ -150,12 +138,12 @@ def feature_figures(contents: Contents) -> Iterator[PageFigure]:
         )
 
 
-def _judged(system: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def judged_features(system: Content) -> dict[str, Content]:
     """Return the features that both sides have and that are not equal by construction."""
     return {
         name: one
         for name, one in system["per_feature"].items()
-        if one["surrogate"] is not None and one["reference"] is not None and not one["set_by_cell"]
+        if None not in (one["surrogate"], one["reference"]) and not one["set_by_cell"]
     }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mlmd._version import __version__
+from mlmd.report.comparison.contents import Content, Contents, listed, part_of
 from mlmd.report.comparison.csv_blocks import copy_blocks
 from mlmd.report.comparison.figures import comparison_figures
 from mlmd.report.comparison.tables import comparison_tables
-from mlmd.report.comparison.verdict_rows import TITLES, limit_in_words, verdict_rows
-from mlmd.report.page.elements import Group
+from mlmd.report.comparison.verdict_rows import limit_in_words, property_name, verdict_rows
+from mlmd.report.page.elements import Group, entries
 from mlmd.report.page.numbers import number
 from mlmd.report.page.page import render, write_page
 
@@ -32,7 +31,7 @@ class Compared:
     """
 
     label: str
-    content: Mapping[str, Any] | None
+    content: Content | None
     error: str | None = None
 
 
@@ -71,6 +70,7 @@ def comparison_page(
 ) -> str:
     """Return the HTML of :func:`write_comparison_report`."""
     contents = {one.label: one.content for one in surrogates if one.content is not None}
+    first = next(iter(contents.values()), None)  # the reference is the same beside all
     shown = [
         {
             "label": one.label,
@@ -82,18 +82,17 @@ def comparison_page(
     ]
     return render(
         "comparison.html.j2",
-        version=__version__,
         eyebrow="Surrogate potential against its reference",
         title=_title([one.label for one in surrogates], contents),
-        lead=_lead(contents),
+        lead=_lead(first["systems"]) if first else "",
         surrogates=shown,
         ranking=ranking,
         missing=_lines(contents, "missing"),
         warnings=_lines(contents, "warnings"),
-        figures=comparison_figures(contents) if contents else [],
+        figures=comparison_figures(contents),
         tables=comparison_tables(contents),
         copies=copy_blocks(contents),
-        settings=[*settings, *_own_settings(contents)],
+        settings=[*settings, *(_own_settings(first) if first else ())],
         content={
             "surrogates": [
                 {"label": one.label, "error": one.error, "comparison": one.content}
@@ -103,95 +102,69 @@ def comparison_page(
     )
 
 
-def _title(labels: Sequence[str], contents: Mapping[str, Mapping[str, Any]]) -> str:
-    compositions = dict.fromkeys(
-        system["composition"] for content in contents.values() for system in content["systems"]
-    )
-    what = ", ".join(list(compositions)[:3]) + (" …" if len(compositions) > 3 else "")
+def _title(labels: Sequence[str], contents: Contents) -> str:
+    systems = (system for content in contents.values() for system in content["systems"])
+    compositions = list(dict.fromkeys(system["composition"] for system in systems))
+    what = ", ".join(compositions[:3]) + (" …" if len(compositions) > 3 else "")
     who = " and ".join(labels) if len(labels) < 3 else f"{len(labels)} surrogates"
     return f"{what}: {who} against the reference" if what else f"{who} against the reference"
 
 
-def _lead(contents: Mapping[str, Mapping[str, Any]]) -> str:
+def _lead(systems: Sequence[Content]) -> str:
     """Say in a line what the reference is."""
-    for content in contents.values():
-        parts = []
-        for system in content["systems"][:4]:
-            one = system["reference"]
-            words = [
-                "temperature not known"
-                if system["temperature_K"] is None
-                else f"{system['temperature_K']:g} K"
-            ]
-            if one["n_atoms"] is not None:
-                words.append(f"{one['n_atoms']} atoms")
-            if one["duration_ps"] is not None:
-                words.append(f"{number(one['duration_ps'])} ps")
-            parts.append(", ".join(words))
-        more = len(content["systems"]) - 4
-        return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
-    return ""
+    parts = []
+    for system in systems[:4]:
+        T, one = system["temperature_K"], system["reference"]
+        words = ["temperature not known" if T is None else f"{T:g} K"]
+        if one["n_atoms"] is not None:
+            words.append(f"{one['n_atoms']} atoms")
+        if one["duration_ps"] is not None:
+            words.append(f"{number(one['duration_ps'])} ps")
+        parts.append(", ".join(words))
+    more = len(systems) - 4
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
-def _lines(contents: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
+def _lines(contents: Contents, key: str) -> list[str]:
     """Return what is missing, or the warnings; said once where all surrogates share it."""
     found: dict[str, list[str]] = {}
     for label, content in contents.items():
-        items = content[key]
-        lines = (
-            [f"{TITLES.get(a, a)}: {b}" for a, b in items.items()]
-            if isinstance(items, Mapping)
-            else items
-        )
+        lines = content[key]
+        if isinstance(lines, Mapping):
+            lines = [f"{property_name(name)}: {why}" for name, why in lines.items()]
         for line in lines:
             found.setdefault(str(line), []).append(label)
-    everyone = len(contents)
     return [
-        line if len(who) == everyone else f"{', '.join(who)}: {line}" for line, who in found.items()
+        line if len(who) == len(contents) else f"{', '.join(who)}: {line}"
+        for line, who in found.items()
     ]
 
 
-def _own_settings(contents: Mapping[str, Mapping[str, Any]]) -> list[Group]:
-    """Return how g(r) and D were measured: the same for all, since it is on both sides."""
-    for content in contents.values():
-        groups = []
-        rdf = (content.get("rdf") or {}).get("settings") or {}
-        if rdf:
-            groups.append(Group("Radial distribution functions", _entries(rdf)))
-        points = (content.get("diffusivity") or {}).get("points") or []
-        if points:
-            groups.append(Group("Diffusivities", _entries(points[0]["settings"])))
-        systems = [
-            (
-                f"{system['label']}, {side}",
-                f"{one['source']}; {one['n_frames'] or '?'} frames",
-            )
-            for system in content["systems"]
-            for side, one in (("reference", system["reference"]),)
-        ]
-        groups.append(Group("Reference", tuple(systems)))
-        limits = content.get("thresholds") or {}
-        groups.append(
-            Group(
-                "Thresholds",
-                tuple((name, limit_in_words(name, value)) for name, value in limits.items()),
-                "Choices, not laws: the command judges again, without running again, with "
-                "--threshold NAME=VALUE.",
-            )
-        )
-        return groups
-    return []
-
-
-def _entries(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (key.replace("_", " "), _text(value))
-        for key, value in settings.items()
-        if value is not None
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " to ".join(_text(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _own_settings(content: Content) -> list[Group]:
+    """Return how g(r) and D were measured, which is the same on both sides."""
+    groups = []
+    rdf, points = part_of(content, "rdf").get("settings"), listed(content, "diffusivity", "points")
+    if rdf:
+        groups.append(Group("Radial distribution functions", entries(rdf, " to ")))
+    if points:
+        groups.append(Group("Diffusivities", entries(points[0]["settings"], " to ")))
+    files = [(one["label"], one["reference"]) for one in content["systems"]]
+    return [
+        *groups,
+        Group(
+            "Reference",
+            tuple(
+                (f"{label}, reference", f"{one['source']}; {one['n_frames'] or '?'} frames")
+                for label, one in files
+            ),
+        ),
+        Group(
+            "Thresholds",
+            tuple(
+                (name, limit_in_words(name, value))
+                for name, value in part_of(content, "thresholds").items()
+            ),
+            "Choices, not laws: the command judges again, without running again, with "
+            "--threshold NAME=VALUE.",
+        ),
+    ]

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmd.report.comparison.report import Compared, write_comparison_report
-from mlmd.report.page.elements import Group
-from mlmd.report.run.report import named
+from mlmd.report.page.elements import Group, entries
 from mlmd.studies.folder import REPORT
 from mlmd.studies.matching import matching_protocol
-from mlmd.studies.ranking import RULE
+from mlmd.studies.validation import RULE
 
 if TYPE_CHECKING:
+    from mlmd.studies.reference import Reference
     from mlmd.studies.validation import ValidationStudy
 
 
@@ -46,21 +46,6 @@ def write_study_report(study: ValidationStudy, path: str | Path | None = None) -
 
 
 def _settings(study: ValidationStudy) -> list[Group]:
-    protocols = [
-        (f"{one.formula} {one.temperature_K:g} K", matching_protocol(one, study.settings))
-        for one in study.references
-    ]
-    runs = [
-        (
-            name,
-            "; ".join(
-                f"{stage.name} {stage.n_steps} steps of {stage.to_dict()['timestep_fs']:g} fs, "
-                f"{stage.to_dict()['thermostat'].replace('_', '-')} thermostat"
-                for stage in protocol.stages
-            ),
-        )
-        for name, protocol in protocols
-    ]
     return [
         Group(
             "Runs",
@@ -71,12 +56,15 @@ def _settings(study: ValidationStudy) -> list[Group]:
                     "first frame of the reference, momenta drawn anew; cell, density, "
                     "temperature, length and interval of the reference",
                 ),
-                *runs,
+                *(
+                    (f"{one.formula} {one.temperature_K:g} K", _stages(study, one))
+                    for one in study.references
+                ),
                 ("seeds", ", ".join(map(str, study.settings.seeds))),
             ),
         ),
         *(
-            Group(f"Calculator: {one.label}", named(one.calculator.to_dict()))
+            Group(f"Calculator: {one.label}", entries(one.calculator.to_dict()))
             for one in study.outcomes
         ),
         Group(
@@ -84,3 +72,13 @@ def _settings(study: ValidationStudy) -> list[Group]:
         ),
         Group("Versions", tuple(study.versions.items())),
     ]
+
+
+def _stages(study: ValidationStudy, reference: Reference) -> str:
+    """Say in a line what was run beside a reference."""
+    stages = matching_protocol(reference, study.settings).stages
+    return "; ".join(
+        f"{stage.name} {stage.n_steps} steps of {settings['timestep_fs']:g} fs, "
+        f"{settings['thermostat'].replace('_', '-')} thermostat"
+        for stage, settings in ((stage, stage.to_dict()) for stage in stages)
+    )

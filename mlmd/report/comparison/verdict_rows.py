@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from mlmd.report.page.elements import Cell, of
-from mlmd.report.page.numbers import number
+from mlmd.report.comparison.contents import Content
+from mlmd.report.page.elements import Cell
+from mlmd.report.page.numbers import DASH, number
 
-TITLES = {
-    "rdf": "Structure, g(r)",
-    "coordination": "Coordination numbers",
-    "structure_factor": "Structure factor S(q)",
-    "vdos": "Vibrations (VDOS)",
-    "diffusivity": "Diffusivity",
-    "activation_energy": "Activation energy",
-    "energies": "Energies",
-    "forces": "Forces",
-    "softening": "Force slope (softening)",
-    "pressure": "Pressure",
+PROPERTIES = {
+    "rdf": ("Structure, g(r)", "R² {}", 4),
+    "coordination": ("Coordination numbers", "off by {}", 2),
+    "structure_factor": ("Structure factor S(q)", "R² {}", 4),
+    "vdos": ("Vibrations (VDOS)", "overlap {}", 3),
+    "diffusivity": ("Diffusivity", "log₁₀ ratio {}", 2),
+    "activation_energy": ("Activation energy", "off by {} eV", 2),
+    "energies": ("Energies", "{} meV/atom", 3),
+    "forces": ("Forces", "cosine {}", 3),
+    "softening": ("Force slope (softening)", "{}", 3),
+    "pressure": ("Pressure", "{} GPa", 2),
 }
-"""Properties as people call them."""
-
-VALUES = {
-    "rdf": ("R² ", "", 4),
-    "coordination": ("off by ", "", 2),
-    "structure_factor": ("R² ", "", 4),
-    "vdos": ("overlap ", "", 3),
-    "diffusivity": ("log₁₀ ratio ", "", 2),
-    "activation_energy": ("off by ", " eV", 2),
-    "energies": ("", " meV/atom", 3),
-    "forces": ("cosine ", "", 3),
-    "softening": ("", "", 3),
-    "pressure": ("", " GPa", 2),
-}
-"""What stands before and after the value of a verdict, and its digits."""
+"""Properties as people call them, the value of a verdict in words, and its digits."""
 
 THRESHOLDS = {
     "r2_min": "R² at least {:g}",
@@ -85,53 +70,46 @@ class VerdictRow:
     threshold: str
 
 
-def verdict_rows(verdicts: Mapping[str, Any]) -> tuple[VerdictRow, ...]:
+def verdict_rows(verdicts: Content) -> tuple[VerdictRow, ...]:
     """Return the rows of ``Comparison.to_dict()["verdict"]``."""
     rows = []
     for key, verdict in verdicts.items():
-        name = TITLES.get(key, key)
+        name, value_in_words, digits = PROPERTIES.get(key, (key, "{}", 3))
         by_temperature = verdict.get("by_temperature") or {}
-        threshold = ", ".join(
-            limit_in_words(what, value) for what, value in (verdict.get("threshold") or {}).items()
-        )
         only = next(iter(by_temperature)) if len(by_temperature) == 1 else ""
-        title = f"{name}, {_kelvin(only)}" if only else name
-        rows.append(_row(key, name, title, only, verdict, threshold))
+        parts = [(f"{name}, {_kelvin(only)}" if only else name, only, verdict)]
         if not only:
-            rows += [
-                _row(key, name, f"at {_kelvin(T)}", T, part, "")
-                for T, part in by_temperature.items()
-            ]
+            parts += [(f"at {_kelvin(T)}", T, part) for T, part in by_temperature.items()]
+        for title, temperature, one in parts:
+            overall = one is verdict
+            limits = (one.get("threshold") or {}) if overall else {}
+            value = one.get("value")
+            text = DASH if value is None else value_in_words.format(number(value, digits))
+            rows.append(
+                VerdictRow(
+                    key=key,
+                    property=name,
+                    title=title,
+                    temperature=temperature,
+                    overall=overall,
+                    answer=str(one["answer"]),
+                    reason=str(one["reason"]),
+                    value=Cell(text, value),
+                    threshold=", ".join(limit_in_words(*limit) for limit in limits.items()),
+                )
+            )
     return tuple(rows)
 
 
-def _row(
-    key: str, name: str, title: str, temperature: str, verdict: Mapping[str, Any], threshold: str
-) -> VerdictRow:
-    return VerdictRow(
-        key=key,
-        property=name,
-        title=title,
-        temperature=temperature,
-        overall=not title.startswith("at "),
-        answer=str(verdict["answer"]),
-        reason=str(verdict["reason"]),
-        value=_value(key, verdict.get("value")),
-        threshold=threshold,
-    )
+def property_name(key: str) -> str:
+    """Return what people call a property, or whatever else a comparison names."""
+    return PROPERTIES[key][0] if key in PROPERTIES else key
 
 
 def limit_in_words(name: str, value: float) -> str:
     """Say what a limit asks for; its name and value where nothing better is known."""
     text = THRESHOLDS.get(name, name.replace("_", " ") + " {:g}").format(value)
     return re.sub(r"\.?0+%", " %", text)
-
-
-def _value(key: str, value: float | None) -> Cell:
-    if value is None:
-        return of(None)
-    before, after, digits = VALUES.get(key, ("", "", 3))
-    return Cell(f"{before}{number(value, digits)}{after}", value)
 
 
 def _kelvin(temperature: str) -> str:

@@ -1,5 +1,5 @@
 """The page of a trained model.
 
-May import `_version`, `arrays`, `descriptors`, `model`, `numerics`, `plot`, `report/page`,
+May import `arrays`, `descriptors`, `model`, `numerics`, `plain`, `plot`, `report/page`,
 `studies`.
 """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlmd.report.page.elements import CopyBlock, csv_text
+from mlmd.plain import to_plain, without_nan
+from mlmd.report.model.tables import importances
+from mlmd.report.page.elements import CopyBlock, csv_block
 from mlmd.studies.model_study import ModelStudy
 
 if TYPE_CHECKING:
@@ -18,73 +19,50 @@ _DIGITS = 6
 
 def model_copies(study: ModelStudy) -> list[CopyBlock]:
     """Return scores, features and curves as CSV."""
-    blocks = [
-        CopyBlock(
-            "csv-scores",
-            "Scores",
-            f"CSV, all digits, in {study.problem.unit}.",
-            csv_text(("folds", "part", "rmse", "mae", "r2", "n"), _scores(study)),
-        )
-    ]
+    unit = study.problem.unit
+    columns: tuple[str, ...] = ("folds", "part", "rmse", "mae", "r2", "n")
+    blocks = [csv_block("Scores", f", in {unit}.", columns, _scores(study))]
     if study.permutation or study.shap or study.pearson:
-        blocks.append(
-            CopyBlock(
-                "csv-features",
-                "Features",
-                "CSV, all digits; low and high are intervals of 95 % for Pearson's r, one "
-                "standard deviation about the mean for an importance.",
-                csv_text(
-                    ("measure", "temperature_K", "feature", "value", "low", "high", "p_value"),
-                    _features(study),
-                ),
-            )
+        columns = ("measure", "temperature_K", "feature", "value", "low", "high", "p_value")
+        note = (
+            "; low and high are intervals of 95 % for Pearson's r, one standard deviation about "
+            "the mean for an importance."
         )
+        blocks.append(csv_block("Features", note, columns, _features(study)))
     if study.loss or study.learning:
-        blocks.append(
-            CopyBlock(
-                "csv-curves",
-                "Curves",
-                f"CSV, all digits, in {study.problem.unit}; mean and standard deviation over "
-                "the folds.",
-                csv_text(
-                    ("curve", "x", "learnt_from", "deviation", "left_out", "deviation_left_out"),
-                    _curves(study),
-                ),
-            )
-        )
+        columns = ("curve", "x", "learnt_from", "deviation", "left_out", "deviation_left_out")
+        note = f", in {unit}; mean and standard deviation over the folds."
+        blocks.append(csv_block("Curves", note, columns, _curves(study)))
     return blocks
 
 
 def model_content(study: ModelStudy) -> Any:
     """Return the numbers behind tables and figures as plain values for JSON."""
-    predictions = {}
-    for report in study.drawn:
-        result, deviation = report.out_of_fold, report.out_of_fold.deviation
-        predictions[report.folds] = {
-            "row": result.row.tolist(),
-            "true": result.true.tolist(),
-            "predicted": result.predicted.tolist(),
-            "deviation": None if deviation is None else deviation.tolist(),
+    predictions = {
+        report.folds: {
+            name: getattr(report.out_of_fold, name)
+            for name in ("row", "true", "predicted", "deviation")
         }
-    return _finite(
-        {
-            "target": study.problem.target,
-            "unit": study.problem.unit,
-            "table_sha256": study.problem.sha256,
-            "formulas": study.problem.formulas,
-            "temperature_K": None if study.temperature_K is None else study.temperature_K.tolist(),
-            "reports": [report.to_dict() for report in study.reports],
-            "published": dict(study.published),
-            "predictions": predictions,
-            "permutation": study.permutation and study.permutation.to_dict(),
-            "shap": _shap(study),
-            "pearson": [table.to_dict() for table in study.pearson],
-            "loss": study.loss and study.loss.to_dict(),
-            "learning": study.learning and study.learning.to_dict(),
-            "noise_floor": study.noise_floor,
-            "versions": dict(study.versions),
-        }
-    )
+        for report in study.drawn
+    }
+    content = {
+        "target": study.problem.target,
+        "unit": study.problem.unit,
+        "table_sha256": study.problem.sha256,
+        "formulas": study.problem.formulas,
+        "temperature_K": study.temperature_K,
+        "reports": study.reports,
+        "published": study.published,
+        "predictions": predictions,
+        "permutation": study.permutation,
+        "shap": _shap(study),
+        "pearson": study.pearson,
+        "loss": study.loss,
+        "learning": study.learning,
+        "noise_floor": study.noise_floor,
+        "versions": study.versions,
+    }
+    return without_nan(to_plain(content))
 
 
 Row = tuple[Any, ...]
@@ -101,11 +79,9 @@ def _scores(study: ModelStudy) -> Iterator[Row]:
 
 
 def _features(study: ModelStudy) -> Iterator[Row]:
-    found = [study.permutation, study.shap.importance() if study.shap else None]
-    for one in found:
-        if one is not None:
-            for name, mean, spread in zip(one.features, one.mean, one.deviation, strict=True):
-                yield one.kind, None, name, mean, mean - spread, mean + spread, None
+    for one in importances(study):
+        for name, mean, spread in zip(one.features, one.mean, one.deviation, strict=True):
+            yield one.kind, None, name, mean, mean - spread, mean + spread
     for table in study.pearson:
         T = table.temperature_K
         for row in table.rows:
@@ -120,13 +96,10 @@ def _curves(study: ModelStudy) -> Iterator[Row]:
     if study.loss is not None:
         drawn.append((study.loss.step, study.loss.steps, study.loss))
     for name, x, curve in drawn:
-        numbers = [
-            part
-            for values in (curve.learnt, curve.left_out)
-            for part in (values.mean(axis=1), values.std(axis=1))
-        ]
-        for i, where in enumerate(x.tolist()):
-            yield name, where, *(float(part[i]) for part in numbers)
+        both = (curve.learnt, curve.left_out)
+        numbers = [part for one in both for part in (one.mean(axis=1), one.std(axis=1))]
+        for row in zip(x.tolist(), *(part.tolist() for part in numbers), strict=True):
+            yield name, *row
 
 
 def _shap(study: ModelStudy) -> dict[str, Any] | None:
@@ -141,17 +114,8 @@ def _shap(study: ModelStudy) -> dict[str, Any] | None:
     return {
         "method": one.method,
         "folds": one.folds,
-        "row": one.row.tolist(),
-        "base": one.base.tolist(),
+        "row": one.row,
+        "base": one.base,
         "values": values,
-        "importance": one.importance().to_dict(),
+        "importance": one.importance(),
     }
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON does not have by nothing."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mlmd.plot.coverage import plot_coverage
@@ -12,97 +14,75 @@ from mlmd.report.page.figures import PageFigure, page_figure
 from mlmd.studies.model_study import ModelStudy
 
 
-def score_figures(study: ModelStudy) -> list[PageFigure]:
-    """Return parity of the first and the grouped folds, and coverage of the latter."""
-    figures = []
+def score_figures(study: ModelStudy) -> Iterator[PageFigure]:
+    """Draw parity of the first and the grouped folds, and coverage of the latter."""
     for i, report in enumerate(study.drawn):
-        result = report.out_of_fold
-        deviation = result.deviation
-        axes = plot_prediction_parity(
-            result,
-            target=report.target,
-            deviation=deviation,
-            temperature_K=study.temperature_of(result),
-        )
+        result, T = report.out_of_fold, study.temperature_of(report.out_of_fold)
         caption = "Rows that the model has not seen, against x = y."
-        if deviation is not None:
+        if result.deviation is not None:
             caption += " Bars are one standard deviation."
         if len(np.unique(result.row)) < len(result.row):
             caption += " A row is there once for each repetition."
-        title = f"Predicted and true, folds {report.folds.replace('_', ' ')}"
-        figures.append(page_figure(axes, f"parity{i}", title, caption))
-    grouped = study.grouped.out_of_fold
-    deviation = grouped.deviation
-    if deviation is not None and np.all(deviation > 0):
-        figures.append(
-            page_figure(
-                plot_coverage(
-                    grouped.predicted - grouped.true,
-                    deviation,
-                    temperature_K=study.temperature_of(grouped),
-                    half_width_95=grouped.half_width_95,
-                ),
-                "coverage",
-                f"Coverage, folds {study.grouped.folds.replace('_', ' ')}",
-                "Above the diagonal intervals are wider than needed, below they promise too much. "
-                "Lines: multiples of one standard deviation, as if errors were normal. Circles: "
-                "the intervals that are given.",
-            )
+        yield page_figure(
+            plot_prediction_parity(
+                result, target=report.target, deviation=result.deviation, temperature_K=T
+            ),
+            f"parity{i}",
+            f"Predicted and true, folds {report.folds.replace('_', ' ')}",
+            caption,
         )
-    return figures
+    grouped = study.grouped.out_of_fold
+    if grouped.deviation is not None and np.all(grouped.deviation > 0):
+        yield page_figure(
+            plot_coverage(
+                grouped.predicted - grouped.true,
+                grouped.deviation,
+                temperature_K=study.temperature_of(grouped),
+                half_width_95=grouped.half_width_95,
+            ),
+            "coverage",
+            f"Coverage, folds {study.grouped.folds.replace('_', ' ')}",
+            "Above the diagonal intervals are wider than needed, below they promise too much. "
+            "Lines: multiples of one standard deviation, as if errors were normal. Circles: "
+            "the intervals that are given.",
+        )
 
 
-def feature_figures(study: ModelStudy) -> list[PageFigure]:
-    """Return importance and SHAP values."""
-    figures = []
+def feature_figures(study: ModelStudy) -> Iterator[PageFigure]:
+    """Draw importance and SHAP values."""
     if study.permutation is not None:
-        figures.append(
-            page_figure(
-                plot_importance(study.permutation),
-                "permutation",
-                "Permutation importance",
-                "How much worse rows left out are predicted when one feature is shuffled; bars: "
-                "standard deviation over folds and shuffles.",
-            )
+        yield page_figure(
+            plot_importance(study.permutation),
+            "permutation",
+            "Permutation importance",
+            "How much worse rows left out are predicted when one feature is shuffled; bars: "
+            "standard deviation over folds and shuffles.",
         )
     if study.shap is not None:
-        figures.append(
-            page_figure(
-                plot_shap_values(study.shap),
-                "shap",
-                "SHAP values",
-                "Share of each feature in the prediction of each row left out, "
-                + (
-                    "exact along the trees."
-                    if study.shap.method == "trees"
-                    else "sampled: features revealed in random orders."
-                ),
-            )
+        exact = study.shap.method == "trees"
+        how = "exact along the trees" if exact else "sampled: features revealed in random orders"
+        yield page_figure(
+            plot_shap_values(study.shap),
+            "shap",
+            "SHAP values",
+            f"Share of each feature in the prediction of each row left out, {how}.",
         )
-    return figures
 
 
-def curve_figures(study: ModelStudy) -> list[PageFigure]:
-    """Return learning curve and loss curve."""
-    figures = []
+def curve_figures(study: ModelStudy) -> Iterator[PageFigure]:
+    """Draw learning curve and loss curve."""
     if study.learning is not None:
-        figures.append(
-            page_figure(
-                plot_learning_curve(study.learning, noise_floor=study.noise_floor),
-                "learning",
-                f"Learning curve, folds {study.learning.folds.replace('_', ' ')}",
-                "Mean and standard deviation over the folds. Where the upper curve still falls, "
-                "more materials would help.",
-            )
+        yield page_figure(
+            plot_learning_curve(study.learning, noise_floor=study.noise_floor),
+            "learning",
+            f"Learning curve, folds {study.learning.folds.replace('_', ' ')}",
+            "Mean and standard deviation over the folds. Where the upper curve still falls, "
+            "more materials would help.",
         )
     if study.loss is not None:
-        figures.append(
-            page_figure(
-                plot_loss_curve(study.loss),
-                "loss",
-                f"Loss curve, folds {study.loss.folds.replace('_', ' ')}",
-                f"Error while {study.loss.step} are added: mean and standard deviation over the "
-                "folds.",
-            )
+        yield page_figure(
+            plot_loss_curve(study.loss),
+            "loss",
+            f"Loss curve, folds {study.loss.folds.replace('_', ' ')}",
+            f"Error while {study.loss.step} are added: mean and standard deviation over the folds.",
         )
-    return figures

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mlmd._version import __version__
 from mlmd.model.data.composition_columns import players
 from mlmd.model.data.folds import FOLDS
 from mlmd.model.regressors import REGRESSORS
@@ -15,7 +14,7 @@ from mlmd.numerics.student import ONE_SIGMA
 from mlmd.report.model.copies import model_content, model_copies
 from mlmd.report.model.figures import curve_figures, feature_figures, score_figures
 from mlmd.report.model.tables import feature_tables, score_tables
-from mlmd.report.page.elements import Group
+from mlmd.report.page.elements import Group, entries
 from mlmd.report.page.numbers import number
 from mlmd.report.page.page import render, write_page
 from mlmd.studies.model_study import ModelStudy
@@ -51,17 +50,16 @@ def model_page(study: ModelStudy) -> str:
     target = _NAMES.get(problem.target, problem.target)
     return render(
         "model.html.j2",
-        version=__version__,
         eyebrow="Model that predicts diffusivity",
         title=f"{first.model.replace('_', ' ')}: {target}",
         lead=f"{len(problem.y)} rows, {len(set(problem.formulas))} formulas, "
         f"{len(players(problem.X.columns))} features; table {problem.sha256[:12]}",
         notes=_notes(study),
         scores=score_tables(study),
-        score_figures=score_figures(study),
-        features=feature_tables(study),
-        feature_figures=feature_figures(study),
-        curves=curve_figures(study),
+        score_figures=list(score_figures(study)),
+        features=list(feature_tables(study)),
+        feature_figures=list(feature_figures(study)),
+        curves=list(curve_figures(study)),
         copies=model_copies(study),
         settings=_settings(study),
         content=model_content(study),
@@ -109,11 +107,10 @@ def _worst_temperature(study: ModelStudy) -> list[str]:
 
 
 def _settings(study: ModelStudy) -> list[Group]:
-    first, problem = study.reports[0], study.problem
-    about = REGRESSORS[first.model].about if first.model in REGRESSORS else ""
-    model = [("name", first.model), ("is", about)] if about else [("name", first.model)]
+    model, problem = study.reports[0].model, study.problem
+    about = {"name": model, "is": REGRESSORS[model].about if model in REGRESSORS else None}
     groups = [
-        Group("Model", (*model, ("target", problem.target), ("unit", problem.unit))),
+        Group("Model", entries({**about, "target": problem.target, "unit": problem.unit})),
         Group(
             "Table",
             (
@@ -127,6 +124,7 @@ def _settings(study: ModelStudy) -> list[Group]:
             tuple((one.folds, FOLDS.get(one.folds, "")) for one in study.reports),
             "What is left out together, so that the model has not seen it.",
         ),
-        *([Group("How", tuple(study.how.items()))] if study.how else []),
+        Group("How", tuple(study.how.items())),
+        Group("Versions", tuple(study.versions.items())),
     ]
-    return [*groups, Group("Versions", tuple(study.versions.items()))] if study.versions else groups
+    return [group for group in groups if group.entries]

@@ -1,4 +1,4 @@
 """What every page is made of: numbers, tables, figures, and the file that they end in.
 
-May import `errors`, `run`.
+May import `_version`, `errors`, `files`.
 """

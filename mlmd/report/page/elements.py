@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mlmd.report.page.numbers import number, value_of, with_interval
 
@@ -16,6 +18,10 @@ class Cell:
 
     text: str
     raw: float | int | None = None
+
+
+Value = Cell | float | int | str | None
+"""What a cell is made of: numbers have three digits unless they come as cells."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,9 @@ class Group:
 
 
 def of(value: float | int | None, digits: int = 3) -> Cell:
-    """Return the cell of a number."""
-    return Cell(number(value, digits), value)
+    """Return the cell of a number; NaN and infinities are none."""
+    known = value is not None and math.isfinite(value)
+    return Cell(number(value, digits), value if known else None)
 
 
 def of_interval(value: float | None, interval: Sequence[float] | None) -> Cell:
@@ -57,10 +64,61 @@ def of_interval(value: float | None, interval: Sequence[float] | None) -> Cell:
     return Cell(with_interval(value, interval), value)
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[float | int | str | None]]) -> str:
-    """Write rows as CSV with all digits; nothing where there is no number."""
+def of_diffusivity(
+    D_cm2_s: float | None, interval: Sequence[float] | None, bound: float | None
+) -> Cell:
+    """Return the cell of D with its interval, or of the bound where motion is not diffusive."""
+    if D_cm2_s is not None:
+        return of_interval(D_cm2_s, interval)
+    return Cell("not diffusive") if bound is None else Cell(f"< {number(bound)}", bound)
+
+
+def make_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Value]], caption: str = ""
+) -> Table:
+    """Return a table, its cells made of texts and numbers where they are not cells already."""
+    cells = tuple(tuple(_cell(value) for value in row) for row in rows)
+    return Table(title, tuple(columns), cells, caption)
+
+
+def _cell(value: Value) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    return Cell(value) if isinstance(value, str) else of(value)
+
+
+def csv_block(
+    title: str,
+    note: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[float | int | str | None]],
+) -> CopyBlock:
+    """Return rows as CSV with all digits, to be copied; nothing where there is no number.
+
+    The note goes on from "CSV, all digits". Rows may be short of their last columns.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([value_of(value) for value in row] for row in rows)
-    return buffer.getvalue()
+    for row in rows:
+        writer.writerow([*map(value_of, row), *[""] * (len(columns) - len(row))])
+    return CopyBlock(f"csv-{title.lower()}", title, f"CSV, all digits{note}", buffer.getvalue())
+
+
+def entries(settings: Mapping[str, Any], between: str = ", ") -> tuple[tuple[str, str], ...]:
+    """Return settings as texts, those that are not set left out; `between` is put in lists."""
+    return tuple(
+        (key.replace("_", " "), _text(value, between))
+        for key, value in settings.items()
+        if value is not None and value not in ({}, [])
+    )
+
+
+def _text(value: Any, between: str) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(one, between)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return between.join(_text(one, between) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,12 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mlmd.errors import InputError, MissingExtraError
+from mlmd._version import __version__
+from mlmd.errors import MissingExtraError
 from mlmd.report.page.numbers import number, value_of
 
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-    "img-src data:; "
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 """Nothing is loaded from anywhere, and no script runs but our own."""
@@ -50,6 +50,7 @@ def render(template: str, **content: Any) -> str:
         style=Markup(_text("style.css")),
         script=Markup(script),
         policy=POLICY.format(digest=digest),
+        version=__version__,
         **content,
     )
 
@@ -66,16 +67,12 @@ def write_page(html: str, path: Path) -> Path:
     Raises
     ------
     InputError
-        If it cannot be written there.
+        If it cannot be written there, or something else than a page is there.
     """
-    from mlmd.run.atomic import write_atomically
+    from mlmd.files import write_output
 
-    try:
-        write_atomically(path, lambda file: file.write(html.encode()))
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); give another place"
-        ) from error
+    with write_output(path, "page") as place:
+        place.write_text(html, encoding="utf-8")
     return path
 
 

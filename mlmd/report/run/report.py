@@ -7,11 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd._version import __version__
 from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.errors import InputError
-from mlmd.report.page.elements import Cell, CopyBlock, Group, Table, csv_text, of, of_interval
-from mlmd.report.page.numbers import DASH, number
+from mlmd.report.page.elements import (
+    CopyBlock,
+    Group,
+    Table,
+    Value,
+    csv_block,
+    entries,
+    make_table,
+    of,
+    of_diffusivity,
+    of_interval,
+)
+from mlmd.report.page.numbers import DASH
 from mlmd.report.page.page import render, write_page
 from mlmd.report.run.figures import run_figures
 from mlmd.run.measured import measured_stages
@@ -67,12 +77,11 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     formula = atoms.symbols.formula.reduce()[0].format("metal")
     return render(
         "run.html.j2",
-        version=__version__,
         eyebrow="Molecular dynamics run",
         title=f"{formula}: {run.manifest.protocol['name']}",
         lead=f"{len(atoms)} atoms; {run.status}",
         notes=notes,
-        found=_found(summary),
+        found=[] if summary is None else _found(summary),
         figures=run_figures(run, summary),
         stages=_stages(views),
         flags=_flags(views),
@@ -86,49 +95,32 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     )
 
 
-def _found(summary: AnalysisSummary | None) -> list[Table]:
-    if summary is None:
-        return []
-    rows = []
+def _found(summary: AnalysisSummary) -> list[Table]:
+    rows: list[tuple[Value, ...]] = []
     for name, stage in summary.stages.items():
-        for symbol, result in stage.species.items():
-            value = result.D_cm2_s
-            if value is None:
-                bound = result.D_upper_bound_cm2_s
-                cell = Cell("not diffusive" if bound is None else f"< {number(bound)}", bound)
-            else:
-                cell = of_interval(value, result.D_interval68_cm2_s)
-            doubts = [*stage.flags, *([] if value is not None else [result.reason])]
+        for symbol, one in stage.species.items():
+            found = of_diffusivity(one.D_cm2_s, one.D_interval68_cm2_s, one.D_upper_bound_cm2_s)
+            doubts = [*stage.flags, *([] if one.D_cm2_s is not None else [one.reason])]
+            T = of(stage.temperature_K, 4)
             rows.append(
-                (
-                    Cell(f"{name}, {symbol}"),
-                    of(stage.temperature_K, 4),
-                    cell,
-                    of(stage.duration_ps),
-                    Cell("; ".join(doubts) or DASH),
-                )
+                (f"{name}, {symbol}", T, found, stage.duration_ps, "; ".join(doubts) or DASH)
             )
-    tables = [
-        Table(
-            "Diffusivities",
-            ("Stage", "T (K)", "D (cm²/s)", "Length (ps)", "Doubts"),
-            tuple(rows),
-            "Brackets are intervals of 68 %. Where the motion is not diffusive the bound holds "
-            "with 95 %.",
-        )
-    ]
     laws = [
-        (
-            Cell(symbol),
-            of_interval(law.E_a_eV, _about(law.E_a_eV, law.E_a_stderr_eV)),
-            of(law.D0_cm2_s),
-        )
+        (symbol, of_interval(law.E_a_eV, _about(law.E_a_eV, law.E_a_stderr_eV)), law.D0_cm2_s)
         for symbol, law in summary.arrhenius.items()
         if law is not None
     ]
-    if laws:
-        tables.append(Table("Arrhenius law", ("Species", "Eₐ (eV)", "D₀ (cm²/s)"), tuple(laws)))
-    return tables
+    tables = (
+        make_table(
+            "Diffusivities",
+            ("Stage", "T (K)", "D (cm²/s)", "Length (ps)", "Doubts"),
+            rows,
+            "Brackets are intervals of 68 %. Where the motion is not diffusive the bound holds "
+            "with 95 %.",
+        ),
+        make_table("Arrhenius law", ("Species", "Eₐ (eV)", "D₀ (cm²/s)"), laws),
+    )
+    return [table for table in tables if table.rows]
 
 
 def _about(value: float, error: float | None) -> tuple[float, float] | None:
@@ -136,20 +128,23 @@ def _about(value: float, error: float | None) -> tuple[float, float] | None:
 
 
 def _stages(views: list[StageView]) -> Table:
-    rows = tuple(
-        (
-            Cell(view.entry.name),
-            Cell(view.entry.kind),
-            Cell(view.status),
-            of(view.temperature_K, 4),
-            of(view.pressure_GPa),
-            of(view.volume_per_atom_A3, 4),
-            of(view.simulated_ps),
-        )
-        for view in views
+    return make_table(
+        "Stages",
+        ("Stage", "Class", "Status", "T (K)", "P (GPa)", "V (Å³/atom)", "Simulated (ps)"),
+        [
+            (
+                view.entry.name,
+                view.entry.kind,
+                view.status,
+                of(view.temperature_K, 4),
+                view.pressure_GPa,
+                of(view.volume_per_atom_A3, 4),
+                view.simulated_ps,
+            )
+            for view in views
+        ],
+        "Averages over what was recorded.",
     )
-    columns = ("Stage", "Class", "Status", "T (K)", "P (GPa)", "V (Å³/atom)", "Simulated (ps)")
-    return Table("Stages", columns, rows, "Averages over what was recorded.")
 
 
 def _flags(views: list[StageView]) -> list[str]:
@@ -168,58 +163,37 @@ def _copy(summary: AnalysisSummary) -> CopyBlock:
             ends = result.D_interval68_cm2_s or (None, None)
             bound = result.D_upper_bound_cm2_s
             rows.append((name, symbol, stage.temperature_K, result.D_cm2_s, *ends, bound))
-    return CopyBlock(
-        "csv-diffusivities",
+    return csv_block(
         "Diffusivities",
-        "CSV, all digits, cm²/s; low and high are intervals of 68 %, the bound holds with 95 %.",
-        csv_text(("stage", "species", "temperature_K", "D", "low", "high", "bound"), rows),
+        ", cm²/s; low and high are intervals of 68 %, the bound holds with 95 %.",
+        ("stage", "species", "temperature_K", "D", "low", "high", "bound"),
+        rows,
     )
 
 
 def _settings(run: Run, summary: AnalysisSummary | None) -> list[Group]:
     manifest = run.manifest
     protocol = manifest.protocol
+    about = {
+        "directory": run.path.name,
+        "begun": manifest.created,
+        "seed": manifest.identity["seed"],
+        "protocol": protocol["name"],
+        "reference": protocol.get("reference") or DASH,
+    }
     deviations = tuple(("deviates", str(text)) for text in protocol.get("deviations") or ())
-    groups = [
-        Group(
-            "Run",
-            (
-                ("directory", run.path.name),
-                ("begun", manifest.created),
-                ("seed", str(manifest.identity["seed"])),
-                ("protocol", str(protocol["name"])),
-                ("reference", str(protocol.get("reference") or DASH)),
-                *deviations,
-            ),
-        ),
-        *(Group(f"Calculator: {key}", named(spec)) for key, spec in manifest.calculators.items()),
-        Group("Stages", tuple((stage.name, _in_a_line(stage.settings)) for stage in run.stages)),
-    ]
+    groups = [Group("Run", (*entries(about), *deviations))]
     if summary is not None:
         first = next(iter(next(iter(summary.stages.values())).species.values()))
-        groups.insert(1, Group("Diffusivities", named(asdict(first.settings))))
-    return [*groups, Group("Versions", tuple(manifest.versions.items()))]
-
-
-def named(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return settings as texts; those that are not set are left out."""
-    return tuple(
-        (key.replace("_", " "), _text(value))
-        for key, value in settings.items()
-        if value is not None and value not in ({}, [])
-    )
+        groups.append(Group("Diffusivities", entries(asdict(first.settings))))
+    return [
+        *groups,
+        *(Group(f"Calculator: {key}", entries(spec)) for key, spec in manifest.calculators.items()),
+        Group("Stages", tuple((stage.name, _in_a_line(stage.settings)) for stage in run.stages)),
+        Group("Versions", tuple(manifest.versions.items())),
+    ]
 
 
 def _in_a_line(settings: Mapping[str, Any]) -> str:
-    entries = named({key: value for key, value in settings.items() if key != "name"})
-    return ", ".join(f"{name} {text}" for name, text in entries)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(one) for one in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    named = entries({key: value for key, value in settings.items() if key != "name"})
+    return ", ".join(f"{name} {text}" for name, text in named)
