@@ -90,7 +90,7 @@ def write_output(path: str | Path, kind: str, force: bool = False) -> Iterator[P
         As :func:`check_output`, and if it cannot be written; nothing is left behind then.
     """
     path = check_output(path, kind, force)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield partial
         with partial.open("rb") as file:

@@ -70,20 +70,20 @@ def test_places_that_cannot_be_are_refused_before_any_work(tmp_path):
         check_output(tmp_path / "link.csv", "table")
 
 
+def broken(path: Path, kind: str, error: Exception) -> None:
+    with write_output(path, kind) as place:
+        place.write_text("half")
+        raise error
+
+
 def test_an_error_leaves_nothing_and_what_was_there(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("older")
-    with pytest.raises(ZeroDivisionError), write_output(path, "page") as place:
-        place.write_text("half")
-        raise ZeroDivisionError
-    assert path.read_text() == "older"
+    with pytest.raises(ZeroDivisionError):
+        broken(path, "page", ZeroDivisionError())
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with (
-        pytest.raises(InputError, match="No space left") as caught,
-        write_output(path, "page") as p,
-    ):
-        p.write_text("half")
-        raise full
+    with pytest.raises(InputError, match="No space left") as caught:
+        broken(path, "page", full)
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
     assert path.read_text() == "older"
@@ -91,8 +91,13 @@ def test_an_error_leaves_nothing_and_what_was_there(tmp_path):
 
 def test_of_two_that_write_at_once_the_second_is_refused(tmp_path):
     path = tmp_path / "model.mlmd"
-    with pytest.raises(InputError, match="exists"), write_output(path, "model") as place:
-        place.write_text("ours")
-        path.write_text("theirs")  # written by another process meanwhile
+
+    def overtaken() -> None:
+        with write_output(path, "model") as place:
+            place.write_text("ours")
+            path.write_text("theirs")  # written by another process meanwhile
+
+    with pytest.raises(InputError, match="exists"):
+        overtaken()
     assert path.read_text() == "theirs"
     assert [p.name for p in tmp_path.iterdir()] == ["model.mlmd"]
