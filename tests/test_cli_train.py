@@ -198,7 +198,7 @@ def test_a_table_with_a_wrong_unit_or_doubled_rows_is_noticed(learnt, caplog):
         (["--folds", "half"], "no folds 'half'"),
         (["--model", "crystal_ball"], "no model"),
         (["--target", "E_a"], "two temperatures"),
-        (["--save-table", "."], "exists"),
+        (["--save-table", "."], "is a folder"),
         (["--report", "."], "folder"),
         (["-o", "nowhere/m.mlmd"], "does not exist"),
         (["--report", "nowhere/m.html"], "does not exist"),

@@ -20,9 +20,8 @@ from mlmd.model.data.composition_columns import element_fractions, fraction_colu
 from mlmd.model.data.folds import make_folds, reduced_formula  # noqa: E402
 from mlmd.model.data.table import Problem  # noqa: E402
 from mlmd.model.explaining.importance import _shuffled, permutation_importance  # noqa: E402
-from mlmd.model.explaining.learning_curve import learning_curve  # noqa: E402
+from mlmd.model.explaining.learning_curve import arrhenius_scatter, learning_curve  # noqa: E402
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve  # noqa: E402
-from mlmd.model.explaining.noise import arrhenius_scatter  # noqa: E402
 from mlmd.model.explaining.pearson import pearson_table  # noqa: E402
 from mlmd.model.explaining.shapley import shap_values  # noqa: E402
 from mlmd.model.validation.cross_validation import fit_pipeline  # noqa: E402
@@ -345,7 +344,7 @@ def test_groups_are_whole_and_nested(monkeypatch):
     ("call", "says"),
     [
         (lambda p: loss_curve(p, "ridge"), "no loss curve; expected one of random_forest, xgboost"),
-        (lambda p: loss_curve(p, "mlp", n_steps=0), "0 epochs"),
+        (lambda p: loss_curve(p, "mlp", n_steps=0), "n_steps is 0"),
         (lambda p: learning_curve(p, "ridge", shares=(0.5, 0.2)), "rising"),
         (lambda p: learning_curve(p, "ridge", shares=()), "rising"),
         (lambda p: learning_curve(p, "ridge", shares=(0.5, float("nan"))), "rising"),

@@ -146,7 +146,7 @@ def test_features_of_the_production_only_where_they_are_asked_for(runs, made, tm
     with caplog.at_level(logging.WARNING):
         TrainingTable.read(tmp_path / "t.csv")
     assert "scores are optimistic" in caplog.text
-    with pytest.raises(InputError, match="no features from 'end'; expected start or production"):
+    with pytest.raises(InputError, match="features_from is 'end'; expected start or production"):
         table_from_runs([runs], features_from="end")
 
 
@@ -210,7 +210,7 @@ def test_the_table_goes_through_a_file(made, tmp_path):
         (["sodium"], {}, "1 finished run.* none of which gives D of Li; .*no atom of species"),
         (["only-melt"], {}, "none of which gives D of Li; .*no production stage"),
         (["LiCl"], {}, r"2 row\(s\) from .*; expected at least 5: give more runs; 1 left out"),
-        (["LiCl"], {"convention": "mine"}, "no convention 'mine'"),
+        (["LiCl"], {"convention": "mine"}, "convention is 'mine'"),
         (["LiCl"], {"mobile": "Lithium"}, "mobile element 'Lithium' is unknown"),
     ],
 )

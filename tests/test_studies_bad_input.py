@@ -73,7 +73,7 @@ def study(reference: str = "XDATCAR", **changes: str | None) -> list[str]:
 BAD = {
     "no time step": (study(timestep_fs=None), "--timestep-fs"),
     "no temperature": (study(temperature_K=None), "--temperature-K"),
-    "temperature of zero": (study(temperature_K="0"), "expected a number above 0 in K"),
+    "temperature of zero": (study(temperature_K="0"), "expected a positive number in K"),
     "unknown calculator": (study(calculator="chgnett"), "'chgnett' is not known"),
     "a model for lj": (study(calculator="lj:x"), "lj' has no models"),
     "no such element": (

@@ -16,8 +16,8 @@ from mlmd.comparison import Thresholds
 from mlmd.errors import InputError
 from mlmd.studies import Reference, StudySettings, ValidationStudy, validate
 from mlmd.studies.matching import matching_protocol
-from mlmd.studies.ranking import ranked
 from mlmd.studies.surrogates import folder_names, labelled
+from mlmd.studies.validation import ranked
 
 SETTINGS = StudySettings(equilibration_ps=1.0, timestep_fs=4.0)
 FRAGILE = """

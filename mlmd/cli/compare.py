@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,7 @@ from mlmd.errors import InputError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
-    from mlmd.studies import Reference, ValidationStudy
-    from mlmd.trajectory import Trajectory
+    from mlmd.studies import Reference, StudySettings, ValidationStudy
 
 
 def compare_command(
@@ -124,10 +123,8 @@ def compare_command(
     if not (reference or calculator or out):
         if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
             raise InputError("options of a study need --reference, --calculator and --out")
-        _compare_two(
-            paths or [], temperature_K or [], timestep_fs, surrogate_timestep_fs, options, report,
-            as_json,
-        )  # fmt: skip
+        options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
+        _compare_two(paths or [], temperature_K or [], report, as_json, **options)
         return
     if paths or report is not None or surrogate_timestep_fs is not None:
         raise InputError(
@@ -141,21 +138,20 @@ def compare_command(
     from mlmd.protocol.settings import RunSettings
     from mlmd.report.page.page import require_jinja
     from mlmd.studies import StudySettings
+    from mlmd.studies.reference import read_references
+    from mlmd.studies.surrogates import read_surrogates
 
     require_jinja()
-    specs = _specs(
+    specs = read_surrogates(
         calculator,
         device=device,
         threads=threads,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     settings = StudySettings(
-        equilibration_ps=equilibrate_ps,
-        timestep_fs=md_timestep_fs,
-        seeds=tuple(seed or [0]),
-        run=RunSettings(checkpoint_every_s),
+        equilibrate_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
-    references = _references(reference, temperature_K or [], timestep_fs, skip_ps)
+    references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
     _study(references, specs, out, settings, options, as_json)
 
 
@@ -163,7 +159,7 @@ def _study(
     references: Sequence[Reference],
     specs: Mapping[str, CalculatorSpec],
     out: Path,
-    settings: Any,
+    settings: StudySettings,
     options: Mapping[str, Any],
     as_json: bool,
 ) -> None:
@@ -191,120 +187,23 @@ def _study(
         raise StageFailedError(f"{failed}; the report has the others")
 
 
-def _specs(words: Sequence[str], **common: Any) -> dict[str, CalculatorSpec]:
-    """Read ``chgnet``, ``LABEL=chgnet`` and YAML files of labels, each label once."""
-    from mlmd.calculators.choice import DEFAULT, chosen_calculators
-    from mlmd.studies.surrogates import labelled
-
-    named: dict[str, CalculatorSpec] = {}
-    bare: list[str | CalculatorSpec] = []
-    for word in words:
-        for label, spec in chosen_calculators([word], **common).items():
-            if label == DEFAULT:
-                bare.append(spec)
-            elif label in named:
-                raise InputError(f"two calculators are labelled '{label}'; expected one")
-            else:
-                named[label] = spec
-    found = {**named, **(labelled(bare) if bare else {})}
-    if len(found) < len(named) + len(bare):
-        raise InputError("a label is the name of another calculator too; give it another")
-    if len(found) > 1 and common["options"]:
-        raise InputError(
-            "--calculator-option with several calculators: give them in a YAML file, under "
-            "options of the calculator that they are for"
-        )
-    return found
-
-
-def _references(
-    paths: Sequence[Path],
-    temperatures_K: Sequence[float],
-    timestep_fs: float | None,
-    skip_ps: float,
-) -> list[Reference]:
-    """Read the references: as many as temperatures, else all files are one restarted run."""
-    from mlmd.studies import Reference
-
-    if any(path.is_dir() for path in paths):
-        if temperatures_K or timestep_fs is not None or skip_ps:
-            raise InputError(
-                "a run knows its times and temperatures and has no beginning to leave out; leave "
-                "out --timestep-fs, --temperature-K and --skip-ps"
-            )
-        return [
-            Reference(trajectory, temperature_K, (f"{path}, {name}",))
-            for path in paths
-            for name, temperature_K, trajectory in _stages(path)
-        ]
-    if not temperatures_K:
-        raise InputError(
-            "the reference's temperature is not known; give it with --temperature-K, one for each "
-            "--reference, or one where the files are of one restarted run"
-        )
-    if len(temperatures_K) == len(paths):
-        pairs = zip(paths, temperatures_K, strict=True)
-        return [Reference.read(path, T, timestep_fs, skip_ps) for path, T in pairs]
-    if len(temperatures_K) > 1:
-        raise InputError(
-            f"{len(paths)} references and {len(temperatures_K)} temperatures; expected as many, "
-            "or one temperature where the files are of one restarted run"
-        )
-    return [Reference.read(paths, temperatures_K[0], timestep_fs, skip_ps)]
-
-
-def _stages(path: Path) -> Iterator[tuple[str, float, Trajectory]]:
-    """Give what a run has measured, where its temperature is known."""
-    from mlmd.run.measured import measured_stages
-    from mlmd.run.run import Run
-
-    for name, (trajectory, temperature_K) in measured_stages(Run.open(path)).items():
-        if temperature_K is not None:
-            yield name, temperature_K, trajectory
-
-
 def _compare_two(
-    paths: Sequence[Path],
-    temperatures_K: Sequence[float],
-    timestep_fs: float | None,
-    surrogate_timestep_fs: float | None,
-    options: Mapping[str, Any],
-    report: Path | None,
-    as_json: bool,
+    paths: Sequence[Path], at_K: Sequence[float], report: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Compare two trajectories or runs that are there."""
-    from mlmd.comparison import compare
+    from mlmd.studies.pair import compare_files
 
     if len(paths) != 2:
         raise InputError(
             f"{len(paths)} path(s) given; expected SURROGATE and REFERENCE, or --reference, "
             "--calculator and --out for a study"
         )
-    if len(temperatures_K) > 1:
+    if len(at_K) > 1:
         raise InputError("two trajectories have one temperature; give --temperature-K once")
-    given_K = temperatures_K[0] if temperatures_K else None
-    sides = [
-        _side(path, step)
-        for path, step in zip(
-            paths, (surrogate_timestep_fs or timestep_fs, timestep_fs), strict=True
-        )
-    ]
-    known = [set(side) - {None} for side in sides]
-    if given_K is None and all(known):
-        comparison = compare(
-            *({_key(T, one): one for T, one in s.items()} for s in sides), **options
-        )
-    else:
-        at_K = given_K
-        if at_K is None:
-            single = [next(iter(one)) for one in known if len(one) == 1]
-            at_K = single[0] if single else None
-        one, other = (_at(side, at_K, path) for side, path in zip(sides, paths, strict=True))
-        comparison = compare(one, other, temperature_K=at_K, **options)
+    comparison = compare_files(paths[0], paths[1], at_K[0] if at_K else None, **options)
     content = comparison.to_dict()
     if report is not None:
-        from mlmd.report import write_comparison_report
-        from mlmd.report.comparison.report import Compared
+        from mlmd.report import Compared, write_comparison_report
 
         write_comparison_report(report, [Compared(paths[0].name, content)])
     if as_json:
@@ -315,33 +214,8 @@ def _compare_two(
         print(f"written: {report}")
 
 
-def _side(path: Path, timestep_fs: float | None) -> dict[float | None, Trajectory]:
-    """Read a file, or what a run has measured, by temperature."""
-    if path.is_dir():
-        return {temperature_K: trajectory for _, temperature_K, trajectory in _stages(path)}
-    from mlmd.trajectory import Trajectory
-
-    return {None: Trajectory.read(path, timestep_fs)}
-
-
-def _at(side: Mapping[float | None, Trajectory], at_K: float | None, path: Path) -> Trajectory:
-    """Return the trajectory of one temperature; a file is taken at its word."""
-    if len(side) == 1 and (None in side or at_K is None):
-        return next(iter(side.values()))
-    if at_K not in side:
-        known = ", ".join(f"{T:g} K" for T in side if T is not None) or "none"
-        at = "no temperature was given" if at_K is None else f"nothing at {at_K:g} K"
-        raise InputError(f"{path} has {known}, and {at}; give one with --temperature-K")
-    return side[at_K]
-
-
-def _key(temperature_K: float | None, trajectory: Trajectory) -> tuple[str, float | None]:
-    counts = {symbol: len(trajectory.indices(symbol)) for symbol in trajectory.species}
-    return "".join(f"{symbol}{n}" for symbol, n in counts.items()), temperature_K
-
-
 def _print_study(study: ValidationStudy, written: Path) -> None:
-    from mlmd.studies.ranking import RULE
+    from mlmd.studies.validation import RULE
 
     for i, outcome in enumerate(study.outcomes, start=1):
         print(f"{i}. {outcome.label}")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, refuse_missing_folder
+from mlmd.cli.options import AsJson
 from mlmd.errors import InputError
+from mlmd.files import check_output
 
 if TYPE_CHECKING:
-    from mlmd.model import Prediction, Predictor
-    from mlmd.model.predictor.published import PublishedEquation
+    from mlmd.model import Prediction
 
 
 def predict_command(
@@ -46,11 +46,12 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict diffusivity (or activation energy) of structures, with intervals."""
+    from mlmd.model import load_model
     from mlmd.structure.reading import read_structure
 
     if plot is not None:
-        refuse_missing_folder(plot)
-    predictor = _predictor(model, other_versions)
+        check_output(plot, "plot")
+    predictor = load_model(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
         at_K = [None]
@@ -87,9 +88,9 @@ def _plot(found: list[tuple[Path, Prediction]], path: Path) -> None:
         by_structure.setdefault(structure.name, []).append(one)
     try:
         save_axes(plot_predictions(by_structure), path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except ValueError as error:  # a format that Matplotlib does not know
         raise InputError(f"--plot {path} cannot be written ({error}); give a .png file") from error
 
 
@@ -100,18 +101,6 @@ def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:
         print(f"{path}  {_text(one)}")
     if found and D_from == AS_PUBLISHED:
         print(f"D {D_from}: it may be three times slope / 6 of the 3-D MSD")
-
-
-def _predictor(name: str, other_versions: bool) -> Predictor | PublishedEquation:
-    from mlmd.model import PUBLISHED_MODELS, Predictor
-
-    if name in PUBLISHED_MODELS:
-        return PUBLISHED_MODELS[name]
-    if not Path(name).exists():
-        raise InputError(
-            f"no model {name}; expected a file of mlmd train -o, or {', '.join(PUBLISHED_MODELS)}"
-        )
-    return Predictor.load(name, other_versions)
 
 
 def _text(one: Prediction) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mlmd.checks import choice, positive_number
 from mlmd.errors import InputError, TimeUnknownError
 
 if TYPE_CHECKING:
@@ -68,14 +69,11 @@ class Source:
         InputError
             If an option does not go with what was named, or it cannot be read.
         """
-        if self.temperature_K is not None and not self.temperature_K > 0:
-            raise InputError(
-                f"--temperature-K is {self.temperature_K:g}; expected a number above zero"
-            )
-        if self.long_steps not in ("refuse", "warn"):
-            raise InputError(f"--long-steps is '{self.long_steps}'; expected refuse or warn")
+        if self.temperature_K is not None:
+            positive_number("--temperature-K", self.temperature_K, "K")
+        choice("--long-steps", self.long_steps, ("refuse", "warn"))
         if self.run is None:
-            return {"trajectory": (self._read(), self.temperature_K)}
+            return {"trajectory": (self._read(self.timestep_fs), self.temperature_K)}
         if len(self.paths) > 1:
             raise InputError(f"{len(self.paths)} paths were given, a run among them; give one run")
         if self != Source(self.paths, needs_time=self.needs_time):
@@ -87,22 +85,16 @@ class Source:
 
         return measured_stages(Run.open(self.run))
 
-    def _read(self) -> Trajectory:
+    def _read(self, timestep_fs: float | None) -> Trajectory:
+        from mlmd.trajectory import Trajectory
+
+        paths = self.paths if len(self.paths) > 1 else self.paths[0]
+        long_steps = cast("LongSteps", self.long_steps)
         try:
-            return self._read_with(self.timestep_fs)
+            return Trajectory.read(
+                paths, timestep_fs, self.start, self.stop, self.every, long_steps
+            )
         except TimeUnknownError:
             if self.needs_time:
                 raise
-            return self._read_with(UNIT_TIME_FS)
-
-    def _read_with(self, timestep_fs: float | None) -> Trajectory:
-        from mlmd.trajectory import Trajectory
-
-        return Trajectory.read(
-            self.paths if len(self.paths) > 1 else self.paths[0],
-            timestep_fs,
-            self.start,
-            self.stop,
-            self.every,
-            cast("LongSteps", self.long_steps),
-        )
+            return self._read(UNIT_TIME_FS)

@@ -6,22 +6,18 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson, refuse_missing_folder, refuse_to_overwrite
+from mlmd.cli.options import AsJson
 from mlmd.errors import InputError
+from mlmd.files import check_output
 
 if TYPE_CHECKING:
-    from mlmd.model import Report, TrainingTable
-    from mlmd.model.data.table import Problem
-    from mlmd.model.tuning.tune import Tuning
+    from mlmd.studies.training import TrainingStudy
 
-_REPEATS = 5
-_GROUPED = ("formula", "chemical_system")
-_JUDGED = "chemical_system"  # intervals of bootstrapped models take many fits
-_FEWEST_JUDGED = 25
+_HEAD = ("RMSE", "+-", "MAE", "R2", "in 68 %", "in 95 %", "fits")
 
 
 def train_command(
@@ -65,9 +61,7 @@ def train_command(
         list[str] | None,
         typer.Option("--beside", help="Other folds to show beside, or none; all if not given."),
     ] = None,
-    repeats: Annotated[
-        int, typer.Option("--repeats", help="Shuffles of grouped folds.")
-    ] = _REPEATS,
+    repeats: Annotated[int, typer.Option("--repeats", help="Shuffles of grouped folds.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shuffles.")] = 0,
     weighted: Annotated[
         bool, typer.Option("--weighted", help="Weigh rows by the standard errors of D.")
@@ -109,11 +103,8 @@ def train_command(
 ) -> None:
     """Train a model on a table of features; report its errors on rows left out."""
     from mlmd.cli.progress import shown_progress
-    from mlmd.cli.training_text import print_reports
-    from mlmd.model import PUBLISHED_SCORES, Predictor
-    from mlmd.model.regressors import regressor_of
-    from mlmd.model.tuning.tune import Tuning
-    from mlmd.stages.context import Progress
+    from mlmd.model import Tuning
+    from mlmd.studies.training import TrainingSettings, train_study, training_table
 
     _check_files(sources, output, save_table, report)
     if storage is not None and n_trials is None:
@@ -122,49 +113,35 @@ def train_command(
         raise InputError(
             "--report is of a model with its own settings; leave out --tune or --report"
         )
-    known = regressor_of(model)
-    rows, n_left_out = _table(sources, format, features_from, mobile, convention)
+    settings = TrainingSettings(
+        model,
+        target,
+        folds,
+        None if beside is None else [name for name in beside if name != "none"],
+        repeats,
+        seed,
+        weighted,
+        None if n_trials is None else Tuning(n_trials, storage),
+        n_bootstrap,
+        published=format == "zheng2024",
+    )
+    with shown_progress() as show:
+        made = training_table(sources, format, features_from, mobile, convention, show)
+    if made.skipped:
+        more = " ..." if len(made.skipped) > 1 else ""
+        print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)
     if save_table is not None:
-        rows.to_csv(save_table)
-    theirs = format == "zheng2024"
-    wanted = target or (_published_target(model) if theirs else "ln_D")
-    problem = rows.problem(wanted, weighted, known.learns_elements)
-    names = _fold_names(problem, folds or ("published" if theirs else None), beside, rows.mobile)
-    tuning = None if n_trials is None else Tuning(n_trials, storage)
-    predictor = None
-    if output is not None:
-        predictor = Predictor(model, wanted, n_bootstrap, weighted=weighted, tuning=tuning)
-    reports = [_report(problem, model, one, repeats, seed, rows.mobile, tuning) for one in names]
-    published = PUBLISHED_SCORES.get((model, wanted), {}) if theirs else {}
-    content: dict[str, Any] = {
-        **reports[0].to_dict(),
-        "published": dict(published),
-        "beside": [one.to_dict() for one in reports[1:]],
-        "n_rows": len(problem.y),
-        "n_left_out": n_left_out,
-        "D_from": rows.D_from,
-        "saved": None if output is None else str(output),
-    }
-    said = []
-    if predictor is not None and output is not None:
-        with shown_progress() as show:
-            predictor.fit(rows, lambda done, n: show(Progress("the model to keep", done, n)))
-        predictor.save(output)
-        calibration = predictor.training.calibration
-        content["calibration"] = vars(calibration)
-        said.append(
-            f"written: {output}; its intervals of 68 and 95 % hold {calibration.coverage_68:.0%} "
-            f"and {calibration.coverage_95:.0%} of what was left out by {calibration.grouped_by}"
-        )
+        made.table.to_csv(save_table)
+    with shown_progress() as show:
+        study = train_study(made.table, settings, output, show)
     if as_json:
+        content = {**study.to_dict(), "n_left_out": len(made.skipped)}
         print(json.dumps(content), flush=True)
     else:
-        print_reports(reports, published)
-        for line in said:
-            print(line, flush=True)
+        _print(study)
     # Last: it takes longest.
     if report is not None:
-        _write_page(report, rows, problem, reports, published, seed)
+        _write_page(report, study, seed)
         print(f"written: {report}", file=sys.stderr if as_json else sys.stdout)
 
 
@@ -172,133 +149,69 @@ def _check_files(
     sources: list[Path], output: Path | None, save_table: Path | None, report: Path | None
 ) -> None:
     """Before anything is computed."""
-    for path in (output, save_table):
+    for path, kind in ((output, "model"), (save_table, "table"), (report, "page")):
         if path is not None:
-            refuse_to_overwrite(path)
-    if report is not None:
-        refuse_missing_folder(report)
-        if report.is_dir():
-            raise InputError(f"--report {report} is a folder; expected a file such as model.html")
+            check_output(path, kind)
     if save_table is not None and not all(path.is_dir() for path in sources):
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
 
 
-def _table(
-    sources: list[Path],
-    format: Literal["mlmd", "zheng2024"],
-    features_from: Literal["start", "production"],
-    mobile: str,
-    convention: str,
-) -> tuple[TrainingTable, int]:
-    """Read a table or make one of runs; also say how many productions were left out."""
-    from mlmd.cli.progress import shown_progress
-    from mlmd.model import TrainingTable, table_from_runs
-    from mlmd.stages.context import Progress
-
-    if all(path.is_dir() for path in sources):
-        with shown_progress() as show:
-            made = table_from_runs(
-                sources,
-                features_from,
-                mobile,
-                convention,
-                lambda done, n: show(Progress("runs", done, n)),
-            )
-        if made.skipped:
-            first = f"; {made.skipped[0]}" + (" ..." if len(made.skipped) > 1 else "")
-            print(f"{len(made.skipped)} left out{first}", file=sys.stderr)
-        return made.table, len(made.skipped)
-    if len(sources) > 1:
-        raise InputError(
-            f"{len(sources)} files or folders; expected one table, or run directories alone"
-        )
-    return TrainingTable.read(sources[0], format), 0
-
-
-def _published_target(model: str) -> str:
-    """Return what the paper trained a model on."""
-    from mlmd.model import PUBLISHED_SCORES
-
-    return next((target for name, target in PUBLISHED_SCORES if name == model), "ln_D")
-
-
-def _fold_names(
-    problem: Problem, first: str | None, beside: list[str] | None, mobile: str
-) -> list[str]:
-    """Show all folds side by side, the optimistic ones never alone, where not told otherwise."""
-    from mlmd.model.data.folds import GROUPINGS
-    from mlmd.studies.model_study import usable_folds
-
-    usable = usable_folds(problem, mobile)
-    if first is None:
-        first = next((name for name in GROUPINGS if name in usable), "chemical_system")
-        if first != "chemical_system":
-            print(
-                f"too few chemical systems for five folds: folds are by {first}, which is "
-                "optimistic for new materials",
-                file=sys.stderr,
-            )
-    others = usable if beside is None else [name for name in beside if name != "none"]
-    return [first, *(name for name in others if name != first)]
-
-
-def _report(
-    problem: Problem,
-    model: str,
-    folds: str,
-    repeats: int,
-    seed: int,
-    mobile: str,
-    tuning: Tuning | None,
-) -> Report:
-    from mlmd.cli.progress import shown_progress
-    from mlmd.model import cross_validate
-    from mlmd.model.validation.spread import FEWEST_MEMBERS
-    from mlmd.stages.context import Progress
-
-    n_repeats = repeats if folds in _GROUPED else 1
-    judged = folds == _JUDGED and len(problem.y) >= _FEWEST_JUDGED
-    n_bootstrap = FEWEST_MEMBERS if judged else 0
-    with shown_progress() as show:
-        return cross_validate(
-            problem,
-            model,
-            folds,
-            n_repeats=n_repeats,
-            seed=seed,
-            mobile=mobile,
-            n_bootstrap=n_bootstrap,
-            tuning=tuning,
-            progress=lambda done, n: show(Progress(f"folds {folds}", done, n)),
-        )
-
-
-def _write_page(
-    path: Path,
-    table: TrainingTable,
-    problem: Problem,
-    reports: list[Report],
-    published: Any,
-    seed: int,
-) -> None:
+def _write_page(path: Path, study: TrainingStudy, seed: int) -> None:
     from mlmd.cli.progress import shown_progress
     from mlmd.report import write_model_report
-    from mlmd.stages.context import Progress
     from mlmd.studies.model_study import study_model
 
-    how = {
-        "command": shlex.join(["mlmd", *sys.argv[1:]]),
-        "D": table.D_from,
-        "features": f"convention {table.convention}, mobile element {table.mobile}",
-    }
+    how = {"command": shlex.join(["mlmd", *sys.argv[1:]])}
     with shown_progress() as show:
-        study = study_model(
-            table,
-            problem,
-            reports,
-            published,
+        found = study_model(
+            study.table,
+            study.problem,
+            study.reports,
+            study.published,
             how,
             seed=seed,
-            progress=lambda name, done, n: show(Progress(name, done, n)),
+            progress=show,
         )
-    write_model_report(path, study)
+    write_model_report(path, found)
+
+
+def _print(study: TrainingStudy) -> None:
+    """Print cross-validations side by side, with what a paper gives for the first."""
+    first = study.reports[0]
+    print(f"{first.model}, {first.target} in {first.unit}")
+    print(f"  {'folds':<26}" + "".join(f"{text:>9}" for text in _HEAD))
+    for report in study.reports:
+        result = report.out_of_fold
+        numbers = (report.rmse, report.rmse_std, report.mae, report.r2)
+        _line(report.folds, numbers, (result.coverage_68, result.coverage_95), len(report.by_fold))
+        theirs = study.published if report.folds == "published" else {}
+        if "rmse" in theirs:
+            _line("  as the paper has it", (theirs["rmse"], theirs["rmse_std"], None, None))
+        if len(report.rmse_by_repeat) > 1:
+            low, high = min(report.rmse_by_repeat), max(report.rmse_by_repeat)
+            print(f"    {len(report.rmse_by_repeat)} shuffles: RMSE {low:.3f} to {high:.3f}")
+        if report.test is not None:
+            test = report.test
+            _line("  held out", (test.rmse, None, test.mae, test.r2))
+            if "test_rmse" in theirs:
+                given = (theirs["test_rmse"], None, None, theirs.get("test_r2"))
+                _line("  as the paper has it", given)
+    if study.predictor is not None:
+        known = study.predictor.training.calibration
+        print(
+            f"written: {study.path}; its intervals of 68 and 95 % hold {known.coverage_68:.0%} "
+            f"and {known.coverage_95:.0%} of what was left out by {known.grouped_by}",
+            flush=True,
+        )
+
+
+def _line(
+    name: str,
+    numbers: tuple[float | None, ...],
+    coverage: tuple[float | None, ...] = (),
+    n: int | None = None,
+) -> None:
+    cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in numbers]
+    cells += [f"{'' if x is None else format(x, '.0%'):>9}" for x in coverage]
+    cells.append(f"{'' if n is None else n:>9}")
+    print(f"  {name:<26}{''.join(cells)}".rstrip())

@@ -15,7 +15,7 @@ from mlmd.model.data.run_table import table_from_runs
 from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.predictor.prediction import Prediction
 from mlmd.model.predictor.predictor import Predictor, fit_predictor
-from mlmd.model.predictor.published import PUBLISHED_MODELS, PUBLISHED_SCORES
+from mlmd.model.predictor.published import PUBLISHED_MODELS, PUBLISHED_SCORES, load_model
 from mlmd.model.regressors import REGRESSORS
 from mlmd.model.tuning.tune import Tuning
 from mlmd.model.validation.cross_validation import Report, cross_validate
@@ -33,5 +33,6 @@ __all__ = [
     "Tuning",
     "cross_validate",
     "fit_predictor",
+    "load_model",
     "table_from_runs",
 ]

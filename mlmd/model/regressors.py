@@ -90,10 +90,7 @@ def _xgboost(seed: int, _: str) -> Pipeline:
 
 
 def _gaussian_process(seed: int, _: str) -> Pipeline:
-    from sklearn.gaussian_process import (
-        GaussianProcessRegressor,
-        kernels,
-    )
+    from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
     kernel = kernels.ConstantKernel(1.0, (1e-2, 1e3)) * kernels.RBF(
         8.0, (0.5, 200.0)
@@ -108,9 +105,7 @@ def _ridge(seed: int, _: str) -> Pipeline:
 
 
 def _mlp(seed: int, _: str) -> Pipeline:
-    from sklearn.compose import TransformedTargetRegressor
     from sklearn.neural_network import MLPRegressor
-    from sklearn.preprocessing import StandardScaler
 
     network = MLPRegressor(
         hidden_layer_sizes=(32, 32),
@@ -120,16 +115,13 @@ def _mlp(seed: int, _: str) -> Pipeline:
         tol=1e-3,
         random_state=seed,
     )
-    return _scaled(TransformedTargetRegressor(network, transformer=StandardScaler()))
+    return _scaled_both(network)
 
 
 def _kernel_ridge(seed: int, _: str) -> Pipeline:
-    from sklearn.compose import TransformedTargetRegressor
     from sklearn.kernel_ridge import KernelRidge
-    from sklearn.preprocessing import StandardScaler
 
-    kernel = KernelRidge(alpha=0.1, kernel="rbf", gamma=0.01)
-    return _scaled(TransformedTargetRegressor(kernel, transformer=StandardScaler()))
+    return _scaled_both(KernelRidge(alpha=0.1, kernel="rbf", gamma=0.01))
 
 
 def _sisso(_: int, __: str) -> Pipeline:
@@ -163,6 +155,14 @@ def _scaled(model: Any) -> Pipeline:
     from sklearn.preprocessing import StandardScaler
 
     return _pipeline(StandardScaler(), model)
+
+
+def _scaled_both(model: Any) -> Pipeline:
+    """Return a model of scaled features that learns the scaled target."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import StandardScaler
+
+    return _scaled(TransformedTargetRegressor(model, transformer=StandardScaler()))
 
 
 def _pipeline(*steps: Any) -> Pipeline:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,15 @@ import numpy as np
 
 from mlmd._version import __version__
 from mlmd.errors import InputError
-from mlmd.model.data.folds import FOLDS, make_folds
 from mlmd.model.explaining.importance import permutation_importance
-from mlmd.model.explaining.learning_curve import SHARES, learning_curve
+from mlmd.model.explaining.learning_curve import SHARES, arrhenius_scatter, learning_curve
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve
-from mlmd.model.explaining.noise import arrhenius_scatter
 from mlmd.model.explaining.pearson import pearson_table
 from mlmd.model.explaining.shapley import shap_values
 from mlmd.model.regressors import regressor_of
 from mlmd.model.validation.cross_validation import cross_validate
 from mlmd.model.validation.spread import N_SPLITS
+from mlmd.studies.progress import counted
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlmd.model.explaining.pearson import PearsonTable
     from mlmd.model.explaining.shapley import ShapValues
     from mlmd.model.validation.cross_validation import OutOfFold, Report
-
+    from mlmd.stages.context import ProgressReport
 
 _BACKGROUND, _FEW = 40, 6
 _FEWEST_ROWS = 20
@@ -106,11 +106,8 @@ class ModelStudy:
     @property
     def grouped(self) -> Report:
         """The cross-validation with the strictest folds by group, else the first."""
-        for name in GROUPED:
-            for report in self.reports:
-                if report.folds == name:
-                    return report
-        return self.reports[0]
+        by_folds = {report.folds: report for report in reversed(self.reports)}
+        return next((by_folds[name] for name in GROUPED if name in by_folds), self.reports[0])
 
     @property
     def drawn(self) -> tuple[Report, ...]:
@@ -131,7 +128,7 @@ def study_model(
     how: Mapping[str, str] | None = None,
     n_bootstrap: int = 20,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: ProgressReport | None = None,
 ) -> ModelStudy:
     """Find out what a model leans on, what would help, and how sure it is.
 
@@ -148,7 +145,7 @@ def study_model(
     seed : int
         Of the folds.
     progress : callable, optional
-        Called with what is being done, how much of it is, and how much there is.
+        Called with `mlmd.stages.context.Progress`.
 
     Raises
     ------
@@ -157,34 +154,29 @@ def study_model(
     MissingExtraError
         If a package is not installed.
     """
-
-    def part(name: str) -> dict[str, Any]:
-        if progress is None:
-            return {}
-        return {"progress": lambda done, n: progress(name, done, n)}
-
     study = ModelStudy(
         problem,
         tuple(reports),
         table.temperature_K if len(table) == len(problem.y) else None,
         published or {},
-        how=how or {},
+        how={
+            **(how or {}),
+            "D": table.D_from,
+            "features": f"convention {table.convention}, mobile element {table.mobile}",
+        },
         versions=_versions(),
     )
-    model, mobile, folds = reports[0].model, table.mobile, study.grouped.folds
+    model, folds = reports[0].model, study.grouped.folds
+    common: dict[str, Any] = {"seed": seed, "mobile": table.mobile}
+    tell = partial(counted, progress)
     sure = {}
     if regressor_of(model).spread == "bootstrap":
         for one in study.drawn:
             if one.out_of_fold.deviation is not None:
                 continue
+            part = tell(f"error bars, folds {one.folds}")
             again = cross_validate(
-                problem,
-                model,
-                one.folds,
-                seed=seed,
-                mobile=mobile,
-                n_bootstrap=n_bootstrap,
-                **part(f"error bars, folds {one.folds}"),
+                problem, model, one.folds, n_bootstrap=n_bootstrap, **common, progress=part
             )
             sure[one.folds] = again.out_of_fold
     # Each row of the background is a pass over all features: too slow for a large model.
@@ -193,57 +185,38 @@ def study_model(
         study,
         reports=tuple(replace(r, out_of_fold=sure.get(r.folds, r.out_of_fold)) for r in reports),
         permutation=permutation_importance(
-            problem, model, folds, seed=seed, mobile=mobile, **part("permutation importance")
+            problem, model, folds, **common, progress=tell("permutation importance")
         ),
         shap=shap_values(
-            problem,
-            model,
-            folds,
-            seed,
-            mobile=mobile,
-            n_background=n_background,
-            **part("SHAP values"),
+            problem, model, folds, n_background=n_background, **common, progress=tell("SHAP values")
         ),
         pearson=_pearson(table, problem.target),
-        loss=loss_curve(problem, model, reports[0].folds, mobile=mobile, **part("loss curve"))
+        loss=loss_curve(
+            problem, model, reports[0].folds, mobile=table.mobile, progress=tell("loss curve")
+        )
         if model in STEPS
         else None,
-        learning=_learning(problem, model, folds, seed, mobile, **part("learning curve")),
+        learning=_learning(problem, model, folds, **common, progress=tell("learning curve")),
         noise_floor=arrhenius_scatter(table) if problem.target == "ln_D" else None,
     )
 
 
-def _learning(
-    problem: Problem, model: str, folds: str, seed: int, mobile: str, **more: Any
-) -> LearningCurve | None:
+def _learning(problem: Problem, model: str, folds: str, **more: Any) -> LearningCurve | None:
     """Return the curve from where there are rows enough to learn from."""
     learnt_from = len(problem.y) * (1 - 1 / N_SPLITS)
     shares = [share for share in SHARES if share * learnt_from >= _FEWEST_ROWS]
     if len(shares) < 2:
         return None
-    return learning_curve(problem, model, folds, shares, seed=seed, mobile=mobile, **more)
-
-
-def usable_folds(problem: Problem, mobile: str) -> list[str]:
-    """Return the folds that the rows can be parted into."""
-    usable = []
-    for name in FOLDS:
-        try:
-            make_folds(name, problem.formulas, mobile=mobile)
-        except InputError:
-            continue
-        usable.append(name)
-    return usable
+    return learning_curve(problem, model, folds, shares, **more)
 
 
 def _pearson(table: TrainingTable, target: str) -> tuple[PearsonTable, ...]:
     """Return correlations at all temperatures, and at the highest, as the paper gives them."""
-    if target == "E_a":
-        return (pearson_table(table, target=target),)
+    everything = pearson_table(table, target=target)
     highest = float(table.temperature_K.max())
-    if np.all(table.temperature_K == highest):
-        return (pearson_table(table, target=target),)
-    return pearson_table(table, target=target), pearson_table(table, highest, target)
+    if target == "E_a" or np.all(table.temperature_K == highest):
+        return (everything,)
+    return everything, pearson_table(table, highest, target)
 
 
 def _versions() -> dict[str, str]:

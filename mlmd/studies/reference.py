@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
+from mlmd.run.measured import measured_stages
+from mlmd.run.run import Run
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,12 +48,8 @@ class Reference:
         """Refuse what no run could be matched to."""
         from mlmd.structure.checks import check_structure
 
-        T = self.temperature_K
-        if isinstance(T, bool) or not isinstance(T, int | float) or not 0 < T < math.inf:
-            raise InputError(
-                f"temperature of reference {self.name} is {T!r}; expected a number above 0 in K"
-            )
-        object.__setattr__(self, "temperature_K", float(T))
+        what = f"temperature of reference {self.name}"
+        object.__setattr__(self, "temperature_K", positive_number(what, self.temperature_K, "K"))
         self.trajectory.uniform_interval_fs()
         try:
             check_structure(self.start())
@@ -85,6 +84,15 @@ class Reference:
         if skip_ps > 0:
             trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)
         return cls(trajectory, temperature_K, tuple(str(one) for one in paths))
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> list[Reference]:
+        """Take what a run of ours has measured, each stage with the temperature that it had."""
+        return [
+            cls(trajectory, temperature_K, (f"{path}, {name}",))
+            for name, (trajectory, temperature_K) in measured_stages(Run.open(path)).items()
+            if temperature_K is not None
+        ]
 
     @property
     def name(self) -> str:
@@ -122,6 +130,49 @@ class Reference:
         if atoms.cell.rank == 3:
             atoms.wrap()
         return atoms
+
+
+def read_references(
+    paths: Sequence[str | Path],
+    temperatures_K: Sequence[float] = (),
+    timestep_fs: float | None = None,
+    skip_ps: float = 0.0,
+) -> list[Reference]:
+    """Read references: as many as temperatures, else all files are of one restarted run.
+
+    Parameters
+    ----------
+    paths
+        Files, or run directories, which know their times and temperatures.
+    temperatures_K, timestep_fs, skip_ps
+        See :meth:`Reference.read`.
+
+    Raises
+    ------
+    InputError
+        If temperatures are missing or too many, or a file cannot be read.
+    """
+    if any(Path(path).is_dir() for path in paths):
+        if temperatures_K or timestep_fs is not None or skip_ps:
+            raise InputError(
+                "a run knows its times and temperatures and has no beginning to leave out; leave "
+                "out --timestep-fs, --temperature-K and --skip-ps"
+            )
+        return [one for path in paths for one in Reference.of_run(path)]
+    if not temperatures_K:
+        raise InputError(
+            "the reference's temperature is not known; give it with --temperature-K, one for each "
+            "--reference, or one where the files are of one restarted run"
+        )
+    if len(temperatures_K) == len(paths):
+        pairs = zip(paths, temperatures_K, strict=True)
+        return [Reference.read(path, T, timestep_fs, skip_ps) for path, T in pairs]
+    if len(temperatures_K) > 1:
+        raise InputError(
+            f"{len(paths)} references and {len(temperatures_K)} temperatures; expected as many, "
+            "or one temperature where the files are of one restarted run"
+        )
+    return [Reference.read(paths, temperatures_K[0], timestep_fs, skip_ps)]
 
 
 def _without_beginning(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from mlmd.checks import positive_number, whole_number
 from mlmd.errors import InputError
+from mlmd.plain import plain_fields
 from mlmd.protocol.settings import RunSettings
 
 
@@ -33,22 +34,14 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("equilibration_ps", "timestep_fs"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"{name} is {value!r}; expected a number above zero")
-            if not 0 < value < math.inf:
-                raise InputError(f"{name} is {value:g}; expected a number above zero")
-        object.__setattr__(self, "seeds", tuple(self.seeds))
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"seeds are {self.seeds}; expected at least one, each different")
-        for seed in self.seeds:
-            if type(seed) is not int or seed < 0:
-                raise InputError(f"seed is {seed!r}; expected a whole number of at least 0")
+        for name, unit in (("equilibration_ps", "ps"), ("timestep_fs", "fs")):
+            if getattr(self, name) is not None:
+                positive_number(name, getattr(self, name), unit)
+        seeds = tuple(whole_number("seed", seed, least=0) for seed in self.seeds)
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise InputError(f"seeds are {seeds}; expected at least one, each different")
+        object.__setattr__(self, "seeds", seeds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what decides the numbers, as plain data."""
-        content = {key: value for key, value in asdict(self).items() if key != "run"}
-        return {**content, "seeds": list(self.seeds)}
+        return plain_fields(self, ("run",))

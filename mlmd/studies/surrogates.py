@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from mlmd.calculators.choice import DEFAULT, chosen_calculators
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import InputError
 
@@ -40,6 +41,41 @@ def labelled(calculators: Calculators) -> dict[str, CalculatorSpec]:
     if not found or not all(label.strip() for label in found):
         raise InputError("no calculator was given; expected at least one, such as chgnet")
     return found
+
+
+def read_surrogates(words: Sequence[str], **common: Any) -> dict[str, CalculatorSpec]:
+    """Read ``chgnet``, ``LABEL=chgnet`` and YAML files of labels, each label once.
+
+    Parameters
+    ----------
+    words
+        As a command line has them.
+    **common
+        Fields of every spec that does not give its own; ``options`` of a single one only.
+
+    Raises
+    ------
+    InputError
+        If a word is not understood, or a label comes twice.
+    """
+    named: dict[str, CalculatorSpec] = {}
+    bare: list[CalculatorSpec] = []
+    for word in words:
+        found = chosen_calculators([word], **common)
+        if DEFAULT in found:
+            bare.append(found.pop(DEFAULT))
+        for label in found.keys() & named.keys():
+            raise InputError(f"two calculators are labelled '{label}'; expected one")
+        named |= found
+    everything = named | (labelled(bare) if bare else {})
+    if len(everything) < len(named) + len(bare):
+        raise InputError("a label is the name of another calculator too; give it another")
+    if len(everything) > 1 and common.get("options"):
+        raise InputError(
+            "--calculator-option with several calculators: give them in a YAML file, under "
+            "options of the calculator that they are for"
+        )
+    return everything
 
 
 def folder_names(labels: Sequence[str]) -> dict[str, str]:

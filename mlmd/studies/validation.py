@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.comparison import Comparison, compare
 from mlmd.errors import InputError, MlmdError, StoppedError
+from mlmd.plain import to_plain
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.engine import try_forces
 from mlmd.protocol.start import find_run, identity_of
@@ -16,7 +18,6 @@ from mlmd.run.identity import structure_from_text, structure_text
 from mlmd.run.run import Run
 from mlmd.studies.folder import RUNS, check_folder, created, write_comparison, write_study
 from mlmd.studies.matching import PRODUCTION, matching_protocol
-from mlmd.studies.ranking import ranked
 from mlmd.studies.reference import Reference
 from mlmd.studies.settings import StudySettings
 from mlmd.studies.surrogates import Calculators, folder_names, labelled
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 NO_POINTS = (
     "the reference has neither energies nor forces; a vasprun.xml, OUTCAR or extxyz has them"
+)
+RULE = (
+    "Ranked by the fewest properties that are wrong (no), then the fewest that are open "
+    "(inconclusive), then the smallest error of D, then of g(r)."
 )
 
 
@@ -73,7 +78,7 @@ class ValidationStudy:
     settings
         How they were run.
     outcomes
-        One of each surrogate, ranked (:func:`mlmd.studies.ranking.ranked`).
+        One of each surrogate, ranked (:func:`ranked`).
     created
         When the study was begun.
     versions
@@ -101,7 +106,7 @@ class ValidationStudy:
                     "calculator": one.calculator.to_dict(),
                     "runs": [str(path.relative_to(self.directory)) for path in one.runs],
                     "error": one.error,
-                    "comparison": None if one.comparison is None else one.comparison.to_dict(),
+                    "comparison": to_plain(one.comparison),
                 }
                 for one in self.outcomes
             },
@@ -187,17 +192,38 @@ def validate(
             [job.reference for job in mine], [run.trajectory(PRODUCTION) for run in runs]
         )
         outcomes[label] = Outcome(label, spec, paths, _compared(found, aims, spec, options))
-    order = ranked(
-        {
-            label: None if one.comparison is None else one.comparison.to_dict()
-            for label, one in outcomes.items()
-        }
-    )
+    order = ranked({label: to_plain(one.comparison) for label, one in outcomes.items()})
     study = ValidationStudy(
         folder, held, settings, tuple(outcomes[label] for label in order), begun, versions
     )
     write_comparison(folder, study.to_dict())
     return study
+
+
+def ranked(contents: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """Return labels, the best first.
+
+    Parameters
+    ----------
+    contents
+        What :meth:`mlmd.comparison.Comparison.to_dict` gives by label; None for a surrogate
+        whose dynamics failed, which comes last. What was not computed counts as the worst.
+    """
+    return sorted(contents, key=lambda label: _key(contents[label]))
+
+
+def _key(content: Mapping[str, Any] | None) -> tuple[float, ...]:
+    if content is None:
+        return (math.inf,)
+    answers = [verdict["answer"] for verdict in content["verdict"].values()]
+    error_of_D = (content["diffusivity"] or {}).get("log10_mae")
+    r2 = (content["rdf"] or {}).get("r2_pooled")
+    return (
+        float(answers.count("no")),
+        float(answers.count("inconclusive")),
+        math.inf if error_of_D is None else error_of_D,
+        math.inf if r2 is None else 1.0 - r2,
+    )
 
 
 @dataclass(frozen=True)

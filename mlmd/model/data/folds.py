@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    IntArray = NDArray[np.intp]
+    from mlmd.arrays import IntArray
 
 FOLDS = {
     "published": "85 % in shuffled folds and 15 % held out, as in Zheng et al. 2024",
@@ -89,8 +90,8 @@ def make_folds(
     """
     if name not in FOLDS:
         raise InputError(f"no folds '{name}'; expected {', '.join(FOLDS)}")
-    if n_splits < 2 or n_repeats < 1:
-        raise InputError(f"{n_splits} folds x {n_repeats}; expected at least 2, at least once")
+    whole_number("n_splits", n_splits, least=2)
+    whole_number("n_repeats", n_repeats)
     if name == "published":
         return _published(len(formulas))
     if name == "element":

@@ -11,7 +11,6 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
 
-
 _RIDGE = 1.0
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mlmd.analysis.diffusion.diffusivity import diffusivity
+from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
 from mlmd.descriptors.table import FeatureTable, import_pandas
@@ -19,7 +20,6 @@ from mlmd.errors import InputError, MlmdError
 from mlmd.model.data.table import EINSTEIN, TrainingTable, known_features
 from mlmd.run.manifest import NAME
 from mlmd.run.run import Run
-from mlmd.stages.registry import stage_class
 from mlmd.stages.volume.result import VIRIAL
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class _Wanted:
     convention: str
 
     def __post_init__(self) -> None:
-        if self.features_from not in get_args(FeaturesFrom):
-            names = " or ".join(get_args(FeaturesFrom))
-            raise InputError(f"no features from '{self.features_from}'; expected {names}")
+        choice("features_from", self.features_from, get_args(FeaturesFrom))
         if self.mobile not in atomic_numbers:
             raise InputError(f"mobile element '{self.mobile}' is unknown; give a symbol such as Li")
         convention_of(self.convention)
@@ -210,7 +208,6 @@ def _productions(
     try:
         run = Run.open(path)
         status = run.status
-        kinds = [stage_class(entry.kind) for entry in run.stages]
     except MlmdError as error:  # a run.json of another program
         yield Skipped(path, None, f"it cannot be read ({error})")
         return
@@ -222,7 +219,7 @@ def _productions(
     if first != path:
         yield Skipped(path, None, f"it is the same run as {first}")
         return
-    measured = [e for e, kind in zip(run.stages, kinds, strict=True) if kind.measured]
+    measured = [entry for entry in run.stages if entry.measured]
     if not measured:
         yield Skipped(path, None, "it has no production stage")
     for entry in measured:

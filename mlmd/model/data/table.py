@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
+from mlmd.files import check_output
 from mlmd.model.data.composition_columns import with_fractions
 from mlmd.model.data.folds import reduced_formula
 from mlmd.model.data.label_weights import label_weights
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from mlmd.arrays import FloatArray
-
+    from mlmd.arrays import FloatArray, IntArray
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class TrainingTable:
     mobile: str = "Li"
     D_error_cm2_s: FloatArray | None = None
     names: tuple[str, ...] | None = None
-    n_frames: NDArray[np.intp] | None = None
+    n_frames: IntArray | None = None
     frames: tuple[str, ...] | None = None
     D_from: str = AS_GIVEN
 
@@ -140,25 +139,17 @@ class TrainingTable:
             "the standard error of D": np.where(np.isnan(errors), 1.0, errors),
         }
         for name, values in numbers_of.items():
-            bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-            if len(bad):
-                raise InputError(
-                    f"row {bad[0] + 1} ({self.formulas[bad[0]]}): {name} is {values[bad[0]]}; "
-                    "expected a number above zero"
-                )
-        fast = np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S)
-        if len(fast):
-            raise InputError(
-                f"row {fast[0] + 1} ({self.formulas[fast[0]]}): D is {self.D_cm2_s[fast[0]]:g} "
-                f"cm2/s, more than any liquid's; expected at most {_FASTEST_CM2_S:g}: see its unit"
-            )
-        numbers = self.features.to_numpy(dtype=float)
-        rows, columns = np.nonzero(~np.isfinite(numbers))
-        if len(rows):
-            raise InputError(
-                f"row {rows[0] + 1} ({self.formulas[rows[0]]}): feature "
-                f"{self.features.columns[columns[0]]} is no finite number; leave out row or column"
-            )
+            for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
+                raise self._wrong(i, f"{name} is {values[i]}; expected a number above zero")
+        for i in np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S):
+            said = f"D is {self.D_cm2_s[i]:g} cm2/s, more than any liquid's; expected at most"
+            raise self._wrong(i, f"{said} {_FASTEST_CM2_S:g}: see its unit")
+        for i, j in np.argwhere(~np.isfinite(self.features.to_numpy(dtype=float))):
+            said = f"feature {self.features.columns[j]} is no finite number"
+            raise self._wrong(i, f"{said}; leave out row or column")
+
+    def _wrong(self, row: np.integer[Any], what: str) -> InputError:
+        return InputError(f"row {row + 1} ({self.formulas[row]}): {what}")
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -186,12 +177,8 @@ class TrainingTable:
         """
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a table of features with diffusivities")
-        if format == "zheng2024":
-            table = _read_zheng2024(Path(path))
-        elif format == "mlmd":
-            table = _read_mlmd(Path(path))
-        else:
-            raise InputError(f"no table format '{format}'; expected zheng2024 or mlmd")
+        choice("format", format, ("zheng2024", "mlmd"))
+        table = (_read_mlmd if format == "mlmd" else _read_zheng2024)(Path(path))
         rows = table.features.assign(D=table.D_cm2_s, T=table.temperature_K, of=table.formulas)
         if n_twice := int(rows.duplicated().sum()):
             logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
@@ -208,13 +195,10 @@ class TrainingTable:
         InputError
             If the file exists or cannot be written, or two rows have the same name.
         """
-        if os.path.lexists(path):
-            raise InputError(f"{path} exists; nothing is overwritten: give another name")
+        check_output(path, "table")
         pandas = import_pandas()
         names = range(len(self)) if self.names is None else self.names
         index = pandas.Index(map(str, names), name="name", dtype=object)
-        for twice in index[index.duplicated()]:
-            raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
         about = {
             "formula": self.formulas,
             "temperature_K": np.asarray(self.temperature_K, dtype=float),
@@ -253,13 +237,9 @@ class TrainingTable:
             raise InputError(f"no target '{target}'; expected {', '.join(TARGETS)}")
         error = np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s
         sigma = error / self.D_cm2_s if weighted else None  # of ln D
-        if target == "E_a":
-            made = self._activation_energies(sigma)
-        else:
-            made = self._diffusivities(target, sigma)
-        if elements:
-            made = replace(made, X=with_fractions(made.X, made.formulas))
-        return made
+        is_slope = target == "E_a"
+        made = self._activation_energies(sigma) if is_slope else self._diffusivities(target, sigma)
+        return replace(made, X=with_fractions(made.X, made.formulas)) if elements else made
 
     def _diffusivities(self, target: str, sigma: FloatArray | None) -> Problem:
         """Return a row per row; `sigma` is the standard error of ln D."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.checks import whole_number
 from mlmd.model.data.composition_columns import players
 from mlmd.model.data.folds import make_folds
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import regressor_of
+from mlmd.model.validation.cross_validation import Judged
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Importance:
+class Importance(Judged):
     """What each feature is worth to a model, measured on rows that it has not learnt from.
 
     Attributes
     ----------
-    kind : {"permutation", "shap"}
-        Increase of the RMSE when the feature is shuffled, or mean size of its SHAP value.
     model, target, unit, folds : str
         What was measured; numbers are in `unit`.
+    kind : {"permutation", "shap"}
+        Increase of the RMSE when the feature is shuffled, or mean size of its SHAP value.
     features : tuple of str
         The most important first. Columns that say what a composition is made of are one of them,
         "composition".
@@ -40,10 +41,6 @@ class Importance:
     """
 
     kind: Literal["permutation", "shap"]
-    model: str
-    target: str
-    unit: str
-    folds: str
     features: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -67,20 +64,16 @@ class Importance:
         mean, deviation = samples.mean(axis=0), samples.std(axis=0)
         order = np.argsort(-mean, kind="stable")
         return cls(
-            kind,
             model,
             problem.target,
             problem.unit,
             folds,
+            kind,
             tuple(names[i] for i in order),
             tuple(float(mean[i]) for i in order),
             tuple(float(deviation[i]) for i in order),
             rmse,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return asdict(self)
 
 
 def permutation_importance(
@@ -126,8 +119,7 @@ def permutation_importance(
         If scikit-learn or xgboost is not installed.
     """
     regressor_of(model)
-    if n_repeats < 1:
-        raise InputError(f"{n_repeats} shuffles of each column; expected at least 1")
+    whole_number("n_repeats", n_repeats)
     parts = make_folds(folds, problem.formulas, n_splits, seed=seed, mobile=mobile).folds
     rng = np.random.default_rng(seed)
     increases, plain = [], []

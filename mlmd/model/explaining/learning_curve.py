@@ -1,4 +1,4 @@
-"""Error against how much was learnt from: would more compositions help?"""
+"""Error against how much was learnt from, and the noise of the labels that it cannot fall below."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
-from mlmd.model.data.folds import groups_of, make_folds
+from mlmd.model.data.folds import groups_of, make_folds, reduced_formula
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import regressor_of
-from mlmd.model.validation.cross_validation import Scores
+from mlmd.model.validation.cross_validation import Judged, Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.arrays import FloatArray
-    from mlmd.model.data.table import Problem
-
+    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.model.data.table import Problem, TrainingTable
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
-class LearningCurve:
+class LearningCurve(Judged):
     """RMSE against the number of groups learnt from.
 
     Attributes
@@ -43,20 +43,12 @@ class LearningCurve:
         Their number, and that of their rows, mean over the fits.
     """
 
-    model: str
-    target: str
-    unit: str
-    folds: str
     learnt: FloatArray
     left_out: FloatArray
     grouped_by: str
     shares: FloatArray
     n_groups: FloatArray
     n_rows: FloatArray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
 
 
 def learning_curve(
@@ -138,6 +130,25 @@ def _groups(problem: Problem, folds: str) -> tuple[str, NDArray[Any]]:
     return name, groups_of(name, problem.formulas)
 
 
-def _rmse(problem: Problem, fitted: Any, rows: NDArray[np.intp]) -> float:
+def _rmse(problem: Problem, fitted: Any, rows: IntArray) -> float:
     predicted = np.asarray(fitted.predict(problem.X.iloc[rows]), dtype=float)
     return Scores.of(problem.y[rows], predicted).rmse
+
+
+def arrhenius_scatter(table: TrainingTable) -> float | None:
+    """Return the scatter of ln D about a straight line in 1/T of each formula's own.
+
+    Root of the squares' sum over the degrees of freedom, pooled over formulas with at least
+    three temperatures; None where there is no such formula. Where ln D is truly bent in 1/T, by
+    a glass transition say, that bend counts as noise.
+    """
+    units = np.array([reduced_formula(formula) for formula in table.formulas])
+    x, y = 1 / (BOLTZMANN_EV_K * table.temperature_K), np.log(table.D_cm2_s)
+    squares, freedom = 0.0, 0
+    for unit in np.unique(units):
+        own = units == unit
+        if len(np.unique(x[own])) >= 3:
+            line = np.polyfit(x[own], y[own], 1)
+            squares += float(np.sum((y[own] - np.polyval(line, x[own])) ** 2))
+            freedom += int(own.sum()) - 2
+    return float(np.sqrt(squares / freedom)) if freedom else None

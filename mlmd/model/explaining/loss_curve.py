@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
 from mlmd.model.data.folds import Fold, make_folds
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import make_regressor, regressor_of
+from mlmd.model.validation.cross_validation import Judged
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.arrays import FloatArray
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.model.data.table import Problem
-
 
 Errors = tuple[float, float]
 
@@ -29,7 +28,7 @@ _GROWTH = 1.3
 
 
 @dataclass(frozen=True, eq=False)
-class LossCurve:
+class LossCurve(Judged):
     """RMSE while a model grows, as Supplementary Fig. 12 of Zheng et al. 2024.
 
     Attributes
@@ -46,19 +45,11 @@ class LossCurve:
         How many the model has by its own settings; for a network the most epochs.
     """
 
-    model: str
-    target: str
-    unit: str
-    folds: str
     learnt: FloatArray
     left_out: FloatArray
     step: str
-    steps: NDArray[np.intp]
+    steps: IntArray
     chosen: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
 
 
 def loss_curve(
@@ -97,12 +88,10 @@ def loss_curve(
     regressor_of(model)
     if model not in STEPS:
         raise InputError(f"model '{model}' has no loss curve; expected one of {', '.join(STEPS)}")
-    if n_steps is not None and n_steps < 1:
-        raise InputError(f"{n_steps} {STEPS[model]}; expected at least 1")
     name = "max_iter" if model == "mlp" else "n_estimators"
-    key = next(k for k in make_regressor(model).get_params() if k.endswith(f"__{name}"))
-    chosen = int(make_regressor(model).get_params()[key])
-    most = n_steps or chosen
+    own = make_regressor(model).get_params()
+    key = next(k for k in own if k.endswith(f"__{name}"))
+    most = own[key] if n_steps is None else whole_number("n_steps", n_steps)
     parts = make_folds(folds, problem.formulas, n_splits, seed=seed, mobile=mobile).folds
     found = []
     for done, fold in enumerate(parts, start=1):
@@ -120,7 +109,7 @@ def loss_curve(
         both[..., 1],
         STEPS[model],
         np.array(steps),
-        chosen,
+        int(own[key]),
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError
 from mlmd.model.data.folds import reduced_formula
 from mlmd.model.data.table import TEMPERATURE, TrainingTable
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.arrays import FloatArray
-
+    from mlmd.arrays import FloatArray, IntArray
 
 _FEWEST_FORMULAS = 4
 _QUANTILES = (0.025, 0.975)
@@ -79,7 +78,7 @@ class PearsonTable:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self)
+        return plain_fields(self)
 
 
 def pearson_table(
@@ -115,8 +114,7 @@ def pearson_table(
     """
     from scipy import stats
 
-    if n_bootstrap < 100:
-        raise InputError(f"{n_bootstrap} bootstraps for an interval of 95 %; expected at least 100")
+    whole_number("n_bootstrap", n_bootstrap, least=100)
     problem = _at(table, temperature_K, target).problem(target)
     names = [str(name) for name in problem.X.columns]
     X, y = problem.X.to_numpy(dtype=float), problem.y
@@ -173,7 +171,7 @@ def _at(table: TrainingTable, temperature_K: float | None, target: str) -> Train
 def _intervals(
     X: FloatArray,
     y: FloatArray,
-    of_row: NDArray[np.intp],
+    of_row: IntArray,
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.data.composition_columns import players
 from mlmd.model.data.folds import make_folds
@@ -23,11 +24,9 @@ from mlmd.model.regressors import regressor_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from mlmd.arrays import FloatArray
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.model.data.table import Problem
-
 
 Method = Literal["trees", "sampled"]
 
@@ -56,8 +55,8 @@ class ShapValues:
     model: str
     folds: str
     method: Method
-    row: NDArray[np.intp]
-    fold: NDArray[np.intp]
+    row: IntArray
+    fold: IntArray
     values: FloatArray
     base: FloatArray
     predicted: FloatArray
@@ -122,8 +121,7 @@ def shap_values(
         If scikit-learn, xgboost or, for the trees of a forest, shap is not installed.
     """
     regressor_of(model)
-    if n_background < 2:
-        raise InputError(f"{n_background} rows of background; expected at least 2")
+    whole_number("n_background", n_background, least=2)
     parts = make_folds(folds, problem.formulas, n_splits, seed=seed, mobile=mobile).folds
     rng = np.random.default_rng(seed)
     found = []

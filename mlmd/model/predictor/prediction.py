@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.featurize import featurize
 from mlmd.errors import InputError
 from mlmd.model.data.table import D_SCALE, TEMPERATURE
+from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self)
+        return plain_fields(self)
 
 
 def features_of(

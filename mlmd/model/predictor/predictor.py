@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.formula import Formula
 
+from mlmd.checks import whole_number
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
@@ -20,8 +19,7 @@ from mlmd.model.data.composition_columns import PREFIX, fraction_columns, with_f
 from mlmd.model.data.table import TARGETS, TEMPERATURE, TrainingTable
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.predictor.prediction import Prediction, features_of
-from mlmd.model.predictor.saving import read_model, write_model
-from mlmd.model.predictor.training import Training
+from mlmd.model.predictor.saving import Training, read_model, write_model
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.tuning.tune import Tuning, tune
 from mlmd.model.validation.domain import Domain
@@ -32,6 +30,7 @@ from mlmd.model.validation.spread import (
     calibrate,
     raw_spread,
 )
+from mlmd.plain import plain_fields, to_plain, without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,10 +80,8 @@ class Predictor:
         weighted: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
-        if regressor_of(model).spread == "bootstrap" and n_bootstrap < FEWEST_MEMBERS:
-            raise InputError(
-                f"{n_bootstrap} bootstrapped models; expected at least {FEWEST_MEMBERS}"
-            )
+        if regressor_of(model).spread == "bootstrap":
+            whole_number("n_bootstrap", n_bootstrap, FEWEST_MEMBERS)
         self.model = model
         self.target = target
         self.n_bootstrap = n_bootstrap
@@ -140,12 +137,7 @@ class Predictor:
             settings, tuned = found.settings, found.values
         if known.spread == "bootstrap":
             self._members, calibration = bootstrap(
-                problem,
-                self.model,
-                self.n_bootstrap,
-                self.seed,
-                settings=settings,
-                progress=progress,
+                problem, self.model, self.n_bootstrap, self.seed, None, settings, progress
             )
         else:
             self._members = []
@@ -224,12 +216,9 @@ class Predictor:
         InputError
             If the file exists or cannot be written.
         """
-        about = asdict(self.training)
+        about = plain_fields(self.training)
         if self._elements is not None:
-            about["element_values"] = {
-                name: [None if math.isnan(v) else float(v) for v in column]
-                for name, column in self._elements.columns.items()
-            }
+            about["element_values"] = without_nan(to_plain(self._elements.columns))
         about["settings"] = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
         domain = None if self._domain is None else self._domain.to_arrays()
         parts = {"pipeline": self._pipeline, "members": self._members, "domain": domain}
@@ -264,12 +253,8 @@ class Predictor:
             one._pipeline, one._members = parts["pipeline"], list(parts["members"])
             one._domain = Domain.from_arrays(parts["domain"])
             if values is not None:
-                one._elements = ElementTable(
-                    {
-                        k: np.array([np.nan if x is None else x for x in v])
-                        for k, v in values.items()
-                    }
-                )
+                columns = {name: np.array(column, dtype=float) for name, column in values.items()}
+                one._elements = ElementTable(columns)
             learnt = tuple(map(str, one._pipeline.feature_names_in_))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is no complete model of mlmd; train it anew") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ase.formula import Formula
 from mlmd.errors import InputError
 from mlmd.model.data.table import AS_PUBLISHED, TARGETS
 from mlmd.model.predictor.prediction import Prediction, features_of
+from mlmd.model.predictor.predictor import Predictor
 from mlmd.model.sisso.space import Expression
 
 if TYPE_CHECKING:
@@ -186,3 +188,20 @@ PUBLISHED_SCORES: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("sisso", "ln_D"): {"test_rmse": 0.341},
 }
 """What Zheng et al. 2024 give for folds ``published``, by model and target, in its unit."""
+
+
+def load_model(name: str | Path, other_versions: bool = False) -> Predictor | PublishedEquation:
+    """Return one of `PUBLISHED_MODELS` by its name, or what a file of `Predictor.save` holds.
+
+    Raises
+    ------
+    InputError
+        If there is neither, or the file cannot be used (`Predictor.load`).
+    """
+    if name in PUBLISHED_MODELS:
+        return PUBLISHED_MODELS[str(name)]
+    if not Path(name).exists():
+        raise InputError(
+            f"no model {name}; expected a file of mlmd train -o, or {', '.join(PUBLISHED_MODELS)}"
+        )
+    return Predictor.load(name, other_versions)

@@ -8,18 +8,18 @@ one that predicts nonsense.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import tempfile
 import zipfile
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mlmd._version import __version__
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.files import write_output
 from mlmd.model.regressors import WITH_XGBOOST
+from mlmd.model.validation.spread import Calibration
 
 SCHEMA = 2
 _ABOUT, _MODEL = "about.json", "model.skops"
@@ -47,42 +47,64 @@ _KINDS = frozenset(
 """What models are made of besides the kinds that skops takes without asking."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a model was trained with, as it is kept in its file.
+
+    Attributes
+    ----------
+    model, target, unit : str
+        What learnt what.
+    columns : tuple of str
+        Features in their order, the one of the temperature among them.
+    units : dict
+        Unit of each column.
+    convention, mobile : str
+        Which definitions the features follow, and the mobile element.
+    n_rows : int
+        Number of rows learnt from.
+    sha256 : str
+        Hash of those rows.
+    D_from : str
+        How their diffusivities were obtained; what is predicted follows the same definition.
+    weighted : bool
+        Whether rows counted by the errors of their labels.
+    tuned : dict
+        Settings that tuning has chosen; none where the model has its own.
+    calibration : Calibration
+        What the standard deviation is worth.
+    """
+
+    model: str
+    target: str
+    unit: str
+    columns: tuple[str, ...]
+    units: dict[str, str]
+    convention: str
+    mobile: str
+    n_rows: int
+    sha256: str
+    D_from: str
+    weighted: bool
+    tuned: dict[str, Any]
+    calibration: Calibration
+
+
 def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> None:
     """Write a model to a new file, whole or not at all."""
-    skops = _import_skops()
-    if path.exists():
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
-    content = skops.dumps(parts)
+    content = _import_skops().dumps(parts)
     head = {
         "schema": SCHEMA,
         "versions": _versions(about["model"]),
         "sha256": _hash(about, content),
         "about": about,
     }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        write_output(path, "model") as place,
+        zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         archive.writestr(_ABOUT, json.dumps(head, allow_nan=False))
         archive.writestr(_MODEL, content)
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        # A link, unlike a renaming, fails where another training has just written that file.
-        os.link(temporary, path)
-        temporary.unlink()
-    except FileExistsError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise InputError(f"{path} exists; nothing is overwritten: give another name") from error
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written ({error}); give another file") from error
 
 
 def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -129,19 +151,16 @@ def _members(path: Path) -> tuple[dict[str, Any], bytes]:
             for name, most in _MOST_BYTES.items():
                 if archive.getinfo(name).file_size > most:
                     raise InputError(f"{path}: {name} has more than {most} bytes; do not use it")
-            head, content = json.loads(archive.read(_ABOUT)), archive.read(_MODEL)
+            return dict(json.loads(archive.read(_ABOUT))), archive.read(_MODEL)
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"no model {path}; train one with mlmd train TABLE -o FILE") from error
-    except (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError) as error:
-        raise InputError(f"{path} is no model of mlmd, or is damaged; train it anew") from error
-    except Exception as error:
-        # zlib.error and what JSON raises; a damaged file may be wrong in any way.
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is damaged ({type(error).__name__}); train it anew") from error
-    if not isinstance(head, dict):
-        raise InputError(f"{path} is no model of mlmd, or is damaged; train it anew")
-    return head, content
+    except Exception as error:  # a damaged file may be wrong in any way
+        reason = type(error).__name__
+        raise InputError(
+            f"{path} is no model of mlmd, or is damaged ({reason}); train it anew"
+        ) from error
 
 
 def _check_versions(path: Path, saved: Any, model: str) -> None:

@@ -125,12 +125,7 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
         InputError
             If numbers are not finite, or settings, rows and groups do not fit together.
         """
-        from sklearn.utils.validation import validate_data
-
-        try:
-            values, target = validate_data(self, X, y, dtype=float, y_numeric=True)
-        except (ValueError, TypeError) as error:
-            raise InputError(" ".join(str(error).split())) from error
+        values, target = self._validated(X, y, y_numeric=True)
         names = self._names()
         if self.n_screened < 1 or self.max_operators < 0:
             raise InputError("expected n_screened of at least 1 and max_operators of at least 0")
@@ -147,13 +142,10 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> FloatArray:
         """Return the target by the model with most terms."""
-        from sklearn.utils.validation import check_is_fitted, validate_data
+        from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        try:
-            values = validate_data(self, X, dtype=float, reset=False)
-        except (ValueError, TypeError) as error:
-            raise InputError(" ".join(str(error).split())) from error
+        values = self._validated(X, reset=False)
         predicted = _predict(self.terms_[-1], self.models_[-1], values)
         bad = np.flatnonzero(~np.isfinite(predicted))
         if len(bad):
@@ -162,6 +154,14 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
                 "it is outside of what was learnt from, leave it out or learn with fewer operators"
             )
         return predicted
+
+    def _validated(self, *given: Any, **options: Any) -> Any:
+        from sklearn.utils.validation import validate_data
+
+        try:
+            return validate_data(self, *given, dtype=float, **options)
+        except (ValueError, TypeError) as error:
+            raise InputError(" ".join(str(error).split())) from error
 
     def _names(self) -> list[str]:
         unnamed = [f"x{i}" for i in range(self.n_features_in_)]

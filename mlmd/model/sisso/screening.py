@@ -16,11 +16,7 @@ import numpy as np
 from mlmd.model.sisso.space import LARGEST, SMALLEST, Block, Expression, Join, Space, usable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.arrays import FloatArray
-
-    IntArray = NDArray[np.int64]
+    from mlmd.arrays import FloatArray, IntArray
 
 _PIECE = 64
 _SAME = 1e-10

@@ -14,11 +14,7 @@ import numpy as np
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.arrays import BoolArray, FloatArray
-
-    IntArray = NDArray[np.int64]
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
 
 Unit = tuple[tuple[str, Fraction], ...]
 

@@ -119,6 +119,12 @@ def _kernel(option: str) -> Any:
 _FOREST, _BOOSTED = "randomforestregressor__", "xgbregressor__"
 _BEST = "arrheniusensemble__"
 _INNER = "transformedtargetregressor__regressor__"
+_SISSO = SearchSpace(
+    (
+        Number("sissoregressor__dimension", 1, 4, 4),
+        Number("sissoregressor__n_screened", 5, 40, 20),
+    )
+)
 
 SEARCH_SPACES = {
     "random_forest": SearchSpace(
@@ -171,18 +177,7 @@ SEARCH_SPACES = {
             Number(_INNER + "gamma", 1e-4, 1.0, 0.01, log=True),
         )
     ),
-    "sisso": SearchSpace(
-        (
-            Number("sissoregressor__dimension", 1, 4, 4),
-            Number("sissoregressor__n_screened", 5, 40, 20),
-        )
-    ),
-    "sisso_formulas": SearchSpace(
-        (
-            Number("sissoregressor__dimension", 1, 4, 4),
-            Number("sissoregressor__n_screened", 5, 40, 20),
-        )
-    ),
+    **dict.fromkeys(("sisso", "sisso_formulas"), _SISSO),
     "best": SearchSpace(
         (
             Number(_BEST + "min_samples_leaf", 2, 10, 4),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.model.data.folds import Fold, make_folds, widest_grouping
 from mlmd.model.fitting import fit_pipeline
@@ -64,13 +65,9 @@ class Tuning:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if self.n_trials < 1:
-            raise InputError(f"{self.n_trials} trials of tuning; expected at least 1")
-        if self.n_splits < 2 or self.n_repeats < 1:
-            raise InputError(
-                f"{self.n_splits} inner folds x {self.n_repeats}; expected at least 2, at least "
-                "once"
-            )
+        whole_number("n_trials", self.n_trials)
+        whole_number("n_splits", self.n_splits, least=2)
+        whole_number("n_repeats", self.n_repeats)
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed} of tuning; expected 0 to 4294967295")
 
@@ -211,14 +208,13 @@ def _only(problem: Problem, rows: ArrayLike) -> Problem:
         raise InputError("rows to tune on must be row numbers; take numpy.flatnonzero of a mask")
     if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= n:
         raise InputError(f"{len(chosen)} row numbers to tune on; expected some from 0 to {n - 1}")
-    part: dict[str, Any] = {
-        "X": problem.X.iloc[chosen],
-        "y": problem.y[chosen],
-        "formulas": tuple(problem.formulas[i] for i in chosen),
-    }
-    if problem.weights is not None:
-        part["weights"] = problem.weights[chosen]
-    return replace(problem, **part)
+    return replace(
+        problem,
+        X=problem.X.iloc[chosen],
+        y=problem.y[chosen],
+        formulas=tuple(problem.formulas[i] for i in chosen),
+        weights=None if problem.weights is None else problem.weights[chosen],
+    )
 
 
 def _inner_folds(part: Problem, tuning: Tuning) -> tuple[str, tuple[Fold, ...]]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.model.data.folds import Fold, Split, make_folds
+from mlmd.model.data.folds import Fold, make_folds
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import regressor_of
 from mlmd.model.tuning.tune import tune
 from mlmd.model.validation.spread import bootstrap, cross_fitted, raw_spread
+from mlmd.plain import plain_fields, without_nan
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from mlmd.arrays import FloatArray
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.model.data.table import Problem
     from mlmd.model.tuning.tune import Tuning
 
@@ -79,8 +78,8 @@ class OutOfFold:
         one fold.
     """
 
-    row: NDArray[np.intp]
-    fold: NDArray[np.intp]
+    row: IntArray
+    fold: IntArray
     true: FloatArray
     predicted: FloatArray
     deviation: FloatArray | None = None
@@ -102,8 +101,28 @@ class OutOfFold:
         return float(np.mean(np.abs(self.true - self.predicted) <= half_width))
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What is found by leaving rows out: which model learnt what, and from which folds.
+
+    Attributes
+    ----------
+    model, target, unit, folds : str
+        What was done; numbers are in `unit`.
+    """
+
+    model: str
+    target: str
+    unit: str
+    folds: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return plain_fields(self)
+
+
 @dataclass(frozen=True)
-class Report:
+class Report(Judged):
     """Result of a cross-validation.
 
     Attributes
@@ -125,10 +144,6 @@ class Report:
         held the truth.
     """
 
-    model: str
-    target: str
-    unit: str
-    folds: str
     rmse: float
     mae: float
     r2: float
@@ -140,22 +155,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        scores = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "out_of_fold"}
-        plain = {**scores, "by_fold": tuple(asdict(one) for one in self.by_fold)}
-        plain["test"] = None if self.test is None else asdict(self.test)
-        plain["coverage_68"] = self.out_of_fold.coverage_68
-        plain["coverage_95"] = self.out_of_fold.coverage_95
-        content: dict[str, Any] = _without_nan(plain)
-        return {**content, "test": content["test"] or {}}
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace NaN, which JSON does not have, as the R2 of a single row is."""
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
+        # The R2 of a single row is NaN, which JSON does not have.
+        content = without_nan(plain_fields(self, ("out_of_fold",)))
+        result = self.out_of_fold
+        coverage = {"coverage_68": result.coverage_68, "coverage_95": result.coverage_95}
+        return {**content, "test": content["test"] or {}, **coverage}
 
 
 def cross_validate(
@@ -197,20 +201,26 @@ def cross_validate(
     """
     regressor_of(model)
     split = make_folds(folds, problem.formulas, n_splits, n_repeats, seed, mobile)
-    n_fits = len(split.folds) + (split.test is not None)
+    parts, n_folds = list(split.folds), len(split.folds)
+    if split.train is not None and split.test is not None:
+        parts.append(Fold(split.train, split.test, "test"))
     per_fit = 1 if tuning is None else tuning.n_trials
     predictions: list[_Predicted] = []
 
     def trials(done: int, _: int) -> None:
         if progress is not None:
-            progress(len(predictions) * per_fit + done, n_fits * per_fit)
+            progress(len(predictions) * per_fit + done, len(parts) * per_fit)
 
-    for one in _predictions(problem, model, split, n_bootstrap, tuning, trials):
-        predictions.append(one)
+    for fold in parts:
+        settings = None
+        if tuning is not None:
+            settings = tune(problem, model, fold.train, tuning, trials).settings
+        predictions.append(_predicted(problem, model, fold, n_bootstrap, settings))
         trials(0, per_fit)
-    of_folds, test = (
-        [one.scores(problem.y) for one in part]
-        for part in (predictions[: len(split.folds)], predictions[len(split.folds) :])
+    scores = [Scores.of(problem.y[one.fold.test], one.predicted) for one in predictions]
+    of_folds = tuple(
+        FoldScores(**vars(found), held_out=fold.held_out)
+        for found, fold in zip(scores[:n_folds], split.folds, strict=True)
     )
     rmse = np.array([one.rmse for one in of_folds])
     n_repeats = 1 if folds in ("published", "element") else n_repeats
@@ -224,9 +234,9 @@ def cross_validate(
         float(np.mean([one.r2 for one in of_folds])),
         float(rmse.std()),
         tuple(float(part.mean()) for part in np.array_split(rmse, n_repeats)),
-        tuple(of_folds),
-        Scores(test[0].rmse, test[0].mae, test[0].r2, test[0].n) if test else None,
-        _out_of_fold(problem.y, predictions[: len(split.folds)], n_repeats),
+        of_folds,
+        scores[n_folds] if len(scores) > n_folds else None,
+        _out_of_fold(problem.y, predictions[:n_folds], n_repeats),
     )
 
 
@@ -238,35 +248,18 @@ class _Predicted:
     predicted: FloatArray
     spread: FloatArray | None
 
-    def scores(self, y: FloatArray) -> FoldScores:
-        found = Scores.of(y[self.fold.test], self.predicted)
-        return FoldScores(**asdict(found), held_out=self.fold.held_out)
 
-
-def _predictions(
-    problem: Problem,
-    model: str,
-    split: Split,
-    n_bootstrap: int,
-    tuning: Tuning | None,
-    trials: Callable[[int, int], None],
-) -> Iterator[_Predicted]:
-    last = []
-    if split.train is not None and split.test is not None:
-        last = [Fold(split.train, split.test, "test")]
-    kind = regressor_of(model).spread
-    for fold in (*split.folds, *last):
-        settings = None
-        if tuning is not None:
-            settings = tune(problem, model, fold.train, tuning, trials).settings
-        fitted = fit_pipeline(problem, model, fold.train, settings)
-        X, spread = problem.X.iloc[fold.test], None
-        members: list[Any] = []
-        if kind == "bootstrap" and n_bootstrap:
-            members, _ = bootstrap(problem, model, n_bootstrap, _SEED, fold.train, settings)
-        if kind != "bootstrap" or members:
-            spread = raw_spread(kind, fitted, members, X)
-        yield _Predicted(fold, np.asarray(fitted.predict(X), dtype=float), spread)
+def _predicted(
+    problem: Problem, model: str, fold: Fold, n_bootstrap: int, settings: Mapping[str, Any] | None
+) -> _Predicted:
+    fitted, kind = fit_pipeline(problem, model, fold.train, settings), regressor_of(model).spread
+    X, spread = problem.X.iloc[fold.test], None
+    members: list[Any] = []
+    if kind == "bootstrap" and n_bootstrap:
+        members, _ = bootstrap(problem, model, n_bootstrap, _SEED, fold.train, settings)
+    if kind != "bootstrap" or members:
+        spread = raw_spread(kind, fitted, members, X)
+    return _Predicted(fold, np.asarray(fitted.predict(X), dtype=float), spread)
 
 
 def _out_of_fold(y: FloatArray, found: Sequence[_Predicted], n_repeats: int) -> OutOfFold:

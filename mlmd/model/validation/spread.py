@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.checks import whole_number
 from mlmd.model.data.folds import groups_of, make_folds, widest_grouping
 from mlmd.model.fitting import fit_pipeline
 from mlmd.numerics.student import ONE_SIGMA
@@ -16,7 +16,7 @@ from mlmd.numerics.student import ONE_SIGMA
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.arrays import BoolArray, FloatArray
+    from mlmd.arrays import FloatArray, IntArray
     from mlmd.model.data.table import Problem
     from mlmd.model.regressors import Spread
 
@@ -59,14 +59,10 @@ class CrossFitted:
     ----------
     deviation, half_width_95 : (n,) array
         Standard deviation of each row, and half of its interval of 95 %.
-    within_68, within_95 : (n,) array of bool
-        Whether the error is smaller.
     """
 
     deviation: FloatArray
     half_width_95: FloatArray
-    within_68: BoolArray
-    within_95: BoolArray
 
 
 def cross_fitted(error: FloatArray, spread: FloatArray, part: NDArray[Any]) -> CrossFitted:
@@ -84,8 +80,7 @@ def cross_fitted(error: FloatArray, spread: FloatArray, part: NDArray[Any]) -> C
         own = part == one
         factor, factor_95 = _factors(error[~own], spread[~own])
         deviation[own], half_width_95[own] = factor * spread[own], factor_95 * spread[own]
-    size = np.abs(error)
-    return CrossFitted(deviation, half_width_95, size <= deviation, size <= half_width_95)
+    return CrossFitted(deviation, half_width_95)
 
 
 def raw_spread(kind: Spread, pipeline: Any, members: Sequence[Any], X: Any) -> FloatArray:
@@ -107,7 +102,7 @@ def bootstrap(
     model: str,
     n_members: int,
     seed: int,
-    rows: NDArray[np.intp] | None = None,
+    rows: IntArray | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Any], Calibration]:
@@ -133,8 +128,7 @@ def bootstrap(
     InputError
         If fewer than ten members are wanted.
     """
-    if n_members < FEWEST_MEMBERS:
-        raise InputError(f"{n_members} bootstrapped models; expected at least {FEWEST_MEMBERS}")
+    whole_number("n_bootstrap", n_members, FEWEST_MEMBERS)
     among = np.arange(len(problem.y)) if rows is None else rows
     formulas = [problem.formulas[i] for i in among]
     grouped_by = widest_grouping(formulas, N_SPLITS)
@@ -191,11 +185,11 @@ def _deviation(guesses: FloatArray, ddof: int) -> FloatArray:
 def _calibration(
     error: FloatArray, spread: FloatArray, part: NDArray[Any], grouped_by: str
 ) -> Calibration:
-    checked = cross_fitted(error, spread, part)
+    checked, size = cross_fitted(error, spread, part), np.abs(error)
     return Calibration(
         *_factors(error, spread),
-        float(checked.within_68.mean()),
-        float(checked.within_95.mean()),
+        float(np.mean(size <= checked.deviation)),
+        float(np.mean(size <= checked.half_width_95)),
         float(np.sqrt(np.mean(error**2))),
         grouped_by,
     )

@@ -1,0 +1,84 @@
+"""A surrogate and a reference that are there already: two files or runs, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.comparison import Comparison, compare
+from mlmd.errors import InputError
+from mlmd.run.measured import measured_stages
+from mlmd.run.run import Run
+from mlmd.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    Side = Mapping[float | None, Trajectory]
+
+
+def compare_files(
+    surrogate: str | Path,
+    reference: str | Path,
+    temperature_K: float | None = None,
+    timestep_fs: float | None = None,
+    surrogate_timestep_fs: float | None = None,
+    **options: Any,
+) -> Comparison:
+    """Read two trajectories or run directories, and compare them.
+
+    Two runs are compared at every temperature that both have measured. A run beside a file gives
+    the stage of `temperature_K`, or its only one.
+
+    Parameters
+    ----------
+    surrogate, reference
+        Trajectory files or run directories.
+    temperature_K
+        Of both; not needed where a run says it.
+    timestep_fs, surrogate_timestep_fs
+        Time between the frames of files that do not say it, of the surrogate where it differs.
+    **options
+        Further keywords of :func:`mlmd.compare`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or a run has not measured anything at that temperature.
+    """
+    paths = Path(surrogate), Path(reference)
+    steps_fs = surrogate_timestep_fs or timestep_fs, timestep_fs
+    sides = [_by_temperature(*one) for one in zip(paths, steps_fs, strict=True)]
+    known = [set(side) - {None} for side in sides]
+    if temperature_K is None and all(known):
+        one, other = ({(_formula(run), T): run for T, run in side.items()} for side in sides)
+        return compare(one, other, **options)
+    if temperature_K is None:
+        temperature_K = next((next(iter(side)) for side in known if len(side) == 1), None)
+    runs = [_at(side, temperature_K, path) for side, path in zip(sides, paths, strict=True)]
+    return compare(*runs, temperature_K=temperature_K, **options)
+
+
+def _by_temperature(path: Path, timestep_fs: float | None) -> Side:
+    """Read a file, or what a run has measured where its temperature is known."""
+    if not path.is_dir():
+        return {None: Trajectory.read(path, timestep_fs)}
+    return {T: run for run, T in measured_stages(Run.open(path)).values() if T is not None}
+
+
+def _at(side: Side, temperature_K: float | None, path: Path) -> Trajectory:
+    """Return the trajectory of one temperature; a file is taken at its word."""
+    if len(side) == 1 and (None in side or temperature_K is None):
+        return next(iter(side.values()))
+    if temperature_K not in side:
+        known = ", ".join(f"{T:g} K" for T in side if T is not None) or "none"
+        at = (
+            "no temperature was given"
+            if temperature_K is None
+            else f"nothing at {temperature_K:g} K"
+        )
+        raise InputError(f"{path} has {known}, and {at}; give one with --temperature-K")
+    return side[temperature_K]
+
+
+def _formula(run: Trajectory) -> str:
+    return "".join(f"{symbol}{len(run.indices(symbol))}" for symbol in run.species)
