@@ -7,14 +7,20 @@ export MLMD_CACHE := $(CURDIR)/$(VENV)/cache
 # torch by itself and first: a range would let pip take another build of it.
 TORCH := $(shell grep -E '^torch==' constraints.txt)
 
-.PHONY: demo test lint examples wheel-check benchmarks clean
+.PHONY: demo test test-long test-kernels lint examples wheel-check benchmarks clean
 
 demo: $(VENV)/.demo-ready  ## molten LiCl with CHGNet: D_Li at three temperatures and E_a
 	$(BIN)/mlmd run quickstart $(LICL) --out runs/demo
 	$(BIN)/mlmd analyze runs/demo --window-ps 2 --fit-ps 0.5 2 --plot runs/demo/plots
 
-test: $(VENV)/.test-ready  ## every test, the slow ones too
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/.test-ready  ## what is quick: most tests, at most ten minutes on two cores
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-long: $(VENV)/.test-ready  ## what is slow: long dynamics, kills at every place, real programs
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-kernels: $(VENV)/.test-ready  ## what depends on the last bit, under several processor kernels
+	.ci/test-kernels $(BIN)/python
 
 lint: $(VENV)/.test-ready  ## style and types
 	$(BIN)/ruff check .
