@@ -1,7 +1,7 @@
 """Do the 68 % intervals hold the truth in 68 % of the cases? Counted, before any gate.
 
-A sample of ``benchmarks/interval_coverage.py``, which counts thousands. Each count lies within what a rate
-from `low` to `high` gives in all but one of a thousand cases, so that a test is wrong that often.
+A sample of ``benchmarks/interval_coverage.py``, which counts thousands. Each count lies within what
+a rate from `low` to `high` gives in all but one of a thousand cases: a test is wrong that often.
 """
 
 import sys
@@ -16,7 +16,7 @@ from mlmd.analysis import diffusivity
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
-from coverage import (
+from interval_coverage import (
     WALK_CM2_S,
     bounds_that_fail,
     gas,
