@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
     atoms.get_forces()
     pid = atoms.calc.pid
     atoms.rattle(0.01)
-    with pytest.raises(CalculatorError, match=r"more than 6 s and was killed; raise timeout_s"):
+    with pytest.raises(CalculatorError, match=r"more than 6 s and was killed; .*; raise timeout_s"):
         atoms.get_forces()
     assert gone(pid)
 
@@ -170,7 +171,7 @@ def test_a_jump_starts_anew_and_a_step_does_not(tmp_path: Path) -> None:
         ({"xc": "SCAN"}, "no GTH potential for xc 'SCAN'"),
         ({"basis_set": {"Xy": "SZV"}}, "basis_set names 'Xy'"),
         ({"spin": 1}, "spin is 1; expected a mapping"),
-        ({"scf_unconverged": "ignore"}, "expected 'stop' or 'continue'"),
+        ({"scf_unconverged": "ignore"}, "expected stop or continue"),
         ({"command": "no-such-cp2k"}, "program is not found"),
     ],
 )
@@ -335,7 +336,7 @@ class TestReal:
         atoms.calc = cp2k(tmp_path, timeout_s=300.0)
         atoms.get_forces()
         pid = atoms.calc.pid
-        atoms.calc._shell._timeout_s = 2.0
+        atoms.calc._running.program = replace(atoms.calc.program, timeout_s=2.0)
         os.kill(pid, signal.SIGSTOP)
         atoms.rattle(0.01)
         with pytest.raises(CalculatorError, match="more than 2 s and was killed"):

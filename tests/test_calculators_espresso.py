@@ -19,7 +19,7 @@ from ase.build import bulk
 
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
-from mlmd.calculators.programs.espresso.pseudo import read_header
+from mlmd.calculators.programs.espresso.input import read_header
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings
@@ -171,10 +171,13 @@ def test_options_reach_the_input(tmp_path: Path, pseudo: Path) -> None:
         ({"kpoints": [2, 2, 2], "kspacing_per_A": 0.2}, "give one of them"),
         ({"pseudopotentials": "/nowhere"}, "no folder of pseudopotentials '/nowhere'"),
         ({"pseudopotentials": {"Li": "no.upf"}}, "'no.upf', is not a file here"),
-        ({"input": {"system": {"ecutwfc": 3}}}, "sets ecutwfc, which is the option ecutwfc_Ry"),
+        (
+            {"input": {"system": {"ecutwfc": 3}}},
+            "ecutwfc is not for you to set: it is the option",
+        ),
         ({"input": {"ions": {}}}, "one of control, system, electrons"),
         ({"spin": 2}, "spin is 2; expected a mapping"),
-        ({"scf_unconverged": "ignore"}, "expected 'stop' or 'continue'"),
+        ({"scf_unconverged": "ignore"}, "expected stop or continue"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(tmp_path, pseudo, options, says) -> None:

@@ -64,7 +64,7 @@ def test_a_cell_without_volume_is_refused(cell):
 
 
 def test_grids_are_three_whole_numbers():
-    assert checked_grid([2, 1, 3]) == (2, 1, 3)
+    assert checked_grid("kpoints", [2, 1, 3]) == (2, 1, 3)
     for wrong in (2, [1, 2], [1, 2, 0], [1, 2, 2.0], "221", [True, 1, 1]):
         with pytest.raises(InputError, match="three whole numbers"):
-            checked_grid(wrong)
+            checked_grid("kpoints", wrong)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.checks import positive_number
+from mlmd.checks import is_whole, positive_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,12 +57,9 @@ def divisions(cell: ArrayLike, spacing_per_A: float) -> tuple[int, int, int]:
     return first, second, third
 
 
-def checked_grid(value: Any) -> tuple[int, int, int]:
-    """Return the option ``kpoints`` as three whole numbers of at least 1."""
-    if (
-        not isinstance(value, list | tuple)
-        or len(value) != 3
-        or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in value)
-    ):
-        raise InputError(f"kpoints is {value!r}; expected three whole numbers of at least 1")
+def checked_grid(name: str, value: Any) -> tuple[int, int, int]:
+    """Return a grid, which has to be three whole numbers of at least 1."""
+    sequence = isinstance(value, list | tuple) and len(value) == 3
+    if not sequence or not all(is_whole(n) and n >= 1 for n in value):
+        raise InputError(f"{name} is {value!r}; expected three whole numbers of at least 1")
     return value[0], value[1], value[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
@@ -11,22 +10,183 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 from mlmd.calculators.known import KNOWN
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.plain_spec import PlainSpec
 
 GRACE_S = 3.0
 """What a program gets to end by itself (mpirun: its ranks on other machines) before SIGKILL."""
 
 
-def find_command(spec: CalculatorSpec) -> list[str]:
+class ProgramError(CalculatorError):
+    """A program did not start, or did not come to its end; the message has its last words."""
+
+
+class ProgramEndedError(ProgramError):
+    """A program ended before it had done its work."""
+
+
+class ProgramTimeoutError(ProgramError):
+    """A program took longer than it may, and was killed."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An external program and the folder that it runs in.
+
+    Attributes
+    ----------
+    name
+        In messages, and of the files ``NAME.out``, ``NAME.err`` and ``NAME.pid`` in the folder.
+    command
+        Program and arguments; no shell reads them.
+    folder
+        Where it runs; it has to exist by then.
+    threads
+        ``OMP_NUM_THREADS`` where the user has set none: hybrid programs take every core otherwise.
+    timeout_s
+        Wall time of one run or one answer, after which it is killed; no limit where None.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    threads: int = 1
+    timeout_s: float | None = None
+
+    @classmethod
+    def of(cls, spec: PlainSpec, folder: Path, name: str) -> Self:
+        """Find the program of a spec; InputError says how to name one."""
+        command = tuple(find_command(spec))
+        return cls(name, command, Path(folder).absolute(), spec.threads, spec.timeout_s)
+
+    @property
+    def out(self) -> Path:
+        """File with its standard output."""
+        return self.folder / f"{self.name}.out"
+
+    @property
+    def err(self) -> Path:
+        """File with its standard error."""
+        return self.folder / f"{self.name}.err"
+
+    def start(
+        self, arguments: Sequence[str] = (), *, stdin: Path | None = None, pipes: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start it in a process group of its own.
+
+        A program that an ended run (SIGKILL, out of memory) left at work in this folder is ended
+        first: two at once would write the same files.
+
+        Parameters
+        ----------
+        arguments
+            Further ones, at the end of the command.
+        stdin
+            File it reads as standard input; nothing where None.
+        pipes
+            Have standard input and output here, for a dialogue.
+
+        Raises
+        ------
+        ProgramError
+            If it cannot be started, or a living process has one at work in this folder.
+        """
+        self._end_leftover()
+        command = [*self.command, *arguments]
+        with (
+            self.out.open("wb") as out,
+            self.err.open("wb") as err,
+            (stdin or Path(os.devnull)).open("rb") as given,
+        ):
+            try:
+                process = subprocess.Popen(
+                    command,
+                    cwd=self.folder,
+                    stdin=subprocess.PIPE if pipes else given,
+                    stdout=subprocess.PIPE if pipes else out,
+                    stderr=err,
+                    env={"OMP_NUM_THREADS": str(self.threads), **os.environ},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ProgramError(
+                    f"{self.name} was not started ({shlex.join(command)}): {error.strerror}; see "
+                    "whether that program runs on this machine"
+                ) from error
+        record = {"pid": process.pid, "started": _started(process.pid)}
+        owner = {"owner": os.getpid(), "owner_started": _started(os.getpid())}
+        (self.folder / f"{self.name}.pid").write_text(json.dumps({**record, **owner}))
+        return process
+
+    def run(self, arguments: Sequence[str] = (), *, stdin: Path | None = None) -> None:
+        """Run it to its end; see :meth:`start` for the parameters.
+
+        Raises
+        ------
+        ProgramError
+            If it cannot be started, exits with another code than 0 or takes too long. Whatever
+            leaves this function, no process of it is left.
+        """
+        process = self.start(arguments, stdin=stdin)
+        try:
+            code = process.wait(self.timeout_s)
+        except subprocess.TimeoutExpired as error:
+            end_program(process)
+            raise self.timed_out(self.timeout_s) from error
+        except BaseException:
+            end_program(process)
+            raise
+        if code != 0:
+            end_program(process)
+            raise self.ended(exit_reason(code))
+
+    def timed_out(self, limit_s: float | None) -> ProgramTimeoutError:
+        """Return the error of one that has hung."""
+        return ProgramTimeoutError(
+            f"{self.name} took more than {limit_s:g} s and was killed; {self.last_words()}; "
+            "raise timeout_s if it was still at work"
+        )
+
+    def ended(self, reason: str) -> ProgramEndedError:
+        """Return the error of one that ended before it had done its work."""
+        return ProgramEndedError(f"{self.name} {reason}; {self.last_words()}")
+
+    def last_words(self) -> str:
+        """Return the last lines of its output and error as one line, and where they are."""
+        ends = [*_last_lines(self.out), *_last_lines(self.err)]
+        said = f"its last lines: {' | '.join(ends)}" if ends else "it printed nothing"
+        return f"{said} (in {self.out} and .err)"
+
+    def _end_leftover(self) -> None:
+        try:
+            record = json.loads((self.folder / f"{self.name}.pid").read_text())
+            pid, started = record["pid"], record["started"]
+            owner, owner_started = record["owner"], record["owner_started"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        if started is None or _started(pid) != started:
+            return
+        if owner != os.getpid() and _started(owner) == owner_started:
+            raise ProgramError(
+                f"{self.name} of another process ({owner}) is at work in {self.folder}; wait for "
+                "it or take another folder"
+            )
+        _signal_group(pid, signal.SIGTERM)
+        until = time.monotonic() + GRACE_S
+        while _started(pid) == started and time.monotonic() < until:
+            time.sleep(0.01)
+        _signal_group(pid, signal.SIGKILL)
+
+
+def find_command(spec: PlainSpec) -> list[str]:
     """Return the command line of a spec's program, split like a shell does.
 
     The first of: option ``command``; the environment variables of its entry in
@@ -72,161 +232,26 @@ def find_command(spec: CalculatorSpec) -> list[str]:
     return words
 
 
-def start_program(
-    command: Sequence[str],
-    folder: Path,
-    *,
-    name: str,
-    threads: int = 1,
-    stdin: int | IO[bytes] = subprocess.DEVNULL,
-    stdout: int | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a program in `folder`, in a process group of its own.
-
-    Standard output and error go to ``NAME.out`` and ``NAME.err`` there; pass
-    ``subprocess.PIPE`` as `stdin` and `stdout` for a dialogue. ``OMP_NUM_THREADS`` is set to
-    `threads` where the user has not set it: hybrid programs take every core otherwise.
-
-    A program that an ended run (SIGKILL, out of memory) left at work in this folder is ended
-    first: two at once would write the same files.
-
-    Raises
-    ------
-    CalculatorError
-        If it cannot be started, or a living process has one at work in this folder.
-    """
-    _end_leftover(folder, name)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    with (folder / f"{name}.out").open("wb") as out, (folder / f"{name}.err").open("wb") as err:
-        try:
-            process = subprocess.Popen(
-                list(command),
-                cwd=folder,
-                stdin=stdin,
-                stdout=out if stdout is None else stdout,
-                stderr=err,
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise CalculatorError(
-                f"{name} was not started ({shlex.join(command)}): {error.strerror}; see whether "
-                "that program runs on this machine"
-            ) from error
-    record = {"pid": process.pid, "started": _started(process.pid)}
-    owner = {"owner": os.getpid(), "owner_started": _started(os.getpid())}
-    (folder / f"{name}.pid").write_text(json.dumps({**record, **owner}))
-    return process
-
-
-def _started(pid: int) -> int | None:
-    """Return a living process's start in clock ticks, which tells it from a later namesake."""
+def written_since(path: Path, start: int) -> bytes:
+    """Return what a file holds from a byte on; nothing where there is no file."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # gone, or not Linux
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
-def _end_leftover(folder: Path, name: str) -> None:
-    try:
-        record = json.loads((folder / f"{name}.pid").read_text())
-        pid, started = record["pid"], record["started"]
-        owner, owner_started = record["owner"], record["owner_started"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if started is None or _started(pid) != started:
-        return
-    if owner != os.getpid() and _started(owner) == owner_started:
-        raise CalculatorError(
-            f"{name} of another process ({owner}) is at work in {folder}; wait for it or take "
-            "another folder"
-        )
-    _signal_group(pid, signal.SIGTERM)
-    until = time.monotonic() + GRACE_S
-    while _started(pid) == started and time.monotonic() < until:
-        time.sleep(0.01)
-    _signal_group(pid, signal.SIGKILL)
-
-
-def end_program(process: subprocess.Popen[bytes], grace_s: float | None = None) -> None:
+def end_program(process: subprocess.Popen[bytes]) -> None:
     """End a program and every process of its group; harmless where it has ended.
 
-    It has `grace_s` seconds (:data:`GRACE_S` where None) to go by itself.
+    It has :data:`GRACE_S` seconds to go by itself.
     """
     _signal_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S if grace_s is None else grace_s)
+        process.wait(GRACE_S)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    # The group's number is the pid of its leader, also after the leader has gone.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def run_program(
-    command: Sequence[str],
-    folder: Path,
-    *,
-    name: str,
-    timeout_s: float | None = None,
-    threads: int = 1,
-    stdin_file: Path | None = None,
-) -> None:
-    """Run a program in `folder` to its end.
-
-    Parameters
-    ----------
-    command
-        Program and arguments; no shell reads them.
-    folder
-        Where it runs; it has to exist.
-    name
-        Of the program, for messages and for the files ``NAME.out`` and ``NAME.err`` there.
-    timeout_s
-        Wall time after which it is killed; no limit where None.
-    threads
-        ``OMP_NUM_THREADS`` where the user has set none.
-    stdin_file
-        File it reads as standard input; nothing where None.
-
-    Raises
-    ------
-    CalculatorError
-        If it cannot be started, exits with another code than 0 or takes too long. Whatever
-        leaves this function, no process of it is left.
-    """
-    with contextlib.ExitStack() as files:
-        stdin: int | IO[bytes] = subprocess.DEVNULL
-        if stdin_file is not None:
-            stdin = files.enter_context(stdin_file.open("rb"))
-        process = start_program(command, folder, name=name, threads=threads, stdin=stdin)
-    try:
-        code = process.wait(timeout_s)
-    except subprocess.TimeoutExpired as error:
-        end_program(process)
-        raise CalculatorError(
-            f"{name} took more than {timeout_s:g} s and was killed; {output_ends(folder, name)}; "
-            "raise timeout_s if it was still at work"
-        ) from error
-    except BaseException:
-        end_program(process)
-        raise
-    if code != 0:
-        end_program(process)
-        raise CalculatorError(f"{name} {exit_reason(code)}; {output_ends(folder, name)}")
-
-
-def reuse_key(settings: Mapping[str, Any], numbers: Sequence[int]) -> str:
-    """Name what calculations have to share for one to start from the other's electrons.
-
-    Settings, as plain data, and species in their order.
-    """
-    plain = json.dumps([settings, list(numbers)], sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()[:8]
 
 
 def exit_reason(code: int) -> str:
@@ -238,20 +263,24 @@ def exit_reason(code: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def output_ends(folder: Path, name: str) -> str:
-    """Return the last lines of a program's output and error as one line, and where they are."""
-    ends = [*last_lines(folder / f"{name}.out"), *last_lines(folder / f"{name}.err")]
-    said = f"its last lines: {' | '.join(ends)}" if ends else "it printed nothing"
-    return f"{said} (in {folder / name}.out and .err)"
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    # The group's number is the pid of its leader, also after the leader has gone.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
 
 
-def last_lines(path: Path, count: int = 3) -> list[str]:
-    """Return the last non-empty lines of a text file; none where there is no file."""
+def _started(pid: int) -> int | None:
+    """Return a living process's start in clock ticks, which tells it from a later namesake."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # gone, or not Linux
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _last_lines(path: Path, count: int = 3) -> list[str]:
+    """Return the last non-empty lines of a text file; none where there is no file."""
+    start = max(0, path.stat().st_size - 8192) if path.exists() else 0
+    text = written_since(path, start).decode("utf-8", errors="replace")
     lines = [" ".join(line.split())[:200] for line in text.splitlines()]
     return [line for line in lines if line][-count:]

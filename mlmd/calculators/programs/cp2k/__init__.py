@@ -1,9 +1,11 @@
 """CP2K for molecular dynamics.
 
-May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/spec`,
-`calculators/weights`, `checks`, `errors`, `numerics`.
+May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/weights`,
+`checks`, `errors`.
 """
 
-from mlmd.calculators.programs.cp2k.building import build, model_identity
+from mlmd.calculators.programs.cp2k.calculator import Cp2k, model_identity
+
+build = Cp2k
 
 __all__ = ["build", "model_identity"]

@@ -1,26 +1,35 @@
-"""The ASE calculator that drives a running CP2K."""
+"""CP2K: density functional theory with Gaussians and plane waves, kept running between steps.
+
+CP2K's shell mode (``cp2k_shell``) stays alive from step to step, so that each step starts from
+the wavefunctions extrapolated from the ones before.
+
+Options of the spec: ``command`` (the shell's; else ``MLMD_CP2K_COMMAND`` or
+``ASE_CP2K_COMMAND``, else ``cp2k_shell`` on PATH; with MPI ``"mpirun -n 16 cp2k.psmp -s"``), and
+those of :class:`~mlmd.calculators.programs.cp2k.settings.Cp2kSettings`.
+
+The energy is CP2K's total energy, which with smearing is the free energy, so that the forces are
+its derivatives in every case.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.calculator import Calculator, all_changes
-
-from mlmd.calculators.programs.cp2k.environment import Environment, exchange, numbers_in
+from mlmd.calculators.programs.base import ProgramCalculator, Step
 from mlmd.calculators.programs.cp2k.input import input_text
-from mlmd.calculators.programs.cp2k.shell import Cp2kShell, DeadShellError, abort_message
-from mlmd.calculators.programs.process import reuse_key
-from mlmd.errors import CalculatorError, InputError
+from mlmd.calculators.programs.cp2k.settings import Cp2kSettings, data_file
+from mlmd.calculators.programs.cp2k.shell import Cp2kShell, abort_message
+from mlmd.calculators.programs.process import ProgramEndedError, written_since
+from mlmd.calculators.weights import sha256_of
+from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from ase import Atoms
 
-    from mlmd.calculators.programs.cp2k.settings import Cp2kSettings
+    from mlmd.calculators.plain_spec import PlainSpec
 
 logger = logging.getLogger(__name__)
 
@@ -30,196 +39,102 @@ _VERDICT = re.compile(
 )
 
 
-class Cp2kCalculator(Calculator):
-    """Energy, forces and stress by CP2K, in ASE's units and signs.
+class Cp2k(ProgramCalculator):
+    """CP2K: wavefunctions are extrapolated from step to step.
 
-    Wavefunctions are extrapolated from step to step, so forces depend on the steps before within
-    the SCF tolerance: a resumed run repeats an uninterrupted one to that, not to the last bit.
-
-    Parameters
-    ----------
-    settings
-        What is calculated.
-    command
-        Command line of ``cp2k_shell``.
-    directory
-        Where its files are.
-    threads, timeout_s
-        See :class:`mlmd.CalculatorSpec`.
-
-    Attributes
-    ----------
-    n_unconverged_scf : int
-        Steps whose SCF did not converge and that were used nevertheless.
+    Those of the same settings and atoms found in the folder are where the first step starts from.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+    title, file_name = "CP2K", "cp2k_shell"
+    settings_type = Cp2kSettings
+    settings: Cp2kSettings
+    _running: Cp2kShell | None = None
 
-    def __init__(
-        self,
-        settings: Cp2kSettings,
-        command: Sequence[str],
-        directory: Path,
-        *,
-        threads: int = 1,
-        timeout_s: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.parameters.update(settings.to_dict())
-        self.n_unconverged_scf = 0
-        self._settings, self._command, self._folder = settings, list(command), directory
-        self._threads, self._timeout_s = threads, timeout_s
-        self._shell: Cp2kShell | None = None
-        self._environment: Environment | None = None
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Any = ("energy",),
-        system_changes: Any = all_changes,
-    ) -> None:
-        """Compute energy (eV), forces (eV/A) and stress (eV/A^3, Voigt, positive in tension)."""
-        super().calculate(atoms, properties, system_changes)
-        self.results = {}
-        assert self.atoms is not None  # the line above copies them
-        _check_periodic(self.atoms)
+    def _compute(self, atoms: Atoms) -> Step:
+        project = f"cp2k-{self.settings.reuse_key(atoms)}"
+        self._output = self.program.folder / f"{project}.out"
+        self._electrons = self.program.folder / f"{project}-RESTART.wfn"
+        shell = self._running
+        if shell is not None:
+            shell.begin()
+            if shell.environment is not None and not shell.environment.goes_on_with(atoms):
+                if shell.environment.jumped(atoms):
+                    self._forget()
+                shell.release()
+        from_file = (shell is None or shell.environment is None) and self._electrons.exists()
         try:
-            self.results = self._evaluate(self.atoms)
-        except BaseException:
-            # Also when interrupted: half an answer is in the pipe, so this CP2K is of no use.
-            self._kill()
-            raise
-
-    def close(self) -> None:
-        """End CP2K; the next call starts it again."""
-        self._environment = None
-        if self._shell is not None:
-            self._shell.close()
-            self._shell = None
-
-    @property
-    def pid(self) -> int | None:
-        """Process of the running CP2K; None while there is none."""
-        return None if self._shell is None else self._shell.pid
-
-    def _kill(self) -> None:
-        self._environment = None
-        if self._shell is not None:
-            self._shell.kill()
-            self._shell = None
-
-    def _evaluate(self, atoms: Atoms) -> dict[str, Any]:
-        project = f"cp2k-{reuse_key(self._settings.to_dict(), atoms.numbers.tolist())}"
-        wavefunctions = self._folder / f"{project}-RESTART.wfn"
-        environment = self._environment
-        if environment is not None and not environment.goes_on_with(atoms):
-            if environment.jumped(atoms):
-                wavefunctions.unlink(missing_ok=True)
-            self._release()
-            environment = None
-        from_file = environment is None and wavefunctions.exists()
-        try:
-            return self._one_step(atoms, project, from_file)
-        except DeadShellError as error:
-            if not from_file or self._output_says_unconverged():
+            return self._step(atoms, project, from_file)
+        except ProgramEndedError as error:
+            if not from_file:
                 raise
             # A file that was cut short when its run was killed ends every new CP2K.
-            logger.warning("%s; starting without the wavefunctions in %s", error, wavefunctions)
-            wavefunctions.unlink(missing_ok=True)
+            logger.warning("%s; starting without the wavefunctions in %s", error, self._electrons)
             self._kill()
-            return self._one_step(atoms, project, from_file=False)
+            self._forget()
+            return self._step(atoms, project, from_file=False)
 
-    def _one_step(self, atoms: Atoms, project: str, from_file: bool) -> dict[str, Any]:
-        self._output = self._folder / f"{project}.out"
-        self._read_from = self._output.stat().st_size if self._output.exists() else 0
-        try:
-            if self._shell is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._shell = Cp2kShell(
-                    self._command, self._folder, threads=self._threads, timeout_s=self._timeout_s
-                )
-                self._shell.ask("UNITS_EV_A")
-            else:
-                self._shell.begin()
-            if self._environment is None:
-                self._environment = self._load(self._shell, atoms, project, from_file)
-            results = exchange(self._shell, self._environment.number, atoms)
-        except DeadShellError as error:
-            said = self._new_output()
-            if self._verdict(said) is False:
-                raise self._unconverged_error() from error
-            aborted = abort_message(said)
-            raise DeadShellError(
-                error.reason, f", saying: {aborted}" if aborted else error.last_said
-            ) from error
-        self._environment.went_to(atoms)
-        self._judge()
-        return results
-
-    def _load(self, shell: Cp2kShell, atoms: Atoms, project: str, from_file: bool) -> Environment:
-        # Versions before 2024.1 go on by themselves and do not know the keyword.
-        go_on = self._settings.scf_unconverged == "continue" and shell.version >= (2024, 1)
-        text = input_text(
-            self._settings, atoms, project, guess_from_file=from_file, continue_unconverged=go_on
+    def _missed(self) -> str:
+        return (
+            f"to {self.settings.eps_scf:g} in {self.settings.max_scf_steps} steps; raise "
+            "max_scf_steps, have a solver for small gaps in inp (&OT MINIMIZER CG, or &SMEAR with "
+            "ADDED_MOS)"
         )
-        (self._folder / f"{project}.inp").write_text(text, encoding="utf-8")
-        answer = shell.ask(f"LOAD {project}.inp {project}.out")
-        return Environment(int(numbers_in(answer, 1)[0]), atoms)
 
-    def _release(self) -> None:
-        if self._shell is not None and self._environment is not None:
-            self._shell.begin()
-            self._shell.ask(f"DESTROY {self._environment.number}")
-        self._environment = None
-
-    def _new_output(self) -> str:
-        """Return what CP2K has written into its output since this step began."""
+    def _step(self, atoms: Atoms, project: str, from_file: bool) -> Step:
+        read_from = self._output.stat().st_size if self._output.exists() else 0
         try:
-            with self._output.open("rb") as file:
-                file.seek(self._read_from)
-                return file.read().decode("utf-8", errors="replace")
-        except OSError:
-            return ""
-
-    @staticmethod
-    def _verdict(said: str) -> bool | None:
-        """Tell whether the SCF converged; None where the output does not say."""
-        verdicts = [found["converged"] is not None for found in _VERDICT.finditer(said)]
-        # The last one counts: an inner loop may fail where the outer one succeeds.
-        return verdicts[-1] if verdicts else None
-
-    def _judge(self) -> None:
-        """Refuse or count a step whose SCF did not converge."""
-        converged = self._verdict(self._new_output())
-        if converged:
-            return
-        if self._settings.scf_unconverged == "stop":
-            (self._folder / f"{self._output.stem}-RESTART.wfn").unlink(missing_ok=True)
-            raise self._unconverged_error(known=converged is not None)
-        self.n_unconverged_scf += 1
-        if self.n_unconverged_scf == 1:
-            logger.warning("%s; used nevertheless, and counted", self._unconverged_error())
-
-    def _output_says_unconverged(self) -> bool:
-        return self._verdict(self._new_output()) is False
-
-    def _unconverged_error(self, known: bool = True) -> CalculatorError:
-        if not known:
-            return CalculatorError(
+            if self._running is None:
+                self._keep(Cp2kShell(self.program))
+            assert self._running is not None  # the line above
+            if self._running.environment is None:
+                self._load(self._running, atoms, project, from_file)
+            step = self._running.compute(atoms)
+        except ProgramEndedError as error:
+            said = written_since(self._output, read_from).decode("utf-8", errors="replace")
+            if _converged(said) is False:
+                raise self._unconverged() from error
+            reason = abort_message(said)
+            if reason is None:
+                raise
+            raise ProgramEndedError(
+                f"{self.program.name} stopped, saying: {reason} (see {self._output})"
+            ) from error
+        said = written_since(self._output, read_from).decode("utf-8", errors="replace")
+        converged = _converged(said)
+        if converged is None and self.settings.scf_unconverged == "stop":
+            self._forget()
+            raise CalculatorError(
                 f"CP2K's output {self._output} does not say whether the SCF converged; take what "
                 "silences it out of inp, or set scf_unconverged to 'continue'"
             )
-        return CalculatorError(
-            f"CP2K's SCF did not converge to {self._settings.eps_scf:g} in "
-            f"{self._settings.max_scf_steps} steps; raise max_scf_steps, have a solver for small "
-            "gaps in inp (&OT MINIMIZER CG, or &SMEAR with ADDED_MOS), or set scf_unconverged to "
-            f"'continue' (see {self._output})"
+        return replace(step, n_unconverged=int(not converged))
+
+    def _load(self, shell: Cp2kShell, atoms: Atoms, project: str, from_file: bool) -> None:
+        # Versions before 2024.1 go on by themselves and do not know the keyword.
+        go_on = self.settings.scf_unconverged == "continue" and shell.version >= (2024, 1)
+        text = input_text(
+            self.settings, atoms, project, guess_from_file=from_file, continue_unconverged=go_on
         )
+        (self.program.folder / f"{project}.inp").write_text(text, encoding="utf-8")
+        shell.load(project, atoms)
 
 
-def _check_periodic(atoms: Atoms) -> None:
-    if not atoms.pbc.all() or atoms.cell.rank < 3:
-        raise InputError(
-            "cp2k is run periodic in three directions; the atoms are not: set atoms.cell and "
-            "atoms.pbc = True"
-        )
+def _converged(said: str) -> bool | None:
+    """Tell whether the SCF converged; None where the output does not say."""
+    verdicts = [found["converged"] is not None for found in _VERDICT.finditer(said)]
+    # The last one counts: an inner loop may fail where the outer one succeeds.
+    return verdicts[-1] if verdicts else None
+
+
+def model_identity(spec: PlainSpec) -> dict[str, Any]:
+    """Return every setting, defaults too, and the SHA-256 of the data files where found."""
+    settings = Cp2kSettings.of(spec)
+    files = {}
+    for name in (settings.basis_set_file, settings.potential_file):
+        path = data_file(name)
+        files[name.rpartition("/")[2]] = None if path is None else sha256_of(path)
+    plain = settings.to_dict()
+    # Neither decides the forces, and the files are there by content.
+    for key in ("scf_unconverged", "basis_set_file", "potential_file"):
+        del plain[key]
+    return {"settings": plain, "data_files": files}

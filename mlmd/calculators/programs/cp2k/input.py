@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.programs.cp2k.settings import data_file
+from mlmd.calculators.programs.options import refused
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,27 +19,29 @@ OT_STEPS_PER_PRECONDITIONER = 20
 """Steps of orbital transformation after which its preconditioner is made anew."""
 
 SCF = "FORCE_EVAL/DFT/SCF"
+OWN_AFFAIR = "it is the calculator's own affair"
+FROM_ATOMS = "it is taken from the atoms"
 OURS = {
-    "GLOBAL/PROJECT": "the calculator's own affair",
-    "GLOBAL/PROJECT_NAME": "the calculator's own affair",
-    "GLOBAL/PRINT_LEVEL": "the calculator's own affair",
-    "GLOBAL/RUN_TYPE": "the calculator's own affair",
-    "MOTION": "the business of mlmd",
-    "FORCE_EVAL/STRESS_TENSOR": "always ANALYTICAL",
-    "FORCE_EVAL/SUBSYS/CELL": "taken from the atoms",
-    "FORCE_EVAL/SUBSYS/COORD": "taken from the atoms",
-    "FORCE_EVAL/SUBSYS/TOPOLOGY": "taken from the atoms",
-    "FORCE_EVAL/DFT/BASIS_SET_FILE_NAME": "the option basis_set_file",
-    "FORCE_EVAL/DFT/POTENTIAL_FILE_NAME": "the option potential_file",
-    "FORCE_EVAL/DFT/CHARGE": "the option charge",
-    "FORCE_EVAL/DFT/MULTIPLICITY": "the option multiplicity",
-    "FORCE_EVAL/DFT/UKS": "the option spin",
-    "FORCE_EVAL/DFT/LSD": "the option spin",
-    "FORCE_EVAL/DFT/MGRID/CUTOFF": "the option cutoff_Ry",
-    "FORCE_EVAL/DFT/MGRID/REL_CUTOFF": "the option rel_cutoff_Ry",
-    f"{SCF}/EPS_SCF": "the option eps_scf",
-    f"{SCF}/MAX_SCF": "the option max_scf_steps",
-    f"{SCF}/IGNORE_CONVERGENCE_FAILURE": "the option scf_unconverged",
+    "GLOBAL/PROJECT": OWN_AFFAIR,
+    "GLOBAL/PROJECT_NAME": OWN_AFFAIR,
+    "GLOBAL/PRINT_LEVEL": OWN_AFFAIR,
+    "GLOBAL/RUN_TYPE": OWN_AFFAIR,
+    "MOTION": "mlmd moves the atoms",
+    "FORCE_EVAL/STRESS_TENSOR": "it is always ANALYTICAL",
+    "FORCE_EVAL/SUBSYS/CELL": FROM_ATOMS,
+    "FORCE_EVAL/SUBSYS/COORD": FROM_ATOMS,
+    "FORCE_EVAL/SUBSYS/TOPOLOGY": FROM_ATOMS,
+    "FORCE_EVAL/DFT/BASIS_SET_FILE_NAME": "it is the option basis_set_file",
+    "FORCE_EVAL/DFT/POTENTIAL_FILE_NAME": "it is the option potential_file",
+    "FORCE_EVAL/DFT/CHARGE": "it is the option charge",
+    "FORCE_EVAL/DFT/MULTIPLICITY": "it is the option multiplicity",
+    "FORCE_EVAL/DFT/UKS": "it is the option spin",
+    "FORCE_EVAL/DFT/LSD": "it is the option spin",
+    "FORCE_EVAL/DFT/MGRID/CUTOFF": "it is the option cutoff_Ry",
+    "FORCE_EVAL/DFT/MGRID/REL_CUTOFF": "it is the option rel_cutoff_Ry",
+    f"{SCF}/EPS_SCF": "it is the option eps_scf",
+    f"{SCF}/MAX_SCF": "it is the option max_scf_steps",
+    f"{SCF}/IGNORE_CONVERGENCE_FAILURE": "it is the option scf_unconverged",
 }
 
 
@@ -74,7 +77,7 @@ def input_text(
     root = _parsed(settings.inp)
     for path, reason in OURS.items():
         if _has(root, path):
-            raise InputError(f"inp of 'cp2k' sets {path}, which is {reason}; take it out of inp")
+            raise refused("inp", path, reason)
     _keyword(root, "GLOBAL", f"PROJECT {project}")
     _keyword(root, "GLOBAL", "PRINT_LEVEL LOW")
     _keyword(root, "GLOBAL", "RUN_TYPE ENERGY_FORCE")

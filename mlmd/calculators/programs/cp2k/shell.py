@@ -1,95 +1,77 @@
 """A CP2K that is kept running and told what to do: its shell mode, over pipes.
 
-Each command is answered by lines that end with ``* READY``. What can go wrong in between (it
-dies, it hangs, it does not understand) is a CalculatorError, and the process and its group are
-gone when that leaves.
+Each command is answered by lines that end with ``* READY``.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import selectors
-import shlex
-import time
-import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mlmd.calculators.programs.process import end_program, exit_reason, last_lines, start_program
+import numpy as np
+
+from mlmd.calculators.programs.base import Step, is_near, symmetric_voigt
+from mlmd.calculators.programs.dialogue import Dialogue
 from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from ase import Atoms
 
-READY = "* READY"
-NAME = "cp2k_shell"
-GOODBYE_S = 5.0
+    from mlmd.arrays import FloatArray
+    from mlmd.calculators.programs.process import Program
+
+READY = b"* READY"
+LARGEST_STRAIN_PER_STEP = 0.01
+LARGEST_STRAIN = 0.05
+"""CP2K keeps the number of grid points of the first cell; beyond this it gets a new grid."""
 
 
-class Cp2kShell:
+class Environment:
+    """CP2K's own state: where its wavefunctions and its grid come from."""
+
+    def __init__(self, number: str, atoms: Atoms) -> None:
+        self.number = number
+        self._first_cell = atoms.cell.array.copy()
+        self.went_to(atoms)
+
+    def went_to(self, atoms: Atoms) -> None:
+        """Remember the atoms that CP2K has wavefunctions of."""
+        self._numbers, self._positions = atoms.numbers.copy(), atoms.positions.copy()
+        self._cell = atoms.cell.array.copy()
+
+    def goes_on_with(self, atoms: Atoms) -> bool:
+        """Tell whether these atoms are a step from the last ones, in a cell like the first."""
+        return (
+            not self.jumped(atoms)
+            and _strain(self._cell, atoms.cell.array) <= LARGEST_STRAIN_PER_STEP
+            and _strain(self._first_cell, atoms.cell.array) <= LARGEST_STRAIN
+        )
+
+    def jumped(self, atoms: Atoms) -> bool:
+        """Tell whether the wavefunctions are those of something else."""
+        same = np.array_equal(self._numbers, atoms.numbers)
+        return not same or not is_near(atoms.positions, self._positions)
+
+
+class Cp2kShell(Dialogue):
     """One running CP2K.
-
-    Parameters
-    ----------
-    command
-        Its command line.
-    folder
-        Where it runs.
-    threads
-        ``OMP_NUM_THREADS`` where the user has set none.
-    timeout_s
-        What one exchange may take from :meth:`begin` on; no limit where None.
 
     Attributes
     ----------
     version
         Year or number and release of CP2K, (2023, 1) say; (0, 0) where it does not tell.
+    environment
+        What it computes; None before :meth:`load` and after :meth:`release`.
     """
 
-    def __init__(
-        self, command: Sequence[str], folder: Path, *, threads: int, timeout_s: float | None
-    ) -> None:
-        import subprocess
-
-        self._folder, self._timeout_s = folder, timeout_s
-        self._process = start_program(
-            command,
-            folder,
-            name=NAME,
-            threads=threads,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        # Ends CP2K when the calculator is forgotten or Python ends, whatever comes first.
-        self._end = weakref.finalize(self, _end, self._process)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._in, False)
-        os.set_blocking(self._out, False)
-        self._unread = b""
-        self._last_said: list[str] = []
-        self._command = shlex.join(command)
-        self.version = (0, 0)
-        self.begin()
-        self._answer()
-        self._say_version()
-
-    def _say_version(self) -> None:
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.environment: Environment | None = None
+        self.exchange(b"", READY)
         found = re.search(r"CP2K version (\d+)\.(\d+)", "\n".join(self.ask("INFO")))
-        if found:
-            self.version = (int(found[1]), int(found[2]))
-
-    def begin(self) -> None:
-        """Start the clock of one exchange, which may be several commands."""
-        self._deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
-
-    @property
-    def pid(self) -> int:
-        """Number of the process, which is also its group's."""
-        return self._process.pid
+        self.version = (int(found[1]), int(found[2])) if found else (0, 0)
+        self.ask("UNITS_EV_A")
 
     def ask(self, command: str, more: Iterable[str] = ()) -> list[str]:
         """Send a command and the lines that belong to it; return the lines of the answer.
@@ -97,102 +79,48 @@ class Cp2kShell:
         Raises
         ------
         CalculatorError
-            If CP2K has died, takes too long, or says that it cannot; it is ended then.
+            If CP2K has died, takes too long, or says that it cannot.
         """
-        self._write("".join(f"{line}\n" for line in (command, *more)).encode())
-        answer = self._answer()
-        for line in answer:
+        data = "".join(f"{line}\n" for line in (command, *more)).encode()
+        answer = self.exchange(data, READY).decode("utf-8", errors="replace")
+        lines = [line.strip() for line in answer.strip().splitlines()]
+        for line in lines:
             if line.startswith("* ERROR"):
-                self.kill()
                 raise CalculatorError(f"CP2K did not accept '{command}': {line[2:]}")
-        return answer
+        return lines
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            self._wait(self._in, selectors.EVENT_WRITE)
-            try:
-                data = data[os.write(self._in, data) :]
-            except BrokenPipeError:
-                self._fail_dead()
+    def load(self, project: str, atoms: Atoms) -> None:
+        """Have it read ``PROJECT.inp``, the input for some atoms."""
+        number = _numbers(self.ask(f"LOAD {project}.inp {project}.out"), 1)[0]
+        self.environment = Environment(str(int(number)), atoms)
 
-    def _answer(self) -> list[str]:
-        lines: list[str] = []
-        while True:
-            line, newline, rest = self._unread.partition(b"\n")
-            if newline:
-                self._unread = rest
-                text = line.decode("utf-8", errors="replace").strip()
-                if text == READY:
-                    return lines
-                lines.append(text)
-                self._last_said = [said for said in lines[-3:] if said]
-                continue
-            self._wait(self._out, selectors.EVENT_READ)
-            got = os.read(self._out, 65536)
-            if not got:
-                self._fail_dead()
-            self._unread += got
+    def release(self) -> None:
+        """Have it forget what it computes."""
+        if self.environment is not None:
+            self.ask(f"DESTROY {self.environment.number}")
+        self.environment = None
 
-    def _wait(self, file: int, event: int) -> None:
-        """Wait until a pipe can be used, or the time is up."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(file, event)
-            left = None if self._deadline is None else self._deadline - time.monotonic()
-            if not selector.select(left if left is None else max(0.0, left)):
-                self.kill()
-                raise CalculatorError(
-                    f"CP2K took more than {self._timeout_s:g} s and was killed; raise timeout_s if "
-                    f"it was still at work (its files are in {self._folder})"
-                )
-
-    def _fail_dead(self) -> None:
-        """Raise the error of a CP2K that is gone."""
-        try:
-            code = self._process.wait(GOODBYE_S)
-            reason = exit_reason(code)
-        except Exception:  # it closed its output and lives on
-            reason = "closed its output"
-        self.kill()
-        said = [*self._last_said, *last_lines(self._folder / f"{NAME}.err")]
-        more = f"; its last lines: {' | '.join(said)}" if said else ""
-        raise DeadShellError(f"CP2K ({self._command}) {reason}", more)
-
-    def kill(self) -> None:
-        """End CP2K and all of its group at once."""
-        self._end.detach()
-        end_program(self._process, grace_s=0.0)
-        _close_pipes(self._process)
-
-    def close(self) -> None:
-        """Ask CP2K to end; end it if it does not."""
-        self._end()
-
-
-class DeadShellError(CalculatorError):
-    """CP2K ended by itself.
-
-    Attributes
-    ----------
-    reason
-        How it ended.
-    last_said
-        What it said on its standard output and error, as the end of a sentence.
-    """
-
-    def __init__(self, reason: str, last_said: str) -> None:
-        super().__init__(reason + last_said)
-        self.reason, self.last_said = reason, last_said
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    _close_pipes(process)  # the end of its input is the end of its work
-    end_program(process, grace_s=GOODBYE_S)
-
-
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    def compute(self, atoms: Atoms) -> Step:
+        """Tell CP2K where the atoms are and read what it makes of them."""
+        assert self.environment is not None  # see load
+        number = self.environment.number
+        self.ask(f"SET_CELL {number}", _rows(atoms.cell.array))
+        positions = [str(atoms.positions.size), *_rows(atoms.positions), "*END"]
+        self.ask(f"SET_POS {number}", positions)
+        self.ask(f"EVAL_EF {number}")
+        energy_eV = float(_numbers(self.ask(f"GET_E {number}"), 1)[0])
+        # The number of values, one line per atom, and "* END".
+        forces = _numbers(self.ask(f"GET_F {number}")[1:-1], atoms.positions.size)
+        stress = _numbers(self.ask(f"GET_STRESS {number}"), 9).reshape(3, 3)
+        self.environment.went_to(atoms)
+        return Step(
+            energy_eV=energy_eV,
+            free_energy_eV=energy_eV,
+            forces_eV_A=forces.reshape(-1, 3),
+            # CP2K counts compression as positive. A method without a stress gives zeros, which
+            # would pass for a measured one.
+            stress_eV_A3=symmetric_voigt(-stress) if np.any(stress != 0.0) else None,
+        )
 
 
 def abort_message(output: str) -> str | None:
@@ -209,3 +137,23 @@ def abort_message(output: str) -> str | None:
     if words and re.fullmatch(r"\S+\.F:\d+", words[-1]):
         del words[-1]
     return " ".join(word for word in words if word) or None
+
+
+def _strain(before: FloatArray, after: FloatArray) -> float:
+    return float(np.abs(np.linalg.solve(before, after) - np.eye(3)).max())
+
+
+def _rows(vectors: FloatArray) -> list[str]:
+    return [" ".join(f"{x:.18e}" for x in vector) for vector in vectors]
+
+
+def _numbers(lines: list[str], count: int) -> FloatArray:
+    """Return the numbers in an answer; CalculatorError unless as many as expected."""
+    words = " ".join(lines).split()
+    try:
+        values = np.array([float(word) for word in words])
+    except ValueError:
+        values = np.array([])
+    if len(values) != count:
+        raise CalculatorError(f"CP2K answered '{' '.join(words)[:120]}'; expected {count} numbers")
+    return values

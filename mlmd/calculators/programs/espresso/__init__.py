@@ -1,9 +1,10 @@
 """Quantum ESPRESSO for molecular dynamics.
 
-May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/spec`,
-`calculators/weights`, `checks`, `errors`, `numerics`.
+May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `checks`, `errors`.
 """
 
-from mlmd.calculators.programs.espresso.building import build, model_identity
+from mlmd.calculators.programs.espresso.calculator import Espresso, model_identity
+
+build = Espresso
 
 __all__ = ["build", "model_identity"]

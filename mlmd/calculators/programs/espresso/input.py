@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_masses, atomic_numbers
 
-from mlmd.calculators.programs.espresso.pseudo import read_header
-from mlmd.calculators.programs.kpoints import divisions
+from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ase import Atoms
 
     from mlmd.calculators.programs.espresso.settings import EspressoSettings
+
+
+@dataclass(frozen=True)
+class PseudoHeader:
+    """What has to be known of a pseudopotential before pw.x runs.
+
+    Attributes
+    ----------
+    valence
+        Number of electrons it leaves.
+    augmented
+        Whether it is ultrasoft or PAW, whose density needs more than 4 times the cutoff.
+    """
+
+    valence: float
+    augmented: bool
+
+
+def read_header(path: Path) -> PseudoHeader:
+    """Read the header of a UPF file, of version 1 or 2."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header = re.search(r"<PP_HEADER(.*?)(</PP_HEADER>|/>)", text, re.S)
+    said = header[1] if header else ""
+    valence = re.search(r"z_valence\s*=\s*\"\s*([-+.\dEeDd]+)", said) or re.search(
+        r"([-+.\dEeDd]+)\s+Z valence", said
+    )
+    if valence is None:
+        raise InputError(f"pseudopotential '{path}' has no header that says its valence (UPF)")
+    flag = r"is_(ultrasoft|paw)\s*=\s*\"\s*\.?[Tt]"
+    augmented = re.search(flag, said) or re.search(r"^\s*(US|PAW)\s", said, re.M)
+    return PseudoHeader(float(valence[1].upper().replace("D", "E")), augmented is not None)
 
 
 def species_of(atoms: Atoms) -> list[str]:
@@ -29,7 +61,12 @@ def link_name(symbol: str, path: Path) -> str:
 
 
 def input_text(
-    settings: EspressoSettings, atoms: Atoms, prefix: str, *, guess_from_file: bool
+    settings: EspressoSettings,
+    atoms: Atoms,
+    prefix: str,
+    pseudopotentials: Mapping[str, Path],
+    *,
+    guess_from_file: bool,
 ) -> str:
     """Return the input of one run.
 
@@ -40,16 +77,14 @@ def input_text(
     atoms
         Species, positions and cell, periodic in three directions.
     prefix
-        Of the names of pw.x's files, in ``out``; the pseudopotentials are in ``pseudo``.
+        Of the names of pw.x's files, in ``out``.
+    pseudopotentials
+        Files by element; pw.x finds them in ``pseudo``.
     guess_from_file
         Start from the density and wavefunctions of the run before; from atoms otherwise.
-
-    Raises
-    ------
-    InputError
-        If an element has no pseudopotential.
     """
-    namelists = _namelists(settings, atoms, prefix, guess_from_file)
+    headers = {symbol: read_header(path) for symbol, path in pseudopotentials.items()}
+    namelists = _namelists(settings, atoms, prefix, headers, guess_from_file)
     lines = []
     for name, keywords in namelists.items():
         lines.append(f"&{name.upper()}")
@@ -58,11 +93,9 @@ def input_text(
     lines.append("ATOMIC_SPECIES")
     for symbol in species_of(atoms):
         mass = atomic_masses[atomic_numbers[symbol]]
-        lines.append(f"{symbol} {mass:.4f} {link_name(symbol, settings.library.file(symbol))}")
-    grid = settings.kpoints
-    if settings.kspacing_per_A is not None:
-        grid = divisions(atoms.cell.array, settings.kspacing_per_A)
-    if grid is None or tuple(grid) == (1, 1, 1):
+        lines.append(f"{symbol} {mass:.4f} {link_name(symbol, pseudopotentials[symbol])}")
+    grid = settings.grid(atoms.cell.array)
+    if grid == (1, 1, 1):
         # Real wavefunctions, half the work.
         lines.append("K_POINTS gamma")
     else:
@@ -78,10 +111,13 @@ def input_text(
 
 
 def _namelists(
-    settings: EspressoSettings, atoms: Atoms, prefix: str, guess_from_file: bool
+    settings: EspressoSettings,
+    atoms: Atoms,
+    prefix: str,
+    headers: Mapping[str, PseudoHeader],
+    guess_from_file: bool,
 ) -> dict[str, dict[str, Any]]:
     species = species_of(atoms)
-    headers = {symbol: read_header(settings.library.file(symbol)) for symbol in species}
     augmented = any(header.augmented for header in headers.values())
     ecutrho_Ry = settings.ecutrho_Ry or settings.ecutwfc_Ry * (8.0 if augmented else 4.0)
     control: dict[str, Any] = {

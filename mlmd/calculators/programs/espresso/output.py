@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
 from ase.units import Bohr, Hartree
 
+from mlmd.calculators.programs.base import Step, symmetric_voigt
 from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
@@ -18,32 +18,7 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
 
 
-@dataclass(frozen=True)
-class PwResult:
-    """One finished run of pw.x.
-
-    Attributes
-    ----------
-    energy_eV
-        Total energy; with smearing the free energy.
-    forces_eV_A
-        Forces, (atoms, 3).
-    stress_eV_A3
-        Stress, (3, 3), positive in tension as in ASE; None where pw.x gives none.
-    positions_A
-        The positions it was for, (atoms, 3).
-    converged
-        Whether the estimated error came below the threshold.
-    """
-
-    energy_eV: float
-    forces_eV_A: FloatArray
-    stress_eV_A3: FloatArray | None
-    positions_A: FloatArray
-    converged: bool
-
-
-def read_result(path: Path) -> PwResult:
+def read_result(path: Path) -> Step:
     """Read ``data-file-schema.xml``, all in Hartree atomic units.
 
     Raises
@@ -60,17 +35,19 @@ def read_result(path: Path) -> PwResult:
     threshold = float(_text(root, "input/electron_control/conv_thr", path))
     estimate = float(_text(root, "output/convergence_info/scf_conv/scf_error", path))
     said = root.findtext("output/convergence_info/scf_conv/convergence_achieved", "true")
-    stress = root.find("output/stress")
-    return PwResult(
-        energy_eV=float(_text(root, "output/total_energy/etot", path)) * Hartree,
-        forces_eV_A=_array(root, "output/forces", path) * Hartree / Bohr,
+    energy_eV = float(_text(root, "output/total_energy/etot", path)) * Hartree
+    stress = None
+    if root.find("output/stress") is not None:
         # pw.x counts compression as positive.
-        stress_eV_A3=None
-        if stress is None
-        else -_array(root, "output/stress", path) * Hartree / Bohr**3,
-        positions_A=read_positions(root) * Bohr,
+        stress = symmetric_voigt(-_array(root, "output/stress", path) * Hartree / Bohr**3)
+    return Step(
+        energy_eV=energy_eV,
+        free_energy_eV=energy_eV,
+        forces_eV_A=_array(root, "output/forces", path) * Hartree / Bohr,
+        stress_eV_A3=stress,
         # With scf_must_converge false pw.x claims convergence whatever the error is (seen: 6.7).
-        converged=said.strip().lower() == "true" and estimate <= threshold,
+        n_unconverged=int(not (said.strip().lower() == "true" and estimate <= threshold)),
+        positions_A=read_positions(root) * Bohr,
     )
 
 
@@ -102,9 +79,8 @@ def _text(root: ElementTree.Element, path: str, file: Path) -> str:
 
 def _array(root: ElementTree.Element, path: str, file: Path) -> FloatArray:
     values = np.array([float(x) for x in _text(root, path, file).split()])
-    if not np.isfinite(values).all() or len(values) % 3:
+    if len(values) % 3:
         raise CalculatorError(
-            f"the result of pw.x has {path.rpartition('/')[2]} that are not finite or not all "
-            f"there (in {file})"
+            f"the result of pw.x has {path.rpartition('/')[2]} that are not all there (in {file})"
         )
     return values.reshape(-1, 3)

@@ -1,9 +1,11 @@
 """SIESTA for molecular dynamics.
 
 May import `arrays`, `calculators/isolation`, `calculators/plain_spec`, `calculators/programs`,
-`calculators/spec`, `calculators/weights`, `checks`, `errors`.
+`checks`, `errors`.
 """
 
-from mlmd.calculators.programs.siesta.calculator import build, model_identity
+from mlmd.calculators.programs.siesta.calculator import Siesta, model_identity
+
+build = Siesta
 
 __all__ = ["build", "model_identity"]

@@ -7,164 +7,141 @@ Over the socket SIESTA prints every structure and its forces: its output grows b
 step and 100 atoms.
 
 Options of the spec: ``command`` (else ``MLMD_SIESTA_COMMAND``, else ``siesta`` on PATH),
-``pseudopotentials`` (a folder; else ``SIESTA_PP_PATH``), ``preset`` ("maevskiy2025": the settings
-of that paper, see :mod:`mlmd.calculators.programs.siesta.settings`), and those of
+``preset`` ("maevskiy2025": the settings of that paper, see
+:mod:`mlmd.calculators.programs.siesta.settings`), and those of
 :class:`~mlmd.calculators.programs.siesta.settings.SiestaSettings`.
 """
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
+import shutil
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
-
-from mlmd.calculators.plain_spec import refuse_unknown
-from mlmd.calculators.programs.process import find_command
-from mlmd.calculators.programs.siesta.program import FilesEngine, SiestaProgram
-from mlmd.calculators.programs.siesta.pseudopotentials import (
-    SUFFIXES,
-    checksums,
-    pseudopotential_folder,
-    require_folder,
-)
-from mlmd.calculators.programs.siesta.settings import SETTINGS, SiestaSettings
-from mlmd.calculators.programs.siesta.socket import SocketEngine
-from mlmd.errors import InputError
+from mlmd.calculators.isolation.ipi_server import IpiServer
+from mlmd.calculators.programs.base import ProgramCalculator, Step
+from mlmd.calculators.programs.process import ProgramError
+from mlmd.calculators.programs.pseudopotentials import needed
+from mlmd.calculators.programs.siesta.fdf import LABEL, species_of, write_fdf
+from mlmd.calculators.programs.siesta.output import NOT_CONVERGED, read_files
+from mlmd.calculators.programs.siesta.settings import SUFFIXES, VARIABLES, SiestaSettings
+from mlmd.calculators.programs.siesta.socket import Session, dialogue_with
+from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase import Atoms
 
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.plain_spec import PlainSpec
 
-logger = logging.getLogger(__name__)
+# One force call and no moves, whatever was left in the folder.
+ONE_CALL: Mapping[str, Any] = {"MD.TypeOfRun": "CG", "MD.Steps": 0, "MD.UseSaveXV": False}
+# Results of the run before, and the copies of the input that every run adds.
+STALE = (
+    *("FORCE_STRESS", "MESSAGES", f"{LABEL}.out", f"{LABEL}.FA", f"{LABEL}.XV", f"{LABEL}.EIG"),
+    *("fdf-*.log", "fdf.*.log", "INPUT_TMP.*"),
+)
 
-OPTIONS = ("command", "pseudopotentials", "preset", *SETTINGS)
 
-
-class Siesta(Calculator):
-    """An ASE calculator: energy (eV), forces (eV/A), stress (eV/A^3).
+class Siesta(ProgramCalculator):
+    """SIESTA: a density matrix that is there, of the same atoms and settings, is reused.
 
     ``energy`` is the Kohn-Sham energy. ``free_energy``, whose derivatives the forces are, is
     given in mode "files" only: the socket does not carry it. The two are the same but for
     metals, or a gap closed by the electronic temperature.
-
-    Parameters
-    ----------
-    program
-        Where and how it runs.
-    settings
-        What decides the forces.
-
-    Attributes
-    ----------
-    n_unconverged_scf : int
-        Force calls whose SCF did not converge, where that is accepted.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+    title, file_name = "SIESTA", LABEL
+    settings_type = SiestaSettings
+    settings: SiestaSettings
+    _running: Session | None = None
 
-    def __init__(self, program: SiestaProgram, settings: SiestaSettings) -> None:
-        super().__init__()
-        if settings.mode == "socket":
+    def __init__(self, spec: PlainSpec, directory: Path) -> None:
+        super().__init__(spec, directory)
+        if self.settings.mode == "socket":
             self.implemented_properties = ["energy", "forces", "stress"]
-        self.n_unconverged_scf = 0
-        engine = SocketEngine if settings.mode == "socket" else FilesEngine
-        self._engine: SocketEngine | FilesEngine = engine(program, settings)
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Any = ("energy",),
-        system_changes: Any = all_changes,
-    ) -> None:
-        """Compute all properties at once.
-
-        Raises
-        ------
-        InputError
-            If the atoms are not periodic in three directions, or an element has no
-            pseudopotential.
-        CalculatorError
-            If SIESTA crashed, hung, did not converge or left incomplete results. The next call
-            starts it anew.
-        """
-        super().calculate(atoms, properties, system_changes)
-        self.results = {}
-        assert self.atoms is not None  # the line above copies them
-        if not self.atoms.pbc.all() or self.atoms.cell.rank < 3:
+        self._electrons = self.program.folder / f"{LABEL}.DM"
+        self._pseudopotentials = needed(self.settings.library(), "siesta", VARIABLES[0])
+        folder = self._pseudopotentials.folder
+        if folder == self.program.folder.resolve():
             raise InputError(
-                "SIESTA is periodic in three directions; the atoms are not: set atoms.cell (with "
-                "vacuum where wanted) and atoms.pbc = True"
+                f"folder of pseudopotentials '{folder}' is the one that SIESTA runs in, where "
+                "mlmd writes and deletes; keep them elsewhere"
             )
-        found = self._engine.compute(self.atoms)
-        if found.n_unconverged:
-            if not self.n_unconverged_scf:
-                logger.warning(
-                    "SIESTA's SCF did not converge in a force call; its forces are used, as "
-                    "scf_unconverged is 'continue'; further ones are counted, not reported"
-                )
-            self.n_unconverged_scf += found.n_unconverged
-        self.results = {
-            "energy": found.energy_eV,
-            "forces": found.forces_eV_A,
-            "stress": full_3x3_to_voigt_6_stress(found.stress_eV_A3),
-        }
-        if found.free_energy_eV is not None:
-            self.results["free_energy"] = found.free_energy_eV
+        if folder is not None and not self._pseudopotentials.checksums():
+            raise InputError(
+                f"folder '{folder}' has no pseudopotentials of SIESTA {self.settings.version}; "
+                f"expected files like Li{SUFFIXES[self.settings.version][0]}"
+            )
 
-    def close(self) -> None:
-        """End the SIESTA that waits for the next structure; a further call starts it again."""
-        self._engine.close()
+    def _compute(self, atoms: Atoms) -> Step:
+        in_files = self.settings.mode == "files"
+        try:
+            return self._run(atoms) if in_files else self._go_on(atoms)
+        except CalculatorError as error:
+            how = "" if self._running is None else self._running.exit_reason()
+            self._kill()
+            self._forget()
+            said = self._output.read_text(errors="replace") if self._output.is_file() else ""
+            if self.settings.scf_unconverged == "stop" and NOT_CONVERGED in said:
+                raise self._unconverged() from error
+            if isinstance(error, ProgramError):
+                raise  # it says how SIESTA ended, and its last words
+            words = self.program.last_words()
+            raise CalculatorError(f"siesta failed: {error}{how}; {words}") from error
 
-
-def build(spec: CalculatorSpec, directory: Path) -> Siesta:
-    """Make the calculator; SIESTA itself starts with the first force call.
-
-    Parameters
-    ----------
-    spec
-        Its options are described above.
-    directory
-        Where SIESTA keeps its files. A density matrix that is there, of the same atoms and
-        settings, is where the first SCF begins; no other result is ever read from it.
-    """
-    settings = _settings(spec)
-    program = SiestaProgram(
-        command=tuple(find_command(spec)),
-        folder=Path(directory).absolute(),
-        pseudopotentials=require_folder(spec),
-        threads=spec.threads,
-        timeout_s=spec.timeout_s,
-    )
-    if program.pseudopotentials == program.folder.resolve():
-        raise InputError(
-            f"folder of pseudopotentials '{program.pseudopotentials}' is the one that SIESTA runs "
-            "in, where mlmd writes and deletes; keep them elsewhere"
+    def _missed(self) -> str:
+        return (
+            f"in {self.settings.max_scf_steps} steps; raise max_scf_steps, mix less (fdf: "
+            "SCF.Mixer.Weight), shorten the time step"
         )
-    if not checksums(program.pseudopotentials, settings.version):
-        raise InputError(
-            f"folder '{program.pseudopotentials}' has no pseudopotentials of SIESTA "
-            f"{settings.version}; expected files like Li{SUFFIXES[settings.version][0]}"
-        )
-    return Siesta(program, settings)
+
+    def _run(self, atoms: Atoms) -> Step:
+        """Run SIESTA for one structure."""
+        arguments, stdin = self._write(atoms, ONE_CALL)
+        self.program.run(arguments, stdin=stdin)
+        return read_files(self.program.folder, atoms.numbers)
+
+    def _go_on(self, atoms: Atoms) -> Step:
+        """Send a structure to SIESTA, which is started where none runs for these atoms."""
+        grid = self.settings.grid(atoms.cell.array)
+        if self._running is not None and not self._running.can_go_on(atoms, grid):
+            self.close()
+        if self._running is None:
+            server = IpiServer(tcp=self.settings.socket == "inet")
+            try:
+                arguments, stdin = self._write(atoms, dialogue_with(server))
+                self._keep(Session(self.program, server, atoms, grid, arguments, stdin))
+            except BaseException:
+                server.close()
+                raise
+        assert self._running is not None  # the lines above
+        return self._running.compute(atoms)
+
+    def _write(
+        self, atoms: Atoms, dialogue: Mapping[str, Any]
+    ) -> tuple[Sequence[str], Path | None]:
+        """Lay out the input, and remove the results of an earlier run.
+
+        Returns the arguments and the standard input by which SIESTA finds it.
+        """
+        folder, files = self.program.folder, {}
+        for symbol in species_of(atoms):
+            source = self._pseudopotentials.file(symbol)
+            files[symbol] = f"{symbol}{source.suffix}"
+            for suffix in SUFFIXES[5]:
+                # Another kind from a run before would be found first.
+                (folder / f"{symbol}{suffix}").unlink(missing_ok=True)
+            shutil.copyfile(source, folder / files[symbol])
+        for pattern in STALE:
+            for file in folder.glob(pattern):
+                file.unlink()
+        fdf = write_fdf(folder, self.settings, atoms, files, dialogue)
+        return ((), fdf) if self.settings.version == 4 else ((fdf.name,), None)
 
 
-def model_identity(spec: CalculatorSpec) -> dict[str, Any]:
+def model_identity(spec: PlainSpec) -> dict[str, Any]:
     """Return the pseudopotentials by file name and SHA-256; None where no folder is named."""
-    settings = _settings(spec)
-    folder = pseudopotential_folder(spec)
-    files = None if folder is None else checksums(folder, settings.version)
-    return {"pseudopotentials": files}
-
-
-def _settings(spec: CalculatorSpec) -> SiestaSettings:
-    if spec.model is not None:
-        raise InputError(
-            f"calculator 'siesta' has no models; given '{spec.model}': name the folder of "
-            "pseudopotentials in the option pseudopotentials"
-        )
-    refuse_unknown(spec, OPTIONS)
-    return SiestaSettings.from_options(spec.options)
+    library = SiestaSettings.of(spec).library()
+    return {"pseudopotentials": None if library is None else library.checksums()}

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.units import Bohr
 
-from mlmd.calculators.programs.kpoints import divisions
 from mlmd.calculators.programs.siesta.fdf_keys import entry, normalised
 from mlmd.calculators.programs.siesta.settings import FUNCTIONAL_OF, SiestaSettings
 from mlmd.errors import InputError
@@ -26,13 +25,6 @@ LABEL = "siesta"
 """SystemLabel, and the name of the files that SIESTA reads and writes."""
 
 MARK = "# density matrix of "
-
-
-def grid_of(settings: SiestaSettings, atoms: Atoms) -> tuple[int, int, int]:
-    """Return the k-point grid of a structure."""
-    if settings.kspacing_per_A is not None:
-        return divisions(atoms.cell.array, settings.kspacing_per_A)
-    return settings.kpoints or (1, 1, 1)
 
 
 def species_of(atoms: Atoms) -> list[str]:
@@ -71,7 +63,7 @@ def write_fdf(
     density = folder / f"{LABEL}.DM"
     if density.exists() and _first_line(path) != mark:
         density.unlink()
-    lines = [mark, "# Lengths in bohr.", *physics, f"DM.UseSaveDM {_truth(density.exists())}"]
+    lines = [mark, "# Lengths in bohr.", *physics, *entry("DM.UseSaveDM", density.exists())]
     for key, value in dialogue.items():
         lines += entry(key, value)
     lines += ["LatticeConstant 1.0 Bohr", "%block LatticeVectors"]
@@ -117,7 +109,7 @@ def _physics(
     }
     if settings.energy_shift_meV is not None:
         ours["PAO.EnergyShift"] = f"{settings.energy_shift_meV} meV"
-    grid = grid_of(settings, atoms)
+    grid = settings.grid(atoms.cell.array)
     if grid != (1, 1, 1):
         rows = [[*(grid[i] * (i == j) for j in range(3)), 0.0] for i in range(3)]
         ours["kgrid.MonkhorstPack"] = rows
@@ -137,10 +129,6 @@ def _first_line(path: Path) -> str:
     if not path.is_file():
         return ""
     return path.read_text(errors="replace").partition("\n")[0]
-
-
-def _truth(value: bool) -> str:
-    return ".true." if value else ".false."
 
 
 def _numbers(vector: np.ndarray[Any, Any]) -> str:

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
+from mlmd.calculators.programs.options import refused
 from mlmd.errors import InputError
 
 KEY = re.compile(r"[A-Za-z][\w.\-]*")
 STRUCTURE = "the structure comes from the run"
 # Normalised beginnings of keys and why they cannot be given.
-REFUSED = MappingProxyType(
-    {
-        "md": "mlmd moves the atoms",
-        "master": "mlmd talks to SIESTA; see the options mode and socket",
-        "systemlabel": "mlmd reads the files by that name",
-        "numberof": STRUCTURE,
-        "chemicalspecieslabel": STRUCTURE,
-        "lattice": STRUCTURE,
-        "supercell": STRUCTURE,
-        "atomiccoor": STRUCTURE,
-        "atomcoor": STRUCTURE,
-        "zmatrix": STRUCTURE,
-        "usestructfile": STRUCTURE,
-        "geometryconstraints": "constraints are those of the atoms",
-        "scfmustconverge": "it is the option scf_unconverged",
-        "spinpolarized": "it is the option spin",
-        "noncol": "it is the option spin",
-        "computeforces": "the forces are what is asked for",
-        "usesavedata": "mlmd decides what of the last run is used",
-        "dmusesavedm": "mlmd decides what of the last run is used",
-    }
-)
+REFUSED = {
+    "md": "mlmd moves the atoms",
+    "master": "mlmd talks to SIESTA; see the options mode and socket",
+    "systemlabel": "mlmd reads the files by that name",
+    "numberof": STRUCTURE,
+    "chemicalspecieslabel": STRUCTURE,
+    "lattice": STRUCTURE,
+    "supercell": STRUCTURE,
+    "atomiccoor": STRUCTURE,
+    "atomcoor": STRUCTURE,
+    "zmatrix": STRUCTURE,
+    "usestructfile": STRUCTURE,
+    "geometryconstraints": "constraints are those of the atoms",
+    "scfmustconverge": "it is the option scf_unconverged",
+    "spinpolarized": "it is the option spin",
+    "noncol": "it is the option spin",
+    "computeforces": "the forces are what is asked for",
+    "usesavedata": "mlmd decides what of the last run is used",
+    "dmusesavedm": "mlmd decides what of the last run is used",
+}
 
 
 def normalised(key: str) -> str:
@@ -41,7 +39,7 @@ def normalised(key: str) -> str:
     return re.sub(r"[._\-]", "", key).lower()
 
 
-def checked_fdf(given: Any) -> Mapping[str, Any]:
+def checked_fdf(option: str, given: Any) -> Mapping[str, Any]:
     """Return the option ``fdf``: keys to text, a number, true or false, or a block's lines.
 
     Raises
@@ -51,7 +49,7 @@ def checked_fdf(given: Any) -> Mapping[str, Any]:
         be written.
     """
     if not isinstance(given, Mapping):
-        raise InputError(f"fdf is {given!r}; expected a mapping from SIESTA's keys to values")
+        raise InputError(f"{option} is {given!r}; expected a mapping from SIESTA's keys to values")
     seen: dict[str, str] = {}
     for key, value in given.items():
         if not isinstance(key, str) or KEY.fullmatch(key) is None:
@@ -59,14 +57,14 @@ def checked_fdf(given: Any) -> Mapping[str, Any]:
         name = normalised(key)
         for beginning, reason in REFUSED.items():
             if name.startswith(beginning):
-                raise InputError(f"fdf key '{key}' cannot be given: {reason}")
+                raise refused(option, key, reason)
         if name in seen:
             raise InputError(f"fdf keys '{seen[name]}' and '{key}' are the same to SIESTA")
         seen[name] = key
         for text in entry(key, value):
             if "\n" in text or "\r" in text:
                 raise InputError(f"fdf value of '{key}' has a line break; give a block as a list")
-    return MappingProxyType(dict(given))
+    return dict(given)
 
 
 def entry(key: str, value: Any) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.units import Bohr, Ry
 
+from mlmd.calculators.programs.base import Step, symmetric_voigt
+from mlmd.calculators.programs.process import written_since
 from mlmd.calculators.programs.siesta.fdf import LABEL
 from mlmd.errors import CalculatorError
 
@@ -24,33 +25,7 @@ ENERGIES = re.compile(r"^siesta: Etot    =\s*(\S+)\s*\nsiesta: FreeEng =\s*(\S+)
 RECEIVED_CELL = re.compile(rb"coordsFromSocket cell \(bohr *\) =\s*((?:[-+.\d]+\s+){9})")
 
 
-@dataclass(frozen=True)
-class SiestaForces:
-    """The result of one force call.
-
-    Attributes
-    ----------
-    energy_eV
-        The Kohn-Sham energy, SIESTA's ``E_KS`` or ``Etot``.
-    free_energy_eV
-        Less temperature times electronic entropy (``FreeEng``), whose derivatives the forces
-        are; None over the socket, which does not carry it. Equal where there is a gap.
-    forces_eV_A
-        Shape (atoms, 3).
-    stress_eV_A3
-        Shape (3, 3); positive under tension, which is SIESTA's sign as it is ASE's.
-    n_unconverged
-        How often the SCF was reported as not converged.
-    """
-
-    energy_eV: float
-    free_energy_eV: float | None
-    forces_eV_A: NDArray[np.float64]
-    stress_eV_A3: NDArray[np.float64]
-    n_unconverged: int
-
-
-def read_files(folder: Path, numbers: IntArray) -> SiestaForces:
+def read_files(folder: Path, numbers: IntArray) -> Step:
     """Read the results of a finished run.
 
     Parameters
@@ -89,13 +64,11 @@ def read_files(folder: Path, numbers: IntArray) -> SiestaForces:
         )
     if forces.shape != (n_atoms, 3) or stress.shape != (3, 3):
         raise CalculatorError("its FORCE_STRESS was cut short")
-    if not (np.isfinite(forces).all() and np.isfinite(stress).all() and np.isfinite(free_Ry)):
-        raise CalculatorError("its energy, forces or stress are not finite")
-    return SiestaForces(
+    return Step(
         energy_eV=free_Ry * Ry + entropy_eV,
         free_energy_eV=free_Ry * Ry,
         forces_eV_A=forces * (Ry / Bohr),
-        stress_eV_A3=stress * (Ry / Bohr**3),
+        stress_eV_A3=symmetric_voigt(stress * (Ry / Bohr**3)),
         n_unconverged=int(NOT_CONVERGED in text),
     )
 
@@ -119,9 +92,7 @@ class GrowingOutput:
 
     def unconverged(self) -> int:
         """Return how many SCF cycles were reported as unconverged since the call before."""
-        with self._path.open("rb") as file:
-            file.seek(self._read_bytes)
-            new = file.read()
+        new = written_since(self._path, self._read_bytes)
         self._read_bytes += len(new)
         if self.first_cell_bohr is None:
             self._head += new

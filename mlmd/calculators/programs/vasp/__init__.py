@@ -1,9 +1,10 @@
 """VASP for molecular dynamics.
 
-May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/spec`,
-`checks`, `errors`.
+May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `checks`, `errors`.
 """
 
-from mlmd.calculators.programs.vasp.calculator import build, model_identity
+from mlmd.calculators.programs.vasp.calculator import Vasp, model_identity
+
+build = Vasp
 
 __all__ = ["build", "model_identity"]

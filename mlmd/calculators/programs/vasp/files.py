@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.calculators.programs.vasp.settings import incar_text
-from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from mlmd.arrays import FloatArray, IntArray
-
+    from mlmd.calculators.programs.base import Step
 
 OUTPUT = ("OUTCAR", "vasprun.xml", "OSZICAR", "CONTCAR", "XDATCAR", "STOPCAR", "vaspout.h5")
 WAVEFUNCTIONS = "wavefunctions.json"
@@ -53,12 +52,7 @@ class Layout:
 
     @classmethod
     def of(cls, atoms: Atoms, grid: tuple[int, int, int]) -> Layout:
-        """Sort the atoms; InputError where they are not periodic in three directions."""
-        if not len(atoms) or not atoms.pbc.all() or atoms.cell.rank < 3:
-            raise InputError(
-                "VASP is periodic in three directions; the atoms are not: set atoms.cell and "
-                "atoms.pbc = True"
-            )
+        """Sort the atoms, which are periodic in three directions."""
         symbols = atoms.get_chemical_symbols()
         species = tuple(dict.fromkeys(symbols))
         order = np.argsort([species.index(symbol) for symbol in symbols], kind="stable")
@@ -81,6 +75,12 @@ class Layout:
             and (self.cell_A == other.cell_A).all()
             and (self.magnetic_moments == other.magnetic_moments).all()
         )
+
+    def in_callers_order(self, step: Step) -> Step:
+        """Return a step of VASP's order of atoms in that of the caller's."""
+        back, positions = np.argsort(self.order), step.positions_A
+        positions = None if positions is None else positions[back]
+        return replace(step, forces_eV_A=step.forces_eV_A[back], positions_A=positions)
 
     def basis(self) -> dict[str, Any]:
         """Return what wavefunctions depend on in kind: species, counts, k-points."""

@@ -47,12 +47,12 @@ class PotcarLibrary:
     setups: Mapping[str, str]
 
     @classmethod
-    def of(cls, functional: str, setups: str | Mapping[str, str]) -> PotcarLibrary:
-        """Make the library of a functional's family, ``PBE`` or ``LDA``, and the option setups."""
+    def of(cls, functional: str, setups: Mapping[str, str]) -> PotcarLibrary:
+        """Make the library of a functional's family, ``PBE`` or ``LDA``, and some setups."""
         version = os.environ.get("VASP_PP_VERSION")
         plain = "potpaw" if functional == "LDA" else f"potpaw_{functional}"
         family = f"potpaw_{functional}.{version}" if version else plain
-        return cls(family, _names(setups))
+        return cls(family, setups)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the forces and is known without a structure."""
@@ -138,7 +138,7 @@ def _read_record(path: Path) -> dict[str, dict[str, str]]:
     return record
 
 
-def _names(setups: Any) -> dict[str, str]:
+def setup_names(option: str, setups: Any) -> dict[str, str]:
     """Return POTCAR names by element from a table's name or a mapping, which may be partial.
 
     A name may be in full, ``Li_sv``, or as ASE has it only what follows the element, ``_sv``.
@@ -148,12 +148,12 @@ def _names(setups: Any) -> dict[str, str]:
     tables = get_default_setups()
     given = {"base": setups} if isinstance(setups, str) else setups
     if not isinstance(given, Mapping) or not all(isinstance(v, str) for v in given.values()):
-        raise InputError(f"setups is {setups!r}; expected a mapping from element to POTCAR name")
+        raise InputError(f"{option} is {setups!r}; expected a mapping from element to POTCAR name")
     base = given.get("base", DEFAULT_SETUPS)
     unknown = sorted(set(given) - {"base"} - set(chemical_symbols[1:]))
     if base not in tables or unknown:
         raise InputError(
-            f"setups has {base!r} as base and {', '.join(unknown) or 'only elements'}; expected "
+            f"{option} has {base!r} as base and {', '.join(unknown) or 'only elements'}; expected "
             f"one of {', '.join(sorted(tables))} and chemical symbols"
         )
     suffixes = {**tables[base], **{symbol: v for symbol, v in given.items() if symbol != "base"}}

@@ -7,17 +7,12 @@ and it says in words whether the electrons converged. vasprun.xml holds every ei
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.units import GPa
 
+from mlmd.calculators.programs.base import Step
 from mlmd.errors import CalculatorError
-
-if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray
-
 
 FINISHED = "General timing and accounting informations for this job"
 
@@ -32,37 +27,8 @@ _FORCES = re.compile(r"TOTAL-FORCE \(eV/Angst\)\s*\n\s*-{10,}\n(.*?)\n\s*-{10,}"
 _ITERATION = re.compile(r"Iteration\s+\d+\(\s*(\d+)\)")
 
 
-@dataclass(frozen=True)
-class IonicStep:
-    """One ionic step, in VASP's order of atoms.
-
-    Attributes
-    ----------
-    free_energy_eV
-        F, from which the forces derive.
-    energy_eV
-        Energy extrapolated to no smearing, E0.
-    positions_A, forces_eV_A
-        (atoms, 3).
-    stress_eV_A3
-        Voigt order xx yy zz yz xz xy, positive under tension, without the kinetic part.
-    electronic_steps
-        How many the SCF took.
-    converged
-        Whether it reached EDIFF.
-    """
-
-    free_energy_eV: float
-    energy_eV: float
-    positions_A: FloatArray
-    forces_eV_A: FloatArray
-    stress_eV_A3: FloatArray
-    electronic_steps: int
-    converged: bool
-
-
-def read_step(text: str, n_atoms: int, nelm: int) -> IonicStep:
-    """Read the last ionic step in a stretch of an OUTCAR.
+def read_step(text: str, n_atoms: int, nelm: int) -> Step:
+    """Read the last ionic step in a stretch of an OUTCAR, in VASP's order of atoms.
 
     Parameters
     ----------
@@ -90,24 +56,17 @@ def read_step(text: str, n_atoms: int, nelm: int) -> IonicStep:
         )
     table = np.array(rows)
     pressure_kB = np.array(_numbers(stress[1]))
-    energies = [_numbers(free[1])[0], _numbers(sigma_zero[2])[0]]
-    if len(pressure_kB) != 6 or not (
-        np.isfinite(table).all() and np.isfinite(pressure_kB).all() and np.isfinite(energies).all()
-    ):
-        raise CalculatorError(
-            "VASP's OUTCAR holds energies, forces or stresses that are no finite numbers; the "
-            "atoms may be too close: see its OUTCAR"
-        )
+    if len(pressure_kB) != 6:
+        raise CalculatorError("VASP's OUTCAR has no stress of six numbers; it is damaged")
     iterations = [int(number) for number in _ITERATION.findall(text, 0, forces.start())]
     # VASP prints xx yy zz xy yz zx of the pressure, in kbar; ASE has stress, xx yy zz yz xz xy.
-    return IonicStep(
-        free_energy_eV=energies[0],
-        energy_eV=energies[1],
-        positions_A=table[:, :3],
+    return Step(
+        energy_eV=_numbers(sigma_zero[2])[0],
+        free_energy_eV=_numbers(free[1])[0],
         forces_eV_A=table[:, 3:],
         stress_eV_A3=-0.1 * GPa * pressure_kB[[0, 1, 2, 4, 5, 3]],
-        electronic_steps=iterations[-1] if iterations else 0,
-        converged=_converged(text[: forces.start()], iterations, nelm),
+        n_unconverged=int(not _converged(text[: forces.start()], iterations, nelm)),
+        positions_A=table[:, :3],
     )
 
 

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ase.data import atomic_numbers
 
-from mlmd.calculators.plain_spec import refuse_unknown
-from mlmd.calculators.programs.kpoints import checked_grid, divisions
-from mlmd.checks import positive_number
-from mlmd.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from mlmd.calculators.spec import CalculatorSpec
-
-OPTIONS = (
-    "command",
-    "xc",
-    "encut_eV",
-    "kspacing_per_A",
-    "kpoints",
-    "ediff_eV",
-    "setups",
-    "spin",
-    "incar",
-    "mode",
-    "scf_unconverged",
+from mlmd.calculators.programs.options import (
+    GridSettings,
+    one_of,
+    option,
+    positive,
+    refused,
 )
-CHOICES = {"mode": ("single", "interactive"), "scf_unconverged": ("stop", "continue")}
+from mlmd.calculators.programs.vasp.potcars import PotcarLibrary, setup_names
+from mlmd.checks import truth, whole_number
+from mlmd.errors import InputError
 
 # VASP's EDIFF is for the whole cell. The energy's error is of second order in that of the
 # density, the forces' of first, and with wavefunctions from the step before that error always
@@ -65,9 +51,44 @@ REFUSED: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The options of a VASP spec, checked.
+def _functionals() -> dict[str, dict[str, Any]]:
+    """Return the tags of functionals by name, from ASE's table."""
+    from ase.calculators.vasp.create_input import GenerateVaspInput
+
+    table = cast(dict[str, dict[str, Any]], GenerateVaspInput.xc_defaults)
+    # The van der Waals functionals need a kernel file besides; dispersion is incar IVDW.
+    return {
+        name: {tag.upper(): value for tag, value in tags.items()}
+        for name, tags in sorted(table.items())
+        if name != "custom" and "luse_vdw" not in tags
+    }
+
+
+def _known_functional(name: str, value: Any) -> str:
+    known = _functionals()
+    if not isinstance(value, str) or value.lower() not in known:
+        raise InputError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    return value
+
+
+def _checked_tags(name: str, tags: Any) -> dict[str, Any]:
+    if not isinstance(tags, Mapping):
+        raise InputError(f"{name} is {tags!r}; expected a mapping from tag to value")
+    upper = {str(tag).upper(): value for tag, value in tags.items()}
+    for tag, value in upper.items():
+        if tag in REFUSED:
+            raise refused(name, tag, REFUSED[tag])
+        written = incar_value(value) if not isinstance(value, Mapping) else ""
+        if not tag.isidentifier() or any(character in written for character in "\n;#!="):
+            raise InputError(f"{name} tag {tag} is {value!r}; expected one tag and its plain value")
+    if "NELM" in upper:
+        whole_number(f"{name} tag NELM", upper["NELM"])
+    return upper
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaspSettings(GridSettings):
+    """What VASP calculates.
 
     Attributes
     ----------
@@ -76,9 +97,6 @@ class Settings:
     encut_eV
         Cut-off; the largest ENMAX of the POTCARs where None. Where the cell changes give 1.3
         times that: the Pulay stress of a low cut-off is a pressure that is not there.
-    kspacing_per_A, kpoints
-        Spacing (see :func:`mlmd.calculators.programs.kpoints.divisions`) or grid; Gamma alone where
-        neither is given, as is usual for a hundred atoms without order.
     ediff_eV
         SCF threshold of the whole cell; 1e-7 eV per atom, 1e-5 eV at most, where None.
     setups
@@ -92,65 +110,29 @@ class Settings:
     mode
         ``"single"``: VASP starts at each step and reuses WAVECAR and CHGCAR.
         ``"interactive"``: one process, positions over standard input (IBRION = 11).
-    scf_unconverged
-        ``"stop"`` or ``"continue"``.
     """
 
-    xc: str = "PBE"
-    encut_eV: float | None = None
-    kspacing_per_A: float | None = None
-    kpoints: tuple[int, int, int] | None = None
-    ediff_eV: float | None = None
-    setups: str | Mapping[str, str] = "recommended"
-    spin: bool = False
-    incar: Mapping[str, Any] | None = None
-    mode: str = "single"
-    scf_unconverged: str = "stop"
-
-    @classmethod
-    def of(cls, spec: CalculatorSpec) -> Settings:
-        """Read and check the options of a spec; InputError says what is wrong with one."""
-        if spec.model is not None:
-            raise InputError(f"calculator 'vasp' has no models; given '{spec.model}'; set xc")
-        refuse_unknown(spec, OPTIONS)
-        given: dict[str, Any] = {
-            name: value for name, value in spec.options.items() if value is not None
-        }
-        given.pop("command", None)
-        units = {"encut_eV": "eV", "kspacing_per_A": "1/angstrom", "ediff_eV": "eV"}
-        for name in units.keys() & given.keys():
-            given[name] = positive_number(name, given[name], units[name])
-        if "kpoints" in given:
-            given["kpoints"] = checked_grid(given["kpoints"])
-        if "kpoints" in given and "kspacing_per_A" in given:
-            raise InputError("vasp was given kpoints and kspacing_per_A; expected one of them")
-        for name, allowed in CHOICES.items():
-            if given.get(name, allowed[0]) not in allowed:
-                raise InputError(f"{name} is {given[name]!r}; expected {' or '.join(allowed)}")
-        if not isinstance(given.get("spin", False), bool):
-            raise InputError(f"spin is {given['spin']!r}; expected true or false")
-        given["incar"] = _checked_tags(given.get("incar", {}))
-        settings = cls(**given)
-        settings.functional()
-        return settings
+    xc: str = option("PBE", _known_functional)
+    encut_eV: float | None = option(None, positive("eV"))
+    ediff_eV: float | None = option(None, positive("eV"))
+    setups: Mapping[str, str] = option("recommended", setup_names)
+    spin: bool = option(False, truth)
+    incar: Mapping[str, Any] = option({}, _checked_tags)
+    mode: str = option("single", one_of("single", "interactive"))
 
     def functional(self) -> tuple[str, dict[str, Any]]:
-        """Return the POTCARs' family, PBE or LDA, and the functional's tags, from ASE's table."""
-        from ase.calculators.vasp.create_input import GenerateVaspInput
-
-        table = cast(dict[str, dict[str, Any]], GenerateVaspInput.xc_defaults)
-        # The van der Waals functionals need a kernel file besides; dispersion is incar IVDW.
-        names = sorted(n for n, t in table.items() if n != "custom" and "luse_vdw" not in t)
-        if not isinstance(self.xc, str) or self.xc.lower() not in names:
-            raise InputError(f"xc is {self.xc!r}; expected one of {', '.join(names)}")
-        tags = {name.upper(): value for name, value in table[self.xc.lower()].items()}
+        """Return the POTCARs' family, PBE or LDA, and the functional's tags."""
+        tags = _functionals()[self.xc.lower()]
         return str(tags.pop("PP", "PBE")), tags
 
-    def grid(self, cell: ArrayLike) -> tuple[int, int, int]:
-        """Return the k-point divisions for a cell."""
-        if self.kspacing_per_A is not None:
-            return divisions(cell, self.kspacing_per_A)
-        return self.kpoints or (1, 1, 1)
+    def potcars(self) -> PotcarLibrary:
+        """Return where the pseudopotentials are."""
+        return PotcarLibrary.of(self.functional()[0], self.setups)
+
+    @property
+    def nelm(self) -> int:
+        """Most steps of the SCF."""
+        return int(self.incar.get("NELM", 100))
 
     def tags(
         self, species: Sequence[str], n_atoms: int, magnetic_moments: Sequence[float]
@@ -173,7 +155,7 @@ class Settings:
             "SYSTEM": "mlmd",
             "PREC": "Normal",
             "EDIFF": self.ediff_eV or min(LARGEST_EDIFF_EV, EDIFF_PER_ATOM_EV * n_atoms),
-            "NELM": 100,
+            "NELM": self.nelm,
             "NELMIN": 4,  # good wavefunctions can look converged before the forces are
             "ALGO": "All" if demanding else "Fast",
             "ISMEAR": 0,
@@ -199,24 +181,9 @@ class Settings:
             tags |= {"POTIM": 0.0, "IWAVPR": 11}
         else:
             tags |= {"IBRION": -1, "NSW": 0}
-        for tag, value in (self.incar or {}).items():
+        for tag, value in self.incar.items():
             tags[tag] = _by_species(tag, value, species) if isinstance(value, Mapping) else value
         return tags
-
-
-def _checked_tags(tags: Any) -> dict[str, Any]:
-    if not isinstance(tags, Mapping):
-        raise InputError(f"incar is {tags!r}; expected a mapping from tag to value")
-    upper = {str(tag).upper(): value for tag, value in tags.items()}
-    for tag, value in upper.items():
-        if tag in REFUSED:
-            raise InputError(f"incar tag {tag} is not for you to set: {REFUSED[tag]}")
-        written = incar_value(value) if not isinstance(value, Mapping) else ""
-        if not tag.isidentifier() or any(character in written for character in "\n;#!="):
-            raise InputError(f"incar tag {tag} is {value!r}; expected one tag and its plain value")
-    if upper.get("NELM") is not None and not isinstance(upper["NELM"], int):
-        raise InputError(f"incar tag NELM is {upper['NELM']!r}; expected a whole number")
-    return upper
 
 
 def _largest_l(species: Sequence[str]) -> int:
