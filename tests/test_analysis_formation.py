@@ -242,7 +242,7 @@ def test_a_relaxation_that_does_not_end_is_no_reference() -> None:
         ([np.nan], "Cu3Au", "all finite"),
         ([-1.0], "Cu3Xy", "unknown element"),
         ([-1.0], "Li3PS4", "no reference energy of Li, P, S"),
-        ([-1.0], {"Cu": -1}, "-1 of 'Cu'"),
+        ([-1.0], {"Cu": -1}, "amount of Cu in the composition is -1"),
         ([-1.0], {}, "composition is empty"),
     ],
 )

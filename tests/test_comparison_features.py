@@ -325,7 +325,7 @@ def test_a_cell_without_a_volume_has_a_reason() -> None:
     ("options", "message"),
     [
         ({"mobile": "Xx"}, "mobile element 'Xx' is unknown"),
-        ({"convention": "nature"}, "no convention 'nature'"),
+        ({"convention": "nature"}, "convention is 'nature'"),
         ({"frames": 0}, "expected a whole number"),
     ],
 )

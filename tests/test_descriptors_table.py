@@ -132,7 +132,7 @@ def test_a_file_with_two_rows_of_one_name_is_not_written(tmp_path):
         (lambda text: text.partition("\n")[2], "is no table of features"),
         (lambda text: text.replace('"schema": 1', '"schema": 2'), "has schema 2"),
         (lambda text: text.replace('{"schema"', '{"schema'), "first line is damaged"),
-        (lambda text: text.replace("zheng2024", "mine"), "no convention 'mine'"),
+        (lambda text: text.replace("zheng2024", "mine"), "convention is 'mine'"),
         (lambda text: text.replace(",LBI,", ",LBX,"), "no column LBI"),
         (lambda text: text.replace("Cl4Li4,,1,,", "Cl4Li4,,1,,x"), "is no number"),
         (lambda text: text + ",".join("x" * 200), "cannot be read as a table"),
@@ -150,11 +150,11 @@ def test_other_files_are_refused_in_one_line(tmp_path, damage, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"convention": "mine"}, "no convention 'mine'; expected mlmd or zheng2024"),
+        ({"convention": "mine"}, "convention is 'mine'; expected mlmd or zheng2024"),
         ({"mobile": "Na"}, r"structure 0: no Na in the structure \(Li, Cl\)"),
         ({"mobile": "Lithium"}, "mobile element 'Lithium' is unknown"),
         ({"n_jobs": 0}, "n_jobs is 0"),
-        ({"temperature_K": -1.0}, "expected a number above zero"),
+        ({"temperature_K": -1.0}, "is -1.0; expected a positive number in K"),
         ({"temperature_K": [300.0]}, "more structures than temperatures"),
         ({"temperature_K": [300.0] * 3}, "more temperatures than structures"),
     ],

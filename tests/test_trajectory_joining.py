@@ -16,7 +16,6 @@ from mlmd.errors import InputError
 from mlmd.trajectory.frame_block import FrameBlock
 from mlmd.trajectory.joining import growing
 from mlmd.trajectory.joining.join import join as arrays_of
-from mlmd.trajectory.joining.restarts import frames_of
 
 N = 23
 
@@ -40,7 +39,7 @@ def block(n: int = N, wrapped: bool | None = True, seed: int = 0, **arrays) -> F
 
 def parts(whole: FrameBlock, *borders: int) -> list[FrameBlock]:
     edges = [0, *borders, len(whole.cell_A)]
-    return [frames_of(whole, slice(begin, end)) for begin, end in pairwise(edges)]
+    return [whole.part(slice(begin, end)) for begin, end in pairwise(edges)]
 
 
 def joined(*files, timestep_fs=2.0, frames=slice(None), **settings) -> Trajectory:
@@ -84,7 +83,7 @@ def test_what_comes_after_the_stop_is_not_read():
         ({"every": 0}, "every is 0"),
         ({"every": -1}, "every is -1"),
         ({"start": 1.5}, "start is 1.5"),
-        ({"long_steps": "ignore"}, "'refuse' or 'warn'"),
+        ({"long_steps": "ignore"}, "refuse or warn"),
         ({"timestep_fs": -1.0}, "timestep_fs is -1.0"),
     ],
 )
@@ -116,7 +115,7 @@ def test_files_that_cannot_be_joined_are_refused(tmp_path):
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_a_restart_that_counts_anew_or_not_at_all(wrapped, overlap, caplog):
     whole = block(wrapped=True)
-    first, second = frames_of(whole, slice(12)), frames_of(whole, slice(12 - overlap, None))
+    first, second = whole.part(slice(12)), whole.part(slice(12 - overlap, None))
     for steps in (False, True):
         files = [
             [replace(part, step=np.arange(1, len(part.cell_A) + 1) if steps else None)]
@@ -134,8 +133,8 @@ def test_a_restart_that_counts_anew_or_not_at_all(wrapped, overlap, caplog):
 @pytest.mark.parametrize("pieces", [(), (2,), (1, 2, 3, 4, 5)])
 def test_a_restart_within_the_numbers_of_the_run_before(overlap, in_one_file, pieces):
     whole = block(step=1000 + 10 * np.arange(N), time_fs=5.0 * np.arange(N))
-    first = [frames_of(whole, slice(12))]
-    second = parts(frames_of(whole, slice(12 - overlap, None)), *pieces)
+    first = [whole.part(slice(12))]
+    second = parts(whole.part(slice(12 - overlap, None)), *pieces)
     files = [first + second] if in_one_file else [first, second]
     back = joined(*files, timestep_fs=None)
     assert back.positions_A == pytest.approx(walk(), abs=1e-12)
@@ -145,10 +144,10 @@ def test_a_restart_within_the_numbers_of_the_run_before(overlap, in_one_file, pi
 def test_a_restart_may_put_the_atoms_back_into_the_cell():
     # A format without wrapping, whose program begins from wrapped positions.
     unwrapped = block(wrapped=False)
-    second = frames_of(unwrapped, slice(12, None))
+    second = unwrapped.part(slice(12, None))
     home = np.floor(run(N).scaled[12]) @ TRICLINIC
     second = replace(second, positions_A=second.positions_A - home)
-    back = joined([frames_of(unwrapped, slice(12))], [second])
+    back = joined([unwrapped.part(slice(12))], [second])
     assert back.positions_A == pytest.approx(unwrapped.positions_A, abs=1e-12)
 
 
@@ -157,16 +156,16 @@ def test_a_restart_may_put_the_atoms_back_into_the_cell():
 
 def test_times_of_a_restart_that_begins_at_zero_go_on():
     whole = block()
-    first = replace(frames_of(whole, slice(12)), time_fs=1.5 * np.arange(12))
-    anew = replace(frames_of(whole, slice(12, None)), time_fs=1.5 * np.arange(11))
-    repeating = replace(frames_of(whole, slice(11, None)), time_fs=1.5 * np.arange(12))
-    later = replace(frames_of(whole, slice(12, None)), time_fs=1.5 * np.arange(12, 23))
+    first = replace(whole.part(slice(12)), time_fs=1.5 * np.arange(12))
+    anew = replace(whole.part(slice(12, None)), time_fs=1.5 * np.arange(11))
+    repeating = replace(whole.part(slice(11, None)), time_fs=1.5 * np.arange(12))
+    later = replace(whole.part(slice(12, None)), time_fs=1.5 * np.arange(12, 23))
     for second in (anew, repeating, later):
         back = joined([first], [second], timestep_fs=None)
         assert back.time_fs == pytest.approx(1.5 * np.arange(N))
     # A third run, after a time step that was changed.
-    third = replace(frames_of(whole, slice(18, None)), time_fs=0.5 * np.arange(5))
-    back = joined([first], [frames_of(anew, slice(6))], [third], timestep_fs=None)
+    third = replace(whole.part(slice(18, None)), time_fs=0.5 * np.arange(5))
+    back = joined([first], [anew.part(slice(6))], [third], timestep_fs=None)
     assert back.time_fs[:18] == pytest.approx(1.5 * np.arange(18))
     assert back.time_fs[18:] == pytest.approx(1.5 * 17 + 0.5 * np.arange(1, 6))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mlmd.errors import InputError
+from mlmd.checks import choice
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,4 @@ def convention_of(name: str) -> Convention:
     InputError
         If there is none of that name.
     """
-    if name not in CONVENTIONS:
-        raise InputError(f"no convention '{name}'; expected {' or '.join(CONVENTIONS)}")
-    return CONVENTIONS[name]
+    return CONVENTIONS[choice("convention", name, CONVENTIONS)]

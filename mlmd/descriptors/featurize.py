@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.formula import Formula
 
+from mlmd.checks import positive_number, whole_number
 from mlmd.descriptors.conventions import Convention, convention_of
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import FEATURES, measure, measure_composition
@@ -96,8 +97,7 @@ def featurize(
         If pandas is not installed.
     """
     pandas = import_pandas()
-    if not isinstance(n_jobs, int) or n_jobs < 1:
-        raise InputError(f"n_jobs is {n_jobs!r}; expected a whole number of at least 1")
+    n_jobs = whole_number("n_jobs", n_jobs)
     task = _Task(mobile, convention_of(convention), elements or package_elements())
     named, total = _named(structures)
     work = _with_temperatures(_each_its_own(named), temperature_K)
@@ -179,9 +179,7 @@ def _with_temperatures(
 
 
 def _checked_temperature(value: float | None, name: str) -> float | None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(f"temperature of {name} is {value} K; expected a number above zero")
-    return None if value is None else float(value)
+    return None if value is None else positive_number(f"temperature of {name}", value, "K")
 
 
 def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.files import write_output
+from mlmd.plain import without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,16 +85,13 @@ class FeatureTable:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON; what is not a number becomes None."""
+        about = self.about[[c for c in (*ABOUT, FRAMES) if c in self.about]]
+        parts = (part.to_dict("records") for part in (about, self.values, self.spread))
         rows = [
-            {
-                "name": str(name),
-                **{c: _plain(self.about[c].iloc[i]) for c in (*ABOUT, FRAMES) if c in self.about},
-                "features": {c: _plain(self.values[c].iloc[i]) for c in self.values},
-                "spread": {c: _plain(self.spread[c].iloc[i]) for c in self.spread},
-            }
-            for i, name in enumerate(self.values.index)
+            {"name": str(name), **what, "features": features, "spread": spread}
+            for name, what, features, spread in zip(self.values.index, *parts, strict=True)
         ]
-        return {**self._head(), "rows": rows}
+        return {**self._head(), "rows": without_nan(rows)}
 
     def to_csv(self, path: str | Path) -> None:
         """Write it to a file that `read_csv` reads; a file of that name is replaced.
@@ -109,26 +105,16 @@ class FeatureTable:
         InputError
             If it cannot be written, or two rows have the same name.
         """
-        path = Path(path)
         for twice in self.values.index[self.values.index.duplicated()]:
             raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
         spread = self.spread.add_suffix(SPREAD_SUFFIX)
         frame = self.about.join(self.values).join(spread) if len(self) else self.about
-        try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error}); give another file") from error
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(f"{_HEAD}{json.dumps(self._head())}\n")
-                frame.to_csv(file, index_label="name", float_format=repr_float)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except OSError as error:
-            Path(temporary).unlink(missing_ok=True)
-            raise InputError(f"{path} cannot be written ({error}); give another file") from error
+        with (
+            write_output(path, "table", force=True) as place,
+            place.open("w", encoding="utf-8", newline="") as file,
+        ):
+            file.write(f"{_HEAD}{json.dumps(self._head())}\n")
+            frame.to_csv(file, index_label="name", float_format=repr_float)
 
     @classmethod
     def read_csv(cls, path: str | Path) -> FeatureTable:
@@ -216,13 +202,3 @@ def _read_head(line: str, path: Path) -> dict[str, Any]:
 def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
     """Return texts as numbers; an empty one is NaN."""
     return texts.replace("", "nan").astype(float)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of a data frame as JSON has it."""
-    if isinstance(value, str):
-        return value
-    number = float(value)
-    if math.isnan(number):
-        return None
-    return int(number) if isinstance(value, int) or hasattr(value, "bit_count") else number

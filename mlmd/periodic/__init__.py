@@ -1,5 +1,5 @@
 """Periodic cells: images, pairs, neighbours, contacts and the histograms of distances; arrays in,
 arrays out.
 
-May import `arrays`, `errors`.
+May import `arrays`, `checks`, `errors`.
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ class DistanceBins:
         InputError
             If a number is not positive or fewer than two bins fit.
         """
-        for name, value in (("r_max_A", r_max_A), ("bin_A", width_A)):
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value:g}; expected a positive length in angstrom")
+        r_max_A = positive_number("r_max_A", r_max_A, "A")
+        width_A = positive_number("bin_A", width_A, "A")
         # Room for the rounding of 0.3 / 0.1.
         n_bins = math.floor(r_max_A / width_A * (1 + 1e-12) + 1e-9)
         if not 2 <= n_bins <= MOST_BINS:

@@ -86,9 +86,7 @@ def supercell(
     _, repeats, basis, inscribed_A = min(candidates, key=lambda candidate: candidate[0])
 
     result: Atoms = atoms.copy()
-    result.calc = None
-    if result.has("momenta"):
-        del result.arrays["momenta"]
+    result.arrays.pop("momenta", None)
     if not np.array_equal(basis, np.eye(3, dtype=int)):
         result.set_cell(basis @ atoms.cell.array, scale_atoms=False)
         result.wrap()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.checks import whole_number
+from mlmd import checks
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def with_vacancies(
     potentials without charges see a neutral but oxidised material. Where that matters take
     out anions as well, by a second call, or substitute.
     """
-    seed = whole_number("seed", seed, least=0)
+    seed = checks.whole_number("seed", seed, least=0)
     sites = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
     if sites.size == 0:
         present = ", ".join(sorted(set(atoms.symbols)))
@@ -75,7 +75,7 @@ def with_vacancies(
         raise InputError(f"fraction is {fraction} and n is {n}; expected one of them")
     if fraction is not None:
         n = _nearest(fraction, sites.size)
-    n = whole_number("n", n, least=1)
+    n = checks.whole_number("n", n, least=1)
     if n >= sites.size:
         raise InputError(
             f"{n} of {sites.size} {symbol} atoms would be taken out; expected that at least one "
@@ -83,9 +83,7 @@ def with_vacancies(
         )
     chosen = np.sort(np.random.default_rng(seed).choice(sites, size=n, replace=False))
     result: Atoms = atoms.copy()
-    result.calc = None
-    if result.has("momenta"):
-        del result.arrays["momenta"]
+    result.arrays.pop("momenta", None)
     del result[chosen.tolist()]
     record = {
         "symbol": symbol,
@@ -100,10 +98,7 @@ def with_vacancies(
 
 def _nearest(fraction: float, n_sites: int) -> int:
     """Whole number of vacancies, at least one."""
-    if isinstance(fraction, str) or not 0 < fraction < 1:
-        raise InputError(
-            f"fraction is {fraction!r}; expected a number between 0 and 1 (0.02 for 2 %)"
-        )
+    fraction = checks.fraction("fraction (0.02 for 2 %)", fraction)
     number = max(1, math.floor(fraction * n_sites + 0.5))
     if number > 2 * fraction * n_sites:
         logger.warning(

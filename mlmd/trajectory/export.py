@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.files import check_output, write_output
 from mlmd.trajectory.trajectory import Trajectory
 
 FORMATS = {".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj", ".h5md": "h5md"}
@@ -30,15 +30,11 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
     """
     path = Path(path)
     check_target(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    with write_output(path, "trajectory") as partial:
         if path.suffix == ".h5md":
             _write_h5md(trajectory, partial)
         else:
             _write_with_ase(trajectory, partial, FORMATS[path.suffix])
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
@@ -46,10 +42,7 @@ def check_target(path: Path) -> None:
     """Raise InputError unless a trajectory can be written to `path`."""
     if path.suffix not in FORMATS:
         raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
-    if path.exists():
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; make it first")
+    check_output(path, "trajectory")
 
 
 def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:

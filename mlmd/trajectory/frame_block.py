@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
     from mlmd.arrays import FloatArray, IntArray
+
+
+# Of a block; the other arrays have a row for each frame.
+ONCE = ("numbers", "wrapped", "masses_u")
+# Of a block that is gathered frame by frame.
+MOST_FRAMES = 256
+MOST_ATOMS = 2**16
 
 
 @dataclass(frozen=True)
@@ -53,3 +66,58 @@ class FrameBlock:
     stresses_eV_A3: FloatArray | None = None
     energies_eV: FloatArray | None = None
     masses_u: FloatArray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.cell_A)
+
+    def part(self, which: slice | NDArray[Any]) -> FrameBlock:
+        """Return some of the frames."""
+        arrays = {
+            item.name: array[which]
+            for item in fields(self)
+            if item.name not in ONCE and (array := getattr(self, item.name)) is not None
+        }
+        return replace(self, **arrays)
+
+
+class FrameCollector:
+    """Frames of one file that a reader meets one at a time, until there are enough for a block.
+
+    Parameters
+    ----------
+    numbers : (atoms,)
+        Atomic numbers.
+    wrapped
+        As in :class:`FrameBlock`.
+    masses_u : (atoms,), optional
+        Masses in unified atomic mass units.
+    """
+
+    def __init__(
+        self, numbers: IntArray, wrapped: bool | None, masses_u: FloatArray | None = None
+    ) -> None:
+        self.numbers = numbers
+        self.n_frames = 0
+        self._wrapped = wrapped
+        self._masses_u = masses_u
+        self._frames: list[dict[str, Any]] = []
+        self._enough = min(MOST_FRAMES, max(1, MOST_ATOMS // len(numbers)))
+
+    def add(self, **arrays: ArrayLike | None) -> Iterator[FrameBlock]:
+        """Take one frame, by the names of :class:`FrameBlock`; give a block if one is full."""
+        self._frames.append({key: value for key, value in arrays.items() if value is not None})
+        self.n_frames += 1
+        if len(self._frames) >= self._enough:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[FrameBlock]:
+        """Give what is left as a block, if anything is; what one frame lacks, all lack."""
+        frames, self._frames = self._frames, []
+        if not frames:
+            return
+        known = [key for key in frames[0] if all(key in frame for frame in frames)]
+        arrays = {key: np.array([frame[key] for frame in frames]) for key in known}
+        yield FrameBlock(
+            numbers=self.numbers, wrapped=self._wrapped, masses_u=self._masses_u, **arrays
+        )

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mlmd.checks import is_whole, whole_number
 from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
@@ -105,10 +107,10 @@ def read_trajectory(
                 f"no file {one}; expected a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)"
             )
     for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
-        if number is not None and not isinstance(number, int):
+        if number is not None and not is_whole(number):
             raise InputError(f"{name} is {number!r}; expected a whole number")
-    if frames.step is not None and frames.step < 1:
-        raise InputError(f"every is {frames.step}; expected a whole number of at least 1")
+    if frames.step is not None:
+        whole_number("every", frames.step)
     if any(one.suffix == ".h5md" for one in paths):
         from mlmd.trajectory.h5md.reader import read_h5md
 
@@ -126,13 +128,9 @@ def read_trajectory(
 def format_of(source: TextSource) -> Format | None:
     """Return the format of a text: what its content shows, else what its name says."""
     head, name = source.head, source.name.lower()
-    for format in FORMATS:
-        if format.content and re.match(format.content, head):
-            return format
-    for format in FORMATS:
-        if any(fnmatchcase(name, pattern) for pattern in format.files):
-            return format
-    return None
+    by_content = (one for one in FORMATS if one.content and re.match(one.content, head))
+    by_name = (one for one in FORMATS if any(fnmatchcase(name, file) for file in one.files))
+    return next(chain(by_content, by_name), None)
 
 
 def _blocks(path: Path) -> Iterator[FrameBlock]:
@@ -152,7 +150,7 @@ def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
     n = 0
     try:
         for block in format.load()(source):
-            n += len(block.cell_A)
+            n += len(block)
             yield block
     except InputError as error:
         if source.damage is None or n:

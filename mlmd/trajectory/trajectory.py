@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import whole_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,9 +135,7 @@ class Trajectory:
         InputError
             If no frame is left, or `every` is below 1.
         """
-        if every < 1:
-            raise InputError(f"every is {every}; expected a whole number of at least 1")
-        frames = slice(start, stop, every)
+        frames = slice(start, stop, whole_number("every", every))
         if len(range(*frames.indices(len(self)))) == 0:
             raise InputError(
                 f"frames {start} to {stop} of {self.source} were asked for; it has {len(self)}"

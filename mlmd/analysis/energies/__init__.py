@@ -1,4 +1,4 @@
 """Formation energies and the hull, from relaxations with the calculator that is given.
 
-May import `dynamics`, `errors`, `numerics`, `structure`.
+May import `checks`, `dynamics`, `errors`, `numerics`, `structure`.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
 from mlmd.structure.formula import parse_formula
 
@@ -26,16 +27,12 @@ def atomic_fractions(composition: str | Mapping[str, float]) -> dict[str, float]
         from ase.data import atomic_numbers
 
         for symbol, amount in composition.items():
-            number = isinstance(amount, int | float) and not isinstance(amount, bool)
-            if atomic_numbers.get(symbol, 0) < 1 or not number or not 0 < amount < math.inf:
-                raise InputError(
-                    f"composition has {amount!r} of {symbol!r}; expected a number above zero of "
-                    "a chemical element"
-                )
-        amounts = {symbol: float(amount) for symbol, amount in composition.items()}
+            if atomic_numbers.get(symbol, 0) < 1:
+                raise InputError(f"composition has {symbol!r}; expected chemical elements")
+            positive_number(f"the amount of {symbol} in the composition", amount)
     else:
-        amounts = {symbol: float(amount) for symbol, amount in parse_formula(composition).items()}
-    total = math.fsum(amounts.values())
+        composition = {symbol: float(n) for symbol, n in parse_formula(composition).items()}
+    total = math.fsum(composition.values())
     if total == 0:
         raise InputError("composition is empty; write it like Li3PS4")
-    return {symbol: amount / total for symbol, amount in amounts.items()}
+    return {symbol: amount / total for symbol, amount in composition.items()}

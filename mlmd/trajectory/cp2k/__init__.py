@@ -1,5 +1,4 @@
 """CP2K: xyz trajectories, with what stands in the files beside them.
 
-May import `arrays`, `numerics`, `trajectory/frame_block`, `trajectory/frame_collector`,
-`trajectory/text`.
+May import `arrays`, `numerics`, `trajectory/frame_block`, `trajectory/text`.
 """

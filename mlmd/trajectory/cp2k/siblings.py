@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import units
 
+from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ class Siblings:
 
     def path(self, name: str) -> Path | None:
         """Return the file of that name, plain or compressed, if it is there."""
-        if self._known:
-            for suffix in ("", ".gz", ".bz2", ".xz"):
-                path = self._source.path.with_name(name + suffix)
-                if path.is_file():
-                    return path
-        return None
+        return self._source.beside(name) if self._known else None
 
     def xyz(self, kind: str) -> Path | None:
         """Return the file of velocities (``vel``) or forces (``frc``)."""
@@ -76,7 +71,7 @@ class StepTable:
         InputError
             If a row is none of numbers.
         """
-        rows: list[FloatArray] = []
+        rows: list[list[float]] = []
         with TextSource(path) as source:
             n_columns = 0
             for line in source:
@@ -84,10 +79,8 @@ class StepTable:
                 if not words or words[0].startswith("#"):
                     continue
                 n_columns = n_columns or max(len(words), max(columns) + 1)
-                row = None
-                with suppress(ValueError):
-                    row = np.array([float(words[i]) for i in columns if i < len(words)])
-                if row is None or len(words) != n_columns or not np.isfinite(row).all():
+                row = finite_numbers(words[i] for i in columns if i < len(words))
+                if not row or len(words) != n_columns:
                     if source.at_end:
                         break
                     raise source.unexpected(line, f"{n_columns} numbers")
@@ -154,10 +147,7 @@ def _numbers(words: list[str]) -> list[float]:
         name = unit.group(1).upper()
         scale = UNITS_A.get(name, 1.0 if name == "DEG" else 0.0)
         words = words[1:]
-    try:
-        numbers = [float(word) * scale for word in words]
-    except ValueError:
-        return []
+    numbers = [number * scale for number in finite_numbers(words)]
     return numbers if len(numbers) == 3 and scale and np.isfinite(numbers).all() else []
 
 

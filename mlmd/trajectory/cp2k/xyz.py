@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from ase.data import atomic_masses
 
 from mlmd.numerics.voigt import to_voigt
 from mlmd.trajectory.cp2k.siblings import Siblings, StepTable
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.labelled_table import read_labelled_table
 from mlmd.trajectory.text.printed_times import PrintedTimes
 from mlmd.trajectory.text.source import TextSource
@@ -25,7 +25,6 @@ from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.trajectory.frame_block import FrameBlock
 
 
 VELOCITY_A_FS = units.Bohr * units.fs / units.AUT
@@ -36,7 +35,7 @@ COMMENT = re.compile(
     r"\s*i\s*=\s*(?P<step>\d{1,18})\s*,(?:.*\btime\s*=\s*(?P<time>[-+.\dEe]+))?"
     r"(?:.*\bE\s*=\s*(?P<energy>[-+.\dEe]+))?"
 )
-SMALLEST_VOLUME_A3 = 1e-3
+CELL_FILE = "a cell without a volume in the .cell file", "three vectors in angstrom"
 HALF_DIGIT_XYZ_FS = 0.5e-3
 HALF_DIGIT_ENER_FS = 0.5e-6
 KIND_REMEDY = "an element, or a kind that begins with one (Fe1, O_surface)"
@@ -109,18 +108,12 @@ class _Times:
     def __init__(self, siblings: Siblings) -> None:
         self._table = siblings.table("ener", (0, 1))
         half_digit = HALF_DIGIT_ENER_FS if self._table else HALF_DIGIT_XYZ_FS
-        self._even = PrintedTimes(half_digit)
+        self.even = PrintedTimes(half_digit).even
 
     def printed(self, frame: _Frame) -> float | None:
         """Return the time of a frame, with the digits that are printed."""
         row = self._table.row(frame.step) if self._table else None
         return frame.time if row is None else float(row[0])
-
-    def even(self, block: FrameBlock) -> FrameBlock:
-        """Return the block with its times freed from rounding."""
-        if block.time_fs is None or block.step is None:
-            return block
-        return replace(block, time_fs=self._even.times(block.step, block.time_fs))
 
 
 class _Cells:
@@ -139,7 +132,7 @@ class _Cells:
                     f"{siblings.project}.inp",
                 )
         elif (row := self._table.constant_row()) is not None:
-            self._constant = _checked_cell(source, row.reshape(3, 3))
+            self._constant = source.check_cell(row.reshape(3, 3), *CELL_FILE)
 
     def cell_A(self, source: TextSource, step: int) -> FloatArray | None:
         """Return the cell of a step, or None with a warning after the last that is known."""
@@ -147,17 +140,11 @@ class _Cells:
             return self._constant
         row = self._table.row(step)
         if row is not None:
-            return _checked_cell(source, row.reshape(3, 3))
+            return source.check_cell(row.reshape(3, 3), *CELL_FILE)
         if step > self._table.last_step:
             source.warn_dropped(f"no cell is known after step {self._table.last_step}")
             return None
         raise source.error(f"step {step} without its cell", "one for each frame in the .cell file")
-
-
-def _checked_cell(source: TextSource, cell_A: FloatArray) -> FloatArray:
-    if not SMALLEST_VOLUME_A3 < abs(float(np.linalg.det(cell_A))) < np.inf:
-        raise source.error("a cell without a volume in the .cell file", "three vectors in angstrom")
-    return cell_A
 
 
 class _Companion:
@@ -183,17 +170,13 @@ class _Companion:
 
 def _read_frame(source: TextSource) -> _Frame | None:
     """Return the next frame, or None where there is no more, or no whole one (with a warning)."""
-    line = source.read_line()
-    while line is not None and not line.strip():
-        line = source.read_line()
+    line = source.read_filled_line()
     if line is None:
         return None
     if source.at_end:
         source.warn_dropped("it is cut short")
         return None
-    if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
-        raise source.unexpected(line, "a number of atoms")
-    n_atoms = source.check_atoms(int(line))
+    n_atoms = source.count_of_atoms(line)
     comment = source.read_line() or ""
     found = COMMENT.match(comment)
     if source.at_end:

@@ -1,4 +1,4 @@
 """Quantum ESPRESSO: the output of pw.x.
 
-May import `arrays`, `trajectory/frame_block`, `trajectory/frame_collector`, `trajectory/text`.
+May import `arrays`, `trajectory/frame_block`, `trajectory/text`.
 """

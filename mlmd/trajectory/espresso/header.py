@@ -48,12 +48,10 @@ def next_line(source: TextSource) -> str:
     Cut
         If there is none, or it is the last of the file and may lack its end.
     """
-    while (line := source.read_line()) is not None:
-        if source.at_end:
-            break
-        if line.strip():
-            return line
-    raise Cut
+    line = source.read_filled_line()
+    if line is None or source.at_end:
+        raise Cut
+    return line
 
 
 @dataclass
@@ -84,13 +82,10 @@ class EspressoHeader:
                 raise source.unexpected(line, "a lattice parameter above zero")
             self.alat_A = alat * units.Bohr
         elif mark == "number of atoms/cell":
-            words = line.rsplit("=", maxsplit=1)[-1].split()
-            if len(words) != 1 or not re.fullmatch(r"-?\d{1,18}", words[0]):
-                raise source.unexpected(line, "a number of atoms")
-            self.n_atoms = source.check_atoms(int(words[0]))
+            self.n_atoms = source.count_of_atoms(line.rpartition("=")[2])
         elif mark == "crystal axes:":
             rows = [self._vector(source, next_line(source), "an axis") for _ in range(3)]
-            self.cell_A = checked_cell(source, np.array(rows) * self._alat(source))
+            self.cell_A = source.check_cell(np.array(rows) * self._alat(source))
         elif mark == "atomic species   valence":
             self._read_masses(source)
         elif mark == "site n.":
@@ -133,10 +128,3 @@ class EspressoHeader:
             positions.append(self._vector(source, line, "a position"))
         self.labels = labels
         self.positions_A = np.array(positions) * self._alat(source)
-
-
-def checked_cell(source: TextSource, cell_A: FloatArray) -> FloatArray:
-    """Return the cell if it has a volume."""
-    if not 1e-3 < abs(float(np.linalg.det(cell_A))) < np.inf:
-        raise source.error("cell vectors without a volume", "three that span a cell")
-    return cell_A

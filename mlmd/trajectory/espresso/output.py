@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.espresso.header import Cut, EspressoHeader, checked_cell, next_line, numbers_in
+from mlmd.trajectory.espresso.header import Cut, EspressoHeader, next_line, numbers_in
 from mlmd.trajectory.espresso.times import EspressoTimes
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
-    from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
 
@@ -219,7 +218,7 @@ class _Run:
         rows = [
             numbers_in(self.source, next_line(self.source), 3, "a cell vector") for _ in range(3)
         ]
-        self._cell_A = checked_cell(self.source, np.array(rows) @ vectors)
+        self._cell_A = self.source.check_cell(np.array(rows) @ vectors)
 
     def _unit(self, line: str, crystal: FloatArray | None) -> FloatArray:
         """Return the vectors that coordinates below a line count in."""

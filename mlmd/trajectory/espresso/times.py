@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ase import units
@@ -45,9 +44,6 @@ class EspressoTimes:
 
     def even(self, block: FrameBlock) -> FrameBlock:
         """Return the block with its times freed from rounding."""
-        if block.time_fs is None or block.step is None:
-            return block
         if self._times is None:
             self._times = PrintedTimes(self._half_digit_au, self._timestep_au)
-        times = self._times.times(block.step, block.time_fs / RYDBERG_TIME_FS)
-        return replace(block, time_fs=times * RYDBERG_TIME_FS)
+        return self._times.even(block, RYDBERG_TIME_FS)

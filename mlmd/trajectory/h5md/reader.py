@@ -11,7 +11,7 @@ import numpy as np
 
 from mlmd.errors import DamagedDataError, InputError
 from mlmd.trajectory.h5md.faults import damage_named
-from mlmd.trajectory.h5md.writer import SCHEMA
+from mlmd.trajectory.h5md.writer import SCHEMA, columns_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,15 @@ FIELDS = {
     "temperature": "temperatures_K",
     "pressure": "pressures_GPa",
     "conserved_energy": "conserved_energies_eV",
+}
+SCALARS = ("time", "edges", *FIELDS)
+# Columns by the names that Trajectory gives them.
+ARRAYS = {
+    "time": "time_fs",
+    "edges": "cell_A",
+    "position": "positions_A",
+    "velocity": "velocities_A_fs",
+    **FIELDS,
 }
 
 
@@ -80,16 +89,8 @@ def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
         recorded, under the names that :class:`Trajectory` gives them.
     """
     with _open(path) as file, damage_named(path):
-        particles = file["particles/trajectory"]
-        return {
-            "time_fs": particles["position/time"][:],
-            "cell_A": particles["box/edges/value"][:],
-            **{
-                attribute: file[f"observables/{name}/value"][:]
-                for name, attribute in FIELDS.items()
-                if f"observables/{name}" in file
-            },
-        }
+        columns = columns_of(file)
+        return {ARRAYS[name]: columns[name][:] for name in SCALARS if name in columns}
 
 
 def _open(path: Path) -> h5py.File:
@@ -101,20 +102,10 @@ def _open(path: Path) -> h5py.File:
 
 
 def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
-    particles = file["particles/trajectory"]
-    columns = {
-        "step": particles["position/step"],
-        "time_fs": particles["position/time"],
-        "cell_A": particles["box/edges/value"],
-        "positions_A": particles["position/value"],
-    }
-    if "velocity" in particles:
-        columns["velocities_A_fs"] = particles["velocity/value"]
-    for name, attribute in FIELDS.items():
-        if f"observables/{name}" in file:
-            columns[attribute] = file[f"observables/{name}/value"]
-    whole = min(len(column) for column in columns.values())
-    step = columns.pop("step")[:whole]
+    found = columns_of(file)
+    columns = {name: found[column] for column, name in ARRAYS.items() if column in found}
+    whole = min(len(found["step"]), *(len(column) for column in columns.values()))
+    step = found["step"][:whole]
     # A kill in the middle of a write can leave a tail of fill values: steps only ever grow.
     if whole > 1 and not (growing := np.diff(step) > 0).all():
         whole = int(np.argmin(growing)) + 1
@@ -129,7 +120,7 @@ def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
         for name, array in arrays.items()
         if name not in FIELDS.values() or np.isfinite(array).any()
     }
-    numbers, masses_u = particles["species"][:], particles["mass"][:]
+    numbers, masses_u = (file[f"particles/trajectory/{name}"][:] for name in ("species", "mass"))
     return {"numbers": numbers, "masses_u": masses_u, "source": str(path), **known}
 
 

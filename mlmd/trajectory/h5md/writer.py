@@ -61,17 +61,7 @@ class H5MDWriter:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        particles = file["particles/trajectory"]
-        self._columns: dict[str, h5py.Dataset] = {
-            "step": particles["position/step"],
-            "time": particles["position/time"],
-            "edges": particles["box/edges/value"],
-            "position": particles["position/value"],
-        }
-        if "velocity" in particles:
-            self._columns["velocity"] = particles["velocity/value"]
-        for name in file.get("observables", {}):
-            self._columns[name] = file[f"observables/{name}/value"]
+        self._columns = columns_of(file)
 
     @classmethod
     def create(
@@ -367,6 +357,21 @@ class H5MDWriter:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def columns_of(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return the columns of a file, with a row for each frame, by their names in a block."""
+    particles = file["particles/trajectory"]
+    columns = {
+        "step": particles["position/step"],
+        "time": particles["position/time"],
+        "edges": particles["box/edges/value"],
+        "position": particles["position/value"],
+    }
+    if "velocity" in particles:
+        columns["velocity"] = particles["velocity/value"]
+    observables = file.get("observables", {})
+    return columns | {name: observables[f"{name}/value"] for name in observables}
 
 
 def _row_bytes(column: h5py.Dataset) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.errors import InputError, TimeUnknownError
+from mlmd.checks import positive_number
+from mlmd.errors import TimeUnknownError
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -29,9 +30,9 @@ class Clock:
     """
 
     def __init__(self, timestep_fs: float | None) -> None:
-        if timestep_fs is not None and not (np.isfinite(timestep_fs) and timestep_fs > 0):
-            raise InputError(f"timestep_fs is {timestep_fs}; expected a positive number")
-        self._given_fs = timestep_fs
+        self._given_fs = (
+            None if timestep_fs is None else positive_number("timestep_fs", timestep_fs, "fs")
+        )
         self._n = 0
         # As the file says them, and what to add to that.
         self._last_fs: float | None = None
@@ -49,7 +50,7 @@ class Clock:
         """
         said = piece.block.time_fs
         first = self._n
-        self._n += len(piece.block.cell_A)
+        self._n += len(piece.block)
         if self._given_fs is not None:
             times = self._given_fs * np.arange(first, self._n, dtype=float)
             if said is not None:

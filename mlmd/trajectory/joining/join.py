@@ -72,7 +72,7 @@ def join(
     first: FrameBlock | None = None
     for piece in without_repeats(files):
         first = first or piece.block
-        n_block = len(piece.block.cell_A)
+        n_block = len(piece.block)
         taken = slice(start - n if start > n else (start - n) % every, None, every)
         if stop is not None:
             taken = slice(taken.start, max(stop - n, 0), every)

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.trajectory.frame_block import FrameBlock
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from mlmd.trajectory.frame_block import FrameBlock
 
 logger = logging.getLogger(__name__)
 
-PER_FRAME = (
-    "positions_A",
-    "cell_A",
-    "time_fs",
-    "step",
-    "velocities_A_fs",
-    "forces_eV_A",
-    "stresses_eV_A3",
-    "energies_eV",
-)
 # Of a cell vector: less than the last digit that any program writes.
 SAME_PLACE = 1e-7
 
@@ -52,14 +41,6 @@ class Piece:
     source: str
     begins: bool
     repeated_time_fs: float | None = None
-
-
-def frames_of(block: FrameBlock, which: slice | NDArray[Any]) -> FrameBlock:
-    """Return some of the frames of a block."""
-    return replace(
-        block,
-        **{name: array[which] for name in PER_FRAME if (array := getattr(block, name)) is not None},
-    )
 
 
 def without_repeats(files: Iterable[tuple[str, Iterator[FrameBlock]]]) -> Iterator[Piece]:
@@ -124,17 +105,17 @@ class _Joiner:
                 self._first_step, self._seen_step = first, None
             elif self._seen_step is not None:
                 assert block.step is not None
-                kept = frames_of(block, block.step > self._seen_step)
-            if self._last is not None and len(kept.cell_A) and _same_place(self._last, kept):
+                kept = block.part(block.step > self._seen_step)
+            if self._last is not None and len(kept) and _same_place(self._last, kept):
                 if kept.time_fs is not None:
                     self._repeated_time_fs = float(kept.time_fs[0])
-                kept = frames_of(kept, slice(1, None))
-        self.n_repeated += len(block.cell_A) - len(kept.cell_A)
-        if not len(kept.cell_A):
+                kept = kept.part(slice(1, None))
+        self.n_repeated += len(block) - len(kept)
+        if not len(kept):
             return None
         piece = Piece(kept, source, self.begins and self._last is not None, self._repeated_time_fs)
         self.begins = False
-        self._last = frames_of(kept, slice(-1, None))
+        self._last = kept.part(slice(-1, None))
         self._repeated_time_fs = None
         if kept.step is not None:
             self._seen_step = int(kept.step[-1])
@@ -146,10 +127,10 @@ def _split(block: FrameBlock) -> Iterator[FrameBlock]:
     if block.step is None:
         yield block
         return
-    borders = [0, *(np.flatnonzero(np.diff(block.step) <= 0) + 1), len(block.step)]
+    borders = [0, *(np.flatnonzero(np.diff(block.step) <= 0) + 1), len(block)]
     for begin, end in pairwise(borders):
         if end > begin:
-            yield frames_of(block, slice(begin, end)) if end - begin < len(block.step) else block
+            yield block.part(slice(begin, end)) if end - begin < len(block) else block
 
 
 def _same_place(last: FrameBlock, block: FrameBlock) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class Unwrapper:
     """
 
     def __init__(self, source: str, long_steps: LongSteps = "refuse") -> None:
-        if long_steps not in ("refuse", "warn"):
-            raise InputError(f"long_steps is {long_steps!r}; expected 'refuse' or 'warn'")
+        choice("long_steps", long_steps, get_args(LongSteps))
         self.source = source
         self.long_steps = long_steps
         self.n_frames = 0

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.lammps.box import Box, read_box
 from mlmd.trajectory.lammps.columns import DumpColumns, dump_columns
-from mlmd.trajectory.lammps.units import UNKNOWN, UnitStyle, unit_style
+from mlmd.trajectory.lammps.units import UNKNOWN, UnitStyle, in_unit, unit_style
 from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
-    from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
 
@@ -93,9 +92,9 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
             positions_A=frame.columns.positions(frame.values, frame.box) * units.length_A,
             cell_A=frame.box.cell * units.length_A,
             step=frame.step,
-            time_fs=units.times(frame.time),
-            velocities_A_fs=units.velocities(frame.of("v")),
-            forces_eV_A=units.forces(frame.of("f")),
+            time_fs=in_unit(frame.time, units.time_fs),
+            velocities_A_fs=in_unit(frame.of("v"), units.velocity_A_fs),
+            forces_eV_A=in_unit(frame.of("f"), units.force_eV_A),
         )
     if collector is not None:
         yield from collector.rest()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ase import units
 
 if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray
     from mlmd.trajectory.text.source import TextSource
 
 
@@ -20,22 +19,6 @@ class UnitStyle:
     velocity_A_fs: float | None = None
     force_eV_A: float | None = None
     time_fs: float | None = None
-
-    def velocities(self, values: FloatArray | None) -> FloatArray | None:
-        """Return velocities in angstrom/fs."""
-        if values is None or self.velocity_A_fs is None:
-            return None
-        return values * self.velocity_A_fs
-
-    def forces(self, values: FloatArray | None) -> FloatArray | None:
-        """Return forces in eV/angstrom."""
-        if values is None or self.force_eV_A is None:
-            return None
-        return values * self.force_eV_A
-
-    def times(self, value: float | None) -> float | None:
-        """Return a time in fs."""
-        return None if value is None or self.time_fs is None else value * self.time_fs
 
 
 UNKNOWN = UnitStyle()
@@ -60,3 +43,8 @@ def unit_style(source: TextSource, name: str) -> UnitStyle:
     if name not in STYLES:
         raise source.unexpected(name, f"units of atoms: {', '.join(STYLES)}")
     return STYLES[name]
+
+
+def in_unit(value: Any, unit: float | None) -> Any:
+    """Return a number or an array times a unit, or None where either is not known."""
+    return None if value is None or unit is None else value * unit

@@ -1,4 +1,4 @@
 """SIESTA: .ANI and .MD, with what stands in the files beside them.
 
-May import `arrays`, `trajectory/frame_block`, `trajectory/frame_collector`, `trajectory/text`.
+May import `arrays`, `trajectory/frame_block`, `trajectory/text`.
 """

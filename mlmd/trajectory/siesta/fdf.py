@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.text.number_table import finite_numbers
+from mlmd.trajectory.text.source import TextSource, has_volume
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +23,6 @@ LENGTHS_A = {"ang": 1.0, "bohr": units.Bohr, "nm": 10.0}
 DYNAMICS = {"verlet", "nose", "parrinellorahman", "noseparrinellorahman", "anneal"}
 # SIESTA's own, where the input says none.
 DEFAULT_TIMESTEP_FS = 1.0
-
-
-def floats(text: str) -> list[float]:
-    """Return the finite numbers that a text is, or nothing."""
-    with suppress(ValueError):
-        numbers = [float(word) for word in text.split()]
-        if np.isfinite(numbers).all():
-            return numbers
-    return []
 
 
 def fdf_values(path: Path) -> dict[str, list[str]]:
@@ -69,7 +61,7 @@ def fdf_timestep_fs(path: Path) -> float | None:
     if not words:  # the line was cut off
         return None
     number, unit = [*words, "fs"][:2]
-    found = floats(number)
+    found = finite_numbers([number])
     return found[0] * TIMES_FS[unit] if found and found[0] > 0 and unit in TIMES_FS else None
 
 
@@ -88,18 +80,18 @@ def fdf_cell_A(path: Path) -> FloatArray | None:
     values = fdf_values(path)
     constant = values.get("latticeconstant", [])
     scale = LENGTHS_A.get(constant[1]) if len(constant) > 1 else None
-    length = floats(constant[0]) if constant else []
+    length = finite_numbers(constant[:1])
     if scale is None or not length or "%supercell" in values:
         return None
     cell = np.eye(3)
     with suppress(AssertionError):
         if "%latticevectors" in values:
-            numbers = floats(" ".join(values["%latticevectors"]))
+            numbers = finite_numbers(values["%latticevectors"])
             cell = np.reshape(numbers, (3, 3)) if len(numbers) == 9 else np.zeros((3, 3))
         elif "%latticeparameters" in values:
-            numbers = floats(" ".join(values["%latticeparameters"]))
+            numbers = finite_numbers(values["%latticeparameters"])
             cell = np.asarray(cellpar_to_cell(numbers)) if len(numbers) == 6 else np.zeros((3, 3))
         cell = cell * length[0] * scale
-        if 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
+        if has_volume(cell):
             return cell
     return None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.siesta.fdf import fdf_cell_A, fdf_timestep_fs, floats
+from mlmd.trajectory.siesta.fdf import fdf_cell_A, fdf_timestep_fs
+from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
 
 if TYPE_CHECKING:
@@ -35,11 +36,7 @@ class Structure:
 def sibling(source: TextSource, suffix: str) -> Path | None:
     """Return ``LABEL.SUFFIX`` beside ``LABEL.MD``, plain or compressed, if it is there."""
     label = source.name.rpartition(".")[0] or source.name
-    for compression in ("", ".gz", ".bz2", ".xz"):
-        path = source.path.with_name(f"{label}.{suffix}{compression}")
-        if path.is_file():
-            return path
-    return None
+    return source.beside(f"{label}.{suffix}")
 
 
 def structure_beside(source: TextSource) -> Structure | None:
@@ -62,16 +59,11 @@ def structure_beside(source: TextSource) -> Structure | None:
 def _read_structure(path: Path, unit: float) -> Structure:
     """Read three vectors, a number of atoms, and rows that begin with species and number."""
     with TextSource(path) as source:
-        rows = [floats(line) for line in source.read_lines(3)]
+        rows = [finite_numbers(line.split()) for line in source.read_lines(3)]
         if len(rows) < 3 or any(len(row) < 3 for row in rows):
             raise source.error("no cell", "three cell vectors in the first three lines")
-        cell = np.array([row[:3] for row in rows]) * unit
-        if not 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
-            raise source.error("cell vectors without a volume", "three that span a cell")
-        count = (source.read_line() or "").strip()
-        if not re.fullmatch(r"\d{1,12}", count):
-            raise source.unexpected(count, "a number of atoms")
-        n_atoms = source.check_atoms(int(count))
+        cell = source.check_cell(np.array([row[:3] for row in rows]) * unit)
+        n_atoms = source.count_of_atoms(source.read_line() or "")
         numbers = []
         for line in source.read_lines(n_atoms):
             words = line.split()
@@ -123,7 +115,7 @@ def read_mde(source: TextSource) -> list[StepEnergy]:
         if not words or words[0].startswith("#"):
             continue
         # Before 2003 there was no volume; a cut row has less than that, or no end.
-        values = floats(" ".join(words[1:]))
+        values = finite_numbers(words[1:])
         good = len(values) >= 3 and re.fullmatch(r"\d{1,9}|\*+", words[0])
         if source.at_end and (not good or len(line) < n_characters):
             break

@@ -10,14 +10,13 @@ Layouts from its own sources: Src/pixmol.f, Src/iomd.f.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.siesta.fdf import fdf_varies_cell
 from mlmd.trajectory.siesta.siblings import (
     StepEnergy,
@@ -28,12 +27,11 @@ from mlmd.trajectory.siesta.siblings import (
 )
 from mlmd.trajectory.text.fortran_records import FortranRecords
 from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
-from mlmd.trajectory.text.source import MOST_ATOMS, TextSource
+from mlmd.trajectory.text.source import MOST_ATOMS, TextSource, has_volume
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.trajectory.frame_block import FrameBlock
 
 
 logger = logging.getLogger(__name__)
@@ -127,7 +125,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         if cell is None:
             raise source.error("positions without a cell", CELL_REMEDY)
         good = np.isfinite(positions).all() and np.isfinite(velocities).all()
-        if not good or not 1e-3 < abs(float(np.linalg.det(cell))) < np.inf:
+        if not good or not has_volume(cell):
             raise records.error("numbers that are none in the record above", "finite ones")
         step = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
         row = rows[collector.n_frames] if collector.n_frames < len(rows) else None
@@ -171,15 +169,11 @@ def _numbers_and_cell(source: TextSource, n_atoms: int) -> tuple[IntArray, Float
 
 def _read_ani_frame(source: TextSource) -> LabelledTable | None:
     """Return the next frame, or None where there is no more, or no whole one (with a warning)."""
-    line = source.read_line()
-    while line is not None and not line.strip():
-        line = source.read_line()
+    line = source.read_filled_line()
     if line is None:
         return None
     if not source.at_end:
-        if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
-            raise source.unexpected(line, "a number of atoms")
-        n_atoms = source.check_atoms(int(line))
+        n_atoms = source.count_of_atoms(line)
         comment = source.read_line() or ""
         if comment.strip():
             raise source.unexpected(comment, "an empty line, as SIESTA writes it")

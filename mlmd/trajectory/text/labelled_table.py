@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.trajectory.text.number_table import finite_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,7 +51,7 @@ def read_labelled_table(
     """
     first = source.line_number + 1
     lines = source.read_lines(n_rows)
-    cut = len(lines) < n_rows or (source.at_end and _last_line_is_cut(source, lines))
+    cut = len(lines) < n_rows or source.ends_early(lines)
     if cut:
         lines = lines[:-1]
     if not lines:
@@ -70,22 +72,4 @@ def read_labelled_table(
 
 def _is_row(line: str, n_columns: int, columns: Sequence[int]) -> bool:
     words = line.split()
-    try:
-        return len(words) == n_columns and all(np.isfinite(float(words[i])) for i in columns)
-    except ValueError:
-        return False
-
-
-def _last_line_is_cut(source: TextSource, lines: list[str]) -> bool:
-    """Whether the last line of the file, just read, was cut by whatever ended the program."""
-    before, last = ["", *lines][-2:]
-    if len(last.rstrip()) >= len(before.rstrip()) and before:
-        return False
-    if source.damage is not None:
-        return True
-    if source.path.name != source.name:
-        return False
-    with suppress(OSError), source.path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) != b"\n"
-    return False
+    return len(words) == n_columns and bool(finite_numbers(words[i] for i in columns))

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlmd.arrays import FloatArray
 
 
 SPACE, NEWLINE = ord(" "), ord("\n")
 # Read only where everything before it was.
 SENTINEL = b" 7"
+
+
+def finite_numbers(words: Iterable[str]) -> list[float]:
+    """Return the numbers that words are, or nothing where one of them is no finite number."""
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        return []
+    return numbers if np.isfinite(numbers).all() else []
 
 
 def parse_table(text: bytes, n_rows: int, n_columns: int) -> FloatArray | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
+    from mlmd.trajectory.frame_block import FrameBlock
 
 
 MOST_DIGITS = 8
@@ -55,6 +57,12 @@ class PrintedTimes:
         times = time + timestep * (steps - step)
         allowed = self._half_width * 2 + DRIFT * np.abs(times - time)
         return times if (np.abs(times - printed) <= allowed).all() else printed
+
+    def even(self, block: FrameBlock, unit_fs: float = 1.0) -> FrameBlock:
+        """Return a block with its times freed from rounding; they are printed in some unit."""
+        if block.time_fs is None or block.step is None:
+            return block
+        return replace(block, time_fs=self.times(block.step, block.time_fs / unit_fs) * unit_fs)
 
     def _fit(self, steps: IntArray, printed: FloatArray) -> tuple[int, float, float] | None:
         """Return (step, time there, time step) of the line through all, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.trajectory.text.compressed import COMPRESSIONS, Damage, compression_of, plain_chunks
-from mlmd.trajectory.text.number_table import parse_table
+from mlmd.trajectory.text.number_table import finite_numbers, parse_table
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +30,12 @@ LONGEST_LINE_BYTES = 2**20
 MOST_ATOMS = 10**7
 SHOWN_CHARACTERS = 60
 NEWLINE = ord("\n")
+SMALLEST_VOLUME_A3 = 1e-3
+
+
+def has_volume(cell_A: FloatArray) -> bool:
+    """Whether three vectors span a cell, in angstrom."""
+    return SMALLEST_VOLUME_A3 < abs(float(np.linalg.det(cell_A))) < np.inf
 
 
 class TextSource:
@@ -158,13 +165,13 @@ class TextSource:
         first = self.line_number + 1
         text = self._take(n_rows)
         n_whole = self.line_number + 1 - first
-        if n_whole == n_rows and not self._is_cut(text):
+        if n_whole == n_rows and not self.is_cut:
             table = parse_table(text, n_rows, n_columns)
             if table is not None:
                 return table
-        else:
-            n_whole -= 1
         lines = text.decode("latin-1").split("\n")[:-1]
+        if n_whole < n_rows or self.ends_early(lines):
+            n_whole -= 1
         rows = [self._row(lines[i], n_columns, first + i) for i in range(max(n_whole, 0))]
         return np.array(rows) if n_whole == n_rows else None
 
@@ -177,6 +184,49 @@ class TextSource:
     def is_cut(self) -> bool:
         """Whether the last line given ends the text without an end of its own."""
         return not self._have(1) and self._unended
+
+    def ends_early(self, lines: list[str]) -> bool:
+        """Whether the last of the lines just given ends the text without its end, and too early."""
+        before, last = ["", *lines][-2:]
+        return self.is_cut and (len(last.rstrip()) < len(before.rstrip()) or not before)
+
+    def beside(self, name: str) -> Path | None:
+        """Return the file of that name in the same folder, plain or compressed, if it is there."""
+        paths = (self.path.with_name(name + suffix) for suffix in ("", *COMPRESSIONS))
+        return next((path for path in paths if path.is_file()), None)
+
+    def read_filled_line(self) -> str | None:
+        """Return the next line that is not empty, or None at the end of the text."""
+        return next((line for line in self if line.strip()), None)
+
+    def count_of_atoms(self, line: str) -> int:
+        """Return the number of atoms that a line just read is, if so many can be in this file.
+
+        Raises
+        ------
+        InputError
+            If it is none, or as :meth:`check_atoms`.
+        """
+        if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
+            raise self.unexpected(line, "a number of atoms")
+        return self.check_atoms(int(line))
+
+    def check_cell(
+        self,
+        cell_A: FloatArray,
+        given: str = "cell vectors without a volume",
+        expected: str = "three that span a cell",
+    ) -> FloatArray:
+        """Return the cell if it has a volume.
+
+        Raises
+        ------
+        InputError
+            If it has none.
+        """
+        if not has_volume(cell_A):
+            raise self.error(given, expected)
+        return cell_A
 
     def check_atoms(self, n_atoms: int) -> int:
         """Return `n_atoms` if so many can be in this file.
@@ -210,20 +260,10 @@ class TextSource:
         )
 
     def _row(self, line: str, n_columns: int, number: int) -> list[float]:
-        try:
-            row = [float(word) for word in line.split()]
-        except ValueError:
-            row = []
-        if len(row) != n_columns or not np.isfinite(row).all():
+        row = finite_numbers(line.split())
+        if len(row) != n_columns:
             raise self.unexpected(line, f"{n_columns} finite numbers", number)
         return row
-
-    def _is_cut(self, text: bytes) -> bool:
-        """Whether the last line of `text` ends the file without a newline, and too early."""
-        if not self.is_cut:
-            return False
-        *_, before, last = (b"\n" + text[:-1]).split(b"\n")
-        return len(last.rstrip()) < len(before.rstrip()) or not before
 
     def _take(self, n: int) -> bytes:
         """Return the next `n` lines, or those that are left, each with its end."""

@@ -1,5 +1,4 @@
 """VASP: XDATCAR, vasprun.xml, OUTCAR.
 
-May import `arrays`, `errors`, `numerics`, `trajectory/frame_block`, `trajectory/frame_collector`,
-`trajectory/text`.
+May import `arrays`, `errors`, `numerics`, `trajectory/frame_block`, `trajectory/text`.
 """

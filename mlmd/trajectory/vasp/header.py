@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.trajectory.text.number_table import finite_numbers
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.text.source import TextSource
-
-
-SMALLEST_VOLUME_A3 = 1e-3
 
 
 @dataclass(frozen=True)
@@ -102,19 +99,15 @@ def _scaled(source: TextSource, vectors: FloatArray, scale: list[float]) -> Floa
         factors = np.array([(-scale[0] / volume) ** (1 / 3)])
     if (factors <= 0.0).any():
         raise source.error(f"scaling factors {scale}", "positive ones, or minus the volume")
-    cell: FloatArray = vectors * factors
-    if not SMALLEST_VOLUME_A3 < abs(float(np.linalg.det(cell))) < np.inf:
-        raise source.error("a cell without a volume", "cell vectors in angstrom")
-    return cell
+    return source.check_cell(
+        vectors * factors, "a cell without a volume", "cell vectors in angstrom"
+    )
 
 
 def _numbers(source: TextSource, lengths: tuple[int, ...], expected: str) -> list[float]:
     line = _line(source, expected)
-    try:
-        numbers = [float(word) for word in line.split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in lengths or not np.isfinite(numbers).all():
+    numbers = finite_numbers(line.split())
+    if len(numbers) not in lengths:
         raise source.unexpected(line, expected)
     return numbers
 
@@ -122,5 +115,5 @@ def _numbers(source: TextSource, lengths: tuple[int, ...], expected: str) -> lis
 def _line(source: TextSource, expected: str) -> str:
     line = source.read_line()
     if line is None:
-        raise InputError(f"{source.path}, line {source.line_number}: it ends; expected {expected}")
+        raise source.error("it ends", expected)
     return line

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.vasp.outcar_header import OutcarHeader
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
-    from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
 

@@ -15,14 +15,13 @@ from ase import units
 
 from mlmd.errors import InputError
 from mlmd.numerics.voigt import to_voigt
-from mlmd.trajectory.frame_collector import FrameCollector
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.number_table import parse_table
 from mlmd.trajectory.text.source import MOST_ATOMS
 from mlmd.trajectory.vasp.header import atomic_number
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
-    from mlmd.trajectory.frame_block import FrameBlock
     from mlmd.trajectory.text.source import TextSource
 
 

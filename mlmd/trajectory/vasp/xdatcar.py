@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.trajectory.frame_block import FrameBlock
+from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
+from mlmd.trajectory.text.source import TextSource
 from mlmd.trajectory.vasp.header import VaspHeader, read_vasp_header
 
-if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray
-    from mlmd.trajectory.text.source import TextSource
-
-
-BLOCK_BYTES = 2**22
 # VASP 5 and 6; 4 and 5.2 write "Konfig=" or nothing. A count too large becomes stars.
 SEPARATOR = re.compile(r"\s*(?:Direct(?: configuration)?|Konfig)\s*=?\s*(\d{1,18}|\*+)?\s*$")
 VASP4_HEADER_LINES = 5
@@ -43,10 +36,7 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     header = _first_header(source)
     numbers = header.numbers
     n_atoms = len(numbers)
-    most = max(1, BLOCK_BYTES // (n_atoms * 24))
-    scaled: list[FloatArray] = []
-    cells: list[FloatArray] = []
-    steps: list[int] = []
+    collector = FrameCollector(numbers, wrapped=True)
     while (line := source.read_line()) is not None:
         found = SEPARATOR.match(line) if line.strip() else None
         if found is None and (line.strip() or _begins_header(source)):
@@ -69,30 +59,14 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
             source.warn_dropped(f"it has fewer than {n_atoms} atoms")
             break
         count = found.group(1) if found else None
-        scaled.append(frame)
-        cells.append(header.cell_A)
-        steps.append(int(count) if count and count.isdigit() else -1)
-        if len(scaled) == most:
-            yield _block(header, scaled, cells, steps)
-            scaled, cells, steps = [], [], []
-    if scaled:
-        yield _block(header, scaled, cells, steps)
-
-
-def _block(
-    header: VaspHeader, scaled: list[FloatArray], cells: list[FloatArray], steps: list[int]
-) -> FrameBlock:
-    cell = np.array(cells)
-    counts = np.array(steps)
-    with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
-        positions = np.array(scaled) @ cell
-    return FrameBlock(
-        numbers=header.numbers,
-        positions_A=positions,
-        cell_A=cell,
-        wrapped=True,
-        step=counts if (counts >= 0).all() else None,
-    )
+        with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
+            positions = frame @ header.cell_A
+        yield from collector.add(
+            positions_A=positions,
+            cell_A=header.cell_A,
+            step=int(count) if count and count.isdigit() else None,
+        )
+    yield from collector.rest()
 
 
 def _begins_header(source: TextSource) -> bool:
@@ -105,27 +79,14 @@ def _first_header(source: TextSource) -> VaspHeader:
     if [line.strip() for line in source.head.split("\n", 4)[3:4]] != ["CAR"]:
         return read_vasp_header(source)
     words = (source.read_lines(VASP4_HEADER_LINES)[0]).split()
-    with ExitStack() as stack:
-        beside = _structure_beside(source, stack)
-        if beside is None:
-            raise source.error(
-                "the header of VASP 4, without cell and species",
-                "a POSCAR or CONTCAR beside it that says them: put it there",
-            )
+    path = source.beside("POSCAR") or source.beside("CONTCAR")
+    if path is None:
+        raise source.error(
+            "the header of VASP 4, without cell and species",
+            "a POSCAR or CONTCAR beside it that says them: put it there",
+        )
+    with TextSource(path) as beside:
         header = read_vasp_header(beside)
     if words[:1] != [str(len(header.numbers))]:
-        raise source.error(
-            f"{' '.join(words[:1])} atoms", f"{len(header.numbers)} as in {beside.path}", 1
-        )
+        raise source.error(f"{' '.join(words[:1])} atoms", f"{len(header.numbers)} as in {path}", 1)
     return header
-
-
-def _structure_beside(source: TextSource, stack: ExitStack) -> TextSource | None:
-    from mlmd.trajectory.text.source import TextSource
-
-    for name in ("POSCAR", "CONTCAR"):
-        for suffix in ("", ".gz", ".bz2", ".xz"):
-            path = source.path.with_name(name + suffix)
-            if path.is_file():
-                return stack.enter_context(TextSource(path))
-    return None
