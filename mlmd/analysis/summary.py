@@ -14,10 +14,11 @@ from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Unpack
 
     from mlmd.analysis.diffusion.drift import Drift
@@ -63,6 +64,20 @@ class StageDiffusivity:
     conductivity: Conductivity | None = None
     flags: tuple[str, ...] = ()
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What doubts a number of the stage."""
+        found = [Finding(flag, "doubt", flag.replace("_", " ")) for flag in self.flags]
+        for symbol, result in self.species.items():
+            if not result.is_diffusive:
+                numbers = {
+                    "D_upper_bound_cm2_s": result.D_upper_bound_cm2_s,
+                    "needs_ps": result.needs_ps,
+                }
+                text = f"{symbol} is {result.verdict.replace('_', ' ')}: {result.reason}"
+                found.append(Finding(f"motion_{result.verdict}", "invalid", text, numbers))
+        return (*found, *(self.events.findings if self.events is not None else ()))
+
     def coordination(self) -> dict[str, FirstShell | str]:
         """First shell of each pair of species, as ``Li-O``; where there is none, why."""
         return first_shells(self.structure)
@@ -78,13 +93,37 @@ class AnalysisSummary:
         By name, in the order given.
     arrhenius : mapping of str to (Arrhenius or None)
         By species; None where there is no activation energy.
-    notes : mapping of str to str
+    about_laws : mapping of str to tuple of Finding
         By species: why there is no activation energy, or what to doubt about it.
     """
 
     stages: Mapping[str, StageDiffusivity]
     arrhenius: Mapping[str, Arrhenius | None]
-    notes: Mapping[str, str]
+    about_laws: Mapping[str, tuple[Finding, ...]]
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What there is to say about the laws in words, by species."""
+        return {
+            symbol: "; ".join(finding.message for finding in found)
+            for symbol, found in self.about_laws.items()
+            if found
+        }
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that doubts a number, by stages and then by species; all faces show it."""
+        found = [
+            replace(finding, message=f"{name}: {finding.message}")
+            for name, stage in self.stages.items()
+            for finding in stage.findings
+        ]
+        found += [
+            replace(finding, message=f"{symbol}: {finding.message}")
+            for symbol, about in self.about_laws.items()
+            for finding in about
+        ]
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types for JSON; what is not known is None."""
@@ -176,13 +215,11 @@ def summarize(
             flags=doubts,
         )
     laws: dict[str, Arrhenius | None] = {}
-    notes: dict[str, str] = {}
+    about: dict[str, tuple[Finding, ...]] = {}
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
-        law, note = _arrhenius_of(symbol, results)
-        laws[symbol] = law
-        if note:
-            notes[symbol] = note
-    return AnalysisSummary(results, laws, notes)
+        laws[symbol], found = _arrhenius_of(symbol, results)
+        about[symbol] = tuple(found)
+    return AnalysisSummary(results, laws, about)
 
 
 def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
@@ -196,7 +233,7 @@ def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
 
 def _arrhenius_of(
     symbol: str, stages: Mapping[str, StageDiffusivity]
-) -> tuple[Arrhenius | None, str]:
+) -> tuple[Arrhenius | None, list[Finding]]:
     """Arrhenius law of one species over the stages, and what to say about it."""
     points: list[tuple[str, float, Diffusivity]] = [
         (name, stage.temperature_K, stage.species[symbol])
@@ -207,18 +244,23 @@ def _arrhenius_of(
     for name, _, _ in points:
         for doubt in stages[name].flags:
             doubts.setdefault(doubt, []).append(name)
-    remarks = [f"{doubt} in {', '.join(names)}" for doubt, names in doubts.items()]
+    remarks = [
+        Finding(doubt, "doubt", f"{doubt} in {', '.join(names)}") for doubt, names in doubts.items()
+    ]
     still = [name for name, _, result in points if not result.is_diffusive]
     if still:
-        remarks.insert(0, f"not diffusive in {', '.join(still)}: left out of the fit")
+        text = f"not diffusive in {', '.join(still)}: left out of the fit"
+        remarks.insert(0, Finding("left_out_of_law", "doubt", text, {"n_left_out": len(still)}))
     used = [(T, r.D_cm2_s, r.D_half_width68_cm2_s) for _, T, r in points if r.D_cm2_s is not None]
+
+    def none(why: str) -> list[Finding]:
+        text = f"no activation energy: {why}"
+        return [Finding("no_activation_energy", "invalid", text), *remarks]
+
     if len({temperature_K for temperature_K, _, _ in used}) < 2:
-        few = "no activation energy: "
-        if len({temperature_K for _, temperature_K, _ in points}) < 2:
-            few += "fewer than two temperatures are known"
-        else:
-            few += "diffusion at fewer than two temperatures"
-        return None, "; ".join([few, *remarks])
+        known = len({temperature_K for _, temperature_K, _ in points})
+        what = "temperatures are known" if known < 2 else "temperatures"
+        return None, none(f"{'diffusion at ' if known > 1 else ''}fewer than two {what}")
     try:
         law = arrhenius(
             [temperature_K for temperature_K, _, _ in used],
@@ -226,26 +268,29 @@ def _arrhenius_of(
             [half for _, _, half in used],
         )
     except InputError as error:
-        return None, "; ".join([f"no activation energy: {error}", *remarks])
-    remarks += _doubts_of_the_law(law)
-    return law, "; ".join(remarks)
+        return None, none(str(error))
+    return law, [*remarks, *_doubts_of_the_law(law)]
 
 
-def _doubts_of_the_law(law: Arrhenius) -> list[str]:
+def _doubts_of_the_law(law: Arrhenius) -> Iterator[Finding]:
     """Say what the number of temperatures and the scatter let one doubt about a law."""
     different = len(set(law.temperatures_K.tolist()))
-    doubts = []
     if different == 2:
-        doubts.append("two temperatures only: nothing tests the law")
+        yield Finding("two_temperatures", "doubt", "two temperatures only: nothing tests the law")
     if law.p_value is not None and law.p_value < SMALL_P:
-        doubts.append(
-            f"the points do not follow the law within their errors (p = {law.p_value:.2g})"
+        yield Finding(
+            "law_not_followed",
+            "doubt",
+            f"the points do not follow the law within their errors (p = {law.p_value:.2g})",
+            {"p_value": law.p_value},
         )
     if different >= FEWEST_TEMPERATURES and law.D_stderr_cm2_s is not None:
         vogel = vogel_fulcher_tammann(law.temperatures_K, law.D_cm2_s, law.D_stderr_cm2_s)
         if vogel.is_better:
-            doubts.append(
+            yield Finding(
+                "vogel_is_better",
+                "doubt",
                 f"a Vogel-Fulcher-Tammann law with T0 = {vogel.T0_K:.0f} K describes the points "
-                f"better (AICc lower by {vogel.delta_aicc:.1f})"
+                f"better (AICc lower by {vogel.delta_aicc:.1f})",
+                {"T0_K": vogel.T0_K, "delta_aicc": vogel.delta_aicc},
             )
-    return doubts

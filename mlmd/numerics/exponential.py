@@ -34,15 +34,12 @@ class ExponentialFit:
         Of (log_amplitude, rate), linearised at the solution, sigmas taken as absolute.
     chi2 : float
         Sum of squared residuals, each over its sigma.
-    df : int
-        Points minus two.
     """
 
     log_amplitude: float
     rate: float
     covariance: FloatArray
     chi2: float
-    df: int
 
 
 def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> ExponentialFit:
@@ -110,7 +107,7 @@ def fit_exponential(x: ArrayLike, y: ArrayLike, sigma: ArrayLike) -> Exponential
         )
     shift = np.array([[1.0, middle], [0.0, 1.0]])  # from the centred to the given abscissa
     covariance = shift @ tangent.covariance @ shift.T
-    return ExponentialFit(a + b * middle, b, covariance, 2.0 * solution.cost, len(data) - 2)
+    return ExponentialFit(a + b * middle, b, covariance, 2.0 * solution.cost)
 
 
 def _profile(

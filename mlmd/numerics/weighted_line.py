@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,14 +28,11 @@ class LinearFit:
         not scaled by ``chi2 / df``.
     chi2 : float
         Sum of squared residuals, each over its sigma.
-    df : int
-        Points minus parameters.
     """
 
     parameters: FloatArray
     covariance: FloatArray
     chi2: float
-    df: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +44,8 @@ class WeightedLine:
 
     slope: float
     intercept: float
-    slope_stderr: float
-    intercept_stderr: float
     covariance: FloatArray
     chi2: float
-    df: int
 
 
 def weighted_least_squares(
@@ -100,9 +93,7 @@ def weighted_least_squares(
     parameters = (inverse @ (left.T @ target)) / scale
     covariance = (inverse @ inverse.T) / np.outer(scale, scale)
     residuals = target - weighted @ parameters
-    return LinearFit(
-        parameters, covariance, float(residuals @ residuals), len(data) - matrix.shape[1]
-    )
+    return LinearFit(parameters, covariance, float(residuals @ residuals))
 
 
 def weighted_line(x: ArrayLike, y: ArrayLike, sigma: ArrayLike | None = None) -> WeightedLine:
@@ -123,13 +114,4 @@ def weighted_line(x: ArrayLike, y: ArrayLike, sigma: ArrayLike | None = None) ->
     abscissa = np.asarray(x, dtype=float)
     fit = weighted_least_squares(np.column_stack([np.ones_like(abscissa), abscissa]), y, sigma)
     intercept, slope = (float(value) for value in fit.parameters)
-    variances = np.diag(fit.covariance)
-    return WeightedLine(
-        slope,
-        intercept,
-        math.sqrt(variances[1]),
-        math.sqrt(variances[0]),
-        fit.covariance,
-        fit.chi2,
-        fit.df,
-    )
+    return WeightedLine(slope, intercept, fit.covariance, fit.chi2)

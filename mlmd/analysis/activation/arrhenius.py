@@ -167,6 +167,8 @@ def arrhenius(
     .. [1] A. Maevskiy et al., arXiv:2411.06804 (2024), section II C and Table I.
     .. [2] Particle Data Group, Review of Particle Physics, introduction, section 5.2.
     """
+    from scipy.special import chdtrc
+
     choice("fit", fit, get_args(Fit))
     choice("error_scaling", error_scaling, get_args(ErrorScaling))
     T, D = check_points(temperatures_K, D_cm2_s)
@@ -203,7 +205,7 @@ def arrhenius(
         D0_stderr_cm2_s=D0_stderr,
         covariance=None if scale is None else covariance,
         chi2_per_df=chi2 / df if has_chi2 else None,
-        p_value=_p_value(chi2, df) if has_chi2 else None,
+        p_value=float(chdtrc(df, chi2)) if has_chi2 else None,
         df=df,
         error_scale=scale,
         method=method,
@@ -223,10 +225,3 @@ def _error_scale(chi2: float, df: int, errors_known: bool, scaling: ErrorScaling
         return 1.0
     scatter = math.sqrt(chi2 / df)
     return max(1.0, scatter) if scaling == "up" else scatter
-
-
-def _p_value(chi2: float, df: int) -> float:
-    """Upper tail of the chi-squared distribution."""
-    from scipy.special import gammaincc
-
-    return float(gammaincc(df / 2.0, chi2 / 2.0))

@@ -14,6 +14,7 @@ from mlmd.analysis.events.framework import FrameworkMotion, framework_motion
 from mlmd.analysis.events.mobility import MobilityChange, mobility_change
 from mlmd.analysis.events.stationarity import Stationarity, stationarity
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
@@ -64,22 +65,31 @@ class RunEvents:
         return max((series.discard_ps for series in self.stationarity.values()), default=0.0)
 
     @property
-    def findings(self) -> tuple[str, ...]:
-        """What speaks against one number for the whole run, in words; empty where nothing does.
+    def findings(self) -> tuple[Finding, ...]:
+        """What speaks against one number for the whole run; empty where nothing does.
 
         Equilibration is among it where it differs from the rest by four standard errors.
         """
         found = []
         if self.framework is not None and self.framework.is_found:
-            found.append(self.framework.reason)
-        found += [change.reason for change in self.mobility.values() if change.is_found]
-        found += [s.reason for s in self.stationarity.values() if s.is_stationary is False]
+            left = {"n_atoms_that_left": len(self.framework.left)}
+            found.append(Finding("framework_moves", "doubt", self.framework.reason, left))
+        for change in self.mobility.values():
+            if change.is_found:
+                numbers = {"change_ps": change.change_ps, "factor": change.factor}
+                found.append(Finding("mobility_changes", "doubt", change.reason, numbers))
+        for series in self.stationarity.values():
+            if series.is_stationary is False:
+                numbers = {"p_value": series.p_value}
+                found.append(Finding("drift", "doubt", series.reason, numbers))
         for series in self.stationarity.values():
             if series.discard_ps > 0 and series.discard_sigmas >= _NOTABLE:
                 text = (
                     f"the first {series.discard_ps:.3g} ps of {series.name} look like equilibration"
+                    + ("" if series.is_settled else ", and it has not settled")
                 )
-                found.append(text + ("" if series.is_settled else ", and it has not settled"))
+                numbers = {"discard_ps": series.discard_ps}
+                found.append(Finding("equilibration", "doubt", text, numbers))
         return tuple(found)
 
     @property
@@ -93,7 +103,7 @@ class RunEvents:
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
         return {
-            "findings": list(self.findings),
+            "findings": [finding.message for finding in self.findings],
             "not_judged": list(self.not_judged),
             "discard_ps": self.discard_ps,
             **plain_fields(self, ("not_recorded", "source")),
@@ -151,5 +161,5 @@ def what_happened(trajectory: Trajectory, mobile: str | Sequence[str]) -> RunEve
         source=trajectory.source,
     )
     for finding in events.findings:
-        logger.info("%s: %s", trajectory.source, finding)
+        logger.info("%s: %s", trajectory.source, finding.message)
     return events

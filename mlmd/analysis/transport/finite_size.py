@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.diffusion.units import BOLTZMANN_J_K
-from mlmd.checks import positive_number
+from mlmd.checks import finite_number, positive_number
 from mlmd.errors import InputError
 from mlmd.plain import plain_fields
 
@@ -94,7 +94,7 @@ def finite_size_correction(
     """
     temperature_K = positive_number("temperature_K", temperature_K, "K")
     viscosity_Pa_s = positive_number("viscosity_Pa_s", viscosity_Pa_s, "Pa s")
-    if not math.isfinite(viscosity_stderr_Pa_s) or viscosity_stderr_Pa_s < 0:
+    if finite_number("viscosity_stderr_Pa_s", viscosity_stderr_Pa_s) < 0:
         raise InputError(f"viscosity_stderr_Pa_s is {viscosity_stderr_Pa_s!r}; expected 0 or more")
     if isinstance(result, int | float):
         D, stderr = float(result), D_stderr_cm2_s

@@ -97,6 +97,8 @@ def vibrational_density(
     InputError
         As there, or if the window is not known or nothing moves.
     """
+    from scipy.fft import dct
+
     choice("window", window, get_args(SpectrumWindow))
     if max_lag_ps is None:
         max_lag_ps = min(4.0, trajectory.duration_ps / 2.0)
@@ -115,8 +117,8 @@ def vibrational_density(
         if not curve[0] > 0:
             raise InputError(f"{symbol} atoms of {trajectory.source} do not move at all")
         tapered = curve * np.cos(0.5 * np.pi * found.lag_ps / length_ps) ** 2
-        padded = np.pad(curve if window == "none" else tapered, (0, n - lags))
-        density = _cosine_transform(padded) / damping
+        padded = np.pad(curve if window == "none" else tapered, (0, n + 1 - lags))
+        density = dct(padded, type=1)[:n] / damping
         norm = np.trapezoid(density, frequency_THz)
         by_species[symbol] = density * (3.0 * found.n_atoms[symbol] / norm)
     return VibrationalDensity(
@@ -130,11 +132,3 @@ def vibrational_density(
         n_atoms=found.n_atoms,
         source=trajectory.source,
     )
-
-
-def _cosine_transform(curve: FloatArray) -> FloatArray:
-    """Return curve[0] + 2 sum of curve[m] cos(pi k m / n), k = 0, 1, ..., n - 1."""
-    n = len(curve)
-    symmetric = np.concatenate([curve, [0.0], curve[:0:-1]])
-    transform: FloatArray = np.fft.rfft(symmetric).real[:n]
-    return transform

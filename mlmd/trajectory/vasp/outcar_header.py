@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlmd.trajectory.text.source import TextSource
 
 
-MOST_SPECIES = 1000
 # The masses that are used are written with two decimals, those of the POTCAR with three.
 ROUNDING_U = 0.0051
 
