@@ -71,7 +71,7 @@ def test_a_framework_that_melts_at_half_time_is_caught_with_its_time(D_A2_ps):
         halves.append(found.half_ps)
         assert set(found.left) <= set(range(N_FRAMEWORK))
         assert found.by_species == {"I": (len(found.left), 27)}
-        assert events.findings[0].startswith("the framework melts")
+        assert events.findings[0].message.startswith("the framework melts")
     # At 20 ps; a walker needs a while to get beyond half of the 4 A between the sites.
     assert np.abs(np.array(starts) - 20.0).max() < 1.5
     assert np.abs(np.array(halves) - 20.0).max() < 0.5 + 1.0 / D_A2_ps * 0.5
@@ -141,7 +141,7 @@ def test_lithium_iodide_at_667_K():
     assert not change.before.is_diffusive
     assert change.after.D_cm2_s == pytest.approx(5e-5, rel=0.3)
     assert not events.framework.is_found
-    assert any("mobility changes by a factor" in text for text in events.findings)
+    assert any("mobility changes by a factor" in one.message for one in events.findings)
 
 
 def test_drifts_and_equilibration_are_reported_and_logged(caplog):
@@ -165,11 +165,11 @@ def test_drifts_and_equilibration_are_reported_and_logged(caplog):
     assert 1.5 < found["pressure"].discard_ps < 8.0
     assert found["pressure"].is_settled
     assert events.discard_ps >= found["pressure"].discard_ps
-    assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == list(
-        events.findings
-    )
-    assert any("temperature drifts: " in text for text in events.findings)
-    assert any("ps of pressure look like equilibration" in text for text in events.findings)
+    assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
+        finding.message for finding in events.findings
+    ]
+    assert any("temperature drifts: " in one.message for one in events.findings)
+    assert any("ps of pressure look like equilibration" in one.message for one in events.findings)
     told = json.loads(json.dumps(events.to_dict()))
     assert told["stationarity"]["temperature"]["is_stationary"] is False
     assert told["discard_ps"] == events.discard_ps

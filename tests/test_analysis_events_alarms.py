@@ -32,7 +32,7 @@ def test_false_alarms_are_rare():
         alarms["framework"] += events.framework.is_found
         alarms["mobility"] += events.mobility["Li"].is_found
         alarms["drift"] += sum(item.is_stationary is False for item in series)
-        alarms["equilibration"] += any("equilibration" in text for text in events.findings)
+        alarms["equilibration"] += any("equilibration" in one.message for one in events.findings)
         alarms["any"] += bool(events.findings)
     assert alarms["framework"] == 0
     assert alarms["mobility"] < 5

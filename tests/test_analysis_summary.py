@@ -34,7 +34,7 @@ def stages():
 
 def test_json_has_exactly_the_agreed_keys(stages):
     summary = json.loads(json.dumps(summarize(stages, **SHORT).to_dict(), allow_nan=False))
-    assert list(summary) == ["stages", "arrhenius"]
+    assert list(summary) == ["stages", "arrhenius", "findings"]
     assert list(summary["stages"]) == list(stages)
     for stage in summary["stages"].values():
         assert list(stage) == ["temperature_K", "duration_ps", "species", "coordination", "events"]
@@ -48,7 +48,10 @@ def test_json_has_exactly_the_agreed_keys(stages):
                 "D_raw_cm2_s",
                 "D_axes_cm2_s",
                 "D_upper_bound_cm2_s",
+                "D_lower_bound_cm2_s",
                 "is_diffusive",
+                "verdict",
+                "needs_ps",
                 "reason",
                 "gate",
                 "n_windows",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
@@ -143,7 +143,7 @@ class AnalysisSummary:
             species: {name: None if law is None else getattr(law, name) for name in parameters}
             for species, law in self.arrhenius.items()
         }
-        return {"stages": stages, "arrhenius": laws}
+        return {"stages": stages, "arrhenius": laws, "findings": to_plain(self.findings)}
 
 
 def summarize(

@@ -136,7 +136,7 @@ def _plot_volumes(path: Path, folder: Path) -> list[Path]:
 def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -> None:
     """Say that there was nothing else to analyse."""
     if as_json:
-        print(json.dumps({"stages": {}, "arrhenius": {}}))
+        print(json.dumps({"stages": {}, "arrhenius": {}, "findings": []}))
         return
     for file in written:
         print(f"plot: {file}")
@@ -196,8 +196,8 @@ def _print(summary: AnalysisSummary) -> None:
         if law is not None:
             error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
             print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV, D0 = {law.D0_cm2_s:.2e} cm2/s")
-        if symbol in summary.notes:
-            print(f"{symbol}: {summary.notes[symbol]}")
+    for finding in summary.findings:
+        print(f"{finding.severity}: {finding.message}")
 
 
 def _more(stage: StageDiffusivity) -> Iterator[str]:
@@ -216,8 +216,6 @@ def _more(stage: StageDiffusivity) -> Iterator[str]:
                 f"conductivity {_with_error(full)} mS/cm; as if ions moved independently "
                 f"{_with_error(alone)} mS/cm; Haven ratio {haven:.2f}"
             )
-    if stage.events is not None:
-        yield from stage.events.findings
 
 
 def _with_error(value: ConductivityValue) -> str:

@@ -1,7 +1,7 @@
 """What happened in a run: melting, a change of mobility, drifts, equilibration.
 
-May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `numerics`,
-`periodic`, `plain`, `trajectory`.
+May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `findings`,
+`numerics`, `periodic`, `plain`, `trajectory`.
 """
 
 from mlmd.analysis.events.change_point import ChangePoint, find_change

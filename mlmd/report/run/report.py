@@ -71,7 +71,7 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     except InputError as error:
         notes.append(f"No diffusivity: {error}")
     if summary is not None:
-        notes += [f"{symbol}: {note}" for symbol, note in summary.notes.items()]
+        notes += [finding.message for finding in summary.findings]
     notes += [f"{view.entry.name}: {view.entry.error}" for view in views if view.entry.error]
     atoms = run.atoms
     formula = atoms.symbols.formula.reduce()[0].format("metal")
