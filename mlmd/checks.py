@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from numbers import Integral, Real  # NumPy's numbers are registered with these
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mlmd.errors import InputError
 
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 def is_number(value: Any) -> bool:
     """Tell whether a value is a real number, infinite ones and NaN included."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> bool:
     """Tell whether a value is of a whole-number type: 2.0 is not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def whole_number(name: str, value: Any, least: int = 1) -> int:
@@ -62,6 +61,8 @@ def fraction(name: str, value: Any) -> float:
 
 def finite_series(values: ArrayLike, least: int = 1) -> FloatArray:
     """Return values as an array of one dimension, of which there are enough, all finite."""
+    import numpy as np
+
     series = np.asarray(values, dtype=float)
     if series.ndim != 1 or series.size < least or not np.isfinite(series).all():
         raise InputError(
@@ -73,9 +74,9 @@ def finite_series(values: ArrayLike, least: int = 1) -> FloatArray:
 
 def truth(name: str, value: Any) -> bool:
     """Return True or False, and nothing that merely counts as one."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool):
         raise InputError(f"{name} is {value!r}; expected true or false")
-    return bool(value)
+    return value
 
 
 def choice(name: str, value: Any, known: Collection[str]) -> str:
