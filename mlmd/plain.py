@@ -8,8 +8,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
 
 def to_plain(value: Any) -> Any:
     """Return a value as JSON has it.
@@ -22,7 +20,7 @@ def to_plain(value: Any) -> Any:
         return to_plain(value.to_dict())
     if is_dataclass(value):
         return plain_fields(value)
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):  # arrays and numbers of NumPy, which need not be loaded
         return value.tolist()
     if isinstance(value, Mapping):
         return {key: to_plain(one) for key, one in value.items()}

@@ -155,10 +155,9 @@ def test_what_the_equations_were_not_fitted_to_is_said(tmp_path, capsys):
 
 
 def test_predictions_are_drawn_with_their_intervals():
-    args = ("ln_D", "ln(cm2/s)")
-    hot = Prediction.of(*args, 1500.0, -8.0, 0.2, 0.5, ())
-    cold = Prediction.of(*args, 1000.0, -9.0, 0.3, 0.8, ("AAV",))
-    below = Prediction.of("D", "1e-3 cm2/s", 1000.0, -0.1, 0.1, 0.2, ())
+    hot = Prediction.of("ln_D", 1500.0, -8.0, 0.2, 0.5, ())
+    cold = Prediction.of("ln_D", 1000.0, -9.0, 0.3, 0.8, ("AAV",))
+    below = Prediction.of("D", 1000.0, -0.1, 0.1, 0.2, ())
     ax = plot_predictions({"a.cif": [hot, cold, below]})
     wide = ax.containers[0].lines[2][0].get_segments()
     assert len(wide) == 2  # nothing at or below zero on a logarithmic axis
@@ -173,9 +172,9 @@ def test_predictions_are_drawn_with_their_intervals():
 
 def test_less_than_nothing_is_no_zero():
     # The equation of the preprint, say, is linear in D and may be negative.
-    some = Prediction.of("D", "1e-3 cm2/s", 300.0, -0.1, 0.1, 0.25, ())
+    some = Prediction.of("D", 300.0, -0.1, 0.1, 0.25, ())
     assert _text(some) == "300 K  D below 0.00015 cm2/s (95 %): the model gives -0.1 1e-3 cm2/s"
-    none = Prediction.of("D", "1e-3 cm2/s", 300.0, -0.5, 0.1, 0.25, ())
+    none = Prediction.of("D", 300.0, -0.5, 0.1, 0.25, ())
     assert "D not known" in _text(none)
 
 

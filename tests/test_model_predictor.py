@@ -137,9 +137,9 @@ def test_features_of_other_elemental_values_are_refused(ridge):
 
 def test_a_number_that_means_nothing_is_no_prediction():
     with pytest.raises(InputError, match="means nothing"):
-        Prediction.of("ln_D", "ln(cm2/s)", 300.0, 1e5, 1.0, 2.0, ())
+        Prediction.of("ln_D", 300.0, 1e5, 1.0, 2.0, ())
     with pytest.raises(InputError, match="means nothing"):
-        Prediction.of("ln_D", "ln(cm2/s)", 300.0, float("nan"), 1.0, 2.0, ())
+        Prediction.of("ln_D", 300.0, float("nan"), 1.0, 2.0, ())
 
 
 @pytest.mark.parametrize("model", ["sisso", "gaussian_process"])

@@ -454,7 +454,7 @@ def test_the_untuned_model_lies_in_its_space(model):
             edge = make_regressor(model).set_params(**space.settings({one.name: value}))
             if len(problem.X.columns) >= getattr(edge[-1], "dimension", 1):
                 assert np.isfinite(edge.fit(problem.X, problem.y).predict(problem.X)).all()
-    with pytest.raises(InputError, match="no setting"):
+    with pytest.raises(InputError, match="has no colour"):
         space.settings({"colour": 1})
 
 

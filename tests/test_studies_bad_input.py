@@ -95,7 +95,7 @@ BAD = {
     "negative equilibration": (study(equilibrate_ps="-1"), "equilibration_ps is -1"),
     "negative seed": (study(seed="-1"), "seed is -1"),
     "seed twice": ([*study(), "--seed", "1", "--seed", "1"], "each different"),
-    "unknown threshold": (study(threshold="r3=1"), "'r3'"),
+    "unknown threshold": (study(threshold="r3=1"), "has no r3"),
     "threshold no number": (study(threshold="r2_min=much"), "threshold r2_min is 'much'"),
     "threshold not assigned": (study(threshold="r2_min"), "expected KEY=VALUE"),
     "label twice": ([*study(calculator="a=lj"), "--calculator", "a=lj"], "labelled 'a'"),

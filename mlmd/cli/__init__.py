@@ -1,5 +1,6 @@
 """The command line: parse, call one function, print.
 
-May import `_version`, `analysis`, `calculators`, `comparison`, `descriptors`, `errors`, `model`,
-`plot`, `protocol`, `report`, `run`, `stages`, `structure`, `studies`, `trajectory`.
+May import `_version`, `analysis`, `calculators`, `checks`, `comparison`, `descriptors`, `errors`,
+`files`, `model`, `plot`, `protocol`, `report`, `run`, `stages`, `structure`, `studies`,
+`trajectory`.
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, assignments
 from mlmd.errors import InputError, StageFailedError, StoppedError
 
@@ -114,12 +115,11 @@ def compare_command(
     from mlmd.comparison import ComparisonSettings, FeatureChoice, Thresholds
 
     limits = assignments(threshold or [], "--threshold")
-    try:
-        options: dict[str, Any] = {"thresholds": Thresholds(**limits)}
-    except TypeError as error:
-        known = ", ".join(Thresholds.__dataclass_fields__)
-        raise InputError(f"--threshold: {error}; expected among {known}") from error
-    options["settings"] = ComparisonSettings(features=FeatureChoice(mobile, feature_convention))
+    known_keys("--threshold", limits, Thresholds.__dataclass_fields__)
+    options: dict[str, Any] = {
+        "thresholds": Thresholds(**limits),
+        "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
+    }
     if not (reference or calculator or out):
         if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
             raise InputError("options of a study need --reference, --calculator and --out")

@@ -16,6 +16,7 @@ from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.descriptors import FeatureTable
+    from mlmd.studies.file_features import Chosen
 
 
 def features_command(
@@ -69,17 +70,10 @@ def features_command(
     from mlmd.cli.progress import shown_progress
     from mlmd.studies.file_features import featurize_files
 
+    chosen: Chosen = "start" if start else "last" if last else "mean"
     with shown_progress() as show:
         table = featurize_files(
-            paths or [],
-            mobile,
-            convention,
-            "start" if start else "last" if last else "mean",
-            every,
-            timestep_fs,
-            temperature_K,
-            jobs,
-            show,
+            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
         )
     if output is not None:
         table.to_csv(output)

@@ -17,6 +17,7 @@ from mlmd.files import check_output
 if TYPE_CHECKING:
     from mlmd.studies.training import TrainingStudy
 
+Cells = tuple[float | None, ...]
 _HEAD = ("RMSE", "+-", "MAE", "R2", "in 68 %", "in 95 %", "fits")
 
 
@@ -113,17 +114,10 @@ def train_command(
         raise InputError(
             "--report is of a model with its own settings; leave out --tune or --report"
         )
+    others = None if beside is None else [name for name in beside if name != "none"]
+    tuning, theirs = None if n_trials is None else Tuning(n_trials, storage), format == "zheng2024"
     settings = TrainingSettings(
-        model,
-        target,
-        folds,
-        None if beside is None else [name for name in beside if name != "none"],
-        repeats,
-        seed,
-        weighted,
-        None if n_trials is None else Tuning(n_trials, storage),
-        n_bootstrap,
-        published=format == "zheng2024",
+        model, target, folds, others, repeats, seed, weighted, tuning, n_bootstrap, published=theirs
     )
     with shown_progress() as show:
         made = training_table(sources, format, features_from, mobile, convention, show)
@@ -156,7 +150,7 @@ def _check_files(
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
 
 
-def _write_page(path: Path, study: TrainingStudy, seed: int) -> None:
+def _write_page(path: Path, made: TrainingStudy, seed: int) -> None:
     from mlmd.cli.progress import shown_progress
     from mlmd.report import write_model_report
     from mlmd.studies.model_study import study_model
@@ -164,13 +158,7 @@ def _write_page(path: Path, study: TrainingStudy, seed: int) -> None:
     how = {"command": shlex.join(["mlmd", *sys.argv[1:]])}
     with shown_progress() as show:
         found = study_model(
-            study.table,
-            study.problem,
-            study.reports,
-            study.published,
-            how,
-            seed=seed,
-            progress=show,
+            made.table, made.problem, made.reports, made.published, how, seed=seed, progress=show
         )
     write_model_report(path, found)
 
@@ -205,12 +193,7 @@ def _print(study: TrainingStudy) -> None:
         )
 
 
-def _line(
-    name: str,
-    numbers: tuple[float | None, ...],
-    coverage: tuple[float | None, ...] = (),
-    n: int | None = None,
-) -> None:
+def _line(name: str, numbers: Cells, coverage: Cells = (), n: int | None = None) -> None:
     cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in numbers]
     cells += [f"{'' if x is None else format(x, '.0%'):>9}" for x in coverage]
     cells.append(f"{'' if n is None else n:>9}")

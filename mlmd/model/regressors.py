@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlmd.errors import InputError, MissingExtraError
+from mlmd.errors import InputError
+from mlmd.model.extra import import_extra
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 Spread = Literal["trees", "posterior", "bootstrap"]
+Build = Callable[[int, str], "Pipeline"]
 PUBLISHED_SEED = 62
 
 
@@ -36,9 +38,13 @@ class Regressor:
 
     name: str
     about: str
-    build: Callable[[int, str], Pipeline]
+    build: Build
     spread: Spread
     learns_elements: bool = False
+
+
+REGRESSORS: dict[str, Regressor] = {}
+"""Every model by name."""
 
 
 def make_regressor(name: str, seed: int = PUBLISHED_SEED, target: str = "ln_D") -> Pipeline:
@@ -58,27 +64,34 @@ def regressor_of(name: str) -> Regressor:
     """Return what is known of a regressor by its name."""
     if name not in REGRESSORS:
         raise InputError(f"no model '{name}'; expected {', '.join(REGRESSORS)}")
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "model") from error
+    import_extra("sklearn", "scikit-learn")
     return REGRESSORS[name]
 
 
+def _known(
+    name: str, about: str, spread: Spread = "bootstrap", learns_elements: bool = False
+) -> Callable[[Build], Build]:
+    """Add what builds a pipeline to `REGRESSORS`."""
+
+    def add(build: Build) -> Build:
+        REGRESSORS[name] = Regressor(name, about, build, spread, learns_elements)
+        return build
+
+    return add
+
+
+@_known("random_forest", "100 trees; published settings of Zheng et al. 2024", "trees")
 def _random_forest(seed: int, _: str) -> Pipeline:
     from sklearn.ensemble import RandomForestRegressor
 
     return _pipeline(RandomForestRegressor(n_estimators=100, random_state=seed))
 
 
+@_known("xgboost", "100 boosted trees of depth 4; published settings of Zheng et al. 2024")
 def _xgboost(seed: int, _: str) -> Pipeline:
-    try:
-        from xgboost import XGBRegressor
-    except ImportError as error:
-        raise MissingExtraError("xgboost-cpu", "model") from error
     # One thread: more of them add in another order, and so give other last digits.
     return _pipeline(
-        XGBRegressor(
+        import_extra("xgboost", "xgboost-cpu").XGBRegressor(
             n_estimators=100,
             max_depth=4,
             reg_alpha=0.8,
@@ -89,21 +102,44 @@ def _xgboost(seed: int, _: str) -> Pipeline:
     )
 
 
+@_known(
+    "gaussian_process",
+    "radial basis functions and noise, most likely length and amplitudes",
+    "posterior",
+)
 def _gaussian_process(seed: int, _: str) -> Pipeline:
-    from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
-    kernel = kernels.ConstantKernel(1.0, (1e-2, 1e3)) * kernels.RBF(
-        8.0, (0.5, 200.0)
-    ) + kernels.WhiteKernel(0.1, (1e-4, 1e1))
+    kernel = covariance("rbf")
     return _scaled(GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed))
 
 
+def covariance(shape: str) -> Any:
+    """Return a kernel of one of five shapes, with the bounds and starting points of the model."""
+    from sklearn.gaussian_process import kernels
+
+    length = {"length_scale": 8.0, "length_scale_bounds": (0.5, 200.0)}
+    shapes = {
+        "rbf": lambda: kernels.RBF(**length),
+        "matern_5/2": lambda: kernels.Matern(nu=2.5, **length),
+        "matern_3/2": lambda: kernels.Matern(nu=1.5, **length),
+        "matern_1/2": lambda: kernels.Matern(nu=0.5, **length),
+        "rational_quadratic": lambda: kernels.RationalQuadratic(
+            alpha=1.0, alpha_bounds=(1e-2, 1e3), **length
+        ),
+    }
+    noise = kernels.WhiteKernel(0.1, (1e-4, 1e1))
+    return kernels.ConstantKernel(1.0, (1e-2, 1e3)) * shapes[shape]() + noise
+
+
+@_known("ridge", "a linear model, slightly shrunk")
 def _ridge(seed: int, _: str) -> Pipeline:
     from sklearn.linear_model import Ridge
 
     return _scaled(Ridge(alpha=1.0, random_state=seed))
 
 
+@_known("mlp", "two hidden layers of 32")
 def _mlp(seed: int, _: str) -> Pipeline:
     from sklearn.neural_network import MLPRegressor
 
@@ -118,18 +154,21 @@ def _mlp(seed: int, _: str) -> Pipeline:
     return _scaled_both(network)
 
 
+@_known("kernel_ridge", "ridge on radial basis functions")
 def _kernel_ridge(seed: int, _: str) -> Pipeline:
     from sklearn.kernel_ridge import KernelRidge
 
     return _scaled_both(KernelRidge(alpha=0.1, kernel="rbf", gamma=0.01))
 
 
+@_known("sisso", "four features and a constant, as the published run: no combined features")
 def _sisso(_: int, __: str) -> Pipeline:
     from mlmd.model.sisso.regressor import SissoRegressor
 
     return _pipeline(SissoRegressor(dimension=4))
 
 
+@_known("sisso_formulas", "four formulas of up to three features and a constant, units respected")
 def _sisso_formulas(_: int, __: str) -> Pipeline:
     from mlmd.descriptors.features import UNITS
     from mlmd.model.data.table import TEMPERATURE
@@ -145,6 +184,12 @@ def _sisso_formulas(_: int, __: str) -> Pipeline:
     )
 
 
+@_known(
+    "best",
+    "a robust process of prefactor and slope, trees on its residuals, boosted trees beside",
+    "posterior",
+    learns_elements=True,
+)
 def _best(seed: int, target: str) -> Pipeline:
     from mlmd.model.best.ensemble import ArrheniusEnsemble
 
@@ -170,51 +215,6 @@ def _pipeline(*steps: Any) -> Pipeline:
 
     return make_pipeline(*steps)
 
-
-_ALL: tuple[Regressor, ...] = (
-    Regressor(
-        "random_forest",
-        "100 trees; published settings of Zheng et al. 2024",
-        _random_forest,
-        "trees",
-    ),
-    Regressor(
-        "xgboost",
-        "100 boosted trees of depth 4; published settings of Zheng et al. 2024",
-        _xgboost,
-        "bootstrap",
-    ),
-    Regressor(
-        "gaussian_process",
-        "radial basis functions and noise, most likely length and amplitudes",
-        _gaussian_process,
-        "posterior",
-    ),
-    Regressor("ridge", "a linear model, slightly shrunk", _ridge, "bootstrap"),
-    Regressor("mlp", "two hidden layers of 32", _mlp, "bootstrap"),
-    Regressor("kernel_ridge", "ridge on radial basis functions", _kernel_ridge, "bootstrap"),
-    Regressor(
-        "sisso",
-        "four features and a constant, as the published run: no combined features",
-        _sisso,
-        "bootstrap",
-    ),
-    Regressor(
-        "sisso_formulas",
-        "four formulas of up to three features and a constant, units respected",
-        _sisso_formulas,
-        "bootstrap",
-    ),
-    Regressor(
-        "best",
-        "a robust process of prefactor and slope, trees on its residuals, boosted trees beside",
-        _best,
-        "posterior",
-        learns_elements=True,
-    ),
-)
-REGRESSORS = {one.name: one for one in _ALL}
-"""Every model by name."""
 
 WITH_XGBOOST = ("xgboost", "best")
 """Those that need xgboost."""

@@ -93,15 +93,8 @@ def featurize_files(
                 item.info["name"] = source.name
                 yield item
 
-    tell = counted(progress, "features")
-    table = featurize(
-        items(),
-        mobile,
-        convention,
-        [source.temperature_K for source in sources],
-        n_jobs,
-        None if tell is None else lambda done, _: tell(done, len(sources)),
-    )
+    at_K, tell = [one.temperature_K for one in sources], counted(progress, "features", len(sources))
+    table = featurize(items(), mobile, convention, at_K, n_jobs, tell)
     return replace(table, about=table.about.assign(**{FRAMES: frames}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,9 +189,8 @@ def validate(
             continue
         for run in runs:
             versions.update(run.manifest.versions)
-        found = _by_system(
-            [job.reference for job in mine], [run.trajectory(PRODUCTION) for run in runs]
-        )
+        made = [run.trajectory(PRODUCTION) for run in runs]
+        found = _by_system([job.reference for job in mine], made)
         outcomes[label] = Outcome(label, spec, paths, _compared(found, aims, spec, options))
     order = ranked({label: to_plain(one.comparison) for label, one in outcomes.items()})
     study = ValidationStudy(
@@ -237,13 +237,6 @@ class _Job:
     seed: int
     folder: Path
     title: str
-
-    def check(self, calculators: StageCalculators) -> None:
-        """See that the run can begin or go on; write nothing."""
-        structure = structure_text(self.reference.start())
-        identity = identity_of(self.protocol, structure, calculators, self.seed)
-        if find_run(self.folder, identity) is None:
-            try_forces(calculators, self.protocol.stages[0], structure_from_text(structure))
 
     def run(
         self, settings: StudySettings, progress: ProgressReport | None, stop: StopToken | None
@@ -294,13 +287,13 @@ def _jobs(
 
 
 def _check(spec: CalculatorSpec, jobs: Sequence[_Job]) -> None:
-    """See that all runs of a surrogate can be done, with one calculator made for that."""
-    calculators = StageCalculators(spec, jobs[0].protocol)
-    try:
+    """See that all runs of a surrogate can begin or go on, with one calculator made for that."""
+    with closing(StageCalculators(spec, jobs[0].protocol)) as calculators:
         for job in jobs:
-            job.check(calculators)
-    finally:
-        calculators.close()
+            structure = structure_text(job.reference.start())
+            identity = identity_of(job.protocol, structure, calculators, job.seed)
+            if find_run(job.folder, identity) is None:
+                try_forces(calculators, job.protocol.stages[0], structure_from_text(structure))
 
 
 def _compared(
@@ -346,6 +339,6 @@ def _description(
             }
             for one in references
         ],
-        "calculators": {label: spec.to_dict() for label, spec in specs.items()},
+        "calculators": to_plain(specs),
         "settings": settings.to_dict(),
     }

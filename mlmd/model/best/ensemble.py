@@ -12,6 +12,7 @@ from mlmd.model.best.process import fit_robust_process, process_inputs
 from mlmd.model.best.products import with_products
 from mlmd.model.data.composition_columns import element_coordinates, fraction_columns
 from mlmd.model.data.table import INVERSE_KBT, TEMPERATURE
+from mlmd.model.extra import import_extra
 
 try:
     from sklearn.base import BaseEstimator, RegressorMixin
@@ -180,10 +181,7 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
     ) -> None:
         from sklearn.ensemble import ExtraTreesRegressor
 
-        try:
-            from xgboost import XGBRegressor
-        except ImportError as error:
-            raise MissingExtraError("xgboost-cpu", "model") from error
+        xgboost = import_extra("xgboost", "xgboost-cpu")
         self.trees_ = ExtraTreesRegressor(
             self.n_trees,
             min_samples_leaf=self.min_samples_leaf,
@@ -191,7 +189,7 @@ class ArrheniusEnsemble(RegressorMixin, BaseEstimator):
             random_state=self.seed,
         ).fit(columns, left_out, sample_weight=weight)
         # One thread: more of them add in another order, and so give other last digits.
-        self.boosted_ = XGBRegressor(
+        self.boosted_ = xgboost.XGBRegressor(
             n_estimators=self.n_boosted,
             max_depth=self.max_depth,
             learning_rate=self.learning_rate,

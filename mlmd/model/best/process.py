@@ -121,13 +121,9 @@ def _limited(n_steps: int) -> Callable[[Any, FloatArray, FloatArray], tuple[Floa
         from scipy import optimize
 
         minimise: Any = optimize.minimize
+        options = {"maxiter": n_steps, "ftol": 1e-6}
         found = minimise(
-            objective,
-            start,
-            method="L-BFGS-B",
-            jac=True,
-            bounds=bounds,
-            options={"maxiter": n_steps, "ftol": 1e-6},
+            objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options
         )
         return found.x, float(found.fun)
 

@@ -143,10 +143,7 @@ def chemical_system(formula: str) -> str:
 
 
 def _published(n_rows: int) -> Split:
-    from sklearn.model_selection import (
-        KFold,
-        train_test_split,
-    )
+    from sklearn.model_selection import KFold, train_test_split
 
     if n_rows < 20:
         raise InputError(f"{n_rows} rows; the published folds need at least 20")

@@ -223,22 +223,21 @@ def _productions(
     if not measured:
         yield Skipped(path, None, "it has no production stage")
     for entry in measured:
-        doubts = [flag for flag in entry.flags if flag not in _CONVENTIONS]
-        if doubts:
-            yield Skipped(path, entry.name, f"it is flagged {', '.join(doubts)}")
-            continue
         try:
             yield _row(run, entry, wanted)
         except MlmdError as error:
             yield Skipped(path, entry.name, str(error))
 
 
-def _row(run: Run, entry: StageEntry, wanted: _Wanted) -> _Row | Skipped:
+def _row(run: Run, entry: StageEntry, wanted: _Wanted) -> _Row:
     """Return label and features of one production."""
+    doubts = [flag for flag in entry.flags if flag not in _CONVENTIONS]
+    if doubts:
+        raise InputError(f"it is flagged {', '.join(doubts)}")
     trajectory = run.trajectory(entry.name)
     result = diffusivity(trajectory, wanted.mobile)
     if result.D_cm2_s is None:
-        return Skipped(run.path, entry.name, f"it is not diffusive: {result.reason}")
+        raise InputError(f"it is not diffusive: {result.reason}")
     # The first frame is taken before the first step: where the stage before has ended.
     described = trajectory.part(stop=1) if wanted.features_from == "start" else trajectory
     features = featurize(

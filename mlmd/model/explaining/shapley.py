@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mlmd.checks import whole_number
-from mlmd.errors import InputError, MissingExtraError
+from mlmd.errors import InputError
 from mlmd.model.data.composition_columns import players
 from mlmd.model.data.folds import make_folds
 from mlmd.model.explaining.importance import Importance
+from mlmd.model.extra import import_extra
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import regressor_of
 
@@ -171,10 +171,7 @@ def _of_xgboost(fitted: Any, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
 
 
 def _of_forest(fitted: Any, X: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
-    try:
-        shap = import_module("shap")
-    except ImportError as error:
-        raise MissingExtraError("shap", "model") from error
+    shap = import_extra("shap")
     inner = fitted[:-1].transform(X) if len(fitted) > 1 else X.to_numpy(dtype=float)
     explainer = shap.TreeExplainer(fitted[-1], feature_perturbation="tree_path_dependent")
     shares = np.asarray(explainer.shap_values(inner, check_additivity=False), dtype=float)

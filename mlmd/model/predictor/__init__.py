@@ -2,6 +2,6 @@
 equations.
 
 May import `_version`, `arrays`, `checks`, `descriptors`, `errors`, `files`, `model/data`,
-`model/fitting`, `model/regressors`, `model/sisso`, `model/tuning`, `model/validation`, `plain`,
-`trajectory`.
+`model/extra`, `model/fitting`, `model/regressors`, `model/sisso`, `model/tuning`,
+`model/validation`, `plain`, `trajectory`.
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.featurize import featurize
 from mlmd.errors import InputError
-from mlmd.model.data.table import D_SCALE, TEMPERATURE
+from mlmd.model.data.table import D_SCALE, TARGETS, TEMPERATURE
 from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class Prediction:
     def of(
         cls,
         target: str,
-        unit: str,
         temperature_K: float | None,
         value: float,
         standard_deviation: float,
@@ -66,7 +65,7 @@ class Prediction:
         outside: Sequence[str],
     ) -> Prediction:
         """Turn a number in the target's unit into diffusivity and intervals."""
-
+        unit = TARGETS[target]
         if not abs(value) + half_width_95 < _LARGEST:
             raise InputError(
                 f"the model gives {value:.3g} +- {half_width_95:.3g} {unit} for this structure, "

@@ -204,9 +204,7 @@ class Predictor:
         value, deviation = float(self.predict(X)[0]), float(self.standard_deviation(X)[0])
         calibration = known.calibration
         half_width_95 = deviation * calibration.factor_95 / calibration.factor
-        return Prediction.of(
-            known.target, known.unit, temperature_K, value, deviation, half_width_95, outside
-        )
+        return Prediction.of(known.target, temperature_K, value, deviation, half_width_95, outside)
 
     def save(self, path: str | Path) -> None:
         """Write it to a new file that `load` reads.

@@ -11,7 +11,7 @@ import numpy as np
 from ase.formula import Formula
 
 from mlmd.errors import InputError
-from mlmd.model.data.table import AS_PUBLISHED, TARGETS
+from mlmd.model.data.table import AS_PUBLISHED
 from mlmd.model.predictor.prediction import Prediction, features_of
 from mlmd.model.predictor.predictor import Predictor
 from mlmd.model.sisso.space import Expression
@@ -103,15 +103,8 @@ class PublishedEquation:
         outside = sorted(set(structure.symbols) - _ELEMENTS)
         outside += [c for c, (low, high) in self.bounds.items() if not low <= row[c] <= high]
         value = float(self.predict(X)[0])
-        return Prediction.of(
-            self.target,
-            TARGETS[self.target],
-            temperature_K,
-            value,
-            self.rmse,
-            _SIGMA_95 * self.rmse,
-            outside,
-        )
+        half_width_95 = _SIGMA_95 * self.rmse
+        return Prediction.of(self.target, temperature_K, value, self.rmse, half_width_95, outside)
 
 
 def _by_number(tree: Tree, columns: list[str]) -> tuple[Any, ...]:
@@ -124,8 +117,8 @@ def _by_number(tree: Tree, columns: list[str]) -> tuple[Any, ...]:
 
 _DOI = "doi:10.1038/s41524-024-01469-2"
 
-PUBLISHED_MODELS = {
-    "zheng2024_sisso": PublishedEquation(
+_ALL = (
+    PublishedEquation(
         "zheng2024_sisso",
         f"Zheng et al. 2024, {_DOI}, 4-D model of their SISSO output",
         "ln_D",
@@ -146,7 +139,7 @@ PUBLISHED_MODELS = {
     ),
     # The printed equation has two digits. Its fractions were read so that a fit of the four
     # numbers to the published table gives the printed ones: 4.38e-4, -2.14, -0.284, -0.672.
-    "zheng2024_preprint_sisso": PublishedEquation(
+    PublishedEquation(
         "zheng2024_preprint_sisso",
         f"preprint of Zheng et al. 2024 ({_DOI}), equation 1, the 3-D model",
         "D",
@@ -173,7 +166,8 @@ PUBLISHED_MODELS = {
         -0.67,
         0.1385,
     ),
-}
+)
+PUBLISHED_MODELS = {one.name: one for one in _ALL}
 """Models that need no training, by name."""
 
 PUBLISHED_SCORES: Mapping[tuple[str, str], Mapping[str, float]] = {

@@ -11,13 +11,14 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mlmd._version import __version__
-from mlmd.errors import InputError, MissingExtraError
+from mlmd.errors import InputError
 from mlmd.files import write_output
+from mlmd.model.extra import import_extra
 from mlmd.model.regressors import WITH_XGBOOST
 from mlmd.model.validation.spread import Calibration
 
@@ -92,7 +93,7 @@ class Training:
 
 def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> None:
     """Write a model to a new file, whole or not at all."""
-    content = _import_skops().dumps(parts)
+    content = import_extra("skops.io", "skops").dumps(parts)
     head = {
         "schema": SCHEMA,
         "versions": _versions(about["model"]),
@@ -109,7 +110,7 @@ def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Non
 
 def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read what `write_model` wrote, after everything that can be checked first was checked."""
-    skops = _import_skops()
+    skops = import_extra("skops.io", "skops")
     head, content = _members(path)
     if head.get("schema") != SCHEMA:
         raise InputError(
@@ -179,18 +180,5 @@ def _versions(model: str) -> dict[str, str]:
     """Return versions of the packages that a model depends on."""
     versions = {"mlmd": __version__, "scikit-learn": version("scikit-learn")}
     if model in WITH_XGBOOST:
-        for package in ("xgboost-cpu", "xgboost"):
-            try:
-                return {**versions, "xgboost": version(package)}
-            except PackageNotFoundError:
-                continue
-        raise MissingExtraError("xgboost-cpu", "model")
+        versions["xgboost"] = import_extra("xgboost", "xgboost-cpu").__version__
     return versions
-
-
-def _import_skops() -> Any:
-    try:
-        import skops.io
-    except ImportError as error:
-        raise MissingExtraError("skops", "model") from error
-    return skops.io

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.checks import whole_number
-from mlmd.errors import InputError, MissingExtraError, MlmdError
+from mlmd.errors import InputError, MlmdError
 from mlmd.model.data.folds import Fold, make_folds, widest_grouping
+from mlmd.model.extra import import_extra
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor
 from mlmd.model.tuning.spaces import Number, Plain, SearchSpace, search_space
@@ -146,10 +147,7 @@ def tune(
     MlmdError
         If no trial gave numbers.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError("optuna", "model") from error
+    optuna = import_extra("optuna")
     tuning = Tuning() if tuning is None else tuning
     space = search_space(model)
     part = _only(problem, rows)

@@ -36,28 +36,24 @@ class Scores:
         Coefficient of determination, 1 - sum of squares of errors / that of the values.
     n : int
         Number of rows.
+    held_out : str
+        Which rows they are of.
     """
 
     rmse: float
     mae: float
     r2: float
     n: int
+    held_out: str = ""
 
     @classmethod
-    def of(cls, true: FloatArray, predicted: FloatArray) -> Scores:
+    def of(cls, true: FloatArray, predicted: FloatArray, held_out: str = "") -> Scores:
         """Compare predictions with what is true."""
         error = predicted - true
         squares = float(np.sum((true - true.mean()) ** 2))
         r2 = 1 - float(np.sum(error**2)) / squares if squares > 0 else float("nan")
         rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-        return cls(rmse, mae, r2, len(true))
-
-
-@dataclass(frozen=True)
-class FoldScores(Scores):
-    """Scores of a fold; `held_out` says which rows were predicted."""
-
-    held_out: str = ""
+        return cls(rmse, mae, r2, len(true), held_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +131,7 @@ class Report(Judged):
         Standard deviation of the RMSE over the folds (population).
     rmse_by_repeat : tuple of float
         Mean RMSE of each repetition with shuffled groups.
-    by_fold : tuple of FoldScores
+    by_fold : tuple of Scores
         Every fold of every repetition.
     test : Scores, optional
         Of the rows that no fold has seen, learnt from all the others.
@@ -149,17 +145,20 @@ class Report(Judged):
     r2: float
     rmse_std: float
     rmse_by_repeat: tuple[float, ...]
-    by_fold: tuple[FoldScores, ...]
+    by_fold: tuple[Scores, ...]
     test: Scores | None
     out_of_fold: OutOfFold
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
+        content = {
+            **plain_fields(self, ("out_of_fold",)),
+            "test": {} if self.test is None else plain_fields(self.test, ("held_out",)),
+            "coverage_68": self.out_of_fold.coverage_68,
+            "coverage_95": self.out_of_fold.coverage_95,
+        }
         # The R2 of a single row is NaN, which JSON does not have.
-        content = without_nan(plain_fields(self, ("out_of_fold",)))
-        result = self.out_of_fold
-        coverage = {"coverage_68": result.coverage_68, "coverage_95": result.coverage_95}
-        return {**content, "test": content["test"] or {}, **coverage}
+        return dict(without_nan(content))
 
 
 def cross_validate(
@@ -217,11 +216,10 @@ def cross_validate(
             settings = tune(problem, model, fold.train, tuning, trials).settings
         predictions.append(_predicted(problem, model, fold, n_bootstrap, settings))
         trials(0, per_fit)
-    scores = [Scores.of(problem.y[one.fold.test], one.predicted) for one in predictions]
-    of_folds = tuple(
-        FoldScores(**vars(found), held_out=fold.held_out)
-        for found, fold in zip(scores[:n_folds], split.folds, strict=True)
-    )
+    scores = [
+        Scores.of(problem.y[one.fold.test], one.predicted, one.fold.held_out) for one in predictions
+    ]
+    of_folds = tuple(scores[:n_folds])
     rmse = np.array([one.rmse for one in of_folds])
     n_repeats = 1 if folds in ("published", "element") else n_repeats
     return Report(
