@@ -9,6 +9,7 @@ import numpy as np
 from mlmd.descriptors.composition import ElementalAverages
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.errors import InputError
+from mlmd.structure.formula import parse_formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,9 @@ def elements_behind(
         what = f"no column {', '.join(missing)}" if missing else f"{len(formulas)} formulas"
         raise InputError(f"table of {len(features)} rows has {what}; expected a table of features")
     # Only what the elements are counts here, so that any of them may pass for the mobile one.
-    made_of = [ElementalAverages.of_formula(text, mobile=_first(text)) for text in formulas]
+    made_of = [
+        ElementalAverages.of_formula(text, next(iter(parse_formula(text)))) for text in formulas
+    ]
     numbers = np.unique(np.concatenate([one.numbers for one in made_of]))
     shares = np.zeros((len(made_of), len(numbers)))
     for row, one in zip(shares, made_of, strict=True):
@@ -76,9 +79,3 @@ def elements_behind(
             )
         columns[name][numbers] = found
     return ElementTable(columns)
-
-
-def _first(formula: str) -> str:
-    from mlmd.structure.formula import parse_formula
-
-    return next(iter(parse_formula(formula)))

@@ -72,7 +72,7 @@ def all_origins_msd_axes(
     power = np.zeros((3, size // 2 + 1))
     squares = np.zeros((3, frames))
     n_atoms = 0
-    for series in _blocks(positions, atoms, offset, bytes_per_series=24 * size):
+    for series in series_in_blocks(positions, atoms, offset, bytes_per_series=24 * size):
         block = np.subtract(series, series.mean(axis=1, keepdims=True), out=series)
         spectrum = rfft(block, size, axis=1)
         n_atoms += len(block) // 3
@@ -99,7 +99,7 @@ def first_origin_msd_axes(
     lags = frames if max_lag is None else min(frames, max_lag + 1)
     cut = None if offset is None else offset[:lags]
     squares, n_atoms = np.zeros((3, lags)), 0
-    for series in _blocks(positions[:lags], atoms, cut, bytes_per_series=16 * lags):
+    for series in series_in_blocks(positions[:lags], atoms, cut, bytes_per_series=16 * lags):
         block = (series - series[:, :1]).reshape(-1, 3, lags)
         n_atoms += len(block)
         squares += np.einsum("axf,axf->xf", block, block)
@@ -128,7 +128,7 @@ def all_origins_msd_atoms(
     lags = frames if max_lag is None else min(frames, max_lag + 1)
     size = next_fast_len(frames + lags - 1, real=True)
     columns = []
-    for series in _blocks(positions, atoms, offset, bytes_per_series=24 * size):
+    for series in series_in_blocks(positions, atoms, offset, bytes_per_series=24 * size):
         block = (series - series.mean(axis=1, keepdims=True)).reshape(-1, 3, frames)
         squares = np.einsum("axf,axf->af", block, block)
         spectrum = rfft(block, size, axis=2)
@@ -152,14 +152,22 @@ def _from_spectra(squares: FloatArray, correlation: FloatArray, n_atoms: int) ->
     return result
 
 
-def _blocks(
+def series_in_blocks(
     positions: FloatArray,
     atoms: IntArray | None,
     offset: FloatArray | None,
     *,
     bytes_per_series: int,
 ) -> Iterator[FloatArray]:
-    """Yield new float64 arrays (3 x atoms of the block, frames), contiguous in time."""
+    """Yield new float64 arrays (3 x atoms of the block, frames), contiguous in time.
+
+    Parameters
+    ----------
+    positions, atoms, offset
+        As of :func:`all_origins_msd_axes`.
+    bytes_per_series
+        What the work on one coordinate of one atom takes; a block of them stays in the cache.
+    """
     chosen = np.arange(positions.shape[1]) if atoms is None else atoms
     step = max(1, _BLOCK_BYTES // (3 * bytes_per_series))
     frames = positions.shape[0]

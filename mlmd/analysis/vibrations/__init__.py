@@ -1,4 +1,4 @@
 """Velocity autocorrelation and the vibrational density of states.
 
-May import `analysis/checks`, `arrays`, `checks`, `errors`, `trajectory`.
+May import `analysis/checks`, `arrays`, `checks`, `errors`, `numerics`, `trajectory`.
 """

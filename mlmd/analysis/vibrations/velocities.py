@@ -11,6 +11,7 @@ import numpy as np
 from mlmd.analysis.checks import check_finite
 from mlmd.checks import choice
 from mlmd.errors import InputError
+from mlmd.numerics.displacement import series_in_blocks
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 VelocitySource = Literal["recorded", "positions"]
 # One angstrom^2 / fs is 1e-16 cm^2 / 1e-15 s.
 A2_FS_IN_CM2_S = 0.1
-# Work memory of a block of atoms, as for mean squared displacements.
-_BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,11 +162,8 @@ def _autocorrelation(
     frames = len(values) - int(differences)
     size = next_fast_len(frames + lags - 1, real=True)
     power = np.zeros(size // 2 + 1)
-    step = max(1, _BLOCK_BYTES // (72 * size))
-    for start in range(0, len(atoms), step):
-        part = np.asarray(values[:, atoms[start : start + step]], dtype=float)
-        block = np.diff(part, axis=0) if differences else part
-        spectrum = rfft(np.ascontiguousarray(block.reshape(frames, -1).T), size, axis=1)
+    for series in series_in_blocks(values, atoms, None, bytes_per_series=24 * size):
+        spectrum = rfft(np.diff(series, axis=1) if differences else series, size, axis=1)
         power += np.einsum("sf,sf->f", spectrum.real, spectrum.real)
         power += np.einsum("sf,sf->f", spectrum.imag, spectrum.imag)
     summed = irfft(power, size)[:lags]
