@@ -13,10 +13,10 @@ from runs import assert_equal_bits
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError, RunDirectoryError
-from mlmd.run.manifest import SCHEMA
 from mlmd.protocol.engine import stage_generator
 from mlmd.protocol.settings import RunSettings
 from mlmd.run.identity import structure_from_text, structure_text
+from mlmd.run.manifest import SCHEMA
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Relax, Run
-from mlmd.protocol.calculators import StageCalculators
+from mlmd.protocol.calculators import StageCalculators, recorded_name
 from mlmd.protocol.settings import RunSettings
 from mlmd.protocol.start import identity_of
 from mlmd.run.identity import digest
@@ -127,3 +128,40 @@ def test_a_new_run_records_what_it_was_computed_with(tmp_path):
     other = PROTOCOL.run(atoms, atoms.calc, tmp_path / "ready-made", seed=7).manifest
     assert other.reproducible is None
     assert "ready-made" in other.reproducible_because
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        (
+            "mlmd.calculators.models.lennard_jones.LennardJones",
+            "mlmd.calculators.lennard_jones.LennardJones",
+        ),
+        (
+            "mlmd.calculators.programs.cp2k.calculator.Cp2k",
+            "mlmd.calculators.cp2k.calculator.Cp2kCalculator",
+        ),
+        (
+            "mlmd.calculators.isolation.isolated.IsolatedCalculator",
+            "mlmd.calculators.isolation.isolated.IsolatedCalculator",
+        ),
+        ("chgnet.model.dynamics.CHGNetCalculator", "chgnet.model.dynamics.CHGNetCalculator"),
+    ],
+)
+def test_a_ready_made_calculator_that_has_moved_is_the_same(now, then):
+    module, _, name = now.rpartition(".")
+    assert recorded_name(now) == then
+    if module.startswith("mlmd."):
+        assert hasattr(importlib.import_module(module), name)
+
+
+def test_a_run_with_a_ready_made_calculator_goes_on(tmp_path):
+    """What an earlier version wrote for an object of LennardJones."""
+    atoms = Run.open(copy_of("finished", tmp_path)).atoms
+    run = PROTOCOL.run(atoms, SPEC.load(), tmp_path / "run", seed=7)
+    assert run.manifest.identity["calculators"] == {
+        "default": {
+            "class": "mlmd.calculators.lennard_jones.LennardJones",
+            "parameters": {"cutoff_A": 4.5, "epsilon_eV": None, "sigma_A": None},
+        }
+    }

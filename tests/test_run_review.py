@@ -28,8 +28,8 @@ from mlmd.errors import (
     StageFailedError,
     StoppedError,
 )
-from mlmd.protocol.engine import RunSettings
 from mlmd.files import write_atomically
+from mlmd.protocol.engine import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.events import EventLog
 from mlmd.run.identity import structure_from_text, structure_text

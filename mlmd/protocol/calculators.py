@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from mlmd.stages.stage import Stage
 
 FILES_PREFIX = "calculator-"
+FORMER_NAMES = {
+    "mlmd.calculators.cp2k.calculator.Cp2k": "mlmd.calculators.cp2k.calculator.Cp2kCalculator",
+    "mlmd.calculators.espresso.calculator.Espresso": (
+        "mlmd.calculators.espresso.calculator.EspressoCalculator"
+    ),
+}
+"""Classes that had other names when the first runs were recorded."""
 
 
 class StageCalculators:
@@ -157,4 +164,17 @@ def _describe(calculator: Calculator) -> dict[str, Any]:
         except (TypeError, ValueError):
             parameters[key] = type(value).__name__
     kind = type(calculator)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "parameters": parameters}
+    return {
+        "class": recorded_name(f"{kind.__module__}.{kind.__qualname__}"),
+        "parameters": parameters,
+    }
+
+
+def recorded_name(name: str) -> str:
+    """Return the name that a class is recorded by: for mlmd's own, where it stood at first.
+
+    The name is part of a run's identity, and a class that moves is no other potential.
+    """
+    for room in ("models", "programs"):
+        name = name.replace(f"mlmd.calculators.{room}.", "mlmd.calculators.", 1)
+    return FORMER_NAMES.get(name, name)

@@ -1,7 +1,7 @@
 """Studies: what joins the layers into one answer.
 
-May import `_version`, `arrays`, `calculators`, `checks`, `comparison`, `descriptors`, `errors`,
-`files`, `model`, `plain`, `protocol`, `run`, `stages`, `structure`, `trajectory`.
+May import `_version`, `arrays`, `calculators`, `campaign`, `checks`, `comparison`, `descriptors`,
+`errors`, `files`, `model`, `plain`, `protocol`, `run`, `stages`, `structure`, `trajectory`.
 """
 
 from mlmd.studies.file_features import featurize_files

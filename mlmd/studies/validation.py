@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign import Case, CaseFailure, run_case
 from mlmd.comparison import Comparison, compare
-from mlmd.errors import InputError, MlmdError, StoppedError
+from mlmd.errors import InputError
 from mlmd.plain import to_plain
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.engine import try_forces
@@ -25,7 +26,6 @@ from mlmd.studies.surrogates import Calculators, folder_names, labelled
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
-    from mlmd.protocol.protocol import Protocol
     from mlmd.run.stopping import StopToken
     from mlmd.stages.context import Progress, ProgressReport
     from mlmd.trajectory import Trajectory
@@ -179,13 +179,17 @@ def validate(
     versions: dict[str, str] = {}
     for label, spec in specs.items():
         mine = [job for job in jobs if job.label == label]
-        paths = tuple(job.folder for job in mine)
-        try:
-            runs = [job.run(settings, progress, stop) for job in mine]
-        except (InputError, StoppedError):
-            raise
-        except MlmdError as error:
-            outcomes[label] = Outcome(label, spec, paths, error=str(error))
+        paths = tuple(job.case.directory for job in mine)
+        runs: list[Run] = []
+        for job in mine:
+            result = job.run(settings, progress, stop)
+            if isinstance(result, CaseFailure):
+                if result.kind == "input":
+                    raise InputError(result.message)
+                outcomes[label] = Outcome(label, spec, paths, error=result.message)
+                break
+            runs.append(result)
+        if label in outcomes:
             continue
         for run in runs:
             versions.update(run.manifest.versions)
@@ -233,29 +237,19 @@ class _Job:
     label: str
     spec: CalculatorSpec
     reference: Reference
-    protocol: Protocol
-    seed: int
-    folder: Path
+    case: Case
     title: str
 
     def run(
         self, settings: StudySettings, progress: ProgressReport | None, stop: StopToken | None
-    ) -> Run:
+    ) -> Run | CaseFailure:
         """Run it, or go on with it."""
 
         def report(now: Progress) -> None:
             if progress is not None:
                 progress(replace(now, stage=f"{self.title} {now.stage}"))
 
-        return self.protocol.run(
-            self.reference.start(),
-            self.spec,
-            self.folder,
-            seed=self.seed,
-            progress=report,
-            stop=stop,
-            settings=settings.run,
-        )
+        return run_case(self.case, self.spec, progress=report, stop=stop, keep=settings.run)
 
 
 def _jobs(
@@ -281,19 +275,21 @@ def _jobs(
                 title = f"{label} {f'{reference.formula} ' if several else ''}"
                 title += f"{reference.temperature_K:g} K"
                 title += f" seed {seed}" if len(settings.seeds) > 1 or repeat else ""
-                jobs.append(_Job(label, spec, reference, protocol, seed, place, title))
+                case = Case(protocol, reference.start(), place, seed)
+                jobs.append(_Job(label, spec, reference, case, title))
     # All runs of one surrogate after those of another.
     return sorted(jobs, key=lambda job: list(specs).index(job.label))
 
 
 def _check(spec: CalculatorSpec, jobs: Sequence[_Job]) -> None:
     """See that all runs of a surrogate can begin or go on, with one calculator made for that."""
-    with closing(StageCalculators(spec, jobs[0].protocol)) as calculators:
+    with closing(StageCalculators(spec, jobs[0].case.protocol)) as calculators:
         for job in jobs:
-            structure = structure_text(job.reference.start())
-            identity = identity_of(job.protocol, structure, calculators, job.seed)
-            if find_run(job.folder, identity) is None:
-                try_forces(calculators, job.protocol.stages[0], structure_from_text(structure))
+            case = job.case
+            structure = structure_text(case.structure)
+            identity = identity_of(case.protocol, structure, calculators, case.seed)
+            if find_run(case.directory, identity) is None:
+                try_forces(calculators, case.protocol.stages[0], structure_from_text(structure))
 
 
 def _compared(
