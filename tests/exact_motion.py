@@ -4,8 +4,8 @@ Motion is chaotic: kernels that differ in the last bit make another trajectory o
 picosecond, and with it another verdict where a verdict is near its limit. Here positions are whole
 numbers, and so are the increments by which each pair of atoms moves them: below 2^53 their sums are
 exact in double precision, whatever their order. What is computed between is elementary operations
-of single elements (products, quotients, roots), which IEEE 754 rounds in one way only. The integrator
-is the bit-reversible one of Levesque and Verlet, J. Stat. Phys. 72, 519 (1993),
+of single elements (products, quotients, roots), which IEEE 754 rounds in one way only. The
+integrator is the bit-reversible one of Levesque and Verlet, J. Stat. Phys. 72, 519 (1993),
 doi:10.1007/BF01048022.
 """
 

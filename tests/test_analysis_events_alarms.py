@@ -7,6 +7,8 @@ from test_analysis_events import FRAMES, INTERVAL_PS, N_MOBILE, ar1, crystal
 from mlmd.analysis.events import find_change, stationarity, what_happened
 from mlmd.errors import InputError
 
+pytestmark = pytest.mark.kernels
+
 
 def hopping(rng: np.random.Generator, rate_ps: float, atoms: int, frames: int) -> np.ndarray:
     """Jumps of 3 A along the axes, rare and at random."""

@@ -14,7 +14,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from mlmd import CalculatorSpec, load_calculator
 from mlmd.errors import InputError
 
-pytestmark = pytest.mark.chgnet
+pytestmark = [pytest.mark.chgnet, pytest.mark.kernels]
 chgnet = pytest.importorskip("chgnet", reason="needs the chgnet extra")
 
 

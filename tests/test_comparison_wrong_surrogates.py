@@ -17,6 +17,8 @@ from mlmd import Trajectory, compare
 from mlmd.calculators import evaluate
 from mlmd.comparison import Comparison
 
+pytestmark = pytest.mark.kernels
+
 REFERENCE_K = 110.0
 run = argon_motion  # the same bits on every processor: a verdict near its limit stays where it is
 

@@ -10,6 +10,8 @@ from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.numerics.student import independent_mean, student_factor
 
+pytestmark = pytest.mark.kernels
+
 TEMPERATURE_K = 140.0
 TIMESTEPS_FS = (8.0, 4.0, 2.0)
 RUN_PS = 6.0

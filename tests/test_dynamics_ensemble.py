@@ -25,6 +25,8 @@ from mlmd.dynamics.kinetics import temperature_of_energy_K
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.numerics.autocorrelation import standard_error
 
+pytestmark = pytest.mark.kernels
+
 COLD_K, HOT_K = 120.0, 180.0
 THERMOSTATS = ("nose_hoover", "bussi")
 N_STEPS, SAMPLE_EVERY, EQUILIBRATION_STEPS = 24_000, 4, 1_000

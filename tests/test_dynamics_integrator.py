@@ -19,6 +19,8 @@ from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.errors import InputError, SimulationError
 
+pytestmark = pytest.mark.kernels
+
 TIMESTEP_FS = 4.0
 
 

@@ -18,6 +18,8 @@ from mlmd.errors import InputError, StoppedError
 from mlmd.numerics.autocorrelation import standard_error
 from mlmd.run.stopping import StopToken
 
+pytestmark = pytest.mark.kernels
+
 ARGON = CalculatorSpec("lj", options={"sigma_A": 3.4, "epsilon_eV": 0.0104, "cutoff_A": 5.0})
 
 
@@ -50,6 +52,7 @@ def test_fluctuation_of_the_conserved_quantity_scales_as_dt_squared(kind: str) -
     assert spread[2] / spread[1] == pytest.approx(4, rel=0.35)
 
 
+@pytest.mark.slow
 def test_npt_keeps_temperature_pressure_and_centre_of_mass() -> None:
     """With 3N in the thermostat the mean would be 150 x 63/64 = 147.7 K; P without its N kT/V 0."""
     dynamics = make("npt", 4.0)

@@ -18,6 +18,8 @@ from mlmd.run.identity import digest
 from mlmd.run.manifest import SCHEMA
 from mlmd.run.measured import measured_stages
 
+pytestmark = pytest.mark.kernels
+
 FIXTURES = Path(__file__).parent / "fixtures"
 SPEC = CalculatorSpec("lj", options={"cutoff_A": 4.5})
 PROTOCOL = Protocol(

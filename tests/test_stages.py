@@ -11,6 +11,8 @@ from ase import Atoms, units
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Quench, Relax
 from mlmd.calculators.models.lennard_jones import LennardJones
 
+pytestmark = pytest.mark.kernels
+
 
 def run_stages(tmp_path: Path, atoms: Atoms, *stages: object, **more: object):
     calculator = CalculatorSpec("lj", options={"cutoff_A": 4.5})

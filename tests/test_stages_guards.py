@@ -22,6 +22,8 @@ from mlmd.protocol.settings import RunSettings
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress
 
+pytestmark = pytest.mark.kernels
+
 
 class Faulty(LennardJones):
     """Lennard-Jones with one fault, at its n-th call."""

@@ -19,6 +19,8 @@ from mlmd.studies.matching import matching_protocol
 from mlmd.studies.surrogates import folder_names, labelled
 from mlmd.studies.validation import ranked
 
+pytestmark = pytest.mark.kernels
+
 SETTINGS = StudySettings(equilibration_ps=1.0, timestep_fs=4.0)
 FRAGILE = """
 from mlmd.calculators.models.lennard_jones import LennardJones
