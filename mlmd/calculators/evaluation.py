@@ -14,7 +14,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
 from mlmd.errors import CalculatorError
-from mlmd.numerics.voigt import to_voigt
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -182,8 +182,8 @@ def _forces(value: Any, n_atoms: int) -> FloatArray:
 def _stress(value: Any) -> FloatArray:
     stress: FloatArray = np.array(value, dtype=float)
     if stress.shape == (3, 3):
-        # ASE's own rule (Atoms.get_stress): the mean of the two halves, were they not the same.
-        stress = to_voigt((stress + stress.T) / 2.0)
+        # As ASE's own Atoms.get_stress.
+        stress = symmetric_voigt(stress)
     if stress.shape != (6,):
         raise CalculatorError(
             f"the calculator gave stress of shape {stress.shape}; expected (6,), Voigt order xx "

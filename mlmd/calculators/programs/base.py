@@ -15,7 +15,6 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from mlmd.calculators.programs.process import Program
 from mlmd.errors import CalculatorError, InputError
-from mlmd.numerics.voigt import to_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -76,11 +75,6 @@ class Step:
             "stress": self.stress_eV_A3,
         }
         return {name: value for name, value in found.items() if value is not None}
-
-
-def symmetric_voigt(stress: FloatArray) -> FloatArray:
-    """Return a stress (3, 3), which may be symmetric to rounding only, in Voigt order."""
-    return to_voigt(0.5 * (stress + stress.T))
 
 
 def is_near(positions_A: FloatArray, before_A: FloatArray) -> bool:

@@ -1,7 +1,7 @@
 """CP2K for molecular dynamics.
 
 May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `calculators/weights`,
-`checks`, `errors`.
+`checks`, `errors`, `numerics`.
 """
 
 from mlmd.calculators.programs.cp2k.calculator import Cp2k, model_identity

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.calculators.programs.base import Step, is_near, symmetric_voigt
+from mlmd.calculators.programs.base import Step, is_near
 from mlmd.calculators.programs.dialogue import Dialogue
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms

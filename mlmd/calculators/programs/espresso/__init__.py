@@ -1,6 +1,7 @@
 """Quantum ESPRESSO for molecular dynamics.
 
-May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `checks`, `errors`.
+May import `arrays`, `calculators/plain_spec`, `calculators/programs`, `checks`, `errors`,
+`numerics`.
 """
 
 from mlmd.calculators.programs.espresso.calculator import Espresso, model_identity

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 from ase.units import Bohr, Hartree
 
-from mlmd.calculators.programs.base import Step, symmetric_voigt
+from mlmd.calculators.programs.base import Step
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from pathlib import Path

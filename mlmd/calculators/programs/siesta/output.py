@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.units import Bohr, Ry
 
-from mlmd.calculators.programs.base import Step, symmetric_voigt
+from mlmd.calculators.programs.base import Step
 from mlmd.calculators.programs.process import written_since
 from mlmd.calculators.programs.siesta.fdf import LABEL
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,10 +11,11 @@ import numpy as np
 from ase.units import Bohr
 
 from mlmd.calculators.isolation.ipi_server import IpiServer
-from mlmd.calculators.programs.base import Step, symmetric_voigt
+from mlmd.calculators.programs.base import Step
 from mlmd.calculators.programs.process import GRACE_S, Program, end_program, exit_reason
 from mlmd.calculators.programs.siesta.output import GrowingOutput
 from mlmd.errors import CalculatorError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from pathlib import Path
