@@ -43,6 +43,8 @@ try:
     protocol.run(atoms, calculator, given.out / "stopped", progress=watch, stop=stop)
 except StoppedError as stopped:
     print(stopped)
+else:
+    raise SystemExit("the run was over before it was stopped: nothing is shown by that")
 resumed = protocol.run(atoms, calculator, given.out / "stopped")
 whole = protocol.run(atoms, calculator, given.out / "whole")
 same = np.array_equal(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import statistics
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -207,3 +209,15 @@ def test_the_guard_sees_what_it_is_there_for(tmp_path):
     assert circles(between(arrows)) == [["ground", "roof"]]
     level = layers("| *low* | `ground/` | |\n| *high* | `house`, `roof/` | |\n")
     assert arrows_up(arrows, level) == ["house.ground.stone -> house.roof.tile"]
+
+
+def test_importing_analysis_loads_nothing_that_runs():
+    """Who measures what is on the disk waits for no stages, integrators or calculators."""
+    code = (
+        "import sys, mlmd.analysis\n"
+        "print(*(name for name in sys.modules if name.startswith('mlmd.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in done.stdout.split()}
+    assert "analysis" in rooms
+    assert rooms.isdisjoint({"stages", "dynamics", "protocol", "calculators", "plot", "cli"})

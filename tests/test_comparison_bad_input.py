@@ -76,7 +76,7 @@ def test_refused(surrogate: object, reference: object, options: dict, message: s
         ({"share": 1.5}, "at most 1"),
         ({"diffusivity_factor": 1.0}, "more than 1"),
         ({"r2_min": float("nan")}, "positive"),
-        ({"softening": "much"}, "expected a number"),
+        ({"softening": "much"}, "expected a positive number"),
     ],
 )
 def test_thresholds_that_are_none(change: dict, message: str) -> None:

@@ -155,7 +155,7 @@ def test_extension_equals_the_longer_run_bit_by_bit(
         ({"relax": 1.0}, "has no duration"),
         ({"nothing": 1.0}, "no stage 'nothing'"),
         ({"production": 0.4001}, "not a whole number"),
-        ({"production": "long"}, "expected a number"),
+        ({"production": "long"}, "expected a positive number"),
     ],
 )
 def test_extensions_that_cannot_be(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mlmd.checks import is_number
 from mlmd.cli.figures import save_axes, save_figure
 from mlmd.cli.options import AsJson, AtRest, FitPs, WindowPs, assignments
 from mlmd.cli.sources import (
@@ -104,7 +105,7 @@ def _oxidation_states(texts: list[str] | None) -> dict[str, float] | None:
         return None
     states = assignments(texts, "--oxidation-state")
     for symbol, state in states.items():
-        if isinstance(state, bool) or not isinstance(state, int | float):
+        if not is_number(state):
             raise InputError(
                 f"--oxidation-state {symbol}={state} is not a number; expected one such as Li=1"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmd.checks import is_number
 from mlmd.cli.options import assignments
 from mlmd.errors import InputError
 
@@ -47,7 +48,7 @@ def crystal(
     if diameter_A is not None or n_atoms is not None:
         atoms = supercell(atoms, min_diameter_A=diameter_A, n_atoms=n_atoms)
     for symbol, amount in assignments(vacancies, "--vacancies").items():
-        if isinstance(amount, bool) or not isinstance(amount, int | float):
+        if not is_number(amount):
             raise InputError(
                 f"--vacancies {symbol}={amount} is not understood; expected a fraction such as "
                 "Li=0.02 or a number of atoms such as Li=2"

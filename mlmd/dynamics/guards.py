@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.data import covalent_radii
 
+from mlmd.checks import is_number
 from mlmd.errors import InputError, SimulationUnstable
 from mlmd.periodic.cell import minimum_image
 
@@ -62,7 +63,7 @@ class GuardLimits:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name, value in vars(self).items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            if not is_number(value) or not value > 0:  # infinite: no limit
                 raise InputError(f"guard {name} is {value!r}; expected a number above zero")
 
     @classmethod

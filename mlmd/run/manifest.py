@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from mlmd.checks import is_number
 from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.files import disk_full_is_a_stop, write_json
 
@@ -167,5 +168,5 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict) and all(_fits(item, parts[1]) for item in value.values())
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number(value)
     return isinstance(value, hint)

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import truth, whole_number
 from mlmd.errors import InputError
 from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
@@ -63,24 +64,16 @@ class SampleInherentStructures(Stage):
     def __post_init__(self) -> None:
         """Check the numbers."""
         super().__post_init__()
+        where = f"stage '{self.name}':"
         require_positive(
             self,
-            n_structures=self.n_structures,
             every_ps=self.every_ps,
             max_force_eV_A=self.max_force_eV_A,
             max_stress_GPa=self.max_stress_GPa,
-            max_steps=self.max_steps,
         )
-        for name in ("n_structures", "max_steps"):
-            if not isinstance(getattr(self, name), int):
-                raise InputError(
-                    f"stage '{self.name}': {name} is {getattr(self, name)!r}; expected a whole "
-                    "number"
-                )
-        if not isinstance(self.relax_cell, bool):
-            raise InputError(
-                f"stage '{self.name}': relax_cell is {self.relax_cell!r}; expected true or false"
-            )
+        whole_number(f"{where} n_structures", self.n_structures)
+        whole_number(f"{where} max_steps", self.max_steps)
+        truth(f"{where} relax_cell", self.relax_cell)
 
     def check_source(self, source: Stage | None) -> None:
         """See, before anything is run, that the stage before will have the snapshots.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,8 +100,4 @@ class Stage(ABC):
 def require_positive(stage: Stage, **values: Any) -> None:
     """Raise InputError unless each of the named values is a finite number above zero."""
     for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:
-            raise InputError(
-                f"stage '{stage.name}': {name} is {value!r}; expected a number above zero"
-            )
+        positive_number(f"stage '{stage.name}': {name}", value)

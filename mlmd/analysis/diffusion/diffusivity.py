@@ -10,10 +10,10 @@ from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
 from mlmd.analysis.diffusion.estimators.gls import gls
 from mlmd.analysis.diffusion.estimators.kinisi_posterior import kinisi_posterior
+from mlmd.analysis.diffusion.estimators.lag import lag
 from mlmd.analysis.diffusion.estimators.weighted import weighted
 from mlmd.analysis.diffusion.estimators.windowed import windowed
 from mlmd.analysis.diffusion.gate import Motion, MotionVerdict, judge_motion
-from mlmd.analysis.diffusion.lag import lag
 from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.diffusion.upper_bound import upper_bound_cm2_s
 from mlmd.errors import InputError
@@ -36,6 +36,8 @@ ESTIMATORS: dict[str, Estimator] = {
     "weighted": weighted,
 }
 """Estimators by name; each takes (trajectory, species, settings, msd) and gives an Estimate."""
+WITH_OPTIONS = ("kinisi", "blocks", "weighted")
+"""Those that have options of their own, and ask for them by ``settings.options_of``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +205,7 @@ def diffusivity(
         "windowed" scatter of independent windows; the default where ``window_ps`` is given.
                    :func:`mlmd.analysis.diffusion.estimators.windowed.windowed`
         "lag"      a line on the upper half of the lags up to half the run, without an error.
-                   :func:`mlmd.analysis.diffusion.lag.lag`
+                   :func:`mlmd.analysis.diffusion.estimators.lag.lag`
         "kinisi"   posterior of the package kinisi.
                    :func:`mlmd.analysis.diffusion.estimators.kinisi_posterior.kinisi_posterior`
         "blocks"   as mpmorph. :func:`mlmd.analysis.diffusion.estimators.blocks.blocks`
@@ -246,7 +248,7 @@ def diffusivity(
             f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
             "none; leave it out, or take estimator 'windowed'"
         )
-    if options is not None and estimator in ("gls", "windowed", "lag"):
+    if options is not None and estimator not in WITH_OPTIONS:
         raise InputError(
             f"{options} was given for estimator '{estimator}', which has none of its own"
         )

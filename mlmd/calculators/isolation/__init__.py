@@ -1,6 +1,6 @@
 """Calculators that run in another Python interpreter, as a process of their own.
 
-May import `calculators/evaluation`, `calculators/plain_spec`, `calculators/registry`,
+May import `arrays`, `calculators/evaluation`, `calculators/plain_spec`, `calculators/registry`,
 `calculators/spec`, `calculators/weights`, `errors`, `numerics`.
 """
 

@@ -22,11 +22,9 @@ from pathlib import Path
 
 import numpy as np
 from ase.units import Bohr, Hartree
-from numpy.typing import NDArray
 
+from mlmd.arrays import FloatArray
 from mlmd.errors import CalculatorError, InputError
-
-FloatArray = NDArray[np.float64]
 
 # Clients put this before the name that they are given; it is fixed in their sources.
 PREFIX = "/tmp/ipi_"

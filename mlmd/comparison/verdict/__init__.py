@@ -1,5 +1,5 @@
 """From what was compared to yes, no or inconclusive, by thresholds.
 
-May import `comparison/forces`, `comparison/motion`, `comparison/structure`, `comparison/systems`,
-`errors`.
+May import `checks`, `comparison/forces`, `comparison/motion`, `comparison/structure`,
+`comparison/systems`, `errors`.
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
+from mlmd.checks import positive_number
 from mlmd.errors import InputError
 
 
@@ -59,11 +59,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         """Check that they are numbers that can be limits."""
         for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"threshold {item.name} is {value!r}; expected a number")
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"threshold {item.name} is {value!r}; expected a positive number")
+            positive_number(f"threshold {item.name}", getattr(self, item.name))
         for name in ("r2_min", "r2_same", "vdos_overlap_min", "force_cosine_min", "share"):
             if getattr(self, name) > 1:
                 raise InputError(f"threshold {name} is {getattr(self, name):g}; expected at most 1")

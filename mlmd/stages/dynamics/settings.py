@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlmd.checks import choice, finite_number, truth, whole_number
 from mlmd.dynamics.guards import GuardLimits
 from mlmd.errors import InputError
 from mlmd.stages.stage import Stage, require_positive
@@ -79,31 +80,17 @@ class DynamicsSettings(Stage):
             thermostat_time_fs=self.thermostat_time_fs,
             barostat_time_fs=self.barostat_time_fs,
         )
-        for name, allowed in (("thermostat", THERMOSTATS), ("ensemble", ENSEMBLES)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(
-                    f"stage '{self.name}': {name} is {value!r}; expected {' or '.join(allowed)}"
-                )
-        if not isinstance(self.pressure_GPa, int | float) or not math.isfinite(self.pressure_GPa):
-            raise InputError(
-                f"stage '{self.name}': pressure_GPa is {self.pressure_GPa!r}; expected a number"
-            )
-        if type(self.max_halvings) is not int or self.max_halvings < 0:
-            raise InputError(
-                f"stage '{self.name}': max_halvings is {self.max_halvings!r}; expected a whole "
-                "number of at least 0"
-            )
+        where = f"stage '{self.name}':"
+        choice(f"{where} thermostat", self.thermostat, THERMOSTATS)
+        choice(f"{where} ensemble", self.ensemble, ENSEMBLES)
+        finite_number(f"{where} pressure_GPa", self.pressure_GPa, "GPa")
+        whole_number(f"{where} max_halvings", self.max_halvings, 0)
+        truth(f"{where} record_velocities", self.record_velocities)
         if not isinstance(self.guard, Mapping):
             raise InputError(
                 f"stage '{self.name}': guard is {self.guard!r}; expected limits by name"
             )
         GuardLimits.from_dict(self.guard)
-        if not isinstance(self.record_velocities, bool):
-            raise InputError(
-                f"stage '{self.name}': record_velocities is {self.record_velocities!r}; "
-                "expected true or false"
-            )
         if _ratio(self.record_every_fs, self.timestep_fs) is None:
             raise InputError(
                 f"stage '{self.name}': record_every_fs ({self.record_every_fs:g}) is not a whole "

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from mlmd.checks import choice, finite_number, is_number
 from mlmd.errors import InputError
 from mlmd.stages.equilibrate import Equilibrate
 from mlmd.stages.stage import Stage, require_positive
@@ -116,14 +117,13 @@ def check_settings(stage: VolumeSettings) -> None:
         max_scale=stage.max_scale,
     )
     for name, allowed in CHOICES.items():
-        if getattr(stage, name) not in allowed:
-            _refuse(stage, name, " or ".join(allowed))
+        choice(f"stage '{stage.name}': {name}", getattr(stage, name), allowed)
     if stage.max_scale <= 1:
         _refuse(stage, "max_scale", "a number above 1")
-    if not _is_number(stage.max_duration_factor) or stage.max_duration_factor < 1:
+    if not is_number(stage.max_duration_factor) or not 1 <= stage.max_duration_factor < math.inf:
         _refuse(stage, "max_duration_factor", "a number of at least 1")
-    if stage.B0_prime is not None and not _is_number(stage.B0_prime):
-        _refuse(stage, "B0_prime", "a number, or null to fit it")
+    if stage.B0_prime is not None:
+        finite_number(f"stage '{stage.name}': B0_prime", stage.B0_prime)
     if stage.n_frames < MIN_FRAMES:
         _refuse(stage, "duration_ps", f"at least {MIN_FRAMES} recording intervals")
     _check_scales(stage)
@@ -138,7 +138,7 @@ def _check_scales(stage: VolumeSettings) -> None:
     given: Any = stage.scales
     if (
         not isinstance(given, list | tuple)
-        or not all(_is_number(scale) and low <= scale <= high for scale in given)
+        or not all(is_number(scale) and low <= scale <= high for scale in given)
         or len({round(float(scale), 3) for scale in given}) < max(fewest, len(given))
     ):
         _refuse(
@@ -150,7 +150,3 @@ def _refuse(stage: VolumeSettings, name: str, expected: str) -> NoReturn:
     raise InputError(
         f"stage '{stage.name}': {name} is {getattr(stage, name)!r}; expected {expected}"
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
