@@ -69,16 +69,3 @@ def assignments(texts: list[str], option: str) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise InputError(f"{option} '{text}': the value is not YAML") from error
     return values
-
-
-def refuse_to_overwrite(path: Path) -> None:
-    """Refuse a file that exists, or whose folder does not, before anything is computed."""
-    if path.exists():
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
-    refuse_missing_folder(path)
-
-
-def refuse_missing_folder(path: Path) -> None:
-    """Refuse a file whose folder does not exist."""
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; make it first")
