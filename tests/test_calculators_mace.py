@@ -257,7 +257,7 @@ def test_names_and_addresses_are_those_of_the_package(python):
 
 
 def test_the_pinned_environment_is_complete_and_that_of_the_interpreter(python):
-    pinned = Path(mace.__file__).parent / "environments/mace.txt"
+    pinned = Path(mace.__file__).parents[1] / "environments/mace.txt"
     code = (
         "import json, importlib.metadata as m; "
         "print(json.dumps({d.name.lower().replace('_', '-'): d.version.split('+')[0] "

