@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlmd.errors import InputError
+from mlmd.files import write_output
 from mlmd.stages.registry import stage_class
 from mlmd.stages.stage import Stage
 
@@ -128,11 +129,9 @@ class ProtocolTree:
         """Write the protocol as YAML; the file must not exist."""
         import yaml
 
-        try:
-            with Path(path).open("x") as file:
-                yaml.safe_dump(self.to_dict(), file, sort_keys=False, allow_unicode=True)
-        except FileExistsError:
-            raise InputError(f"{path} exists; nothing is overwritten") from None
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        with write_output(path, "recipe") as place:
+            place.write_text(text, encoding="utf-8")
 
     def stage(self, name: str) -> Stage:
         """Return a stage by name.
