@@ -31,7 +31,7 @@ from mlmd.errors import (
 from mlmd.files import write_atomically
 from mlmd.protocol.engine import RunSettings
 from mlmd.run.checkpoint import CheckpointStore
-from mlmd.run.events import EventLog
+from mlmd.run.history import EventLog
 from mlmd.run.identity import structure_from_text, structure_text
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress

@@ -36,7 +36,7 @@ from mlmd.protocol.start import (
 )
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.directory import StageFolder
-from mlmd.run.events import EventLog
+from mlmd.run.history import EventLog
 from mlmd.run.identity import how_made, structure_from_text, structure_text
 from mlmd.run.lock import RunLock, this_process
 from mlmd.run.manifest import Manifest, StageEntry

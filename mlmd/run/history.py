@@ -1,14 +1,42 @@
-"""How long stages have worked, from the events in ``log.jsonl``."""
+"""``log.jsonl``: one line per event, for who watches a run; and how long stages have worked."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
+LOG = "log.jsonl"
 ENDS = ("stage done", "stage stopped", "stage failed")
+
+
+class EventLog:
+    """Appends events to a file, each in one write so that lines never mix."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOG
+
+    def write(self, event: str, **details: Any) -> None:
+        """Append an event with the time; a full disk loses the line, not the run."""
+        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **details}
+        logger.info("%s %s", event, details)
+        text = (json.dumps(line) + "\n").encode()
+        with contextlib.suppress(OSError):
+            handle = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+            try:
+                written = os.write(handle, text)
+                if written < len(text):  # the disk is full: no half a line before the next one
+                    os.ftruncate(handle, os.fstat(handle).st_size - written)
+            finally:
+                os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -68,7 +96,7 @@ def wall_times(folder: Path, at_work: bool) -> dict[str, WallTime]:
 def _events(folder: Path) -> list[dict[str, Any]]:
     """Return the events that can be read; a killed process can leave half a line."""
     try:
-        lines = (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     events = []

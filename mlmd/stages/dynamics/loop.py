@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.dynamics.guards import CHECK_EVERY
 from mlmd.errors import SimulationUnstable, StoppedError
+from mlmd.files import disk_full_is_a_stop, write_atomically
+from mlmd.run.identity import structure_text
 from mlmd.stages.context import Progress
 from mlmd.stages.dynamics.frames import FrameTaker
-from mlmd.stages.dynamics.offence import save_offending_frame
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ase import Atoms
+
     from mlmd.dynamics.contract import Dynamics
     from mlmd.dynamics.guards import Guard
+    from mlmd.run.directory import StageFolder
     from mlmd.run.recorder import Recorder
     from mlmd.stages.context import StageContext
     from mlmd.stages.dynamics.recovery import Recovery
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+OFFENDING_FRAME = "unstable.extxyz"
+"""The frame that made a stage fail, kept to be looked at."""
 UNCONVERGED_SCF = "n_unconverged_scf"
 """Entry of a checkpoint, and attribute of calculators that count such calls and go on."""
 
@@ -140,7 +148,7 @@ class DynamicsLoop:
         """Return to an earlier state with half the time step, or fail with the frame saved."""
         stage, dynamics, recovery = self._stage, self._dynamics, self._recovery
         if len(recovery.trips) == stage.max_halvings or not recovery.anchors:
-            path = save_offending_frame(dynamics.atoms, self._context.folder)
+            path = _save_offending_frame(dynamics.atoms, self._context.folder)
             raise SimulationUnstable(
                 f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
                 f"in {path}"
@@ -181,3 +189,13 @@ class DynamicsLoop:
             run_n_steps=context.run_n_steps,
             seconds_left=left,
         )
+
+
+def _save_offending_frame(atoms: Atoms, folder: StageFolder) -> Path:
+    """Write positions and momenta of the frame at which a guard tripped; return the file."""
+    folder.lock.check()
+    path = folder.path / OFFENDING_FRAME
+    text = structure_text(atoms).encode()
+    with disk_full_is_a_stop(str(path)):
+        write_atomically(path, lambda file: file.write(text))
+    return path
