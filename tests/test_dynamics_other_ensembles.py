@@ -38,7 +38,7 @@ def make(kind: str, timestep_fs: float) -> VelocityVerlet | IsotropicNPT:
     return IsotropicNPT(argon(), timestep_fs=timestep_fs, temperature_K=150, pressure_GPa=0.1)
 
 
-@pytest.mark.parametrize("kind", ["nve", "npt"])
+@pytest.mark.parametrize("kind", ["nve", pytest.param("npt", marks=pytest.mark.slow)])
 def test_fluctuation_of_the_conserved_quantity_scales_as_dt_squared(kind: str) -> None:
     spread = []
     for timestep_fs in (2.0, 4.0, 8.0):

@@ -144,6 +144,7 @@ def test_activation_energies_are_slopes_of_their_own_rows(table):
     assert problem.y[7] == pytest.approx(-slope, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_prints_published_ours_and_honest_side_by_side(capsys):
     command = ["train", str(FILE), "--format", "zheng2024", "--model", "sisso", "--json"]
     assert run_command_line([*command, "--folds", "published", "--repeats", "2"]) == 0
