@@ -91,6 +91,20 @@ def test_what_is_not_asked_or_not_there_is_none(sheared):
         asked(sheared, quiet, "forces")
 
 
+def test_without_stress_the_numbers_are_of_the_atoms_asked_about(sheared):
+    """ASE refuses a stress that is not there before it looks at the atoms: results are old then."""
+    without = Shaped(lambda r: {k: v for k, v in r.items() if k != "stress"}, ["energy", "forces"])
+    plain = LennardJones(cutoff_A=4.5)
+    for seed in range(3):
+        moved = sheared.copy()
+        moved.rattle(0.1, seed=seed)
+        found = asked(moved, without)
+        assert found.stress_eV_A3 is None
+        want = asked(moved, plain)
+        assert found.energy_eV == want.energy_eV
+        assert np.array_equal(found.forces_eV_A, want.forces_eV_A)
+
+
 def test_a_free_energy_alone_is_the_energy_and_the_one_of_the_forces(sheared):
     found = asked(sheared, Shaped(free_alone, ["free_energy", "forces"]), "energy", "forces")
     plain = asked(sheared, LennardJones(cutoff_A=4.5))

@@ -90,7 +90,9 @@ def evaluate(
         if name in properties and found.get(name) is None:
             value = _ask(calculator, name, atoms)
             # What came along is of these atoms too: it need not be asked for, and compared, again.
-            found = {**getattr(calculator, "results", {}), name: value}
+            # But where there is no such property nothing was computed: the rest is of other atoms.
+            if value is not None:
+                found = {**getattr(calculator, "results", {}), name: value}
     return _normalised(found, len(atoms))
 
 
