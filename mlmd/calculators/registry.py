@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.known import KNOWN
-from mlmd.calculators.weights import READY, environment_python
+from mlmd.calculators.weights import READY, environment_python, named_files
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def physics(spec: PlainSpec) -> dict[str, Any]:
     """Return name, options and the identity of the model's weights."""
     python = interpreter(spec)
     if python is not None:
-        return dict(_described(replace(spec, python=python))["physics"])
+        return dict(_described(replace(spec, python=python), named_files(spec))["physics"])
     model: Any = spec.model
     if spec.name in KNOWN:
         require(spec.name)
@@ -127,7 +127,7 @@ def packages(spec: PlainSpec) -> dict[str, str]:
     """Return the versions of the distributions that compute the forces."""
     python = interpreter(spec)
     if python is not None:
-        return dict(_described(replace(spec, python=python))["packages"])
+        return dict(_described(replace(spec, python=python), named_files(spec))["packages"])
     if spec.name in KNOWN:
         names = KNOWN[spec.name].distributions
     else:
@@ -137,8 +137,8 @@ def packages(spec: PlainSpec) -> dict[str, str]:
 
 
 @cache
-def _described(spec: PlainSpec) -> dict[str, Any]:
-    """Ask a spec's own interpreter what it makes of it, once."""
+def _described(spec: PlainSpec, files: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+    """Ask a spec's own interpreter what it makes of it, once until its files change."""
     from mlmd.calculators.isolation.process import describe
 
     return describe(spec)

@@ -32,20 +32,20 @@ def show_plan(
     Whatever the run itself would refuse, a directory of another run too, is refused here.
     """
     from mlmd.protocol.calculators import StageCalculators
-    from mlmd.protocol.engine import try_forces
     from mlmd.protocol.extension import extended
     from mlmd.protocol.plan import ForceCallTime, plan, time_force_calls
-    from mlmd.protocol.start import find_run, identity_of
-    from mlmd.run.identity import structure_from_text, structure_text
+    from mlmd.protocol.start import Asked, find_run
+    from mlmd.protocol.trials import try_calculators
+    from mlmd.run.identity import structure_from_text
     from mlmd.structure import check_structure
 
     check_structure(atoms)
     calculators = StageCalculators(specs, protocol)
-    structure = structure_text(atoms)
-    found = find_run(out, identity_of(protocol, structure, calculators, seed))
+    asked = Asked(protocol, atoms, calculators, seed)
+    found = find_run(out, asked)
     lengthened = extended(protocol, extend, found.extensions if found else {})
-    start = structure_from_text(structure)
-    try_forces(calculators, lengthened.stages[0], start)
+    start = structure_from_text(asked.structure())
+    try_calculators(calculators, lengthened.stages, start)
     calls: dict[int, ForceCallTime] = {}
     rows = []
     for stage in plan(lengthened, len(atoms)):

@@ -13,6 +13,7 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.calculators.calculator import Calculator
 
     from mlmd.stages.context import StageContext
 
@@ -44,6 +45,25 @@ class Stage(ABC):
         if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.\-]*", self.name):
             raise InputError(
                 f"stage name {self.name!r} cannot be used; expected letters, digits, '-', '_', '.'"
+            )
+
+    @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for, as the end of a sentence; empty where it needs none."""
+        return ""
+
+    def check_calculator(self, calculator: Calculator) -> None:
+        """See that a calculator has what the stage needs, before anything is run.
+
+        Raises
+        ------
+        InputError
+            If the stage needs stress and the calculator gives none.
+        """
+        if self.stress_is_for and "stress" not in calculator.implemented_properties:
+            raise InputError(
+                f"stage '{self.name}' needs stress {self.stress_is_for}; the calculator "
+                f"{type(calculator).__name__} gives none"
             )
 
     @property

@@ -13,6 +13,7 @@ from mlmd.calculators.isolation.ipi_server import IpiServer
 from mlmd.calculators.isolation.process import WorkerProcess, raise_told
 from mlmd.errors import CalculatorError
 from mlmd.numerics.voigt import to_voigt
+from mlmd.structure.carried import carried_arrays, carried_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ class IsolatedCalculator(Calculator):
         extra = json.loads(answer.extra)
         raise_told(self.spec, extra)
         self.results = _results(self.atoms, answer, extra)
-        self.n_unconverged_scf = extra["n_unconverged_scf"] or 0
+        self.n_unconverged_scf = extra["n_unconverged_scf"]
 
     def close(self) -> None:
         """End the worker; the next request starts another one."""
@@ -131,10 +132,12 @@ class _Connection:
             raise
 
     def forces(self, atoms: Atoms, timeout_s: float) -> IpiForces:
-        who: dict[str, Any] = {"numbers": atoms.numbers.tolist(), "pbc": atoms.pbc.tolist()}
-        for name, array in (("magmoms", "initial_magmoms"), ("charges", "initial_charges")):
-            if atoms.has(array):
-                who[name] = atoms.arrays[array].tolist()
+        arrays = {"numbers": atoms.numbers, **carried_arrays(atoms)}
+        who: dict[str, Any] = {
+            "arrays": {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()},
+            "info": carried_info(atoms),
+            "pbc": atoms.pbc.tolist(),
+        }
         cell = atoms.cell.array
         if atoms.cell.rank < 3:  # the protocol needs an inverse
             who["cell_A"], cell = cell.tolist(), np.eye(3)

@@ -103,6 +103,11 @@ class DynamicsSettings(Stage):
             )
 
     @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for."""
+        return "for npt" if self.ensemble == "npt" else ""
+
+    @property
     def steps_per_frame(self) -> int:
         """Time steps between recorded frames."""
         return _ratio(self.record_every_fs, self.timestep_fs) or 0
