@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
 from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 
 from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run

@@ -151,7 +151,7 @@ def run_command(
             )
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
-    _report(run, was_done and not extend, as_json)
+    _report(run, out, was_done and not extend, as_json)
 
 
 def _is_done(out: Path) -> bool:
@@ -163,14 +163,14 @@ def _is_done(out: Path) -> bool:
         return False
 
 
-def _report(run: Run, nothing_to_do: bool, as_json: bool) -> None:
+def _report(run: Run, out: Path, nothing_to_do: bool, as_json: bool) -> None:
     if as_json:
         content: dict[str, Any] = {
-            "directory": str(run.path),
+            "directory": str(out),
             "status": run.status,
             "results": run.results,
         }
         print(json.dumps(content))
         return
     what = "nothing to do" if nothing_to_do else f"{len(run.stages)} stages"
-    print(f"{run.path} is done: {what}; analyse it with: mlmd analyze {run.path}")
+    print(f"{out} is done: {what}; analyse it with: mlmd analyze {out}")

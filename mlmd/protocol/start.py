@@ -24,6 +24,8 @@ from mlmd.run.identity import (
     digest_text,
     how_made,
     identity_differences,
+    structure_differences,
+    structure_from_text,
     structure_text,
 )
 from mlmd.run.manifest import NAME, Manifest, StageEntry
@@ -98,8 +100,11 @@ def find_run(folder: Path, asked: Asked) -> Manifest | None:
         )
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
-        given = _comparable(asked.identity(manifest.identity_version))
-        _refuse_differences(identity_differences(_comparable(manifest.identity), given), folder)
+        version = manifest.identity_version
+        given = _comparable(asked.identity(version))
+        differences = identity_differences(_comparable(manifest.identity), given)
+        if differences:
+            _refuse_differences(_in_detail(differences, folder, asked.structure(version)), folder)
         return manifest
     if folder.is_dir():
         foreign = sorted(
@@ -130,9 +135,21 @@ def _left_by_a_killed_start(item: Path, structure_sha256: str) -> bool:
     return item.name in ("lock", "heartbeat") or item.name.startswith(".")
 
 
+def _in_detail(differences: list[str], folder: Path, structure: str) -> list[str]:
+    """Say what differs in a structure, not only that its checksum does."""
+    try:
+        there = structure_from_text((folder / STRUCTURE).read_text(encoding="utf-8"))
+        found = list(structure_differences(there, structure_from_text(structure)))
+    except Exception:  # the file is damaged: then the checksum must do
+        return differences
+    return [
+        text
+        for one in differences
+        for text in (found or [one] if one.startswith("structure_sha256") else [one])
+    ]
+
+
 def _refuse_differences(differences: list[str], folder: Path) -> None:
-    if not differences:
-        return
     more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
     longer = all("].duration_ps is " in difference for difference in differences)
     remedy = (

@@ -48,8 +48,8 @@ def try_calculators(
 ) -> dict[str, Any]:
     """See that all calculators can do a structure, before anything is written.
 
-    The first stage's keeps its result, so that the stage does not pay again. The programs of later
-    stages have their input checked and are not run.
+    A program keeps the result of the first stage's start, which is not paid for again; the
+    programs of later stages have their input checked and are not run.
 
     Returns
     -------
@@ -75,21 +75,18 @@ def try_calculators(
         if key in checks:
             continue
         checks[key] = None
-        if is_program(calculator):
-            if number > 0:
-                check_atoms = getattr(calculator, "check_atoms", None)
-                if check_atoms is not None:
-                    with _said_of(stage, "its calculator cannot do this structure"):
-                        check_atoms(atoms)
-                continue
-        else:
+        if is_program(calculator) and number > 0:
+            check_atoms = getattr(calculator, "check_atoms", None)
+            if check_atoms is not None:
+                with _said_of(stage, "its calculator cannot do this structure"):
+                    check_atoms(atoms)
+            continue
+        probes[key] = _probe(calculators, stage, atoms)
+        if not is_program(calculator):
             with _said_of(stage, "its calculator cannot do this structure"):
                 found = check_derivatives(calculator, atoms, calculators.known_by(key))
             checks[key] = None if found is None else to_plain(asdict(found))
-        probes[key] = _probe(calculators, stage, atoms)
-    # Last, so that the first stage finds the result that it begins with.
     first = calculators.key_of(stages[0])
-    _forces(stages[0], calculators.serve(stages[0]), atoms)
     return {"probe": probes.pop(first), "probes": probes, "checks": checks}
 
 

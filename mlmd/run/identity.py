@@ -121,6 +121,29 @@ def structure_from_text(text: str) -> Atoms:
     return atoms
 
 
+def structure_differences(there: Atoms, given: Atoms) -> Iterator[str]:
+    """Say where two structures of :func:`structure_from_text` differ, what is fewest first."""
+    if len(there) != len(given) or (there.numbers != given.numbers).any():
+        yield f"the structure is {there.symbols} there and {given.symbols} given"
+        return
+    yield from _differences(carried_info(there), carried_info(given), "atoms.info")
+    columns = {**carried_arrays(there), **carried_arrays(given)}
+    for name in (*columns, "masses", "momenta", "positions"):
+        if not np.array_equal(there.arrays.get(name, ()), given.arrays.get(name, ())):
+            yield f"atoms.arrays[{name!r}] differs"
+    for what, one, other in (
+        ("cell", there.cell.array, given.cell.array),
+        ("periodicity", there.pbc, given.pbc),
+        ("fixed atoms", _fixed(there), _fixed(given)),
+    ):
+        if not np.array_equal(one, other):
+            yield f"the {what} differs"
+
+
+def _fixed(atoms: Atoms) -> list[int]:
+    return sorted({int(i) for one in atoms.constraints for i in one.get_indices()})
+
+
 def digest(content: Any) -> str:
     """Return the SHA-256 of plain data, independent of the order of keys."""
     text = json.dumps(content, sort_keys=True, allow_nan=False)

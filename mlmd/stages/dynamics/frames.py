@@ -49,9 +49,10 @@ class FrameTaker:
         pressure = math.nan
         if self._gives_stress:
             stress = evaluate(atoms, ("stress",), unchanged=True).stress_eV_A3
-            assert stress is not None  # the calculator says that it gives it
-            pressure = pressure_GPa(stress, self.temperature_K, atoms.get_volume() / len(atoms))
-            self.pressure_GPa = pressure
+            if stress is not None:  # it may say that it gives one and not have it
+                volume_A3 = atoms.get_volume() / len(atoms)
+                pressure = pressure_GPa(stress, self.temperature_K, volume_A3)
+                self.pressure_GPa = pressure
         self._recorder.record(
             dynamics.nsteps,
             dynamics.nsteps * dynamics.timestep_fs,
