@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from mlmd.calculators.evaluation import evaluate
 from mlmd.calculators.precision import rounding_of
@@ -32,10 +33,10 @@ RATTLE_A = 0.05
 """Standard deviation of the displacements from the structure given."""
 STRAIN = np.array([[0.03, 0.05, -0.03], [0.05, 0.02, 0.04], [-0.03, 0.04, 0.025]])
 """Of the cell, before the derivatives: larger, so that a cutoff that fits still does."""
-STEP_A, STRAIN_STEP = 0.01, 0.004
+STEP_A, STRAIN_STEP = 0.01, 0.003
 """How far the atom that moves most, and the cell, go each way for a difference of energies."""
-DIRECTION = np.array([[0.45, 0.45, -0.25], [0.45, 0.2, 0.35], [-0.25, 0.35, -0.1]])
-"""The strain along which the stress is tried: no two components have the same part in it."""
+SMALL = 0.05
+"""Components of the stress that are smaller than this part of the largest count for less."""
 MOST_OFF = 0.1
 """Largest relative difference of a derivative from what the calculator gives."""
 N_CALLS = 5
@@ -156,7 +157,7 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     forces, stress = here.forces_eV_A, here.stress_eV_A3
     assert forces is not None  # they were asked for
     energy = here.energy_of_forces_eV
-    assert energy is not None
+    assert energy is not None  # that too
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         raise ArithmeticError("its energy and forces are not finite there")
     noise_eV = rounding_of(calculator, forces).relative_energy * abs(energy)
@@ -170,13 +171,13 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     bend = abs(high + low - 2 * energy) / (2 * step_A)
     allowed = MOST_OFF * max(abs(given), abs(by_energy), bend) + noise_eV / step_A
     is_gradient = bool(abs(given - by_energy) < allowed)
-    if stress is None:
+    if stress is None or not has_stress:
         return Derivatives(3, given, by_energy, None, None, is_gradient)
-    strain = DIRECTION / np.linalg.norm(DIRECTION)
+    strain = voigt_6_to_full_3x3_stress(_strain(stress))
     volume_A3 = float(atoms.get_volume())
     low, high = (_energy(atoms, strain=sign * STRAIN_STEP * strain) for sign in (-1, 1))
     true = (high - low) / (2 * STRAIN_STEP * volume_A3)
-    along = float(stress @ (strain[(0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)] * (1, 1, 1, 2, 2, 2)))
+    along = float(np.vdot(voigt_6_to_full_3x3_stress(stress), strain))
     bend = abs(high + low - 2 * energy) / (2 * STRAIN_STEP * volume_A3)
     allowed = MOST_OFF * max(abs(along), abs(true), bend) + noise_eV / (STRAIN_STEP * volume_A3)
     if not abs(along - true) < allowed:
@@ -192,6 +193,19 @@ def _direction(forces: FloatArray) -> FloatArray:
     if size > 0:
         direction = direction + forces / size
     return direction / np.linalg.norm(direction)
+
+
+def _strain(stress: FloatArray) -> FloatArray:
+    """Return the strain (6,) along which the stress is tried: every component has its part.
+
+    Small ones count as much as large ones and none cancels another, so that two that have changed
+    places are seen.
+    """
+    largest = float(np.abs(stress).max())
+    if not largest > 0:
+        return np.full(6, 1.0 / 3.0)
+    strain: FloatArray = np.sign(stress) / np.maximum(np.abs(stress) / largest, SMALL)
+    return strain / np.linalg.norm(voigt_6_to_full_3x3_stress(strain))
 
 
 def _energy(atoms: Atoms, *, shift_A: Any = 0.0, strain: Any = 0.0) -> float:
