@@ -40,7 +40,7 @@ def make_calculators(calculators: StageCalculators, stages: Sequence[Stage]) -> 
     for stage in stages:
         with _said_of(stage, "its calculator cannot be made"):
             calculator = calculators.serve(stage)
-        stage.check_calculator(calculator)
+        stage.check_calculator(calculator, "stress" in calculator.implemented_properties)
 
 
 def try_calculators(
@@ -86,6 +86,11 @@ def try_calculators(
             with _said_of(stage, "its calculator cannot do this structure"):
                 found = check_derivatives(calculator, atoms, calculators.known_by(key))
             checks[key] = None if found is None else to_plain(asdict(found))
+    for stage in stages:
+        check = checks[calculators.key_of(stage)]
+        # It may say that it gives one and not have it.
+        if check is not None:
+            stage.check_calculator(calculators.serve(stage), check["stress_GPa"] is not None)
     first = calculators.key_of(stages[0])
     return {"probe": probes.pop(first), "probes": probes, "checks": checks}
 

@@ -168,15 +168,20 @@ def _result(snapshot: Atoms, relaxed: Relaxed, time_ps: float) -> InherentStruct
 
 
 def _with_results(snapshot: Atoms, relaxed: Relaxed, structure: InherentStructure) -> Atoms:
-    """Return a structure for a file: with energy and forces, without momenta."""
+    """Return a structure for a file: with energy and forces, and nothing that is named alike."""
+    from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
     found = {"energy": relaxed.energy_after_eV, "forces": relaxed.forces_eV_A}
     if relaxed.stress_eV_A3 is not None:
         found["stress"] = relaxed.stress_eV_A3
-    written: Atoms = snapshot.copy()
-    written.arrays.pop("momenta", None)
-    written.info = {"time_ps": structure.time_ps, "converged": structure.converged}
+    written = Atoms(
+        numbers=snapshot.numbers,
+        positions=snapshot.positions,
+        cell=snapshot.cell,
+        pbc=snapshot.pbc,
+        info={"time_ps": structure.time_ps, "converged": structure.converged},
+    )
     written.calc = SinglePointCalculator(written, **found)
     return written
 

@@ -52,7 +52,7 @@ class Stage(ABC):
         """What the stage needs stress for, as the end of a sentence; empty where it needs none."""
         return ""
 
-    def check_calculator(self, calculator: Calculator) -> None:
+    def check_calculator(self, calculator: Calculator, gives_stress: bool) -> None:
         """See that a calculator has what the stage needs, before anything is run.
 
         Raises
@@ -60,7 +60,7 @@ class Stage(ABC):
         InputError
             If the stage needs stress and the calculator gives none.
         """
-        if self.stress_is_for and "stress" not in calculator.implemented_properties:
+        if self.stress_is_for and not gives_stress:
             raise InputError(
                 f"stage '{self.name}' needs stress {self.stress_is_for}; the calculator "
                 f"{type(calculator).__name__} gives none"
