@@ -137,6 +137,8 @@ def _run(
         if not settings.allow_version_change:
             refuse_other_versions(manifest, now, folder)
         events = EventLog(folder)
+        if tried:
+            events.write("calculators tried", checks=tried["checks"])
         if now != manifest.versions:
             events.write("versions changed", then=manifest.versions, now=now)
             manifest.versions = now
