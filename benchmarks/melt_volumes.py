@@ -1,9 +1,10 @@
-"""Volumes at which virial and total pressure of melts vanish, with CHGNet: the table of docs/protocols.md.
+"""Volumes at which virial and total pressure of melts vanish, with CHGNet (docs/protocols.md).
 
-    python benchmarks/melt_volumes.py FOLDER [--smoke]
+    python benchmarks/melt_volumes.py [FOLDER] [--smoke]
 
-One NVT run of 2 ps at each volume (32 atoms, 2 fs, the first half ps left out) gives both pressures, and a
-third-order Birch-Murnaghan curve through them both zeros. The same command goes on where it stopped.
+One NVT run of 2 ps at each volume (32 atoms, 2 fs, the first half ps left out) gives both
+pressures, and a third-order Birch-Murnaghan curve through them both zeros. The same command goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def pressures_GPa(
 
 
 def main() -> None:
-    folder, smoke = Path(sys.argv[1]), "--smoke" in sys.argv
+    given = [word for word in sys.argv[1:] if not word.startswith("-")]
+    folder, smoke = Path(given[0] if given else "runs/melt_volumes"), "--smoke" in sys.argv
     print("melt            V (A3/atom)   P_virial  P_total  stderr (GPa)")
     for (formula, temperature_K), volumes in MELTS.items():
         rows = []
@@ -64,7 +66,8 @@ def main() -> None:
                 pressures_GPa(formula, temperature_K, volume, folder, 0.1 if smoke else 2.0)
             )
             print(
-                f"{formula:6} {temperature_K:5.0f} K {volume:9.1f} {rows[-1][0]:13.2f} {rows[-1][1]:8.2f} {rows[-1][2]:7.2f}",
+                f"{formula:6} {temperature_K:5.0f} K {volume:9.1f} {rows[-1][0]:13.2f} "
+                f"{rows[-1][1]:8.2f} {rows[-1][2]:7.2f}",
                 flush=True,
             )
         virial, total, stderr = (np.array(column) for column in zip(*rows, strict=True))
@@ -78,7 +81,8 @@ def main() -> None:
                 else f"{found.V0_A3:.1f} +- {found.V0_stderr_A3 or 0:.1f}"
             )
             print(
-                f"{formula} {temperature_K:g} K: zero of the {name} pressure {zero} A3/atom ({found.reason})",
+                f"{formula} {temperature_K:g} K: zero of the {name} pressure {zero} A3/atom "
+                f"({found.reason})",
                 flush=True,
             )
 

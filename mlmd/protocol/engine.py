@@ -44,7 +44,6 @@ from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
-from mlmd.stages.dynamics.loop import unconverged_scf
 from mlmd.structure.checks import check_structure
 
 if TYPE_CHECKING:
@@ -104,19 +103,15 @@ def _run(
     extended(protocol, extend, found.extensions if found else {})
     tried: dict[str, Any] = {}
     other: str | None = None
-    uncounted_scf = 0
     if found is None:
         start = structure_from_text(asked.structure())
         try:
-            make_calculators(calculators, protocol.stages)
-            uncounted_scf = -unconverged_scf(calculators.serve(protocol.stages[0]))
             tried = try_calculators(calculators, protocol.stages, start)
         except CalculatorError:
             raise  # its message points to the files of a program
         except BaseException:
             calculators.discard_files()
             raise
-        uncounted_scf += unconverged_scf(calculators.serve(protocol.stages[0]))
     else:
         start = structure_from_text(asked.structure(found.identity_version))
         other = refuse_other_potential(calculators, protocol.stages, start, found.calculator)
@@ -160,7 +155,6 @@ def _run(
             lock=lock,
             calculators=calculators,
             seed=asked.seed,
-            uncounted_scf=[uncounted_scf],
             report=progress,
             stop=stop,
             events=events,
@@ -181,7 +175,6 @@ class _Work:
     lock: RunLock
     calculators: StageCalculators
     seed: int
-    uncounted_scf: list[int]
     report: ProgressReport
     stop: StopToken
     events: EventLog
@@ -255,7 +248,6 @@ class _Work:
                 checkpoint_every_s=self.settings.checkpoint_every_s,
                 steps_before=sum(item.n_steps for item in self._before(stage)),
                 run_n_steps=sum(item.n_steps for item in self.protocol.stages),
-                uncounted_scf=self.uncounted_scf if parent is None else [],
             )
             with disk_full_is_a_stop(str(context.folder.path)):
                 _, result = stage.run(start, context)

@@ -81,9 +81,6 @@ class StageContext:
         Wall time between checkpoints.
     steps_before, run_n_steps
         Steps of dynamics of the stages before this one, and of all stages.
-    uncounted_scf
-        Calls before the stage began whose SCF did not converge and whose results the calculator
-        has kept for it; taken by its first dynamics.
     """
 
     calculator: Calculator
@@ -96,7 +93,6 @@ class StageContext:
     source: StageFolder | None = None
     steps_before: int = 0
     run_n_steps: int = 0
-    uncounted_scf: list[int] = field(default_factory=list)
     _last_checkpoint: float = field(default_factory=time.monotonic)
     _last_report: float = 0.0
 
@@ -112,10 +108,6 @@ class StageContext:
             source=None,
             report=lambda progress: report(replace(progress, stage=f"{outer}/{progress.stage}")),
         )
-
-    def take_uncounted_scf(self) -> int:
-        """Return the unconverged calls from before the stage, once."""
-        return self.uncounted_scf.pop() if self.uncounted_scf else 0
 
     def checkpoint_is_due(self) -> bool:
         """Tell whether a checkpoint is due, and start the clock again if so."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
 
     from mlmd.dynamics.contract import Dynamics
     from mlmd.dynamics.guards import Guard
@@ -36,9 +35,9 @@ UNCONVERGED_SCF = "n_unconverged_scf"
 """Entry of a checkpoint, and attribute of calculators that count such calls and go on."""
 
 
-def unconverged_scf(calculator: Calculator) -> int:
-    """Return how many force calls of a calculator, so far, did not converge."""
-    return int(getattr(calculator, UNCONVERGED_SCF, 0))
+def unconverged_scf(context: StageContext) -> int:
+    """Return how many force calls of the calculator, so far, did not converge."""
+    return int(getattr(context.calculator, UNCONVERGED_SCF, 0))
 
 
 class DynamicsLoop:
@@ -107,7 +106,7 @@ class DynamicsLoop:
     @property
     def n_unconverged_scf(self) -> int:
         """Force calls of the stage so far whose self-consistency did not converge."""
-        return self._unconverged_scf_offset + unconverged_scf(self._context.calculator)
+        return self._unconverged_scf_offset + unconverged_scf(self._context)
 
     def _follow(self) -> None:
         """After each step: the next target, the stop token, a checkpoint, a report."""

@@ -41,7 +41,7 @@ class MolecularDynamicsStage(DynamicsSettings):
         warn_of_long_steps(self, atoms)
         checkpoint = context.folder.load()
         earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
-        offset = earlier + context.take_uncounted_scf() - unconverged_scf(context.calculator)
+        offset = earlier - unconverged_scf(context)  # before the first force call
         if checkpoint is None:
             self.prepare(atoms, context)
         dynamics, volume_A3 = self.dynamics(atoms, context), float(atoms.get_volume())
