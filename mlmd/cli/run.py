@@ -13,6 +13,7 @@ import typer
 from mlmd.cli.options import (
     AsJson,
     Density,
+    Format,
     NAtoms,
     Seed,
     SupercellAtoms,
@@ -44,6 +45,7 @@ def run_command(
     structure: Annotated[
         Path | None, typer.Option("--structure", help="File to start from instead.")
     ] = None,
+    format: Format = None,
     n_atoms: NAtoms = 100,
     density_g_cm3: Density = None,
     volume_per_atom_A3: VolumePerAtom = None,
@@ -114,13 +116,16 @@ def run_command(
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
+    more = assignments(extend or [], "--extend")
     if (composition is None) == (structure is None):
         raise InputError("give either --composition or --structure")
+    if format is not None and structure is None:
+        raise InputError("--format is of a file: give --structure too")
     if structure is not None:
         if density_g_cm3 is not None or volume_per_atom_A3 is not None:
             raise InputError("--structure has its own volume; leave out density and volume")
         atoms = starting.crystal(
-            structure, supercell_diameter_A, supercell_n_atoms, vacancies or [], seed
+            structure, format, supercell_diameter_A, supercell_n_atoms, vacancies or [], seed
         )
     else:
         assert composition is not None
@@ -130,7 +135,6 @@ def run_command(
                 "--composition, or --n-atoms for a larger packing"
             )
         atoms = starting.packed(composition, n_atoms, seed, density_g_cm3, volume_per_atom_A3)
-    more = assignments(extend or [], "--extend")
     if dry_run:
         from mlmd.cli.dry_run import show_plan
 
