@@ -160,7 +160,7 @@ def test_the_calculator_alone_goes_to_another_environment():
     calculator.close()
     assert calculator.inner._connection is None
     assert found.energy_eV == expected.energy_eV
-    assert np.array_equal(found.forces_eV_A, expected.forces_eV_A)
+    assert found.forces_eV_A == pytest.approx(expected.forces_eV_A, abs=1e-14)
     assert found.stress_eV_A3 == pytest.approx(expected.stress_eV_A3, rel=1e-12)
 
 
