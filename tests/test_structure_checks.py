@@ -14,8 +14,21 @@ from ase.data import covalent_radii
 from ase.io import write
 from pymatgen.core import Lattice, Structure
 
-from mlmd import Equilibrate, Protocol, featurize, pack
+from mlmd import (
+    Equilibrate,
+    Protocol,
+    conductivity,
+    diffusivity,
+    featurize,
+    mean_squared_displacement,
+    pack,
+    rdf,
+)
+from mlmd.analysis import diffusion_tensor, what_happened
 from mlmd.analysis.energies.relaxed_energy import relaxed_energy
+from mlmd.analysis.structure.angles import bond_angles
+from mlmd.analysis.vibrations.density_of_states import vibrational_density
+from mlmd.analysis.vibrations.velocities import velocity_autocorrelation
 from mlmd.descriptors.snapshot import Snapshot
 from mlmd.errors import InputError
 from mlmd.periodic.contacts import closest_contact
@@ -168,6 +181,26 @@ def test_what_is_no_structure_is_told_at_every_door(tmp_path, thing, said):
                 call()
             assert str(error.value).removeprefix("structure a: ") == f"{name} is {said}"
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"), [("run.h5md", r"a path \('run.h5md'\)"), (rock_salt(), "Atoms")]
+)
+def test_what_is_no_trajectory_is_told_at_every_door(thing, said):
+    doors = [
+        rdf,
+        lambda given: bond_angles(given, "Na", "Cl"),
+        velocity_autocorrelation,
+        vibrational_density,
+        mean_squared_displacement,
+        lambda given: diffusivity(given, "Na"),
+        lambda given: conductivity(given, {"Na": 1, "Cl": -1}, "Na"),
+        lambda given: diffusion_tensor(given, "Na"),
+        lambda given: what_happened(given, "Na"),
+    ]
+    for door in doors:
+        with pytest.raises(InputError, match=rf"^trajectory is {said}; expected mlmd.Trajectory"):
+            door(thing)
 
 
 def test_overlap_names_the_pair_its_distance_and_the_limit():
