@@ -84,8 +84,8 @@ class Run:
         ase.Atoms
             With cell, positions and momenta as its checkpoint has them, and in ``info`` how the
             run's structure was made, and ``started_from``: ``run``, the SHA-256 of the run's
-            identity, and ``stage``. A run that is given them starts with these momenta where its
-            first stage goes on with what it finds (`Production`); others draw new ones.
+            identity, and ``stage``. A run that is given them keeps these momenta where its first
+            stage goes on with what it finds (`Production`, a ramp); others draw new ones.
 
         Raises
         ------
