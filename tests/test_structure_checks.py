@@ -24,7 +24,7 @@ from mlmd import (
     pack,
     rdf,
 )
-from mlmd.analysis import diffusion_tensor, what_happened
+from mlmd.analysis import diffusion_tensor, energy_above, reference_energies, what_happened
 from mlmd.analysis.energies.relaxed_energy import relaxed_energy
 from mlmd.analysis.structure.angles import bond_angles
 from mlmd.analysis.vibrations.density_of_states import vibrational_density
@@ -123,8 +123,15 @@ def test_sane_structures_pass_in_any_cell(atoms):
         (changed(info={"occupancy": {"0": {"Na": "half"}}}), r"occupancy \(Na\) is 'half'"),
         (changed(info={"occupancy": {"0": {"Na": None}}}), r"occupancy \(Na\) is None"),
         (with_array("occupancy", [1.0] * 7 + [0.5]), r"\(site 0.5\)"),
+        (with_array("masses", [0.0, *[35.0] * 7]), r"atom 0 \(Na\) has the mass 0 u and the mome"),
+        (with_array("masses", [23.0, np.nan, *[35.0] * 6]), r"atom 1 \(Cl\) has the mass nan u"),
+        (with_array("momenta", np.full((8, 3), np.inf)), r"momentum \[inf, inf, inf\]; expected"),
         (changed(numbers=[200, 17] * 4), "atom 0 is of no known element .number 200"),
-        (changed(cell=np.diag([5.64, 5.64, 1e9])), "volume of 3.181e.10 A3 for 8 atoms"),
+        (
+            changed(cell=np.diag([5.64, 5.64, 1e300])),
+            r"numbers that are not finite, or beyond 1e\+07 A",
+        ),
+        (changed(cell=np.diag([5.64, 5.64, 9e6])), "volume of 2.863e.08 A3 for 8 atoms"),
         (skewed(1e5), "opposite faces are 0.000318 A apart"),
     ],
 )
@@ -170,6 +177,8 @@ def test_what_is_no_structure_is_told_at_every_door(tmp_path, thing, said):
         ],
         "it": [lambda: featurize({"a": thing}, mobile="Na")],
         "crystal": [lambda: relaxed_energy(thing, EMT(), "crystal")],
+        "crystal 'a'": [lambda: energy_above([1.0, 1.0], "Cu", {"a": thing}, EMT())],
+        "structure of Cu": [lambda: reference_energies(["Cu"], EMT(), structures={"Cu": thing})],
     }
     if thing is not None:
         doors["reference"] = [lambda: pack("NaCl", 8, reference=thing)]
@@ -362,7 +371,7 @@ def test_of_several_structures_it_is_said_which_is_taken(tmp_path, caplog):
         write(tmp_path / name, [rock_salt(), rock_salt() * (2, 1, 1)][: 1 + (name != "one.cif")])
         read_structure(tmp_path / name)
     assert caplog.messages == [
-        f"{tmp_path / 'several.cif'} holds several structures; the last is taken"
+        f"{tmp_path / 'several.cif'}: it holds several structures; the last is taken"
     ]
 
 

@@ -58,10 +58,10 @@ def check_bulk(atoms: Atoms) -> None:
     ------
     InputError
         If there are no atoms, an unknown element, a direction that is not periodic, a cell
-        without volume or left-handed, positions that are not finite, sites that are partly
-        occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF reader puts them, or
-        an array of that name), constraints, or atoms closer than 0.5 times the sum of their
-        covalent radii, periodic images included.
+        without volume or left-handed, positions, masses or momenta that no atom can have, sites
+        that are partly occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF reader
+        puts them, or an array of that name), constraints, or atoms closer than 0.5 times the sum
+        of their covalent radii, periodic images included.
     """
     if len(atoms) == 0:
         raise InputError("the structure has 0 atoms; expected at least 2")
@@ -74,6 +74,7 @@ def check_bulk(atoms: Atoms) -> None:
             f"the position of {_name(atoms, bad)} is {atoms.positions[bad].tolist()}; "
             f"expected numbers below {_FARTHEST_A:g} A, check the file"
         )
+    _check_motion(atoms)
     _check_occupancies(atoms)
     if atoms.constraints:
         kinds = ", ".join(sorted({type(c).__name__ for c in atoms.constraints}))
@@ -106,8 +107,10 @@ def _check_cell(atoms: Atoms) -> None:
             "give it a cell and set atoms.pbc = True"
         )
     cell_A = atoms.cell.array
-    if not np.isfinite(cell_A).all():
-        raise InputError("the cell has numbers that are not finite; check the file")
+    if not (np.abs(cell_A) < _FARTHEST_A).all():
+        raise InputError(
+            f"the cell has numbers that are not finite, or beyond {_FARTHEST_A:g} A; check the file"
+        )
     volume_A3 = float(np.linalg.det(cell_A))
     shortest_A = float(np.linalg.norm(cell_A, axis=1).min())
     smallest, largest = _VOLUME_PER_ATOM_A3
@@ -143,6 +146,19 @@ def _check_occupancies(atoms: Atoms) -> None:
                 f"the structure has a partly occupied or shared site ({shown}); expected whole "
                 "atoms, make an ordered structure first (atoms.info['occupancy'] tells)"
             )
+
+
+def _check_motion(atoms: Atoms) -> None:
+    """See that masses, and momenta where there are any, are numbers to move atoms with."""
+    masses_u = atoms.get_masses()
+    momenta = atoms.get_momenta()
+    wrong = ~(np.isfinite(masses_u) & (masses_u > 0) & np.isfinite(momenta).all(axis=1))
+    if wrong.any():
+        bad = int(np.flatnonzero(wrong)[0])
+        raise InputError(
+            f"{_name(atoms, bad)} has the mass {masses_u[bad]:g} u and the momentum "
+            f"{momenta[bad].tolist()}; expected a positive mass and finite numbers, check the file"
+        )
 
 
 def _sites(atoms: Atoms) -> Iterable[Any]:

@@ -44,7 +44,8 @@ def read_structure(path: str | Path, format: str | None = None) -> Atoms:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"structure file {str(path)!r} {what}; expected a file that ASE can read")
     try:
-        atoms = _last_structure(path, format)
+        with warnings.catch_warnings(record=True) as said:
+            atoms = _last_structure(path, format)
         check_bulk(atoms)
     except InputError as error:
         raise InputError(f"structure file {str(path)!r}: {error}") from error
@@ -55,12 +56,15 @@ def read_structure(path: str | Path, format: str | None = None) -> Atoms:
             "expected a format that ASE knows, such as CIF, POSCAR or extxyz; its name can be "
             "given as format (--format)"
         ) from error
+    for text in dict.fromkeys(" ".join(str(one.message).split()) for one in said):
+        logger.warning("%s: %s", path, text)
     if "'?'" in repr(occupancies := atoms.info.pop("occupancy", None)):
         logger.warning("%s: unknown occupancies taken as 1 (%s)", path, occupancies)
     return atoms
 
 
 def _last_structure(path: Path, format: str | None) -> Atoms:
+    """Read it; what is to be said of it is a warning."""
     from ase.io import read
     from ase.io.formats import filetype, get_ioformat, ioformats
 
@@ -74,15 +78,17 @@ def _last_structure(path: Path, format: str | None) -> Atoms:
                 f"format is {format!r}; expected one that ASE reads, such as "
                 f"{', '.join(near or ('cif', 'vasp', 'extxyz'))}"
             )
+    warnings.simplefilter("ignore")  # of NumPy's and Python's
+    warnings.simplefilter("always", UserWarning)
+    # Lines of a CIF of which it makes something else.
+    warnings.filterwarnings("error", message="Wrong number|Badly formed")
     # Two where there can be several: the last, and whether there are others.
     index = slice(-1 if get_ioformat(format).single else -2, None)
-    with warnings.catch_warnings():  # lines of a CIF of which it makes something else
-        warnings.filterwarnings("error", message="Wrong number|Badly formed")
-        # Of names with "@" ASE would take a part for an index.
-        found: Any = read(path, index=index, format=format, do_not_split_by_at_sign=True)
+    # Of names with "@" ASE would take a part for an index.
+    found: Any = read(path, index=index, format=format, do_not_split_by_at_sign=True)
     if not found:
         raise InputError("there is no structure in it")
     if len(found) > 1:
-        logger.warning("%s holds several structures; the last is taken", path)
+        warnings.warn("it holds several structures; the last is taken", stacklevel=2)
     last: Atoms = found[-1]
     return last
