@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.io import read, write
 
 from mlmd import Run
@@ -320,6 +321,26 @@ def test_supercell_of_so_many_atoms(
     capsys.readouterr()
     assert run_command_line([*arguments, "--supercell-n-atoms", "100", "--dry-run", "--json"]) == 0
     assert 100 <= json.loads(capsys.readouterr().out)["n_atoms"] <= 150
+
+
+@pytest.mark.parametrize(
+    ("more", "n_atoms"),
+    [(["--supercell-n-atoms", "64"], 64), (["--supercell-diameter-A", "8"], 64)],
+)
+def test_a_cell_of_one_atom_is_enough_where_it_is_repeated(
+    place: Path, tmp_path: Path, more: list[str], n_atoms: int
+) -> None:
+    """Primitive cells, as databases give them; of a name that does not tell the format."""
+    write(tmp_path / "Cu.primitive", bulk("Cu"), format="cif")
+    (tmp_path / "p.yaml").write_text(
+        "schema: 1\nname: one\nstages:\n  - {name: eq, class: Equilibrate, temperature_K: 300, "
+        "duration_ps: 0.02}\n"
+    )
+    start = ["--structure", str(tmp_path / "Cu.primitive"), "--format", "cif", *more]
+    arguments = ["run", str(tmp_path / "p.yaml"), *start, "--calculator", "emt", "--out"]
+    assert run_command_line([*arguments, str(tmp_path / "run")]) == 0
+    run = Run.open(tmp_path / "run")
+    assert (run.status, len(run.atoms)) == ("done", n_atoms)
 
 
 @pytest.mark.parametrize(

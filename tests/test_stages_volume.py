@@ -19,6 +19,7 @@ from systems import ARGON
 from mlmd import CalculatorSpec, EquilibrateVolume, Production, Protocol, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
+from mlmd.dynamics.kinetics import kinetic_temperature_K
 from mlmd.errors import InputError, StageFailedError, StoppedError
 from mlmd.numerics.autocorrelation import standard_error
 from mlmd.plot import plot_equation_of_state
@@ -738,3 +739,13 @@ def test_solid_argon_is_smaller_without_its_kinetic_pressure(
     difference = total.volume_A3 - virial.volume_A3
     assert difference > 3 * error
     assert abs(difference - expected) < 3 * error + 0.25 * expected
+
+
+def test_another_run_starts_at_the_volume_that_was_found(found: dict[str, Run]) -> None:
+    run = found["total"]
+    end = run.end_of("volume")
+    first = run.trajectory("production")  # which went on from there too
+    assert end.cell.array == pytest.approx(first.cells_A()[0], rel=1e-12)
+    assert end.get_volume() == pytest.approx(result_of(run).volume_A3, rel=1e-3)
+    assert end.positions == pytest.approx(first.positions_A[0], abs=2e-6)
+    assert kinetic_temperature_K(end) == pytest.approx(first.temperatures_K[0], rel=1e-9)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 # Frames that are looked at once, so that a mapped file is not read into memory as a whole.
 _FRAMES_AT_ONCE = 1000
+
+
+def check_trajectory(value: Any) -> None:
+    """Raise InputError where what was given is no trajectory, but a file of one, a run, atoms."""
+    from mlmd.trajectory.trajectory import Trajectory
+
+    if isinstance(value, Trajectory):
+        return
+    what = f"a path ({str(value)!r})" if isinstance(value, str | Path) else type(value).__name__
+    raise InputError(
+        f"trajectory is {what}; expected mlmd.Trajectory: Trajectory.read(file), or "
+        "Run.open(folder).trajectory(stage)"
+    )
 
 
 def check_finite(values: FloatArray, trajectory: Trajectory, what: str = "positions") -> None:
@@ -32,8 +46,10 @@ def checked_cells_A(trajectory: Trajectory) -> FloatArray:
     Raises
     ------
     InputError
-        If there is no frame, a cell has no volume or a position is not finite.
+        If it is no trajectory, there is no frame, a cell has no volume or a position is not
+        finite.
     """
+    check_trajectory(trajectory)
     if len(trajectory) == 0:
         raise InputError(f"{trajectory.source} has no frame; expected at least one")
     cells_A = np.asarray(trajectory.cell_A, dtype=float)

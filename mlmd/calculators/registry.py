@@ -8,12 +8,13 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.known import KNOWN
+from mlmd.calculators.plain_spec import D3
 from mlmd.calculators.weights import READY, environment_python, named_files
 from mlmd.errors import InputError, MissingExtraError
 
@@ -58,6 +59,11 @@ def interpreter(spec: PlainSpec) -> str | None:
 
 def build(spec: PlainSpec, directory: Path | None = None) -> Calculator:
     """Make the calculator of a spec; see :meth:`mlmd.CalculatorSpec.load`."""
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import WithD3, without_d3
+
+        bare, dispersion = without_d3(spec)
+        return WithD3(build(bare, directory), dispersion)
     python = interpreter(spec)
     if python is not None:
         from mlmd.calculators.isolation import IsolatedCalculator
@@ -109,6 +115,12 @@ def _build_from_factory(spec: PlainSpec) -> Calculator:
 
 def physics(spec: PlainSpec) -> dict[str, Any]:
     """Return name, options and the identity of the model's weights."""
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import without_d3
+
+        bare, dispersion = without_d3(spec)
+        plain = physics(bare)
+        return {**plain, "options": {**plain["options"], D3: asdict(dispersion)}}
     python = interpreter(spec)
     if python is not None:
         return dict(_described(replace(spec, python=python), named_files(spec))["physics"])
@@ -125,6 +137,11 @@ def physics(spec: PlainSpec) -> dict[str, Any]:
 
 def packages(spec: PlainSpec) -> dict[str, str]:
     """Return the versions of the distributions that compute the forces."""
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import without_d3
+
+        bare, _ = without_d3(spec)
+        return {**packages(bare), "dftd3": importlib.metadata.version("dftd3")}
     python = interpreter(spec)
     if python is not None:
         return dict(_described(replace(spec, python=python), named_files(spec))["packages"])

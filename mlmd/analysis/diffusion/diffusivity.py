@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.drift import Drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
@@ -239,6 +240,7 @@ def diffusivity(
         window is longer than the trajectory, or the fit range is outside the window or holds
         fewer than three lags.
     """
+    check_trajectory(trajectory)
     if estimator is None:
         estimator = "gls" if window_ps is None else "windowed"
     if estimator not in ESTIMATORS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import check_finite
+from mlmd.analysis.checks import check_finite, check_trajectory
 from mlmd.analysis.diffusion.drift import Drift, drift_A
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
@@ -108,6 +108,7 @@ def mean_squared_displacement(
         If the frames are not evenly spaced, the species is absent, there is no framework,
         the longest lag does not fit, or a position is not finite.
     """
+    check_trajectory(trajectory)
     interval_fs = trajectory.uniform_interval_fs()
     atoms = None if species is None else trajectory.indices(species)
     max_lag = None if max_lag_ps is None else _frames(max_lag_ps, interval_fs, trajectory)

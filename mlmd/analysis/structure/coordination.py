@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import check_trajectory, checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.first_shell import first_shell
 from mlmd.analysis.structure.rdf import rdf
@@ -78,6 +78,7 @@ def coordination(
     InputError
         If a species is absent, g(r) has no first minimum, or the cutoff is not positive.
     """
+    check_trajectory(trajectory)
     centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
     given = cutoff_A is not None
     cutoff_A = checked_cutoff_A(trajectory, centre, neighbour, cutoff_A)
