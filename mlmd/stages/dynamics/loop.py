@@ -147,11 +147,11 @@ class DynamicsLoop:
     def _go_back(self, error: SimulationUnstable) -> None:
         """Return to an earlier state with half the time step, or fail with the frame saved."""
         stage, dynamics, recovery = self._stage, self._dynamics, self._recovery
-        if len(recovery.trips) == stage.max_halvings or not recovery.anchors:
+        if len(recovery.trips) >= stage.max_halvings or not recovery.anchors:
             path = _save_offending_frame(dynamics.atoms, self._context.folder)
             raise SimulationUnstable(
                 f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
-                f"in {path}"
+                f"in {path}; {self._way_on(error)}"
             ) from error
         anchor = recovery.go_back(str(error))
         substeps = 2 ** len(recovery.trips)
@@ -169,6 +169,16 @@ class DynamicsLoop:
         self._recorder.rewind(n_frames)
         self._guard.forget()
         self._take.forget()
+
+    def _way_on(self, error: SimulationUnstable) -> str:
+        """Say which settings let the stage go on from its checkpoint."""
+        stage = self._stage
+        halvings = f"--set {stage.name}.max_halvings={len(self._recovery.trips) + 2}"
+        if not error.remedy:
+            return f"to go on with shorter steps, {halvings}"
+        limits = {**stage.guard, **error.remedy}
+        text = ", ".join(f"{name}: {limit:g}" for name, limit in limits.items())
+        return f"if it is sane, go on with --set {stage.name}.guard='{{{text}}}', else {halvings}"
 
     def _progress(self, step: int) -> Progress:
         stage, context = self._stage, self._context
