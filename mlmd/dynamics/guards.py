@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from math import inf, isfinite
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,8 @@ SETTLING_TIMES = 10.0
 """Thermostat times in which half of what a structure gives off is taken up, with much to spare."""
 OWN_HEAT_K = 3000.0
 """Temperature to which a structure may heat itself: some 0.8 eV per atom, as packed cells have."""
+ATOMS_OF_THE_JUMP = 100
+"""Atoms of the cell that `max_energy_jump_eV_atom` is meant for."""
 FALSE_ALARM = 1e-13
 """Chance that one look takes a fluctuation for an explosion: once in a million long runs."""
 
@@ -55,7 +57,9 @@ class GuardLimits:
     min_contact_fraction
         Distance of two atoms over the sum of their covalent radii.
     max_energy_jump_eV_atom
-        Change of the conserved quantity between two looks, per atom; wider in small cells.
+        Change of the conserved quantity between two looks, per atom of a cell of 100. It goes
+        with the square root of the number of atoms, as an integrator's error does; a fault of
+        one atom does not grow with the cell.
     max_volume_ratio
         Largest ratio, either way, of the volume to that at the start.
     """
@@ -129,9 +133,9 @@ class Guard:
         freedom = dynamics.degrees_of_freedom
         by_chance = largest_ratio_by_chance(freedom)
         self._temperature_ratio = max(limits.max_temperature_ratio, by_chance)
-        # An integrator's error is a share of the energy in the modes: it fluctuates as that does.
-        widened = max(1.0, by_chance / GuardLimits.max_temperature_ratio)
-        self._energy_jump_eV = limits.max_energy_jump_eV_atom * widened * len(dynamics.atoms)
+        # The errors of an integrator add up over atoms as what has no common sign.
+        atoms = sqrt(ATOMS_OF_THE_JUMP * len(dynamics.atoms))
+        self._energy_jump_eV = limits.max_energy_jump_eV_atom * atoms
         self._lag_steps = LAG_TIMES * origin.thermostat_time_fs / dynamics.timestep_fs
         transient_fs = 1000.0 * limits.transient_ps
         self._transient_steps = transient_fs / dynamics.timestep_fs
@@ -170,7 +174,7 @@ class Guard:
         (glasses age like this); that of two atoms may be set free at any time.
         """
         origin, step = self._origin, self._dynamics.nsteps
-        before_K = origin.target_at_K(max(0, int(step - self._lag_steps)))
+        before_K = origin.target_at_K(int(max(0.0, step - self._lag_steps)))
         share = max(1.0 / (1.0 + step / self._settling_steps), self._pair_share)
         return max(self._dynamics.temperature_K, before_K, share * self._own_K)
 
@@ -180,9 +184,7 @@ class Guard:
             return  # no component can be larger than the norm of all
         largest = float(np.abs(forces).max())
         if not largest < limit:
-            raise self._exceeded(
-                f"a force of {largest:.3g} eV/A", "max_force_eV_A", largest / limit
-            )
+            raise self._exceeded(f"a force of {largest:.3g} eV/A", "max_force_eV_A", largest)
 
     def _check_temperature(self) -> None:
         dynamics, limits = self._dynamics, self._limits
@@ -190,17 +192,17 @@ class Guard:
         # "Not less" also catches what is not a number; most of the time this is all that is asked.
         if temperature < self._temperature_ratio * dynamics.temperature_K:
             return
-        allowed, name = self._temperature_ratio * self.allowed_K(), "max_temperature_ratio"
+        ratio, allowed_K, name = self._temperature_ratio, self.allowed_K(), "max_temperature_ratio"
         if dynamics.nsteps < self._transient_steps:
-            transient = limits.max_transient_ratio * dynamics.temperature_K
-            if transient > allowed:
-                allowed, name = transient, "max_transient_ratio"
-        if not temperature < allowed:
+            transient = limits.max_transient_ratio
+            if transient * dynamics.temperature_K > ratio * allowed_K:
+                ratio, allowed_K, name = transient, dynamics.temperature_K, "max_transient_ratio"
+        if not temperature < ratio * allowed_K:
             raise self._exceeded(
                 f"{temperature:.0f} K where {dynamics.temperature_K:.0f} K is the target and "
-                f"{allowed:.0f} K the most expected",
+                f"{ratio * allowed_K:.0f} K the most expected",
                 name,
-                temperature / allowed,
+                temperature / allowed_K,
             )
 
     def _check_energy(self) -> None:
@@ -212,26 +214,27 @@ class Guard:
         jump = abs(self._conserved_eV - before)
         if jump < self._energy_jump_eV:
             return
-        allowed = self._energy_jump_eV + self._work_of_target(target_before)
+        allowed = self._energy_jump_eV + self._error_of_chain_eV(target_before)
         if not jump < allowed:
             raise self._exceeded(
                 f"the conserved energy jumped by {self._conserved_eV - before:.3g} eV in "
                 f"{CHECK_EVERY} steps",
                 "max_energy_jump_eV_atom",
-                jump / allowed,
+                self._limits.max_energy_jump_eV_atom * jump / self._energy_jump_eV,
             )
 
-    def _work_of_target(self, before_K: float) -> float:
-        """Return what a change of the target may have done to the energy of a chain, in eV.
+    def _error_of_chain_eV(self, target_before_K: float) -> float:
+        """Return by how much the energy of a chain of thermostats may be off between two looks.
 
-        That energy is proportional to the target or to its inverse, and is not conserved on a
-        ramp.
+        It is proportional to the target or to its inverse, so that a ramp changes it; and a
+        chain is followed less exactly while it takes up much more than belongs to the target.
         """
-        dynamics, now_K = self._dynamics, self._dynamics.temperature_K
-        changed = abs(now_K - before_K) / min(now_K, before_K)
-        kinetic = 0.5 * dynamics.degrees_of_freedom * units.kB * dynamics.kinetic_temperature_K
+        dynamics, target_K = self._dynamics, self._dynamics.temperature_K
+        per_K = 0.5 * dynamics.degrees_of_freedom * units.kB
+        kinetic = per_K * dynamics.kinetic_temperature_K
         chain = dynamics.conserved_energy_eV - dynamics.potential_energy_eV - kinetic
-        return changed * (abs(chain) + kinetic)
+        ramped = abs(target_K - target_before_K) / min(target_K, target_before_K)
+        return ramped * (abs(chain) + kinetic) + 0.1 * abs(kinetic - per_K * target_K)
 
     def _check_volume(self) -> None:
         volume, before = float(self._dynamics.atoms.get_volume()), self._origin.volume_A3
@@ -240,7 +243,7 @@ class Guard:
             raise self._exceeded(
                 f"the volume went from {before:.4g} to {volume:.4g} A3",
                 "max_volume_ratio",
-                max(volume / before, before / volume) / limit,
+                max(volume / before, before / volume),
             )
 
     def _check_contacts(self) -> None:
@@ -251,18 +254,18 @@ class Guard:
                 f"{symbols[found.first]} {found.first} and {symbols[found.second]} {found.second} "
                 f"are {found.distance_A:.2f} A apart",
                 "min_contact_fraction",
-                found.distance_A / found.limit_A,
+                self._limits.min_contact_fraction * found.distance_A / found.limit_A,
             )
 
-    def _exceeded(self, what: str, name: str, excess: float) -> SimulationUnstable:
+    def _exceeded(self, what: str, name: str, seen: float) -> SimulationUnstable:
+        """Return the error; `seen` is the limit that would have been just enough."""
         dynamics = self._dynamics
         time_ps = dynamics.nsteps * dynamics.timestep_fs / 1000.0
-        limit = getattr(self._limits, name)
-        # What was seen, and half as much again.
-        sane = limit * excess * (1.5 if excess > 1.0 else 0.5)
+        enough = float(f"{seen * (0.5 if name.startswith('min') else 1.5):.2g}")
         return SimulationUnstable(
-            f"{what} at step {dynamics.nsteps} ({time_ps:.3f} ps), beyond guard {name} {limit:g}",
-            {name: float(f"{sane:.2g}")} if isfinite(sane) and sane > 0 else None,
+            f"{what} at step {dynamics.nsteps} ({time_ps:.3f} ps), beyond guard {name} "
+            f"{getattr(self._limits, name):g}",
+            {name: enough} if 0 < enough < inf else None,
         )
 
 

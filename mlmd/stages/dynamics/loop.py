@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ class DynamicsLoop:
             path = _save_offending_frame(dynamics.atoms, self._context.folder)
             raise SimulationUnstable(
                 f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
-                f"in {path}; {self._way_on(error)}"
+                f"in {path}{self._way_on(error)}"
             ) from error
         anchor = recovery.go_back(str(error))
         substeps = 2 ** len(recovery.trips)
@@ -171,14 +172,18 @@ class DynamicsLoop:
         self._take.forget()
 
     def _way_on(self, error: SimulationUnstable) -> str:
-        """Say which settings let the stage go on from its checkpoint."""
+        """Say with which settings the stage goes on from its checkpoint."""
+        import yaml
+
         stage = self._stage
+        if self._context.is_part:
+            return ""
         halvings = f"--set {stage.name}.max_halvings={len(self._recovery.trips) + 2}"
         if not error.remedy:
-            return f"to go on with shorter steps, {halvings}"
+            return f"; go on with shorter steps: {halvings}"
         limits = {**stage.guard, **error.remedy}
-        text = ", ".join(f"{name}: {limit:g}" for name, limit in limits.items())
-        return f"if it is sane, go on with --set {stage.name}.guard='{{{text}}}', else {halvings}"
+        text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
+        return f"; if it is sane go on with --set {stage.name}.guard='{text}', else {halvings}"
 
     def _progress(self, step: int) -> Progress:
         stage, context = self._stage, self._context
