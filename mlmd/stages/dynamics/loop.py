@@ -175,15 +175,17 @@ class DynamicsLoop:
         """Say with which settings the stage goes on from its checkpoint."""
         import yaml
 
-        stage = self._stage
+        stage, ways = self._stage, []
         if self._context.is_part:
             return ""
-        halvings = f"--set {stage.name}.max_halvings={len(self._recovery.trips) + 2}"
-        if not error.remedy:
-            return f"; go on with shorter steps: {halvings}"
-        limits = {**stage.guard, **error.remedy}
-        text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
-        return f"; if it is sane go on with --set {stage.name}.guard='{text}', else {halvings}"
+        if error.remedy:
+            limits = {**stage.guard, **error.remedy}
+            text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
+            ways.append(f"if it is sane: --set {stage.name}.guard='{text}'")
+        if self._recovery.anchors:  # none: it is the beginning that is beyond a limit
+            more = len(self._recovery.trips) + 2
+            ways.append(f"to go on with shorter steps: --set {stage.name}.max_halvings={more}")
+        return "".join(f"; {way}" for way in ways)
 
     def _progress(self, step: int) -> Progress:
         stage, context = self._stage, self._context
