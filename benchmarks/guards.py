@@ -20,7 +20,7 @@ from ase import Atoms
 from step_and_record import ours_s_per_step
 
 from mlmd.calculators.models.lennard_jones import LennardJones
-from mlmd.dynamics.guards import CHECK_EVERY, Guard, GuardLimits
+from mlmd.dynamics.guards import CHECK_EVERY, Guard, GuardLimits, Origin
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 
@@ -39,7 +39,8 @@ def melt() -> NoseHooverChain:
 
 
 def guard_s_per_step(dynamics: NoseHooverChain, steps: int) -> float:
-    guard = Guard(dynamics, GuardLimits(), dynamics.atoms.get_volume())
+    volume_A3 = dynamics.atoms.get_volume()
+    guard = Guard(dynamics, GuardLimits(), Origin(volume_A3, 0.0, lambda step: 1800.0, 100.0))
     spent = 0.0
 
     def timed() -> None:

@@ -80,7 +80,17 @@ class CalculatorError(MlmdError):
 
 
 class SimulationUnstable(SimulationError):
-    """A guard tripped: the trajectory has left what is physical."""
+    """A guard tripped: the trajectory has left what is physical.
+
+    Attributes
+    ----------
+    remedy : dict
+        Limits of the guard, by name, that would have let it pass; empty where no limit would.
+    """
+
+    def __init__(self, message: str, remedy: dict[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy or {}
 
 
 class VolumeNotFoundError(MlmdError):

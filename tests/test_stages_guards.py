@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import read
-from runs import assert_equal_bits
+from runs import assert_equal_bits, recorded
 
 from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
+from mlmd.cli.options import assignments
 from mlmd.dynamics.guards import GuardLimits
-from mlmd.errors import InputError, StageFailedError, StoppedError
+from mlmd.errors import InputError, SimulationUnstable, StageFailedError, StoppedError
 from mlmd.protocol.settings import RunSettings
+from mlmd.run.directory import StageFolder
+from mlmd.run.lock import RunLock
 from mlmd.run.stopping import StopToken
-from mlmd.stages.context import Progress
+from mlmd.stages.context import Progress, StageContext
+from mlmd.stages.dynamics.results import DynamicsResult
 
 pytestmark = pytest.mark.kernels
 
@@ -127,24 +132,117 @@ def test_a_lasting_fault_fails_with_its_frame_saved_and_is_not_analysed(
     assert "no finished production stage" in capsys.readouterr().err
 
 
+STRICT = {"max_energy_jump_eV_atom": 0.0002}
+NONE = {"max_energy_jump_eV_atom": 1e9, "max_temperature_ratio": 1e9, "max_force_eV_A": 1e9}
+
+
+def coarse(**settings: Any) -> Equilibrate:
+    """A stage whose time step only a strict guard finds too long."""
+    common = {"temperature_K": 2000, "timestep_fs": 6.0, "record_every_fs": 24, "duration_ps": 3.6}
+    return Equilibrate(name="melt", **{**common, "max_halvings": 4, "guard": STRICT, **settings})
+
+
+def run_of(stage: Equilibrate, atoms: Atoms, folder: Path) -> Run:
+    protocol = Protocol(name="p", stages=(stage,))
+    return protocol.run(atoms, LennardJones(cutoff_A=4.5), folder, seed=1)
+
+
+def go_on(folder: Path, stage: Equilibrate) -> DynamicsResult:
+    """Have a stage that failed go on from its checkpoint, under other settings."""
+    run = Run.open(folder)
+    with RunLock(folder) as lock:
+        context = StageContext(
+            calculator=LennardJones(cutoff_A=4.5),
+            rng=np.random.default_rng(),  # its state is in the checkpoint
+            spawn=lambda name: np.random.default_rng(),
+            folder=StageFolder(folder / run.manifest.stage(stage.name).folder, lock),
+            stop=StopToken(),
+            report=lambda progress: None,
+            checkpoint_every_s=60.0,
+        )
+        return stage.run(run.atoms, context)[1]
+
+
+def test_a_stage_that_failed_goes_on_when_more_halvings_are_allowed(
+    tmp_path: Path, atoms: Atoms
+) -> None:
+    """The same bits as if they had been allowed from the start."""
+    whole = run_of(coarse(), atoms, tmp_path / "whole")
+    trips = whole.results["melt"]["guard_trips"]
+    assert 1 <= len(trips) <= 4
+    with pytest.raises(StageFailedError) as failure:
+        run_of(coarse(max_halvings=len(trips) - 1), atoms, tmp_path / "run")
+    assert f"--set melt.max_halvings={len(trips) + 1}" in str(failure.value)
+    result = go_on(tmp_path / "run", coarse())
+    assert list(result.guard_trips) == trips
+    first, second = recorded(whole), recorded(Run.open(tmp_path / "run"))
+    assert first.keys() == second.keys()
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_a_stage_that_failed_goes_on_under_wider_limits(tmp_path: Path, atoms: Atoms) -> None:
+    """The same bits as under these limits from the start: a checkpoint knows no limits."""
+    whole = run_of(coarse(guard=NONE), atoms, tmp_path / "whole")
+    assert whole.results["melt"]["guard_trips"] == []
+    with pytest.raises(StageFailedError):
+        run_of(coarse(max_halvings=0), atoms, tmp_path / "run")
+    assert list(go_on(tmp_path / "run", coarse(guard=NONE)).guard_trips) == []
+    first, second = recorded(whole), recorded(Run.open(tmp_path / "run"))
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_fewer_halvings_than_were_needed_so_far_allow_no_more(tmp_path: Path, atoms: Atoms) -> None:
+    """Nor as many as anyone likes."""
+    hard = {"max_energy_jump_eV_atom": 1e-9}
+    with pytest.raises(StageFailedError, match=r"after 2 halving\(s\)"):
+        run_of(coarse(max_halvings=2, guard=hard), atoms, tmp_path / "run")
+    with pytest.raises(SimulationUnstable, match=r"after 2 halving\(s\)"):
+        go_on(tmp_path / "run", coarse(max_halvings=1, guard=hard))
+
+
+def test_the_setting_that_the_message_names_lets_the_stage_go_on(
+    tmp_path: Path, atoms: Atoms
+) -> None:
+    """As it is pasted on the command line; limits that were given before stay."""
+    stage = coarse(max_halvings=0, guard={**STRICT, "max_force_eV_A": 1e7})
+    with pytest.raises(StageFailedError) as failure:
+        run_of(stage, atoms, tmp_path / "run")
+    said = re.search(r"--set (melt\.guard)='({.*?})'; to go on", str(failure.value))
+    assert said is not None
+    given = assignments([f"{said[1]}={said[2]}"], "--set")
+    other = Protocol(name="p", stages=(stage,)).with_settings(given).stages[0]
+    assert isinstance(other, Equilibrate)
+    assert other.guard["max_force_eV_A"] == 1e7
+    reached = coarse().n_steps
+    try:
+        go_on(tmp_path / "run", other)
+    except SimulationUnstable as later:
+        reached = step_of(later)
+    assert reached > step_of(failure.value)
+
+
+def step_of(error: Exception) -> int:
+    """Return the step at which a guard tripped."""
+    found = re.search(r"at step (\d+) ", str(error))
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_beginning_beyond_a_limit_is_not_to_be_helped_by_shorter_steps(
+    tmp_path: Path, atoms: Atoms
+) -> None:
+    stage = coarse(guard={"max_force_eV_A": 1e-3})
+    with pytest.raises(StageFailedError, match=r"at step 0 .*--set melt\.guard=") as failure:
+        run_of(stage, atoms, tmp_path / "run")
+    assert "max_halvings" not in str(failure.value)
+
+
 def test_recovery_is_the_same_bits_however_often_it_is_stopped(
     tmp_path: Path, atoms: Atoms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A potential that only half the time step can follow, stopped at many moments."""
     monkeypatch.setattr("mlmd.stages.context.REPORT_INTERVAL_S", 0.0)
-    stiff = {"temperature_K": 3000, "timestep_fs": 16.0, "record_every_fs": 32}
-    protocol = Protocol(
-        name="p",
-        stages=(
-            Equilibrate(
-                name="melt",
-                duration_ps=9.6,
-                guard={"max_energy_jump_eV_atom": 0.004},
-                max_halvings=4,
-                **stiff,
-            ),
-        ),
-    )
+    protocol = Protocol(name="p", stages=(coarse(),))
     calculator = LennardJones(cutoff_A=4.5)
     whole = protocol.run(atoms, calculator, tmp_path / "whole", seed=1)
     assert 1 <= len(whole.results["melt"]["guard_trips"]) <= 4

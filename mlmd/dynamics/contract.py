@@ -18,6 +18,7 @@ class Guarded(Protocol):
     nsteps: int
     timestep_fs: float
     temperature_K: float
+    degrees_of_freedom: int
 
     @property
     def forces_eV_A(self) -> FloatArray:
@@ -31,13 +32,13 @@ class Guarded(Protocol):
     def conserved_energy_eV(self) -> float:
         """What exact dynamics would conserve."""
 
-
-class Dynamics(Guarded, Protocol):
-    """What a stage drives: an ASE dynamics that can stop and go on bit for bit."""
-
     @property
     def potential_energy_eV(self) -> float:
         """Potential energy that the forces derive from."""
+
+
+class Dynamics(Guarded, Protocol):
+    """What a stage drives: an ASE dynamics that can stop and go on bit for bit."""
 
     def set_temperature(self, temperature_K: float) -> None:
         """Set the target temperature."""

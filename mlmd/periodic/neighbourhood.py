@@ -87,10 +87,15 @@ class Neighbourhood:
         Positions in angstrom, wrapped or not.
     cell_A : (3, 3)
         Cell vectors as rows, in angstrom.
+    reach_A
+        Radius of the one search.
     """
 
-    def __init__(self, positions_A: FloatArray, cell_A: FloatArray) -> None:
+    def __init__(
+        self, positions_A: FloatArray, cell_A: FloatArray, reach_A: float = REACH_A
+    ) -> None:
         self.n_atoms = len(positions_A)
+        self._reach_A = reach_A
         self._cell = np.asarray(cell_A, dtype=float)
         self._heights = cell_heights(self._cell)
         fractional = np.linalg.solve(self._cell.T, np.asarray(positions_A, dtype=float).T).T
@@ -101,7 +106,7 @@ class Neighbourhood:
         self, cutoff_A: float, first: BoolArray | None = None, second: BoolArray | None = None
     ) -> Pairs:
         """Return all pairs of the chosen atoms no further apart than the cutoff; all by default."""
-        if cutoff_A > REACH_A:
+        if cutoff_A > self._reach_A:
             everyone = np.arange(self.n_atoms)
             centres = everyone if first is None else everyone[first]
             index, images = self._images(cutoff_A, everyone if second is None else everyone[second])
@@ -119,7 +124,7 @@ class Neighbourhood:
 
         Others may be among them. There must be at least one second atom.
         """
-        cutoff_A = REACH_A
+        cutoff_A = self._reach_A
         while True:
             pairs = self.pairs(cutoff_A, first, second)
             furthest_A = float(pairs.shortest_A(self.n_atoms)[first].max(initial=0.0)) + extra_A
@@ -136,7 +141,7 @@ class Neighbourhood:
         """
         fractional = np.linalg.solve(self._cell.T, points_A.T).T
         origins_A = (fractional - np.floor(fractional)) @ self._cell
-        if cutoff_A > REACH_A:
+        if cutoff_A > self._reach_A:
             index, images = self._images(cutoff_A, np.arange(self.n_atoms))
             images_A = images @ self._cell
         else:
@@ -146,12 +151,12 @@ class Neighbourhood:
 
     @cached_property
     def _near_images(self) -> tuple[IntArray, FloatArray]:
-        index, images = self._images(REACH_A, np.arange(self.n_atoms))
+        index, images = self._images(self._reach_A, np.arange(self.n_atoms))
         return index, images @ self._cell
 
     @cached_property
     def _near(self) -> Pairs:
-        return self._search(REACH_A, np.arange(self.n_atoms), *self._near_images)
+        return self._search(self._reach_A, np.arange(self.n_atoms), *self._near_images)
 
     def _search(
         self, cutoff_A: float, centres: IntArray, index: IntArray, images_A: FloatArray

@@ -81,6 +81,8 @@ class StageContext:
         Wall time between checkpoints.
     steps_before, run_n_steps
         Steps of dynamics of the stages before this one, and of all stages.
+    is_part
+        Whether this is a run within a stage: no protocol has settings for it.
     """
 
     calculator: Calculator
@@ -93,6 +95,7 @@ class StageContext:
     source: StageFolder | None = None
     steps_before: int = 0
     run_n_steps: int = 0
+    is_part: bool = False
     _last_checkpoint: float = field(default_factory=time.monotonic)
     _last_report: float = 0.0
 
@@ -106,6 +109,7 @@ class StageContext:
             spawn=lambda inner: spawn(f"{name}/{inner}"),
             folder=StageFolder(self.folder.path / name, self.folder.lock),
             source=None,
+            is_part=True,
             report=lambda progress: report(replace(progress, stage=f"{outer}/{progress.stage}")),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -147,11 +148,11 @@ class DynamicsLoop:
     def _go_back(self, error: SimulationUnstable) -> None:
         """Return to an earlier state with half the time step, or fail with the frame saved."""
         stage, dynamics, recovery = self._stage, self._dynamics, self._recovery
-        if len(recovery.trips) == stage.max_halvings or not recovery.anchors:
+        if len(recovery.trips) >= stage.max_halvings or not recovery.anchors:
             path = _save_offending_frame(dynamics.atoms, self._context.folder)
             raise SimulationUnstable(
                 f"{error}; after {len(recovery.trips)} halving(s) of the time step; the frame is "
-                f"in {path}"
+                f"in {path}{self._way_on(error)}"
             ) from error
         anchor = recovery.go_back(str(error))
         substeps = 2 ** len(recovery.trips)
@@ -169,6 +170,22 @@ class DynamicsLoop:
         self._recorder.rewind(n_frames)
         self._guard.forget()
         self._take.forget()
+
+    def _way_on(self, error: SimulationUnstable) -> str:
+        """Say with which settings the stage goes on from its checkpoint."""
+        import yaml
+
+        stage, ways = self._stage, []
+        if self._context.is_part:
+            return ""
+        if error.remedy:
+            limits = {**stage.guard, **error.remedy}
+            text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
+            ways.append(f"if it is sane: --set {stage.name}.guard='{text}'")
+        if self._recovery.anchors:  # none: it is the beginning that is beyond a limit
+            more = len(self._recovery.trips) + 2
+            ways.append(f"to go on with shorter steps: --set {stage.name}.max_halvings={more}")
+        return "".join(f"; {way}" for way in ways)
 
     def _progress(self, step: int) -> Progress:
         stage, context = self._stage, self._context

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmd.dynamics.guards import Guard, GuardLimits
+from mlmd.dynamics.guards import Guard, GuardLimits, Origin
 from mlmd.stages.dynamics.loop import UNCONVERGED_SCF, DynamicsLoop, unconverged_scf
 from mlmd.stages.dynamics.recovery import ANCHOR_STEPS, Recovery
 from mlmd.stages.dynamics.settings import DynamicsSettings
@@ -39,15 +39,16 @@ class MolecularDynamicsStage(DynamicsSettings):
         atoms = atoms.copy()
         atoms.calc = context.calculator
         warn_of_long_steps(self, atoms)
+        origin = self.origin(atoms)
         checkpoint = context.folder.load()
         earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
         offset = earlier - unconverged_scf(context)  # before the first force call
         if checkpoint is None:
             self.prepare(atoms, context)
-        dynamics, volume_A3 = self.dynamics(atoms, context), float(atoms.get_volume())
+        dynamics = self.dynamics(atoms, context)
         if checkpoint is not None:
             dynamics.restore(checkpoint)
-        guard = Guard(dynamics, GuardLimits.from_dict(self.guard), volume_A3)
+        guard = Guard(dynamics, GuardLimits.from_dict(self.guard), origin)
         every = self.steps_per_frame * math.ceil(ANCHOR_STEPS / self.steps_per_frame)
         recovery = Recovery.from_state(every, checkpoint)
         with context.folder.recorder(
@@ -61,6 +62,15 @@ class MolecularDynamicsStage(DynamicsSettings):
         atoms.calc = None
         path = context.folder.trajectory_path
         return atoms, dynamics_result(path, recovery.trips, loop.n_unconverged_scf)
+
+    def origin(self, atoms: Atoms) -> Origin:
+        """Return what a guard has to know of the structure that the stage is given."""
+        return Origin(
+            volume_A3=float(atoms.get_volume()),
+            kinetic_energy_eV=float(atoms.get_kinetic_energy()),
+            target_at_K=self.temperature_at_K,
+            thermostat_time_fs=math.inf if self.ensemble == "nve" else self.thermostat_time_fs,
+        )
 
     def dynamics(self, atoms: Atoms, context: StageContext) -> Dynamics:
         """Return the integrator with its thermostat and barostat."""
