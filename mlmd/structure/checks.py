@@ -10,6 +10,7 @@ import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact, overlap_radii
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -33,8 +34,8 @@ def check_structure(atoms: Atoms) -> None:
         If there are fewer than two atoms, an unknown element, a direction that is not
         periodic, a cell without volume or left-handed, positions that are not finite, sites
         that are partly occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF
-        reader puts them), constraints, or atoms closer than 0.5 times the sum of their
-        covalent radii, periodic images included.
+        reader puts them), a constraint other than ``FixAtoms``, or atoms closer than 0.5 times
+        the sum of their covalent radii, periodic images included.
     """
     if len(atoms) < 2:
         raise InputError(f"the structure has {len(atoms)} atoms; expected at least 2")
@@ -47,12 +48,7 @@ def check_structure(atoms: Atoms) -> None:
             "expected finite numbers, check the file"
         )
     _check_occupancies(atoms)
-    if atoms.constraints:
-        kinds = ", ".join(sorted({type(c).__name__ for c in atoms.constraints}))
-        raise InputError(
-            f"the structure has constraints ({kinds}), but the dynamics moves every atom; remove "
-            "them with atoms.set_constraint() (in a POSCAR: without selective dynamics)"
-        )
+    held_atoms(atoms)
     _check_overlaps(atoms)
 
 
