@@ -21,18 +21,18 @@ _FULL_OCCUPANCY = 0.999
 
 
 def check_structure(atoms: Atoms) -> None:
-    """Check that a structure can be simulated as a bulk material.
+    """Check that a structure can be simulated as a bulk material or a slab.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        At least two atoms in a cell that is periodic in three directions.
+        At least two atoms in a cell that is periodic in three directions, or in two.
 
     Raises
     ------
     InputError
-        If there are fewer than two atoms, an unknown element, a direction that is not
-        periodic, a cell without volume or left-handed, positions that are not finite, sites
+        If there are fewer than two atoms, an unknown element, more than one direction that is
+        not periodic, a cell without volume or left-handed, positions that are not finite, sites
         that are partly occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF
         reader puts them), a constraint other than ``FixAtoms``, or atoms closer than 0.5 times
         the sum of their covalent radii, periodic images included.
@@ -66,10 +66,17 @@ def _check_elements(atoms: Atoms) -> None:
 
 
 def _check_cell(atoms: Atoms) -> None:
-    if not all(atoms.pbc):
+    # A wire and a molecule conserve angular momentum too: other degrees of freedom.
+    if np.count_nonzero(atoms.pbc) < 2:
         raise InputError(
-            f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions, "
-            "give it a cell and set atoms.pbc = True"
+            f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions "
+            "(give it a cell and set atoms.pbc = True), or two for a slab"
+        )
+    if not all(atoms.pbc) and atoms.cell.rank < 3:
+        axis = int(np.argmin(atoms.pbc))
+        raise InputError(
+            f"the slab has no cell vector along direction {axis}; give it one with vacuum: "
+            f"atoms.center(vacuum=10, axis={axis})"
         )
     cell_A = atoms.cell.array
     if not np.isfinite(cell_A).all():

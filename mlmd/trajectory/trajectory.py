@@ -42,6 +42,8 @@ class Trajectory:
         its kinetic part; the quantity that the dynamics conserves.
     source : str
         Where the data come from, for messages and plots.
+    pbc : (bool, bool, bool)
+        Which cell vectors the structure is periodic along; all where the file does not say.
     """
 
     positions_A: FloatArray
@@ -57,6 +59,7 @@ class Trajectory:
     pressures_GPa: FloatArray | None = None
     conserved_energies_eV: FloatArray | None = None
     source: str = field(default="arrays")
+    pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
         """Check the shapes, fill in the masses and make every array read-only."""
