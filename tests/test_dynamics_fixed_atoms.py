@@ -244,7 +244,12 @@ def test_other_constraints_are_refused_by_name(name: str) -> None:
     atoms = bulk("Cu", cubic=True).repeat(2)
     atoms.calc = EMT()
     atoms.set_constraint([FixAtoms([5]), CONSTRAINTS[name]])
-    for refuses in (check_structure, lambda a: dynamics_of("nve", a)):
+    for refuses in (
+        check_structure,
+        lambda a: dynamics_of("nve", a),
+        lambda a: IsotropicNPT(a, timestep_fs=1.0, temperature_K=100.0),
+        lambda a: Relaxation(a, 0.1),
+    ):
         with pytest.raises(InputError, match=rf"constraints \({name}\); expected FixAtoms or none"):
             refuses(atoms)
 
@@ -269,6 +274,8 @@ def test_a_changing_cell_does_not_move_held_atoms() -> None:
     atoms = fluid()
     with pytest.raises(InputError, match="NPT changes the cell and moves them: take ensemble nvt"):
         IsotropicNPT(atoms, timestep_fs=1.0, temperature_K=100.0)
+    with pytest.raises(InputError, match="a cell that relaxes would move; keep the cell"):
+        Relaxation(atoms, 0.1, 0.1)
 
 
 def test_langevin_lets_the_centre_of_mass_go_where_atoms_are_held() -> None:

@@ -27,6 +27,7 @@ from mlmd.analysis.structure.scattering.direct import direct_structure_factor
 from mlmd.analysis.summary import summarize
 from mlmd.analysis.transport import conductivity
 from mlmd.errors import InputError, StoppedError
+from mlmd.periodic.cell import minimum_image
 from mlmd.run.measured import measured_stages
 from mlmd.run.stopping import StopToken
 from mlmd.stages.dynamics.settings import FRICTION_PER_PS
@@ -208,6 +209,21 @@ def test_distances_have_no_images_along_what_is_open() -> None:
     assert len(counted[(True, True, True)]) == 2
     # Half the smallest height is that of the directions that are periodic.
     assert rdf(Trajectory(*arguments, pbc=(True, True, False))).half_height_A == 10.0
+
+
+def test_nearest_images_are_not_sought_along_what_is_open() -> None:
+    """As ASE finds them, in a skewed cell, for atoms within it and far above it."""
+    rng = np.random.default_rng(2)
+    cell = np.diag([9.0, 10.0, 12.0]) + rng.uniform(-1, 1, (3, 3))
+    for pbc in ([True, True, False], [False, True, True], [True, True, True]):
+        atoms = Atoms("Cu6", scaled_positions=rng.random((6, 3)), cell=cell, pbc=pbc)
+        atoms.positions[0] += 3.0 * cell[2]
+        found = np.linalg.norm(minimum_image(atoms.positions, cell, pbc=atoms.pbc), axis=0)
+        exact = atoms.get_all_distances(mic=True)
+        near = exact < 4.0  # half of the smallest height; beyond it rounding may miss one
+        assert near.sum() > 6
+        assert found[near] == pytest.approx(exact[near])
+        assert (found >= exact - 1e-9).all()
 
 
 def test_what_needs_a_volume_is_refused_for_a_slab() -> None:

@@ -38,8 +38,8 @@ class Trajectory:
     stresses_eV_A3 : (frames, 6), optional
         Virial stress in eV/angstrom^3, Voigt order xx yy zz yz xz xy, ASE's sign.
     energies_eV, temperatures_K, pressures_GPa, conserved_energies_eV : (frames,), optional
-        Potential energy; kinetic temperature over 3N - 3 degrees of freedom; pressure with
-        its kinetic part; the quantity that the dynamics conserves.
+        Potential energy; kinetic temperature over 3N - 3 degrees of freedom, 3M where all but M
+        atoms are held; pressure with its kinetic part; the quantity that the dynamics conserves.
     source : str
         Where the data come from, for messages and plots.
     pbc : (bool, bool, bool)
