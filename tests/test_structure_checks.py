@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixScaled
 from ase.data import covalent_radii
 from ase.io import write
 from pymatgen.core import Lattice, Structure
@@ -33,6 +33,7 @@ from mlmd.descriptors.snapshot import Snapshot
 from mlmd.errors import InputError
 from mlmd.periodic.contacts import closest_contact
 from mlmd.structure import check_structure, read_structure, supercell, with_vacancies
+from mlmd.structure.constraints import held_atoms
 
 
 def rock_salt() -> Atoms:
@@ -52,9 +53,9 @@ def moved(index, position) -> Atoms:
     return atoms
 
 
-def constrained() -> Atoms:
+def constrained(constraint) -> Atoms:
     atoms = rock_salt()
-    atoms.set_constraint(FixAtoms([0]))
+    atoms.set_constraint(constraint)
     return atoms
 
 
@@ -110,7 +111,7 @@ def test_sane_structures_pass_in_any_cell(atoms):
         (moved(3, [np.nan, 0, 0]), r"position of atom 3 \(Cl\) is \[nan, 0.0, 0.0\]"),
         (moved(0, [np.inf, 0, 0]), r"atom 0 \(Na\)"),
         (moved(0, [0, 1e300, 0]), r"atom 0 \(Na\) is .0.0, 1e\+300, 0.0.; expected numbers below"),
-        (constrained(), r"has constraints \(FixAtoms\).*set_constraint\(\)"),
+        (constrained(FixScaled(0, [1, 0, 0])), r"constraints \(FixScaled\).*set_constraint\(\)"),
         (changed(info={"occupancy": {"0": {"Na": 0.8}}}), r"shared site \(Na 0.8\)"),
         (changed(info={"occupancy": {"0": {"Na": 0.5, "K": 0.5}}}), r"\(Na 0.5, K 0.5\)"),
         (changed(info={"occupancy": [1.0, 0.3]}), r"\(site 0.3\)"),
@@ -384,9 +385,13 @@ def test_the_last_structure_of_a_trajectory_is_read(tmp_path):
         assert np.allclose(atoms.positions, frames[-1].positions, atol=1e-7)
 
 
-def test_poscar_with_selective_dynamics_is_refused_with_a_remedy(tmp_path):
-    write(tmp_path / "POSCAR", constrained(), format="vasp")
-    with pytest.raises(InputError, match="without selective dynamics"):
+def test_selective_dynamics_of_a_poscar_holds_whole_atoms_or_is_refused(tmp_path):
+    write(tmp_path / "POSCAR", constrained(FixAtoms([0])), format="vasp")
+    atoms = read_structure(tmp_path / "POSCAR")
+    assert held_atoms(atoms).tolist() == [True] + 7 * [False]
+    assert atoms[held_atoms(atoms)].get_chemical_symbols() == ["Na"]
+    write(tmp_path / "POSCAR", constrained(FixScaled(0, [1, 0, 0])), format="vasp")
+    with pytest.raises(InputError, match=r"in a POSCAR: F F F or T T T"):
         read_structure(tmp_path / "POSCAR")
 
 

@@ -240,6 +240,10 @@ def _of_frames(
     """Return mean and standard deviation over the frames; one frame is held at a time."""
     if len(trajectory) == 0:
         raise InputError("the trajectory has no frames")
+    if not all(trajectory.pbc):
+        raise InputError(
+            f"the structure is periodic as {list(trajectory.pbc)}; expected all three directions"
+        )
     mean = np.zeros(len(FEATURES))
     squares = np.zeros(len(FEATURES))
     constant: dict[str, float] = {}

@@ -44,6 +44,7 @@ from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
+from mlmd.stages.dynamics.results import OWN_FLAGS
 from mlmd.structure.checks import check_structure
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def run_protocol(
     seed = whole_number("seed", seed, 0)
     check_structure(atoms)
     check_sources(protocol)
+    for stage in protocol.stages:
+        stage.check_atoms(atoms)
     # Calculators and workflow engines change the working directory.
     folder = folder.absolute()
     calculators = StageCalculators(calculator, protocol, folder)
@@ -228,7 +231,8 @@ class _Work:
         parent = self.protocol.parent(stage.name)
         inherited = [] if parent is None else self.manifest.stage(parent.name).flags
         doubts = flags_of(self.manifest.calculator, self.calculators.key_of(stage))
-        entry.flags = list(dict.fromkeys([*inherited, *doubts]))
+        kept = [flag for flag in inherited if flag not in OWN_FLAGS]
+        entry.flags = list(dict.fromkeys([*kept, *doubts]))
         self.manifest.write(self.folder)
         self.events.write("stage started", stage=stage.name)
         clock = time.monotonic()

@@ -14,6 +14,7 @@ from mlmd.checks import one_structure
 from mlmd.errors import InputError
 from mlmd.periodic.cell import cell_heights
 from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact, overlap_radii
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,12 +27,12 @@ _FULL_OCCUPANCY = (0.999, 1.1)  # what was refined exceeds 1 by its error
 
 
 def check_structure(atoms: Atoms) -> None:
-    """Check that a structure can be simulated as a bulk material.
+    """Check that a structure can be simulated as a bulk material or a slab.
 
     Parameters
     ----------
     atoms : ase.Atoms
-        At least two atoms in a cell that is periodic in three directions.
+        At least two atoms in a cell that is periodic in three directions, or in two.
 
     Raises
     ------
@@ -52,16 +53,16 @@ def check_bulk(atoms: Atoms) -> None:
     Parameters
     ----------
     atoms : ase.Atoms
-        At least one atom in a cell that is periodic in three directions.
+        At least one atom in a cell that is periodic in three directions, or in two (a slab).
 
     Raises
     ------
     InputError
-        If there are no atoms, an unknown element, a direction that is not periodic, a cell
-        without volume or left-handed, positions, masses or momenta that no atom can have, sites
-        that are partly occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF reader
-        puts them, or an array of that name), constraints, or atoms closer than 0.5 times the sum
-        of their covalent radii, periodic images included.
+        If there are no atoms, an unknown element, more than one direction that is not periodic, a
+        cell without volume or left-handed, positions, masses or momenta that no atom can have,
+        sites that are partly occupied or shared (in ``atoms.info["occupancy"]``, where ASE's CIF
+        reader puts them, or an array of that name), a constraint other than ``FixAtoms``, or atoms
+        closer than 0.5 times the sum of their covalent radii, periodic images included.
     """
     if len(atoms) == 0:
         raise InputError("the structure has 0 atoms; expected at least 2")
@@ -76,12 +77,7 @@ def check_bulk(atoms: Atoms) -> None:
         )
     _check_motion(atoms)
     _check_occupancies(atoms)
-    if atoms.constraints:
-        kinds = ", ".join(sorted({type(c).__name__ for c in atoms.constraints}))
-        raise InputError(
-            f"the structure has constraints ({kinds}), but the dynamics moves every atom; remove "
-            "them with atoms.set_constraint() (in a POSCAR: without selective dynamics)"
-        )
+    held_atoms(atoms)
     _check_overlaps(atoms)
 
 
@@ -101,10 +97,17 @@ def _check_elements(atoms: Atoms) -> None:
 
 
 def _check_cell(atoms: Atoms) -> None:
-    if not all(atoms.pbc):
+    # A wire and a molecule conserve angular momentum too: other degrees of freedom.
+    if np.count_nonzero(atoms.pbc) < 2:
         raise InputError(
-            f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions, "
-            "give it a cell and set atoms.pbc = True"
+            f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions "
+            "(give it a cell and set atoms.pbc = True), or two for a slab"
+        )
+    if not all(atoms.pbc) and atoms.cell.rank < 3:
+        axis = int(np.argmin(atoms.pbc))
+        raise InputError(
+            f"the slab has no cell vector along direction {axis}; give it one with vacuum: "
+            f"atoms.center(vacuum=10, axis={axis})"
         )
     cell_A = atoms.cell.array
     if not (np.abs(cell_A) < _FARTHEST_A).all():
