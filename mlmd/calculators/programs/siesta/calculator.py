@@ -104,7 +104,7 @@ class Siesta(ProgramCalculator):
                 raise self._unconverged() from error
             if isinstance(error, ProgramError):
                 raise  # it says how SIESTA ended, and its last words
-            words = self.program.last_words()
+            words = self.program.last_words(ended=bool(how))
             raise CalculatorError(f"siesta failed: {error}{how}; {words}") from error
         self._heed_warning()
         return step
