@@ -21,9 +21,11 @@ from ase.md.verlet import VelocityVerlet
 
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
+from mlmd.calculators.programs.process import Program
 from mlmd.calculators.programs.siesta import model_identity
 from mlmd.calculators.programs.siesta.output import GrowingOutput, read_files
 from mlmd.calculators.programs.siesta.settings import SiestaSettings
+from mlmd.calculators.programs.siesta.version import ask
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
@@ -437,6 +439,15 @@ def test_a_version_that_is_not_said_has_to_be_given(spec, salt, tmp_path, monkey
         salt.calc = spec(version=5).load(tmp_path)
         assert_lennard_jones(salt)
         salt.calc.close()
+
+
+def test_a_program_that_waits_after_its_version_is_ended(tmp_path):
+    code = "import sys, time; print('Siesta Version: 4.1.5'); sys.stdout.flush(); time.sleep(600)"
+    began = time.monotonic()
+    assert ask(Program("siesta", (sys.executable, "-c", code), tmp_path)) == "4.1.5"
+    assert time.monotonic() - began < 30
+    silent = Program("siesta", (sys.executable, "-c", "print('no more')"), tmp_path)
+    assert ask(silent) is None
 
 
 PSF = " {} {} rel pcec\n ATM3       3-MAY-04 Troullier-Martins\n 2s 1.00r r= 2.25/\n"

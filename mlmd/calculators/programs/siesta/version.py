@@ -6,20 +6,21 @@ that is named on the command line, and ``.psml`` too.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlmd.calculators.programs.process import Program, ProgramError
+from mlmd.calculators.programs.process import Program, end_program
 from mlmd.checks import is_number
 from mlmd.errors import InputError
 
-LINE = re.compile(r"^\s*(?:Siesta\s+)?Version\s*:\s*(\S.*?)\s*$", re.MULTILINE | re.IGNORECASE)
-LIMIT_S = 120.0
+# A whole line: half of one is a version too.
+LINE = re.compile(r"^ *(?:Siesta +)?Version *: *(\S.*?)\s*?\n", re.MULTILINE | re.IGNORECASE)
+LIMIT_S, POLL_S = 120.0, 0.02
 """To start and say its version; on a busy machine mpirun takes its time."""
 
 
@@ -41,13 +42,24 @@ def major_of(said: str) -> int | None:
 
 
 def ask(program: Program) -> str | None:
-    """Have a program start with nothing to do; return the version that it says, if it does."""
+    """Have a program start with nothing to do; return the version that it says, if it does.
+
+    One that does not know the argument prints its version and finds no input; one that then
+    waits for something is ended.
+    """
     with tempfile.TemporaryDirectory(prefix="mlmd-siesta-") as folder:
-        short = replace(program, folder=Path(folder), timeout_s=LIMIT_S)
-        # One that does not know the argument prints its version and finds no input.
-        with contextlib.suppress(ProgramError):
-            short.run(["-version"])
-        return said_in(short.out.read_text(errors="replace") if short.out.is_file() else "")
+        short = replace(program, folder=Path(folder))
+        process = short.start(["-version"])
+        until = time.monotonic() + LIMIT_S
+        try:
+            said, ended = None, False
+            while said is None and not ended and time.monotonic() < until:
+                ended = process.poll() is not None
+                said = said_in(short.out.read_text(errors="replace"))
+                time.sleep(POLL_S)
+        finally:
+            end_program(process)
+    return said
 
 
 def said_in(output: str) -> str | None:
