@@ -21,6 +21,7 @@ from ase.build import bulk
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.calculators.programs.cp2k.settings import Cp2kSettings, data_file
+from mlmd.calculators.programs.cp2k.shell import abort_message
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings
@@ -86,6 +87,38 @@ def test_an_abort_is_told_in_one_line_and_the_next_call_starts_again(tmp_path: P
     assert np.isfinite(atoms.get_forces()).all()
     assert atoms.calc.pid != first
     atoms.calc.close()
+
+
+BOX = r"""
+ *******************************************************************************
+ *   ___                                                                       *
+ *  /   \                                                                      *
+ * [ABORT]   The requested basis set <NO-BASIS> for element <Li> was not       *
+ *  \___/                     found in the basis set files <                   *
+ *    |                                                                        *
+ *  O/|                        /usr/share/cp2k/BASIS_MOLOPT>                   *
+ * /| |                                                                        *
+ * / \                                          aobasis/basis_set_types.F:1509 *
+ *******************************************************************************
+
+
+ ===== Routine Calling Stack =====
+
+            2 quickstep_create_force_env
+"""
+
+
+def test_the_whole_text_of_an_abort_is_read() -> None:
+    """As CP2K 2023.1 prints it: longer ones begin beside the mark."""
+    said = "The requested basis set <NO-BASIS> for element <Li> was not"
+    short = BOX.replace(said, " " * len(said))
+    rest = "found in the basis set files < /usr/share/cp2k/BASIS_MOLOPT>"
+    assert abort_message(f"earlier\n{short}{BOX}") == f"{said} {rest}"
+    assert abort_message(short) == rest
+    assert abort_message(short.replace("/usr/share/cp2k/BASIS_MOLOPT>", "")) == (
+        "found in the basis set files <"
+    )
+    assert abort_message("SCF run converged in 7 steps") is None
 
 
 def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:

@@ -236,6 +236,16 @@ def test_a_pseudopotential_of_another_element_or_functional_is_refused(
     assert not (tmp_path / "pw" / "runs").exists()
 
 
+def test_a_pseudopotential_that_is_cut_short_is_refused(tmp_path: Path, pseudo: Path) -> None:
+    """pw.x says no more than where in its own source the file ended."""
+    path = pseudo / "Li.pbe-s-v1.UPF"
+    path.write_text(path.read_text().replace("</UPF>", ""))
+    atoms = salt()
+    atoms.calc = stand_in(tmp_path / "pw", pseudo)
+    with pytest.raises(InputError, match=r"Li\.pbe-s-v1\.UPF' is cut short"):
+        atoms.get_forces()
+
+
 def test_identity_has_the_pseudopotentials_of_the_elements(pseudo: Path) -> None:
     options = {"ecutwfc_Ry": 30, "pseudopotentials": str(pseudo)}
     spec = CalculatorSpec("espresso", options=options)

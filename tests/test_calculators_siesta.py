@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import json
 import logging
 import os
 import shlex
@@ -551,6 +552,9 @@ def test_the_first_scf_that_does_not_converge_is_counted(spec, salt, tmp_path, m
     )
     counted = [run.results[stage.name]["n_unconverged_scf"] for stage in stages]
     assert counted == [1, 0]
+    assert run.results["first"]["n_frames"] == 3
+    session = json.loads((run.path / "run.json").read_text())["sessions"][-1]
+    assert session["computed_on"]["default"]["version"] == "5.4.0"
 
 
 QUALITIES = {

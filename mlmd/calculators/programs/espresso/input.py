@@ -42,6 +42,8 @@ class PseudoHeader:
 def read_header(path: Path) -> PseudoHeader:
     """Read the header of a UPF file, of version 1 or 2."""
     text = path.read_text(encoding="utf-8", errors="replace")
+    if "<UPF" in text and "</UPF>" not in text:
+        raise InputError(f"pseudopotential '{path}' is cut short: it has no </UPF>; get it anew")
     header = re.search(r"<PP_HEADER(.*?)(</PP_HEADER>|/>)", text, re.S)
     said = header[1] if header else ""
     valence = re.search(r"z_valence\s*=\s*\"\s*([-+.\dEeDd]+)", said) or re.search(
