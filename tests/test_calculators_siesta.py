@@ -461,6 +461,7 @@ PSML = """<?xml version="1.0" encoding="UTF-8" ?>
 <functional id="{}" name="exchange" type="exchange"/>
 <functional id="{}" name="correlation" type="correlation"/>
 </libxc-info></exchange-correlation></pseudo-atom-spec>
+</psml>
 """
 NUMBERS = {"Li": 3, "Cl": 17, "Na": 11}
 ICORR = {"PBE": "pb", "LDA": "ca", "PBESOL": "ps", "BLYP": "bl"}
@@ -507,6 +508,18 @@ def test_a_pseudopotential_of_another_element_or_functional_is_refused(
             salt.get_forces()
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run" / "processes").exists()
+
+
+def test_a_psml_that_is_cut_short_is_refused(spec, salt, tmp_path):
+    folder = tmp_path / "library"
+    folder.mkdir()
+    for symbol in ("Li", "Cl"):
+        write_pseudopotential(folder / f"{symbol}.psml", symbol, "PBE")
+    whole = (folder / "Cl.psml").read_text()
+    (folder / "Cl.psml").write_text(whole.replace("</psml>", ""))
+    salt.calc = spec(pseudopotentials=str(folder), mode="files").load(tmp_path / "run")
+    with pytest.raises(InputError, match=r"Cl\.psml' is cut short: it has no </psml>"):
+        salt.get_forces()
 
 
 @pytest.mark.parametrize("mode", ["socket", "files"])

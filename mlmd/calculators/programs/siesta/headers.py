@@ -12,6 +12,7 @@ from mlmd.calculators.programs.functionals import (
     Pseudopotential,
     functional_of_libxc,
 )
+from mlmd.errors import InputError
 
 # The first line that the program ATOM writes: symbol, functional, relativity, core correction.
 PSF_LINE = re.compile(r"\s*([A-Za-z]{1,2})\s+([a-z]{2})\s+(?:nrl|rel|isp)\s+[a-z]{2,4}\b")
@@ -32,10 +33,20 @@ HEAD_CHARACTERS = 2**17
 
 
 def read_header(path: Path) -> Pseudopotential:
-    """Return element and functional of a file; None for what it does not say."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        head = file.read(HEAD_CHARACTERS)
-    return _psml(head) if path.suffix.lower() == ".psml" else _psf(head)
+    """Return element and functional of a file; None for what it does not say.
+
+    Raises
+    ------
+    InputError
+        If a ``.psml`` does not come to its end.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix.lower() != ".psml":
+        return _psf(text)
+    found = _psml(text[:HEAD_CHARACTERS])
+    if found.element is not None and "</psml>" not in text[-HEAD_CHARACTERS:]:
+        raise InputError(f"pseudopotential '{path}' is cut short: it has no </psml>; get it anew")
+    return found
 
 
 def _psf(head: str) -> Pseudopotential:
