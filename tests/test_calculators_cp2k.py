@@ -322,6 +322,8 @@ def test_a_potential_of_another_functional_is_refused(tmp_path, potentials, opti
         atoms.get_forces()
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "cp2k").glob("*.inp"))
+    if "calculation" in says:  # before CP2K is started
+        assert not (tmp_path / "cp2k" / "cp2k_shell.out").exists()
 
 
 def test_identity_has_the_entries_of_the_elements(potentials: Path) -> None:

@@ -24,7 +24,12 @@ from mlmd.calculators.programs.cp2k.input import input_text, name_in_kind
 from mlmd.calculators.programs.cp2k.settings import Cp2kSettings, data_file
 from mlmd.calculators.programs.cp2k.shell import Cp2kShell, abort_message
 from mlmd.calculators.programs.functionals import functional
-from mlmd.calculators.programs.process import ProgramEndedError, written_since
+from mlmd.calculators.programs.last_words import last_lines
+from mlmd.calculators.programs.process import (
+    ProgramEndedError,
+    ProgramTimeoutError,
+    written_since,
+)
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError
 
@@ -86,6 +91,8 @@ class Cp2k(ProgramCalculator):
 
     def _step(self, atoms: Atoms, project: str, from_file: bool) -> Step:
         read_from = self._output.stat().st_size if self._output.exists() else 0
+        if self._running is None or self._running.environment is None:
+            self._check_potentials(atoms)
         try:
             if self._running is None:
                 shell = Cp2kShell(self.program)
@@ -97,6 +104,9 @@ class Cp2k(ProgramCalculator):
             if self._running.environment is None:
                 self._load(self._running, atoms, project, from_file)
             step = self._running.compute(atoms)
+        except ProgramTimeoutError as error:
+            done = " | ".join(last_lines(self._output))
+            raise ProgramTimeoutError(f"{error}; it was at: {done or 'nothing yet'}") from error
         except ProgramEndedError as error:
             said = written_since(self._output, read_from).decode("utf-8", errors="replace")
             if _converged(said) is False:
@@ -123,7 +133,6 @@ class Cp2k(ProgramCalculator):
         text = input_text(
             self.settings, atoms, project, guess_from_file=from_file, continue_unconverged=go_on
         )
-        self._check_potentials(atoms)
         (self.program.folder / f"{project}.inp").write_text(text, encoding="utf-8")
         shell.load(project, atoms)
 
