@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -113,8 +114,12 @@ def _build_from_factory(spec: PlainSpec) -> Calculator:
     return calculator  # type: ignore[no-any-return]
 
 
-def physics(spec: PlainSpec) -> dict[str, Any]:
-    """Return name, options and the identity of the model's weights."""
+def physics(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return name, options and the identity of the model's weights or pseudopotentials.
+
+    Those of a program are known where the elements are: without, as for runs of identity
+    version 1, all files of their folder are in it.
+    """
     if D3 in spec.options:
         from mlmd.calculators.dispersion import without_d3
 
@@ -127,7 +132,9 @@ def physics(spec: PlainSpec) -> dict[str, Any]:
     model: Any = spec.model
     if spec.name in KNOWN:
         require(spec.name)
-        model = importlib.import_module(KNOWN[spec.name].module).model_identity(spec)
+        room = importlib.import_module(KNOWN[spec.name].module)
+        by_element = KNOWN[spec.name].program is not None and elements is not None
+        model = room.model_identity(spec, *([elements] if by_element else []))
     apart = KNOWN[spec.name].not_physics if spec.name in KNOWN else ()
     options = {key: value for key, value in spec.options.items() if key not in apart}
     given = {"name": spec.name, "model": model, "options": options}
@@ -162,15 +169,20 @@ def _described(spec: PlainSpec, files: tuple[tuple[int, ...], ...]) -> dict[str,
 
 
 def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
-    """Return where a calculator computes and in which floating-point type; None: not said."""
+    """Return where a calculator computes and in which floating-point type; None: not said.
+
+    With the version of a program that has said it.
+    """
     device, dtype = (getattr(calculator, name, None) for name in ("device", "dtype"))
     if dtype is None:
         parameters = getattr(getattr(calculator, "model", None), "parameters", None)
         first = next(iter(parameters()), None) if callable(parameters) else None
         dtype = None if first is None else str(first.dtype).removeprefix("torch.")
+    version = getattr(calculator, "program_version", None)
     return {
         "device": None if device is None else str(device),
         "dtype": None if dtype is None else str(dtype),
+        **({} if version is None else {"version": str(version)}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def try_calculators(
         which tell this potential from another, and with them those of a rattled copy (a
         symmetric structure has no forces) where the calculator is known by nothing else;
         ``probes``: the same of the others, by key; ``checks``: what `check_derivatives` found, by
-        key.
+        key; ``first_call_s``: wall time of the very first force call.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def try_calculators(
         If a program fails.
     """
     make_calculators(calculators, stages)
+    first_call_s: float | None = None
     probes: dict[str, Any] = {}
     checks: dict[str, Any] = {}
     for number, stage in enumerate(stages):
@@ -81,7 +83,11 @@ def try_calculators(
                 with _said_of(stage, "its calculator cannot do this structure"):
                     check_atoms(atoms)
             continue
-        probes[key] = _probe(calculators, stage, atoms)
+        began = time.perf_counter()
+        probes[key] = _forces(stage, calculator, atoms)
+        if first_call_s is None:
+            first_call_s = round(time.perf_counter() - began, 3)
+        _add_rattled(probes[key], calculators, stage, atoms)
         if not is_program(calculator):
             with _said_of(stage, "its calculator cannot do this structure"):
                 found = check_derivatives(calculator, atoms, calculators.known_by(key))
@@ -92,7 +98,12 @@ def try_calculators(
         if check is not None:
             stage.check_calculator(calculators.serve(stage), check["stress_GPa"] is not None)
     first = calculators.key_of(stages[0])
-    return {"probe": probes.pop(first), "probes": probes, "checks": checks}
+    return {
+        "probe": probes.pop(first),
+        "probes": probes,
+        "checks": checks,
+        "first_call_s": first_call_s,
+    }
 
 
 def flags_of(recorded: dict[str, Any], key: str) -> list[str]:
@@ -127,21 +138,24 @@ def refuse_other_potential(
                 key,
             )
             continue
-        difference = _difference(then, _probe(calculators, stage, atoms), calculators.serve(stage))
+        now = _forces(stage, calculators.serve(stage), atoms)
+        _add_rattled(now, calculators, stage, atoms)
+        difference = _difference(then, now, calculators.serve(stage))
         if difference is not None:
             return f"calculator '{key}' gives {difference} on the starting structure"
     return None
 
 
-def _probe(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> dict[str, Any]:
+def _add_rattled(
+    probe: dict[str, Any], calculators: StageCalculators, stage: Stage, atoms: Atoms
+) -> None:
+    """Add energy and forces of a rattled copy where a calculator is known by nothing else."""
     calculator, key = calculators.serve(stage), calculators.key_of(stage)
-    probe = _forces(stage, calculator, atoms)
     if calculators.is_opaque(key) and not is_program(calculator):
         try:
             probe["rattled"] = _forces(stage, calculator, rattled(atoms))
         except MlmdError:
             logger.info("calculator '%s' cannot do a rattled copy of the structure", key)
-    return probe
 
 
 def _forces(stage: Stage, calculator: Calculator, atoms: Atoms) -> dict[str, Any]:

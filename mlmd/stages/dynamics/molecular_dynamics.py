@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.dynamics.guards import Guard, GuardLimits, Origin
-from mlmd.stages.dynamics.loop import UNCONVERGED_SCF, DynamicsLoop, unconverged_scf
+from mlmd.stages.dynamics.loop import (
+    UNCONVERGED_SCF,
+    DynamicsLoop,
+    unconverged_scf,
+    unconverged_scf_at,
+)
 from mlmd.stages.dynamics.recovery import ANCHOR_STEPS, Recovery
 from mlmd.stages.dynamics.settings import DynamicsSettings
 from mlmd.structure.constraints import held_atoms
@@ -45,6 +50,7 @@ class MolecularDynamicsStage(DynamicsSettings):
         earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
         offset = earlier - unconverged_scf(context)  # before the first force call
         if checkpoint is None:
+            offset += unconverged_scf_at(context, atoms)
             self.prepare(atoms, context)
         dynamics = self.dynamics(atoms, context)
         if checkpoint is not None:
