@@ -124,11 +124,12 @@ def physics(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[st
         from mlmd.calculators.dispersion import without_d3
 
         bare, dispersion = without_d3(spec)
-        plain = physics(bare)
+        plain = physics(bare, elements)
         return {**plain, "options": {**plain["options"], D3: asdict(dispersion)}}
     python = interpreter(spec)
     if python is not None:
-        return dict(_described(replace(spec, python=python), named_files(spec))["physics"])
+        of = None if elements is None else tuple(elements)
+        return dict(_described(replace(spec, python=python), named_files(spec), of)["physics"])
     model: Any = spec.model
     if spec.name in KNOWN:
         require(spec.name)
@@ -161,11 +162,13 @@ def packages(spec: PlainSpec) -> dict[str, str]:
 
 
 @cache
-def _described(spec: PlainSpec, files: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+def _described(
+    spec: PlainSpec, files: tuple[tuple[int, ...], ...], elements: tuple[str, ...] | None = None
+) -> dict[str, Any]:
     """Ask a spec's own interpreter what it makes of it, once until its files change."""
     from mlmd.calculators.isolation.process import describe
 
-    return describe(spec)
+    return describe(spec, elements)
 
 
 def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:

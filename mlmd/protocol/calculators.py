@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,7 @@ class StageCalculators:
     def known_by(self, key: str) -> str | None:
         """Return a text that is the same for the same forces; None for an object."""
         source = self._sources[key]
-        return json.dumps(self.physics()[key]) if isinstance(source, CalculatorSpec) else None
+        return json.dumps(source.physics()) if isinstance(source, CalculatorSpec) else None
 
     def close(self) -> None:
         """End the programs and workers of the calculators that were made here; free the others."""
@@ -154,16 +154,26 @@ class StageCalculators:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
-    def physics(self, version: int = IDENTITY_VERSION) -> dict[str, Any]:
-        """Return what decides the forces, by key: part of the run's identity."""
-        return {key: self._physics(key, version) for key in sorted(self._sources)}
+    def physics(self, elements: Collection[str], version: int = IDENTITY_VERSION) -> dict[str, Any]:
+        """Return what decides the forces, by key: part of the run's identity.
 
-    def _physics(self, key: str, version: int) -> dict[str, Any]:
+        Parameters
+        ----------
+        elements
+            Symbols of the structure: only their pseudopotentials count.
+        version
+            Of the identity.
+        """
+        return {key: self._physics(key, elements, version) for key in sorted(self._sources)}
+
+    def _physics(self, key: str, elements: Collection[str], version: int) -> dict[str, Any]:
         source = self._sources[key]
         if not isinstance(source, CalculatorSpec):
             return _describe(source)
-        physics = source.physics()
-        if version == 1 or source.name in KNOWN:  # those know their files
+        if version == 1:
+            return source.physics()
+        physics = source.physics(elements)
+        if source.name in KNOWN:  # those know their files
             return physics
         content: dict[str, Any] = by_content(physics)
         return content

@@ -74,7 +74,7 @@ class Asked:
         return {
             "protocol": {"stages": stages},
             "structure_sha256": digest_text(self.structure(version)),
-            "calculators": self.calculators.physics(version),
+            "calculators": self.calculators.physics(sorted(set(self.atoms.symbols)), version),
             "seed": self.seed,
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from mlmd.numerics.voigt import to_voigt
 from mlmd.structure.carried import carried_arrays, carried_info
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ase import Atoms
 
     from mlmd.calculators.isolation.ipi_server import IpiForces
@@ -59,7 +58,9 @@ class IsolatedCalculator(Calculator):
         self.device: str | None = None
         self.dtype: str | None = None
         self.n_unconverged_scf = 0
-        self._program_files = directory
+        # A worker that is started again later finds files by the paths of now.
+        self._place = Path.cwd()
+        self._program_files = None if directory is None else directory.absolute()
         self._connection: _Connection | None = None
         self._connect()
 
@@ -100,7 +101,7 @@ class IsolatedCalculator(Calculator):
             self._connection = None
 
     def _connect(self) -> _Connection:
-        connection = _Connection(self.spec, self._program_files)
+        connection = _Connection(self.spec, self._program_files, self._place)
         known = connection.about["properties"]
         self.implemented_properties = [name for name in PROPERTIES if name in known]
         self.device, self.dtype = connection.about["device"], connection.about["dtype"]
@@ -111,8 +112,8 @@ class IsolatedCalculator(Calculator):
 class _Connection:
     """A worker and the socket to it."""
 
-    def __init__(self, spec: PlainSpec, directory: Path | None) -> None:
-        self._worker = WorkerProcess(spec, directory)
+    def __init__(self, spec: PlainSpec, directory: Path | None, place: Path) -> None:
+        self._worker = WorkerProcess(spec, directory, place)
         self._server = IpiServer(self._worker.socket)
         # Also when the caller forgets about it or ends.
         self.close = weakref.finalize(self, _end, self._server, self._worker)

@@ -30,7 +30,8 @@ def main(command: str) -> None:
     answer = Path(request["answer"])
     try:
         if command == "describe":
-            _write(answer, {"physics": spec.physics(), "packages": spec.packages()})
+            physics = spec.physics(request["elements"])
+            _write(answer, {"physics": physics, "packages": spec.packages()})
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
         directory = request["directory"]
