@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,17 +114,27 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def by_content(value: Any) -> Any:
+def by_content(value: Any, recorded: Any = None) -> Any:
     """Replace the names of files in plain data by what is in them.
 
     A text is a file's name where there is such a file, or a folder if it looks like a path: an
     option may be called like a folder that happens to be here.
+
+    Parameters
+    ----------
+    value
+        The data.
+    recorded
+        What was made of the same data before. A name that stands there as it is was no file
+        then: what is there now the calculator itself has written, a log.
     """
     if isinstance(value, Mapping):
-        return {key: by_content(item) for key, item in value.items()}
+        before = recorded if isinstance(recorded, Mapping) else {}
+        return {key: by_content(item, before.get(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [by_content(item) for item in value]
-    if isinstance(value, str) and value:
+        items = recorded if isinstance(recorded, list) else []
+        return [by_content(*pair) for pair in zip_longest(value, items[: len(value)])]
+    if isinstance(value, str) and value and value != recorded:
         with contextlib.suppress(OSError, ValueError):  # it cannot be a path, or not be read
             return _content_of(value)
     return value

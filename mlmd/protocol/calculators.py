@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.choice import DEFAULT
@@ -154,7 +155,12 @@ class StageCalculators:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
-    def physics(self, elements: Collection[str], version: int = IDENTITY_VERSION) -> dict[str, Any]:
+    def physics(
+        self,
+        elements: Collection[str],
+        version: int = IDENTITY_VERSION,
+        recorded: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """Return what decides the forces, by key: part of the run's identity.
 
         Parameters
@@ -163,10 +169,17 @@ class StageCalculators:
             Symbols of the structure: only their pseudopotentials count.
         version
             Of the identity.
+        recorded
+            The same of the run that it is held against.
         """
-        return {key: self._physics(key, elements, version) for key in sorted(self._sources)}
+        return {
+            key: self._physics(key, elements, version, recorded.get(key))
+            for key in sorted(self._sources)
+        }
 
-    def _physics(self, key: str, elements: Collection[str], version: int) -> dict[str, Any]:
+    def _physics(
+        self, key: str, elements: Collection[str], version: int, recorded: Any
+    ) -> dict[str, Any]:
         source = self._sources[key]
         if not isinstance(source, CalculatorSpec):
             return _describe(source)
@@ -175,7 +188,7 @@ class StageCalculators:
         physics = source.physics(elements)
         if source.name in KNOWN:  # those know their files
             return physics
-        content: dict[str, Any] = by_content(physics)
+        content: dict[str, Any] = by_content(physics, recorded)
         return content
 
     def to_dict(self) -> dict[str, Any]:

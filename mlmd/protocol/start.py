@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlmd._version import __version__
@@ -61,20 +62,25 @@ class Asked:
         """Return the text of the structure, by a version of the rule."""
         return structure_text(self.atoms, version)
 
-    def identity(self, version: int = IDENTITY_VERSION) -> dict[str, Any]:
+    def identity(
+        self,
+        version: int = IDENTITY_VERSION,
+        recorded: Mapping[str, Any] = MappingProxyType({"calculators": {}}),
+    ) -> dict[str, Any]:
         """Return the identity by a version of the rule, :data:`IDENTITY_VERSION`.
 
         The stages of the protocol (not its prose, nor limits of guards), the checksum of the
         structure's text, the calculators' physics, and the seed; not device, threads, paths or
-        progress.
+        progress. Where it is held against a recorded one, that one is to be given.
         """
+        elements = sorted(set(self.atoms.symbols))
         stages = [stage.to_dict() for stage in self.protocol.stages]
         if version > 1:
             stages = [_physics_of(stage) for stage in stages]
         return {
             "protocol": {"stages": stages},
             "structure_sha256": digest_text(self.structure(version)),
-            "calculators": self.calculators.physics(sorted(set(self.atoms.symbols)), version),
+            "calculators": self.calculators.physics(elements, version, recorded["calculators"]),
             "seed": self.seed,
         }
 
@@ -101,7 +107,7 @@ def find_run(folder: Path, asked: Asked) -> Manifest | None:
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
         version = manifest.identity_version
-        given = _comparable(asked.identity(version))
+        given = _comparable(asked.identity(version, manifest.identity))
         differences = identity_differences(_comparable(manifest.identity), given)
         if differences:
             _refuse_differences(_in_detail(differences, folder, asked.structure(version)), folder)

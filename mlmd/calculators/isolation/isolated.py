@@ -57,7 +57,7 @@ class IsolatedCalculator(Calculator):
         self.spec = spec
         self.device: str | None = None
         self.dtype: str | None = None
-        self.n_unconverged_scf = 0
+        self.n_unconverged_scf = self._n_unconverged_now = self._counted = 0
         # A worker that is started again later finds files by the paths of now.
         self._place = Path.cwd()
         self._program_files = None if directory is None else directory.absolute()
@@ -92,7 +92,16 @@ class IsolatedCalculator(Calculator):
         extra = json.loads(answer.extra)
         raise_told(self.spec, extra)
         self.results = _results(self.atoms, answer, extra)
-        self.n_unconverged_scf = extra["n_unconverged_scf"]
+        counted = extra["n_unconverged_scf"]
+        # A worker that was started again counts from the beginning.
+        self._n_unconverged_now = counted - (self._counted if counted >= self._counted else 0)
+        self._counted = counted
+        self.n_unconverged_scf += self._n_unconverged_now
+
+    def unconverged_scf_at(self, atoms: Atoms) -> int:
+        """Return how often the results kept for these very atoms did not converge."""
+        known = bool(self.results) and not self.check_state(atoms)
+        return self._n_unconverged_now if known else 0
 
     def close(self) -> None:
         """End the worker; the next request starts another one."""
