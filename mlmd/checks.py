@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real  # NumPy's numbers are registered with these
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from numpy.typing import ArrayLike
 
     from mlmd.arrays import FloatArray
@@ -93,3 +95,21 @@ def known_keys(what: str, given: Mapping[Any, Any], known: Collection[str]) -> N
         raise InputError(
             f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def one_structure(name: str, value: Any) -> Atoms:
+    """Return one structure of ASE's, and nothing that holds one or can be made into one."""
+    from ase import Atoms
+
+    if isinstance(value, Atoms):
+        return value
+    what, remedy = f"a {type(value).__name__}", "expected ase.Atoms"
+    if hasattr(value, "to_ase_atoms"):
+        remedy += ", e.g. structure.to_ase_atoms()"
+    elif isinstance(value, str | Path):
+        what = f"a path ({str(value)!r})"
+        remedy += "; read it first with mlmd.structure.read_structure"
+    elif isinstance(value, list | tuple):
+        what = f"a {type(value).__name__} of {len(value)}"
+        remedy += ": one structure, give them one after the other"
+    raise InputError(f"{name} is {what}; {remedy}")

@@ -8,6 +8,19 @@ from typing import Any
 class MlmdError(Exception):
     """Base of every error that mlmd raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by message and attributes, whatever the constructor takes.
+
+        A process pool breaks for good when the error of one task cannot be unpickled.
+        """
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[MlmdError], arguments: tuple[Any, ...], more: dict[str, Any]) -> MlmdError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(more)
+    return error
+
 
 class InputError(MlmdError, ValueError):
     """What was given cannot be used; nothing was written."""

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mlmd.errors import DiskFullError, InputError
 
+logger = logging.getLogger(__name__)
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
+CANNOT = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system says that has no such call: CIFS, FUSE, shared folders of virtual machines."""
 RUN_FILE = "run.json"
 """The file that makes a folder a run directory."""
 KINDS: dict[str, tuple[str, ...]] = {
@@ -198,9 +204,23 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Wait until the names in a folder are on the disk, where its file system can do that."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in CANNOT:
+            raise
+        _warn_of_folders(os.strerror(error.errno))
     finally:
         os.close(handle)
+
+
+@cache
+def _warn_of_folders(reason: str) -> None:
+    """Say it once: after a crash of the machine the newest files may have their old names."""
+    logger.warning(
+        "the file system cannot write out a folder (%s): going on; after a power failure the last "
+        "checkpoint may be missing and the one before be taken",
+        reason,
+    )

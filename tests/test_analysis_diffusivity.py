@@ -1,5 +1,7 @@
 """Windowed diffusivity: right on known motion, with an interval that covers the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -230,6 +232,12 @@ def test_only_the_chosen_species_is_measured():
     assert windowed(trajectory, "Li", drift="framework").D_cm2_s == pytest.approx(alone.D_cm2_s)
     fixed = windowed(trajectory, "S", drift="framework", mobile="Li")
     assert fixed.D_raw_cm2_s == pytest.approx(0.0, abs=1e-15)
+    # Atoms that never move are the frame of reference, whatever was asked for.
+    assert (fixed.settings.drift, fixed.settings.mobile) == ("none", None)
+    assert windowed(trajectory, "Li", drift="cell").D_cm2_s == pytest.approx(alone.D_cm2_s)
+    drifting = replace(trajectory, positions_A=both + 0.01 * np.arange(91)[:, None, None])
+    assert windowed(drifting, "Li", drift="framework").D_cm2_s == pytest.approx(alone.D_cm2_s)
+    fixed = windowed(drifting, "S", drift="framework", mobile="Li")
     assert fixed.settings.mobile == "Li"
     assert fixed.n_atoms == 5
 

@@ -20,7 +20,8 @@ from ase.build import bulk
 
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
-from mlmd.calculators.programs.cp2k.settings import data_file
+from mlmd.calculators.programs.cp2k.settings import Cp2kSettings, data_file
+from mlmd.calculators.programs.cp2k.shell import abort_message
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings
@@ -86,6 +87,38 @@ def test_an_abort_is_told_in_one_line_and_the_next_call_starts_again(tmp_path: P
     assert np.isfinite(atoms.get_forces()).all()
     assert atoms.calc.pid != first
     atoms.calc.close()
+
+
+BOX = r"""
+ *******************************************************************************
+ *   ___                                                                       *
+ *  /   \                                                                      *
+ * [ABORT]   The requested basis set <NO-BASIS> for element <Li> was not       *
+ *  \___/                     found in the basis set files <                   *
+ *    |                                                                        *
+ *  O/|                        /usr/share/cp2k/BASIS_MOLOPT>                   *
+ * /| |                                                                        *
+ * / \                                          aobasis/basis_set_types.F:1509 *
+ *******************************************************************************
+
+
+ ===== Routine Calling Stack =====
+
+            2 quickstep_create_force_env
+"""
+
+
+def test_the_whole_text_of_an_abort_is_read() -> None:
+    """As CP2K 2023.1 prints it: longer ones begin beside the mark."""
+    said = "The requested basis set <NO-BASIS> for element <Li> was not"
+    short = BOX.replace(said, " " * len(said))
+    rest = "found in the basis set files < /usr/share/cp2k/BASIS_MOLOPT>"
+    assert abort_message(f"earlier\n{short}{BOX}") == f"{said} {rest}"
+    assert abort_message(short) == rest
+    assert abort_message(short.replace("/usr/share/cp2k/BASIS_MOLOPT>", "")) == (
+        "found in the basis set files <"
+    )
+    assert abort_message("SCF run converged in 7 steps") is None
 
 
 def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
@@ -228,6 +261,106 @@ def test_other_data_files_are_another_physics(tmp_path: Path, monkeypatch) -> No
     assert CalculatorSpec("cp2k").physics() != one
     named = CalculatorSpec("cp2k", options={"basis_set_file": str(tmp_path / "BASIS_MOLOPT")})
     assert named.physics()["model"]["data_files"] == one["model"]["data_files"]
+
+
+# As CP2K has them: names behind the element, numbers below.
+POTENTIALS = """
+# LDA
+Li GTH-PADE-q3 GTH-LDA-q3 GTH-PADE GTH-LDA
+    3
+     0.40000000    4   -14.03486849     9.55347551    -1.76648757     0.08437047
+    0
+#
+Li GTH-PBE-q3 GTH-PBE
+    3
+     0.40000000    4   -14.08115455     9.62621962    -1.78361605     0.08515207
+    0
+Cl GTH-PBE-q7 GTH-PBE
+    2    5
+     0.41000000    1    -6.39208181
+    0
+"""
+
+
+@pytest.fixture
+def potentials(tmp_path: Path, monkeypatch) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "GTH_POTENTIALS").write_text(POTENTIALS)
+    (folder / "BASIS_MOLOPT").write_text("Li SZV-MOLOPT-SR-GTH\n 1\n 2 0 1\n")
+    monkeypatch.setenv("CP2K_DATA_DIR", str(folder))
+    return folder
+
+
+KIND = "&FORCE_EVAL\n&SUBSYS\n&KIND Li\n{}\n&END\n&END\n&END"
+FUNCTIONAL = "&FORCE_EVAL\n&DFT\n&XC\n&XC_FUNCTIONAL {}\n&END\n&END\n&END\n&END"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, None),
+        ({"potential": {"Li": "GTH-PADE-q3", "Cl": "GTH-PBE"}}, "Li, GTH-PADE-Q3, .*LDA; the calc"),
+        ({"potential": {"Li": "gth-lda", "Cl": "GTH-PBE"}}, "with LDA; the calculation is PBE"),
+        ({"inp": KIND.format("POTENTIAL GTH-LDA-q3")}, "with LDA; the calculation is PBE"),
+        ({"xc": "LDA", "potential": "GTH-PBE"}, "with PBE; the calculation is LDA"),
+        ({"xc": "LDA", "potential": "GTH-PBE", "other_functional": "continue"}, None),
+        ({"xc": "MGGA_X_SCAN MGGA_C_SCAN", "potential": "GTH-PBE"}, None),
+        ({"inp": KIND.format("ELEMENT Na")}, "ELEMENT Na of KIND Li is not for you to set"),
+        ({"inp": FUNCTIONAL.format("BLYP")}, "functional BLYP is not for you .* the option xc"),
+        ({"inp": FUNCTIONAL.format("\n&PBE\nPARAMETRIZATION PBESOL\n&END")}, None),
+    ],
+)
+def test_a_potential_of_another_functional_is_refused(tmp_path, potentials, options, says) -> None:
+    atoms = salt()
+    atoms.calc = stand_in(tmp_path / "cp2k", **options)
+    if says is None:
+        assert np.isfinite(atoms.get_forces()).all()
+        atoms.calc.close()
+        return
+    with pytest.raises(InputError, match=says) as caught:
+        atoms.get_forces()
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "cp2k").glob("*.inp"))
+    if "calculation" in says:  # before CP2K is started
+        assert not (tmp_path / "cp2k" / "cp2k_shell.out").exists()
+
+
+def test_identity_has_the_entries_of_the_elements(potentials: Path) -> None:
+    spec = CalculatorSpec("cp2k", options={"basis_set": "SZV-MOLOPT-SR-GTH"})
+    before, whole = spec.physics(["Li"]), spec.physics()
+    assert set(before["model"]["data_files"]["Li"]) == {"BASIS_SET", "POTENTIAL"}
+    file = potentials / "GTH_POTENTIALS"
+    changed = [
+        (POTENTIALS.replace("# LDA", "# Of another day"), True),
+        (POTENTIALS.replace("-6.39208181", "-6.5"), True),  # chlorine's
+        (POTENTIALS.replace("-14.03486849", "-14.1"), True),  # that of LDA
+        (POTENTIALS.replace("-14.08115455", "-14.1"), False),
+    ]
+    for text, same in changed:
+        file.write_text(text)
+        sha256_of.cache_clear()
+        assert (spec.physics(["Li"]) == before) == same
+        assert spec.physics() != whole
+    other = CalculatorSpec("cp2k", options={"basis_set": "SZV-MOLOPT-SR-GTH", "xc": "LDA"})
+    found = other.physics(["Li"])["model"]["data_files"]["Li"]
+    assert found["POTENTIAL"] != before["model"]["data_files"]["Li"]["POTENTIAL"]
+
+
+def test_quality_sets_what_is_not_given() -> None:
+    double = "DZVP-MOLOPT-SR-GTH"
+    wanted = {
+        "draft": ("SZV-MOLOPT-SR-GTH", 300.0, 40.0),
+        "md": (double, 400.0, 50.0),
+        "accurate": (double, 600.0, 60.0),
+    }
+    for quality, values in wanted.items():
+        found = Cp2kSettings.of(CalculatorSpec("cp2k", options={"quality": quality}))
+        assert (found.basis_set, found.cutoff_Ry, found.rel_cutoff_Ry) == values
+    options = {"quality": "draft", "basis_set": double}
+    found = Cp2kSettings.of(CalculatorSpec("cp2k", options=options))
+    assert (found.basis_set, found.cutoff_Ry) == (double, 300.0)
+    assert Cp2kSettings.of(CalculatorSpec("cp2k")).cutoff_Ry == 400.0
 
 
 # --- by CP2K itself

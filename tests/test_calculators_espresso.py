@@ -20,6 +20,8 @@ from ase.build import bulk
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.calculators.programs.espresso.input import read_header
+from mlmd.calculators.programs.espresso.settings import EspressoSettings
+from mlmd.calculators.programs.functionals import Pseudopotential
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError, InputError
 from mlmd.protocol.settings import RunSettings
@@ -187,6 +189,90 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path, pseudo, options, say
     assert not (tmp_path / "files").exists()
 
 
+UPF_2 = (
+    '<UPF version="2.0.1"><PP_HEADER element="{}" is_ultrasoft="F" is_paw="F" '
+    'functional="{}" z_valence=" 3.00"/></UPF>'
+)
+UPF_1 = """<PP_HEADER>
+   0                   Version Number
+  {}                   Element
+   NC                  Norm - Conserving pseudopotential
+    F                  Nonlinear Core Correction
+ {}   Exchange-Correlation functional
+    3.00000000000      Z valence
+</PP_HEADER>
+"""
+PBE, PBESOL, PZ = " SLA  PW   PBX  PBC", " SLA  PW   PSX  PSC", " SLA  PZ   NOGX NOGC"
+
+
+@pytest.mark.parametrize("form", [UPF_1, UPF_2], ids=["UPF 1", "UPF 2"])
+@pytest.mark.parametrize(
+    ("li", "cl", "options", "says"),
+    [
+        (("Li", PBE), ("Cl", "PBE"), {}, None),
+        (("Li", " SLA PW PBE PBE PBE"), ("Cl", "SLA-PW"), {"xc": "pbe"}, None),
+        (("Li", PBE), ("I", PBE), {}, r"cl_pbe.*upf is of I; expected one of Cl"),
+        (("Li", PBE), ("Cl", PZ), {}, "made with PBE; the calculation is LDA"),
+        (("Li", PBE), ("Cl", PBE), {"xc": "PBEsol"}, "with PBE; the calculation is PBESOL: give"),
+        (("Li", PZ), ("Cl", PZ), {"xc": "sla+pw+pbx+pbc"}, "LDA; the calculation is PBE"),
+        (("Li", PBESOL), ("Cl", PBESOL), {"xc": "PBE", "other_functional": "continue"}, None),
+        (("Li", PBE), ("Cl", PBE), {"xc": "vdw-df2"}, None),
+    ],
+)
+def test_a_pseudopotential_of_another_element_or_functional_is_refused(
+    tmp_path, pseudo, form, li, cl, options, says
+):
+    """Before pw.x runs; where xc is not given all have to be made with one functional."""
+    (pseudo / "Li.pbe-s-v1.UPF").write_text(form.format(*li))
+    (pseudo / "cl_pbe_v1.4.uspp.upf").write_text(form.format(*cl))
+    atoms = salt()
+    atoms.calc = stand_in(tmp_path / "pw", pseudo, **options)
+    if says is None:
+        assert np.isfinite(atoms.get_forces()).all()
+        return
+    with pytest.raises(InputError, match=says) as caught:
+        atoms.get_forces()
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "pw" / "runs").exists()
+
+
+def test_a_pseudopotential_that_is_cut_short_is_refused(tmp_path: Path, pseudo: Path) -> None:
+    """pw.x says no more than where in its own source the file ended."""
+    path = pseudo / "Li.pbe-s-v1.UPF"
+    path.write_text(path.read_text().replace("</UPF>", ""))
+    atoms = salt()
+    atoms.calc = stand_in(tmp_path / "pw", pseudo)
+    with pytest.raises(InputError, match=r"Li\.pbe-s-v1\.UPF' is cut short"):
+        atoms.get_forces()
+
+
+def test_identity_has_the_pseudopotentials_of_the_elements(pseudo: Path) -> None:
+    options = {"ecutwfc_Ry": 30, "pseudopotentials": str(pseudo)}
+    spec = CalculatorSpec("espresso", options=options)
+    before = spec.physics(["Li"])
+    assert before["model"]["pseudopotentials"] == {"Li": sha256_of(pseudo / "Li.pbe-s-v1.UPF")}
+    (pseudo / "Na.upf").write_text(HEADER.format("F"))
+    assert spec.physics(["Li"]) == before
+    # Runs of before have all that are in the folder, by file name.
+    names = sorted(path.name for path in pseudo.iterdir())
+    assert list(spec.physics()["model"]["pseudopotentials"]) == names
+    assert spec.physics()["model"]["settings"] == before["model"]["settings"]
+
+
+def test_quality_sets_what_is_not_given() -> None:
+    wanted = {"draft": (30.0, None), "md": (50.0, 0.7), "accurate": (80.0, 0.35)}
+    for quality, (ecutwfc_Ry, spacing) in wanted.items():
+        found = EspressoSettings.of(CalculatorSpec("espresso", options={"quality": quality}))
+        assert (found.ecutwfc_Ry, found.ecutrho_Ry, found.kspacing_per_A) == (
+            ecutwfc_Ry,
+            None,
+            spacing,
+        )
+    options = {"quality": "accurate", "ecutwfc_Ry": 45, "ecutrho_Ry": 300, "kspacing_per_A": 0.5}
+    found = EspressoSettings.of(CalculatorSpec("espresso", options=options))
+    assert (found.ecutwfc_Ry, found.ecutrho_Ry, found.kspacing_per_A) == (45, 300, 0.5)
+
+
 def test_an_element_has_to_have_one_pseudopotential(tmp_path: Path, pseudo: Path) -> None:
     atoms = salt()
     shutil.copy(pseudo / "Li.pbe-s-v1.UPF", pseudo / "Li_other.upf")
@@ -259,6 +345,7 @@ class TestReal:
     def test_header(self, tmp_path: Path) -> None:
         header = read_header(unpacked(tmp_path / "upf"))
         assert (header.valence, header.augmented) == (4.0, False)
+        assert header.made_for == Pseudopotential("Si", "LDA")
 
     @pytest.mark.parametrize("grid", [[1, 1, 1], [2, 1, 1]], ids=["gamma", "grid"])
     def test_forces_and_stress_are_derivatives_of_the_energy(self, tmp_path, grid) -> None:

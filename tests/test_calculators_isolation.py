@@ -314,3 +314,25 @@ def test_run_begun_here_goes_on_there(salt: Atoms, tmp_path: Path) -> None:
         whole.trajectory("melt").positions_A, abs=1e-5
     )
     assert run.manifest.sessions[-1]["calculators"]["default"]["python"] == HERE
+
+
+def test_a_worker_that_starts_again_finds_the_files_of_its_place(tmp_path, monkeypatch):
+    """The working directory has changed since, and the model is named relative to the first."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "away").mkdir()
+    (tmp_path / "here" / "weights.txt").write_text("0.07")
+    (tmp_path / "on-the-path" / "by_file.py").write_text(
+        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+        "def make(model):\n"
+        "    return LennardJones(epsilon_eV=float(open(model).read()), cutoff_A=4.4)\n"
+    )
+    monkeypatch.chdir(tmp_path / "here")
+    calculator = load_calculator("by_file:make", model="weights.txt", python=HERE)
+    atoms = bulk("LiCl", "rocksalt", 5.13, cubic=True) * (2, 2, 2)
+    atoms.calc = calculator
+    before = atoms.get_potential_energy()
+    calculator.close()
+    monkeypatch.chdir(tmp_path / "away")
+    atoms.rattle(0.01, seed=1)
+    assert atoms.get_potential_energy() != before
+    calculator.close()

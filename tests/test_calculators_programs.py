@@ -13,6 +13,7 @@ from ase import Atoms
 from mlmd import CalculatorSpec
 from mlmd.calculators.known import KNOWN, Entry
 from mlmd.calculators.programs.base import ProgramCalculator, Step
+from mlmd.calculators.programs.last_words import last_words
 from mlmd.calculators.programs.options import GridSettings, by_symbol, one_of, option, positive
 from mlmd.calculators.programs.pseudopotentials import PseudoLibrary
 from mlmd.checks import finite_number
@@ -106,6 +107,96 @@ def test_a_program_that_fails_is_told_with_its_last_words(springs, pair):
     pair.pbc = [True, True, False]
     with pytest.raises(InputError, match="Springs is run periodic in three directions"):
         pair.get_forces()
+
+
+BACKTRACE = """
+Error termination. Backtrace:
+#0  0x7f0c8d823960 in ???
+#1  0x7f0c8d8244d9 in main
+\tat /build/src/main.f90:12
+"""
+CHATTER = """Gamma-point calculation with interaction between periodic images
+Some features might not work optimally:
+e.g. DM initialization from atomic data
+"""
+MPI = """--------------------------------------------------------------------------
+MPI_ABORT was invoked on rank 0 in communicator MPI_COMM_WORLD
+with errorcode 1.
+
+NOTE: invoking MPI_ABORT causes Open MPI to kill all MPI processes.
+You may or may not see output from other processes, depending on
+exactly when Open MPI kills them.
+--------------------------------------------------------------------------
+"""
+BOX = """ ---------------------------------------------------------------------
+|     EEEEEEE  RRRRRR   RRRRRR   OOOOOOO  RRRRRR      ###     ###     |
+|     E        R     R  R     R  O     O  R     R     ###     ###     |
+|     Error reading item 'ENCUT' from file INCAR.                     |
+|                                                                     |
+ ---------------------------------------------------------------------
+"""
+STEPS = "".join(f"   scf: {n}  -843.75\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "ended", "says"),
+    [
+        (
+            STEPS,
+            f"At line 253 of file ps.f (unit = 10, file = 'Si.psf')\nFortran runtime error: End of "
+            f"file\n{BACKTRACE}",
+            True,
+            "At line 253 of file ps.f (unit = 10, file = 'Si.psf') | Fortran runtime error: End of "
+            "file",
+        ),
+        (
+            f"{STEPS}No orbitals for Si\nStopping Program from Node:    0\n",
+            CHATTER + BACKTRACE,
+            True,
+            "No orbitals for Si",
+        ),
+        (BOX, MPI, True, "Error reading item 'ENCUT' from file INCAR."),
+        (
+            "%%%%%%%%\n     Error in routine readpp (1):\n     no file\n%%%%%%%%\n",
+            "",
+            True,
+            "Error in routine readpp (1): | no file",
+        ),
+        (
+            STEPS,
+            "forrtl: severe (174): SIGSEGV, segmentation fault occurred\n"
+            "vasp_std   0000000001AF2CF4  Unknown               Unknown  Unknown\n",
+            True,
+            "forrtl: severe (174): SIGSEGV, segmentation fault occurred",
+        ),
+        (
+            STEPS,
+            "slurmstepd: error: Detected 1 oom_kill event\nsrun: error: n1: task 0: Exited with "
+            "exit code 137\n",
+            True,
+            "slurmstepd: error: Detected 1 oom_kill event",
+        ),
+        # Nothing says why: what it did last.
+        (STEPS, CHATTER + BACKTRACE, True, "scf: 6 -843.75 | scf: 7 -843.75 | scf: 8 -843.75"),
+        # One that was at work did not end: a word of its settings is no reason.
+        (
+            f"abort if it fails: no\n{STEPS}",
+            CHATTER,
+            False,
+            "scf: 6 -843.75 | scf: 7 -843.75 | scf: 8 -843.75",
+        ),
+    ],
+)
+def test_the_lines_that_say_why_are_told(tmp_path, out, err, ended, says):
+    paths = (tmp_path / "a.out", tmp_path / "a.err")
+    for path, text in zip(paths, (out, err), strict=True):
+        path.write_text(text)
+    named = " and ".join(str(path) for path in paths if path.stat().st_size)
+    assert last_words(paths, ended=ended) == f"its last lines: {says} (in {named})"
+
+
+def test_only_files_that_are_there_are_pointed_to(tmp_path):
+    assert last_words((tmp_path / "a.out", tmp_path / "a.err"), ended=True) == "it printed nothing"
 
 
 @pytest.mark.parametrize(

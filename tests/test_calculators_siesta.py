@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import json
 import logging
 import os
 import shlex
@@ -19,11 +20,14 @@ from ase.io.siesta import read_fdf
 from ase.io.siesta_output import OutputReader
 from ase.md.verlet import VelocityVerlet
 
-from mlmd import CalculatorSpec
+from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.models.lennard_jones import LennardJones
+from mlmd.calculators.programs.process import Program
 from mlmd.calculators.programs.siesta import model_identity
-from mlmd.calculators.programs.siesta.output import read_files
+from mlmd.calculators.programs.siesta.output import GrowingOutput, read_files
 from mlmd.calculators.programs.siesta.settings import SiestaSettings
+from mlmd.calculators.programs.siesta.version import ask
+from mlmd.calculators.registry import device_and_dtype
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 
@@ -65,8 +69,8 @@ def pseudopotentials(tmp_path_factory):
 def spec(pseudopotentials, monkeypatch):
     """Make the spec of a stand-in of a version."""
 
-    def make(timeout_s=30.0, **options):
-        monkeypatch.setenv("MLMD_STAND_IN_VERSION", str(options.get("version", 5)))
+    def make(timeout_s=30.0, runs=5, **options):
+        monkeypatch.setenv("MLMD_STAND_IN_VERSION", str(options.get("version", runs)))
         options = {"command": COMMAND, "pseudopotentials": str(pseudopotentials), **options}
         return CalculatorSpec("siesta", timeout_s=timeout_s, options=options)
 
@@ -372,18 +376,216 @@ if {killed}:
     shutil.rmtree(address.parent, ignore_errors=True)
 
 
-def test_pseudopotentials_are_part_of_the_identity(spec, tmp_path, monkeypatch):
-    (tmp_path / "Li.psml").write_text("one")
-    (tmp_path / "Li.psf").write_text("two")
-    expected = {"Li.psml": hashlib.sha256(b"one").hexdigest()}
-    expected["Li.psf"] = hashlib.sha256(b"two").hexdigest()
+def test_pseudopotentials_of_the_elements_are_part_of_the_identity(spec, tmp_path, monkeypatch):
+    """Without elements all of the folder are, as in runs of before."""
+    for name in ("Li.psml", "Li.psf", "Cl.psf", "Na.psml"):
+        (tmp_path / name).write_text(name)
+    of = {name: hashlib.sha256(name.encode()).hexdigest() for name in sorted(os.listdir(tmp_path))}
     given = CalculatorSpec("siesta", options={"pseudopotentials": str(tmp_path)})
-    assert model_identity(given) == {"pseudopotentials": expected}
+    assert model_identity(given) == {"pseudopotentials": of}
     monkeypatch.setenv("SIESTA_PP_PATH", str(tmp_path))
     old = CalculatorSpec("siesta", options={"version": 4})
-    assert model_identity(old) == {"pseudopotentials": {"Li.psf": expected["Li.psf"]}}
+    psf = {name: of[name] for name in ("Cl.psf", "Li.psf")}
+    assert model_identity(old) == {"pseudopotentials": psf}
+    (tmp_path / "Na.psml").write_text("another, of no element here")
+    for version, li in {4: "Li.psf", 5: "Li.psml"}.items():
+        found = spec(runs=version, pseudopotentials=str(tmp_path)).physics(["Li", "Cl", "Li"])
+        assert found["model"]["pseudopotentials"] == {"Cl": of["Cl.psf"], "Li": of[li]}
+        assert found["model"]["settings"]["mesh_cutoff_Ry"] == 300.0
     monkeypatch.delenv("SIESTA_PP_PATH")
     assert model_identity(old) == {"pseudopotentials": None}
+
+
+@pytest.mark.parametrize(
+    ("says", "runs", "version"),
+    [
+        ("Siesta Version  : master-post-4.1-268", 4, "master-post-4.1-268"),
+        ("Siesta Version:              siesta-4.1--736", 4, "siesta-4.1--736"),
+        ("Version         : 5.4.0", 5, "5.4.0"),
+        ("Siesta Version: 5.0.0-alpha-4-g1b2", 5, "5.0.0-alpha-4-g1b2"),
+    ],
+)
+def test_the_version_is_what_the_program_says(
+    spec, salt, tmp_path, monkeypatch, says, runs, version
+):
+    """4.1 is run by standard input and .psf: the stand-in stops where it is not."""
+    monkeypatch.setenv("MLMD_STAND_IN_SAYS", says)
+    salt.calc = spec(runs=runs).load(tmp_path)
+    assert device_and_dtype(salt.calc)["version"] == version
+    assert_lennard_jones(salt)
+    salt.calc.close()
+    assert ((tmp_path / "Li.psf").exists(), (tmp_path / "Li.psml").exists()) == (
+        runs == 4,
+        runs == 5,
+    )
+    # A version that is given may agree, in any of its spellings, or is contradicted.
+    same, other = ((4.1, "4.1.5"), 5) if runs == 4 else ((5.0, "5.2.1"), 4.1)
+    for given in same:
+        with_version = {"command": COMMAND, "pseudopotentials": str(tmp_path), "version": given}
+        assert SiestaSettings.of(CalculatorSpec("siesta", options=with_version)).version == runs
+    monkeypatch.setenv("MLMD_STAND_IN_VERSION", str(runs))
+    options = {**spec(runs=runs).options, "version": other}
+    with pytest.raises(InputError, match=f"version is {int(other)} but SIESTA .* says that it is"):
+        CalculatorSpec("siesta", options=options).load(tmp_path / "other")
+
+
+def test_a_version_that_is_not_said_has_to_be_given(spec, salt, tmp_path, monkeypatch):
+    for says, message in {
+        "hello": "does not say its version; give the option version",
+        "Siesta Version  : MaX-3.0.1": r"says that it is 'MaX-3\.0\.1'; give the option version",
+    }.items():
+        monkeypatch.setenv("MLMD_STAND_IN_SAYS", says)
+        with pytest.raises(InputError, match=message):
+            spec().load(tmp_path)
+        salt.calc = spec(version=5).load(tmp_path)
+        assert_lennard_jones(salt)
+        salt.calc.close()
+
+
+def test_a_program_that_waits_after_its_version_is_ended(tmp_path):
+    code = "import sys, time; print('Siesta Version: 4.1.5'); sys.stdout.flush(); time.sleep(600)"
+    began = time.monotonic()
+    assert ask(Program("siesta", (sys.executable, "-c", code), tmp_path)) == "4.1.5"
+    assert time.monotonic() - began < 30
+    silent = Program("siesta", (sys.executable, "-c", "print('no more')"), tmp_path)
+    assert ask(silent) is None
+
+
+PSF = " {} {} rel pcec\n ATM3       3-MAY-04 Troullier-Martins\n 2s 1.00r r= 2.25/\n"
+PSML = """<?xml version="1.0" encoding="UTF-8" ?>
+<psml version="1.1" energy_unit="hartree" length_unit="bohr" xmlns="http://esl.cecam.org/PSML/ns/1.1">
+<provenance creator="ONCVPSP-3.3.0" date="2017-06-26"><annotation action="semilocal"/></provenance>
+<pseudo-atom-spec atomic-label="{}" atomic-number="{}" z-pseudo="3.0" flavor="Hamann">
+<exchange-correlation><annotation oncvpsp-xc-code="4"/>
+<libxc-info number-of-functionals="2">
+<functional id="{}" name="exchange" type="exchange"/>
+<functional id="{}" name="correlation" type="correlation"/>
+</libxc-info></exchange-correlation></pseudo-atom-spec>
+</psml>
+"""
+NUMBERS = {"Li": 3, "Cl": 17, "Na": 11}
+ICORR = {"PBE": "pb", "LDA": "ca", "PBESOL": "ps", "BLYP": "bl"}
+LIBXC = {"PBE": (101, 130), "LDA": (1, 9), "PBESOL": (116, 133), "BLYP": (106, 131)}
+
+
+def write_pseudopotential(path, symbol, functional):
+    if path.suffix == ".psf":
+        path.write_text(PSF.format(symbol.ljust(2), ICORR[functional]))
+    else:
+        path.write_text(PSML.format(symbol, NUMBERS[symbol], *LIBXC[functional]))
+
+
+@pytest.mark.parametrize("kind", [".psf", ".psml"])
+@pytest.mark.parametrize(
+    ("cl", "options", "message"),
+    [
+        (("Cl", "PBE"), {}, None),
+        (("Na", "PBE"), {}, "is of Na; expected one of Cl"),
+        (("Cl", "LDA"), {}, "Cl, .*, was made with LDA; the calculation is PBE: give one"),
+        (("Cl", "PBESOL"), {}, "made with PBESOL; the calculation is PBE"),
+        (("Cl", "PBE"), {"xc": "CA"}, "made with PBE; the calculation is LDA"),
+        (("Cl", "LDA"), {"xc": "PW92", "other_functional": "continue"}, None),
+        (("Cl", "LDA"), {"fdf": {"XC.authors": "CA", "xc_functional": "LDA"}}, "Li, .* with PBE"),
+        (("Cl", "LDA"), {"other_functional": "continue"}, None),
+        (("Na", "LDA"), {"other_functional": "continue"}, "is of Na; expected one of Cl"),
+        (("Cl", "BLYP"), {"xc": "DRSLL"}, None),
+        (("Cl", "LDA"), {"xc": "DRSLL"}, "made with LDA; the calculation is VDW"),
+    ],
+)
+def test_a_pseudopotential_of_another_element_or_functional_is_refused(
+    spec, salt, tmp_path, kind, cl, options, message
+):
+    """Before SIESTA runs, which goes on without a word."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    write_pseudopotential(folder / f"Li.pbe{kind}", "Li", "PBE")
+    write_pseudopotential(folder / f"Cl{kind}", *cl)
+    salt.calc = spec(pseudopotentials=str(folder), mode="files", **options).load(tmp_path / "run")
+    if message is None:
+        assert_lennard_jones(salt)
+    else:
+        with pytest.raises(InputError, match=message) as caught:
+            salt.get_forces()
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run" / "processes").exists()
+
+
+def test_a_psml_that_is_cut_short_is_refused(spec, salt, tmp_path):
+    folder = tmp_path / "library"
+    folder.mkdir()
+    for symbol in ("Li", "Cl"):
+        write_pseudopotential(folder / f"{symbol}.psml", symbol, "PBE")
+    whole = (folder / "Cl.psml").read_text()
+    (folder / "Cl.psml").write_text(whole.replace("</psml>", ""))
+    salt.calc = spec(pseudopotentials=str(folder), mode="files").load(tmp_path / "run")
+    with pytest.raises(InputError, match=r"Cl\.psml' is cut short: it has no </psml>"):
+        salt.get_forces()
+
+
+@pytest.mark.parametrize("mode", ["socket", "files"])
+def test_siestas_own_warning_of_another_functional_is_heeded(
+    spec, salt, tmp_path, monkeypatch, mode
+):
+    """Where the file's first line says nothing that is understood here."""
+    monkeypatch.setenv("MLMD_STAND_IN", "warns")
+    salt.calc = spec(mode=mode).load(tmp_path)
+    with pytest.raises(
+        InputError, match=r"warns .*generated with LDA CA functional', and the calc"
+    ):
+        salt.get_forces()
+    assert_all_ended(tmp_path)
+    salt.calc = spec(mode=mode, other_functional="continue").load(tmp_path)
+    assert_lennard_jones(salt)
+    salt.calc.close()
+
+
+def test_what_waits_in_a_buffer_is_counted_from_the_file_of_messages(tmp_path):
+    """SIESTA closes MESSAGES after each; its output comes in blocks, late."""
+    out, messages = tmp_path / "siesta.out", tmp_path / "MESSAGES"
+    line = "SCF_NOT_CONV: SCF did not converge  in maximum number of steps.\n"
+    growing = GrowingOutput(out)
+    assert growing.unconverged() == 0
+    messages.write_text(f"WARNING: {line}")
+    assert growing.unconverged() == 1
+    out.write_text(line)
+    assert growing.unconverged() == 0
+    out.write_text(line * 3)
+    assert growing.unconverged() == 2
+
+
+def test_the_first_scf_that_does_not_converge_is_counted(spec, salt, tmp_path, monkeypatch):
+    """It is made before the stage begins, which takes its forces."""
+    monkeypatch.setenv("MLMD_STAND_IN", "scf_fail:1")
+    stages = [
+        Production(name=name, temperature_K=300, duration_ps=0.004, record_every_fs=2)
+        for name in ("first", "second")
+    ]
+    run = Protocol("short", tuple(stages)).run(
+        salt, spec(scf_unconverged="continue"), tmp_path / "run", seed=1
+    )
+    counted = [run.results[stage.name]["n_unconverged_scf"] for stage in stages]
+    assert counted == [1, 0]
+    assert run.results["first"]["n_frames"] == 3
+    session = json.loads((run.path / "run.json").read_text())["sessions"][-1]
+    assert session["computed_on"]["default"]["version"] == "5.4.0"
+
+
+QUALITIES = {
+    "draft": ("SZ", 60.0, None),
+    "md": ("DZP", 150.0, 0.7),
+    "accurate": ("DZP", 300.0, 0.35),
+}
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_quality_sets_what_is_not_given(quality):
+    found = siesta_settings(quality=quality)
+    assert (found.basis, found.mesh_cutoff_Ry, found.kspacing_per_A) == QUALITIES[quality]
+    given = siesta_settings(quality=quality, mesh_cutoff_Ry=200, kpoints=[2, 1, 1])
+    assert (given.basis, given.mesh_cutoff_Ry) == (QUALITIES[quality][0], 200)
+    assert (given.kpoints, given.kspacing_per_A) == ((2, 1, 1), None)
+    plain = siesta_settings()
+    assert (plain.basis, plain.mesh_cutoff_Ry, plain.kspacing_per_A) == ("DZP", 300.0, None)
 
 
 @pytest.mark.parametrize(
@@ -399,6 +601,11 @@ def test_pseudopotentials_are_part_of_the_identity(spec, tmp_path, monkeypatch):
         ({"mode": "pipe"}, "expected socket or files"),
         ({"version": 3}, "version of SIESTA is 3; expected 4 or 5"),
         ({"version": "5"}, "version of SIESTA is '5'"),
+        ({"version": 4.0}, r"version of SIESTA is 4\.0; expected 4 or 5"),
+        ({"version": True}, "version of SIESTA is True"),
+        ({"quality": "good"}, "quality is 'good'; expected draft or md or accurate"),
+        ({"quality": "md", "preset": "maevskiy2025"}, "give one of them"),
+        ({"other_functional": True}, "other_functional is True; expected stop or continue"),
         ({"max_scf_steps": 0}, "max_scf_steps is 0"),
         ({"max_scf_steps": True}, "max_scf_steps is True"),
         ({"dm_tolerance": 0}, "dm_tolerance is 0"),

@@ -23,6 +23,7 @@ from mlmd import CalculatorSpec, load_calculator
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.calculators.programs.process import Program
 from mlmd.calculators.programs.vasp.reading import read_step
+from mlmd.calculators.programs.vasp.settings import VaspSettings
 from mlmd.dynamics.kinetics import draw_momenta
 from mlmd.errors import CalculatorError, InputError
 
@@ -44,12 +45,13 @@ def environment(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def write_potcar(family, name, date="10Sep2004"):
+def write_potcar(family, name, date="10Sep2004", kind="PAW_PBE", lexch=None, vrhfin=None):
     folder = family / name
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    tag = "" if lexch is None else f"   LEXCH  = {lexch}\n"
     (folder / "POTCAR").write_text(
-        f"  PAW_PBE {name} {date}\n   4.0\n parameters from PSCTR are:\n"
-        f"   VRHFIN ={name.split('_')[0]}: s1\n   TITEL  = PAW_PBE {name} {date}\n"
+        f"  {kind} {name} {date}\n   4.0\n parameters from PSCTR are:\n"
+        f"   VRHFIN ={vrhfin or name.split('_')[0]}: s1\n{tag}   TITEL  = {kind} {name} {date}\n"
         "   ENMAX  =  300.000; ENMIN  =  200.000 eV\n End of Dataset\n"
     )
 
@@ -521,6 +523,78 @@ def test_setups_and_version_choose_the_potcar(melt, tmp_path, monkeypatch):
     identity = CalculatorSpec("vasp", options={"setups": {"Li": "Li"}}).physics()["model"]
     assert identity["pseudopotentials"] == "potpaw_PBE.54"
     assert (identity["setups"]["Li"], identity["setups"]["Ti"]) == ("Li", "Ti_sv")
+
+
+@pytest.mark.parametrize(
+    ("potcar", "options", "says"),
+    [
+        ({"lexch": "CA"}, {}, "Cl, .*/Cl/POTCAR, was made with LDA; the calculation is PBE: give"),
+        ({"kind": "PAW"}, {}, "made with LDA; the calculation is PBE"),
+        ({"kind": "PAW_GGA", "lexch": "91"}, {}, "made with PW91; the calculation is PBE"),
+        ({"lexch": "PE"}, {"incar": {"gga": "CA"}}, "Li, .* made with PBE; the calculation is LDA"),
+        ({"vrhfin": "Br"}, {}, "Cl/POTCAR is of Br; expected one of Cl"),
+        ({"lexch": "CA"}, {"other_functional": "continue"}, None),
+        ({"lexch": "PE"}, {"xc": "PBEsol"}, None),
+    ],
+)
+def test_a_potcar_of_another_functional_or_element_is_refused(
+    melt, tmp_path, potcar, options, says
+):
+    write_potcar(tmp_path / "pp" / "potpaw_PBE", "Cl", **potcar)
+    melt.calc = vasp(tmp_path / "vasp", **options)
+    if says is None:
+        assert_is_lennard_jones(melt)
+        return
+    with pytest.raises(InputError, match=says) as caught:
+        melt.get_forces()
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "vasp" / "OUTCAR").exists()
+
+
+def test_a_file_of_two_pseudopotentials_is_refused(melt, tmp_path):
+    folder = tmp_path / "pp" / "potpaw_PBE"
+    both = (folder / "Cl" / "POTCAR").read_text() + (folder / "P" / "POTCAR").read_text()
+    (folder / "Cl" / "POTCAR").write_text(both)
+    melt.calc = vasp(tmp_path / "vasp")
+    with pytest.raises(InputError, match="holds 2 pseudopotentials; expected one, of Cl"):
+        melt.get_forces()
+
+
+def test_identity_has_the_potcars_of_the_elements_and_the_settings(tmp_path):
+    family = tmp_path / "pp" / "potpaw_PBE"
+    spec = CalculatorSpec("vasp", options={"encut_eV": 350})
+    before = spec.physics(["Cl", "Li", "Cl"])
+    content = {
+        "Cl": (family / "Cl/POTCAR").read_bytes(),
+        "Li": (family / "Li_sv/POTCAR").read_bytes(),
+    }
+    found = before["model"]["pseudopotentials"]
+    assert found == {symbol: hashlib.sha256(b).hexdigest() for symbol, b in content.items()}
+    assert before["model"]["settings"]["encut_eV"] == 350
+    write_potcar(family, "P", date="23Jan2001")
+    assert spec.physics(["Cl", "Li"]) == before
+    write_potcar(family, "Cl", date="23Jan2001")
+    assert spec.physics(["Cl", "Li"]) != before
+
+
+def test_quality_sets_what_is_not_given():
+    wanted = {
+        "draft": ("Low", None, None),
+        "md": ("Normal", None, 0.7),
+        "accurate": ("Accurate", 520.0, 0.35),
+    }
+    for quality, (prec, encut_eV, spacing) in wanted.items():
+        options = {"quality": quality, "incar": {"nelm": 70}}
+        settings = VaspSettings.of(CalculatorSpec("vasp", options=options))
+        tags = settings.tags(["Li"], 27, [])
+        assert (tags["PREC"], tags.get("ENCUT"), tags["NELM"]) == (prec, encut_eV, 70)
+        assert settings.kspacing_per_A == spacing
+    options |= {"incar": {"prec": "Single"}, "encut_eV": 400.0, "kpoints": [1, 1, 1]}
+    settings = VaspSettings.of(CalculatorSpec("vasp", options=options))
+    tags = settings.tags(["Li"], 27, [])
+    assert (tags["PREC"], tags["ENCUT"], settings.kspacing_per_A) == ("Single", 400.0, None)
+    plain = VaspSettings.of(CalculatorSpec("vasp")).tags(["Li"], 27, [])
+    assert (plain["PREC"], "ENCUT" in plain) == ("Normal", False)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     open_cell = good.copy()
     open_cell.pbc = False
     write(tmp_path / "cluster.extxyz", open_cell)
+    write(tmp_path / "one.cif", Atoms("Cu", cell=[2.6] * 3, pbc=True))
+    write(tmp_path / "two.cif", Atoms("LiCl", [[0, 0, 0], [2.5] * 3], cell=[5] * 3, pbc=True))
     (tmp_path / "noise.extxyz").write_text("this is no structure\n")
     return tmp_path
 
@@ -115,6 +117,31 @@ BAD = {
     "neither composition nor structure": (
         ["run", "tiny.yaml", *LJ, "--out", "out"],
         "either --composition or --structure",
+    ),
+    "no such format": (
+        [*GOOD, "--format", "extxzy"],
+        "format is 'extxzy'; expected one that ASE reads, such as extxyz",
+    ),
+    "too few atoms for dynamics": (
+        ["run", "tiny.yaml", "--structure", "one.cif", *LJ, "--out", "out"],
+        "1 atoms; expected at least 2, repeat it first (mlmd.structure.supercell, "
+        "--supercell-n-atoms)",
+    ),
+    "too few atoms are left": (
+        [*GOOD[:2], "--structure", "two.cif", "--vacancies", "Li=1", *LJ, "--out", "out"],
+        "1 of 1 Li atoms would be taken out",
+    ),
+    "extension in words, before anything is packed": (
+        ["run", "tiny.yaml", "--composition", "Xx2O", "--extend", "melt", *LJ, "--out", "out"],
+        "--extend 'melt' is not understood",
+    ),
+    "dispersion of no functional": (
+        [*GOOD, "--calculator-option", "d3=pbee"],
+        "d3 has no parameters of the functional 'pbee'",
+    ),
+    "dispersion on top of a program": (
+        [*GOOD[:4], "--calculator", "vasp", "--calculator-option", "d3=pbe", "--out", "out"],
+        "'vasp' has dispersion of its own: give the option incar: {IVDW: 12}",
     ),
     "both densities": (
         ["pack", "LiCl", "-o", "a.cif", "--density-g-cm3", "1", "--volume-per-atom-A3", "20"],

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
+import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.io import read, write
 
 from mlmd import Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
 from mlmd.protocol.plan import time_force_calls
-from mlmd.run.history import wall_times
+from mlmd.run.history import EventLog, wall_times
 from mlmd.run.lock import this_process
 from mlmd.run.overview import overview
 
@@ -215,6 +220,30 @@ def test_wall_times_of_sessions_that_ended_in_every_way(tmp_path: Path) -> None:
     assert wall_times(tmp_path / "nowhere", at_work=False) == {}
 
 
+def test_a_killed_session_has_the_wall_time_that_its_files_show(tmp_path: Path) -> None:
+    """Also after the run has gone on, which writes newer files."""
+    now = time.time()
+    began = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now - 500))
+    start = json.dumps({"time": began, "event": "stage started", "stage": "melt"})
+    (tmp_path / "log.jsonl").write_text(f"{start}\n")
+    checkpoint = tmp_path / "01-melt" / "runs" / "checkpoint.npz"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    for path, ago in ((checkpoint, 380), (checkpoint.parent, 390)):
+        os.utime(path, (now - ago, now - ago))
+    killed = wall_times(tmp_path, at_work=False)["melt"]
+    assert (killed.seconds, killed.is_complete) == (pytest.approx(120, abs=1.5), False)
+    log = EventLog(tmp_path)
+    log.write("stage started", stage="melt")
+    checkpoint.touch()
+    log.write("stage done", stage="melt", wall_s=7.0)
+    log.write("stage started", stage="other")
+    after = wall_times(tmp_path, at_work=True)
+    assert after["melt"].seconds == pytest.approx(127, abs=1.5)
+    assert not after["melt"].is_complete
+    assert (after["other"].seconds < 5, after["other"].is_complete) == (True, True)
+
+
 # mlmd run --dry-run
 
 
@@ -283,7 +312,60 @@ def test_force_calls_are_timed_as_they_are(atoms: Atoms) -> None:
     assert 0.02 <= measured.seconds < 0.1  # not the first call
     assert measured.n_calls == 5
     assert np.array_equal(atoms.positions, before)
+    assert 0.2 <= measured.first_s < 0.4
     assert time_force_calls(Slow(cutoff_A=4.5), atoms, limit_s=0.0).n_calls == 1
+    # A first call that took long was enough to get warm: only one more is made.
+    slow = Slow(cutoff_A=4.5)
+    after = time_force_calls(slow, atoms, limit_s=0.0, first_s=40.0)
+    assert (after.first_s, after.n_calls) == (40.0, 1)
+    assert 0.2 <= after.seconds < 0.4
+
+
+PW = Path(__file__).parent / "stand_ins" / "pw_standin.py"
+UPF = '<UPF version="2.0.1"><PP_HEADER is_ultrasoft="F" is_paw="F" z_valence=" 1.00"/></UPF>'
+
+
+@pytest.fixture
+def dft(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command line that runs the stand-in of pw.x, with temporary folders of our own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for symbol in ("Li", "Cl"):
+        (tmp_path / f"{symbol}.upf").write_text(UPF)
+    given = {"pseudopotentials": str(tmp_path), "ecutwfc_Ry": 30}
+    options = [f"--calculator-option={key}={value}" for key, value in given.items()]
+    words = ["run", str(place / "tree.yaml"), "--structure", str(place / "start.extxyz")]
+    words += ["--out", str(tmp_path / "run"), "--calculator", "espresso"]
+    return [*words, *options, "--dry-run"]
+
+
+def test_dry_run_says_what_a_step_of_a_program_costs(
+    dft: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """The first run of the program is another cost than those that start from its electrons."""
+    code = (
+        "import pathlib, runpy, time;"
+        "time.sleep(0 if pathlib.Path('runs').exists() else 4);"
+        f"runpy.run_path({str(PW)!r}, run_name='__main__')"
+    )
+    monkeypatch.setenv("MLMD_ESPRESSO_COMMAND", shlex.join([sys.executable, "-c", code]))
+    assert run_command_line(dft) == 0
+    said = re.search(
+        r"The first force call took (\S+) s .*, each after it (\S+) (m?s)\.",
+        capsys.readouterr().out,
+    )
+    step_s = float(said[2]) / (1000 if said[3] == "ms" else 1)
+    assert 4 + 0.5 * step_s < float(said[1]) < 4 + 6 * step_s
+    assert not list(tmp_path.glob("mlmd-*"))
+
+
+def test_files_that_an_error_of_a_dry_run_points_to_stay(
+    dft: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    command = shlex.join([sys.executable, str(PW), "--at", "1", "--do", "die"])
+    monkeypatch.setenv("MLMD_ESPRESSO_COMMAND", command)
+    assert run_command_line(dft) != 0
+    pointed_to = re.search(r"see (\S+pw\.out)\)", capsys.readouterr().err)
+    assert "file not found" in Path(pointed_to[1]).read_text()
 
 
 # Supercells and vacancies
@@ -320,6 +402,26 @@ def test_supercell_of_so_many_atoms(
     capsys.readouterr()
     assert run_command_line([*arguments, "--supercell-n-atoms", "100", "--dry-run", "--json"]) == 0
     assert 100 <= json.loads(capsys.readouterr().out)["n_atoms"] <= 150
+
+
+@pytest.mark.parametrize(
+    ("more", "n_atoms"),
+    [(["--supercell-n-atoms", "64"], 64), (["--supercell-diameter-A", "8"], 64)],
+)
+def test_a_cell_of_one_atom_is_enough_where_it_is_repeated(
+    place: Path, tmp_path: Path, more: list[str], n_atoms: int
+) -> None:
+    """Primitive cells, as databases give them; of a name that does not tell the format."""
+    write(tmp_path / "Cu.primitive", bulk("Cu"), format="cif")
+    (tmp_path / "p.yaml").write_text(
+        "schema: 1\nname: one\nstages:\n  - {name: eq, class: Equilibrate, temperature_K: 300, "
+        "duration_ps: 0.02}\n"
+    )
+    start = ["--structure", str(tmp_path / "Cu.primitive"), "--format", "cif", *more]
+    arguments = ["run", str(tmp_path / "p.yaml"), *start, "--calculator", "emt", "--out"]
+    assert run_command_line([*arguments, str(tmp_path / "run")]) == 0
+    run = Run.open(tmp_path / "run")
+    assert (run.status, len(run.atoms)) == ("done", n_atoms)
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_bad_options_are_refused(options, says):
 def test_what_is_no_structure_is_refused():
     with pytest.raises(InputError, match="structures is str; expected"):
         featurize("POSCAR")
-    with pytest.raises(InputError, match="structure 0: it is int"):
+    with pytest.raises(InputError, match=r"structure 0: it is a int; expected ase\.Atoms"):
         featurize([3])
     with pytest.raises(InputError, match="no structures given"):
         featurize([])

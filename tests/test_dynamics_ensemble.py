@@ -103,7 +103,7 @@ def simulation(run: Samples, *, kinetic=None, potential=None, removed=3) -> Simu
 def test_mean_temperature_is_the_target_over_3n_minus_3(thermostat, temperature_K):
     run = samples(thermostat, temperature_K)
     mean = standard_error(
-        [temperature_of_energy_K(kinetic, run.n_atoms) for kinetic in run.kinetic_eV]
+        [temperature_of_energy_K(kinetic, 3 * run.n_atoms - 3) for kinetic in run.kinetic_eV]
     )
     assert mean.stderr < 0.01 * temperature_K
     assert abs(mean.mean - temperature_K) < 3 * mean.stderr

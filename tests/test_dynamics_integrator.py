@@ -5,7 +5,6 @@ import pytest
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms
 from ase.io import read
 from ase.io.trajectory import Trajectory as AseTrajectory
 from ase.md.logger import MDLogger
@@ -298,11 +297,7 @@ def test_forces_that_are_not_finite_stop_the_run(dynamics_of):
 
 
 @both
-def test_constraints_and_single_atoms_are_refused(dynamics_of):
-    atoms = argon(3)
-    atoms.set_constraint(FixAtoms([0]))
-    with pytest.raises(InputError, match="constraints"):
-        dynamics_of(atoms)
+def test_single_atoms_are_refused(dynamics_of):
     lone = Atoms("Ar", cell=[10] * 3, pbc=True)
     lone.calc = ConstantForce()
     with pytest.raises(InputError, match="at least two atoms"):

@@ -12,15 +12,19 @@ from systems import argon
 import mlmd
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.dynamics.bussi import Bussi
+from mlmd.dynamics.langevin import Langevin
 from mlmd.dynamics.nose_hoover import NoseHooverChain
 from mlmd.run.checkpoint import CheckpointStore
 
-THERMOSTATS = ("nose_hoover", "bussi")
+THERMOSTATS = ("nose_hoover", "bussi", "langevin")
 
 
 def dynamics_of(thermostat: str, atoms, seed: int = 3):
     """The dynamics under test; the seed of a restored one must not matter."""
-    settings = {"timestep_fs": 5.0, "temperature_K": 120.0, "thermostat_time_fs": 60.0}
+    settings = {"timestep_fs": 5.0, "temperature_K": 120.0}
+    if thermostat == "langevin":
+        return Langevin(atoms, rng=np.random.default_rng(seed), friction_per_ps=5.0, **settings)
+    settings["thermostat_time_fs"] = 60.0
     if thermostat == "bussi":
         return Bussi(atoms, rng=np.random.default_rng(seed), **settings)
     return NoseHooverChain(atoms, **settings)
@@ -136,13 +140,14 @@ def test_a_restored_run_does_not_ask_for_the_forces_again(halfway):
     assert not np.array_equal(asked[0], middle["positions"])
 
 
-def test_the_noise_is_that_of_the_saved_generator():
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin"])
+def test_the_noise_is_that_of_the_saved_generator(thermostat):
     # Without the generator's state the same restart is another trajectory.
-    dynamics = dynamics_of("bussi", argon(3))
+    dynamics = dynamics_of(thermostat, argon(3))
     dynamics.run(20)
     state = dynamics.state()
     dynamics.run(20)
-    other = dynamics_of("bussi", argon(3), seed=77)
+    other = dynamics_of(thermostat, argon(3), seed=77)
     other.restore({**state, "rng": np.random.default_rng(5).bit_generator.state})
     other.run(20)
     assert not np.array_equal(other.state()["positions"], dynamics.state()["positions"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mlmd import Equilibrate, Protocol, Relax, Run, files
 from mlmd.errors import InputError
-from mlmd.files import KINDS, check_output, write_output
+from mlmd.files import KINDS, check_output, sync_folder, write_output
 
 
 def fill(path: Path, kind: str, text: str = "new", force: bool = False) -> None:
@@ -101,3 +104,60 @@ def test_of_two_that_write_at_once_the_second_is_refused(tmp_path):
         overtaken()
     assert path.read_text() == "theirs"
     assert [p.name for p in tmp_path.iterdir()] == ["model.mlmd"]
+
+
+def of_a_folder(handle: int) -> bool:
+    return stat.S_ISDIR(os.fstat(handle).st_mode)
+
+
+def fails_with(monkeypatch: pytest.MonkeyPatch, name: str, number: int, fails) -> None:
+    """Let a call of the system fail for the handles that `fails` names."""
+    real = getattr(os, name)
+
+    def call(handle, *arguments):
+        if fails(handle):
+            raise OSError(number, os.strerror(number))
+        return real(handle, *arguments)
+
+    monkeypatch.setattr(os, name, call)
+
+
+@pytest.fixture
+def never_warned():
+    files._warn_of_folders.cache_clear()
+    yield
+    files._warn_of_folders.cache_clear()
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_run_where_folders_cannot_be_written_out_is_the_same_run(
+    tmp_path, monkeypatch, caplog, atoms, calculator, never_warned, number
+):
+    stages = (
+        Relax(name="relax", max_steps=5, max_force_eV_A=0.01),
+        Equilibrate(name="eq", temperature_K=300.0, duration_ps=0.02, record_every_fs=4.0),
+    )
+    protocol = Protocol(name="p", stages=stages)
+    whole = protocol.run(atoms, calculator, tmp_path / "whole")
+    assert caplog.messages == []
+    fails_with(monkeypatch, "fsync", number, of_a_folder)
+    fails_with(monkeypatch, "posix_fallocate", number, lambda handle: True)
+    run = protocol.run(atoms, calculator, tmp_path / "odd")
+    assert Run.open(tmp_path / "odd").status == "done"
+    assert np.array_equal(run.trajectory("eq").positions_A, whole.trajectory("eq").positions_A)
+    fill(tmp_path / "out.csv", "table")
+    (said,) = [text for text in caplog.messages if "cannot write out a folder" in text]
+    assert os.strerror(number) in said
+
+
+def test_other_errors_of_a_folder_and_any_of_a_file_stay_errors(
+    tmp_path, monkeypatch, never_warned
+):
+    with monkeypatch.context() as patch:
+        fails_with(patch, "fsync", errno.EIO, of_a_folder)
+        with pytest.raises(OSError, match="Input/output error"):
+            sync_folder(tmp_path)
+    fails_with(monkeypatch, "fsync", errno.EINVAL, lambda handle: not of_a_folder(handle))
+    with pytest.raises(InputError, match=r"out\.csv cannot be written \(Invalid argument\)"):
+        fill(tmp_path / "out.csv", "table")
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 
 from mlmd import Equilibrate, Production, Protocol, Quench, Relax, Run
@@ -16,7 +17,7 @@ from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.recipes import recipe_names
-from mlmd.protocol.start import identity_of
+from mlmd.protocol.start import Asked
 from mlmd.protocol.tree import SET_BY_HAND
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.stage import Stage
@@ -65,7 +66,8 @@ def test_sources_survive_yaml_and_are_no_identity(
     assert copy.sources == protocol.sources
     bare = dataclasses.replace(protocol, sources={}, deviations=(), description="", reference="")
     calculators = StageCalculators("lj", protocol)
-    assert identity_of(bare, "", calculators, 0) == identity_of(protocol, "", calculators, 0)
+    asked, other = (Asked(one, bulk("Cu"), calculators, 0) for one in (bare, protocol))
+    assert asked.identity() == other.identity()
     assert run_command_line(["protocols", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[name]["sources"] == protocol.sources
 

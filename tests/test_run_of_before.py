@@ -13,8 +13,8 @@ import pytest
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Relax, Run
 from mlmd.protocol.calculators import StageCalculators, recorded_name
 from mlmd.protocol.settings import RunSettings
-from mlmd.protocol.start import identity_of
-from mlmd.run.identity import digest
+from mlmd.protocol.start import Asked
+from mlmd.run.identity import IDENTITY_VERSION, digest
 from mlmd.run.manifest import SCHEMA
 from mlmd.run.measured import measured_stages
 
@@ -105,14 +105,14 @@ def test_identities_are_those_that_were_recorded(calculator):
     recorded = json.loads((FIXTURES / "identities.json").read_text())
     pytest.importorskip("chgnet" if "chgnet" in calculator else "json")
     pytest.importorskip("sevenn" if calculator == "sevennet" else "json")
-    structure = (FIXTURES / "runs_schema_1" / "finished" / "structure.extxyz").read_text()
+    atoms = Run.open(FIXTURES / "runs_schema_1" / "finished").atoms
     spec = CalculatorSpec(**SPECS[calculator])
     names = {key.partition(", ")[0] for key in recorded}
     assert len(names) == 6
     for name in names:
         protocol = Protocol.load(name)
-        identity = identity_of(protocol, structure, StageCalculators(spec, protocol), 7)
-        assert digest(identity) == recorded[f"{name}, {calculator}"], name
+        asked = Asked(protocol, atoms, StageCalculators(spec, protocol), 7)
+        assert digest(asked.identity(version=1)) == recorded[f"{name}, {calculator}"], name
 
 
 def test_a_new_run_records_what_it_was_computed_with(tmp_path):
@@ -123,7 +123,7 @@ def test_a_new_run_records_what_it_was_computed_with(tmp_path):
     probe = manifest.calculator["probe"]
     assert probe["energy_eV"] == pytest.approx(atoms.get_potential_energy(), rel=1e-12)
     assert np.allclose(probe["forces_eV_A"], atoms.get_forces(), rtol=0, atol=1e-12)
-    assert manifest.identity_version == 1
+    assert manifest.identity_version == IDENTITY_VERSION == 2
     assert manifest.reproducible is True
     assert "one thread" in manifest.reproducible_because
     assert set(manifest.checksums) == {"structure.extxyz"}

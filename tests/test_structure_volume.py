@@ -126,7 +126,10 @@ def test_reference_of_another_composition_is_used_with_a_warning(caplog):
         ({"density_g_cm3": 1880.0}, "check the unit"),  # kg/m3
         ({"volume_per_atom_A3": 0.02}, "check the unit"),  # nm3
         ({"volume_per_atom_A3": 2000.0}, "atomic radii suggest about 20.2; check the number"),
-        ({"reference": "POSCAR"}, "expected a structure as ase.Atoms"),
+        (
+            {"reference": "POSCAR"},
+            "reference is a path .'POSCAR'.; expected ase.Atoms",
+        ),
         ({"reference": Atoms("Li3PS4")}, "not periodic"),
         ({"reference": Atoms(cell=[3, 3, 3], pbc=True)}, "not periodic"),
         ({"reference": Atoms("Li3PS4", cell=[10, 10, 10], pbc=True)}, "one without vacuum"),

@@ -1,8 +1,8 @@
 """Measurement: pure functions from a Trajectory to a frozen result with its uncertainty.
 
 May import `analysis/activation`, `analysis/diffusion`, `analysis/energies`, `analysis/events`,
-`analysis/structure`, `analysis/transport`, `arrays`, `errors`, `findings`, `plain`, `run`,
-`trajectory`.
+`analysis/structure`, `analysis/transport`, `arrays`, `errors`, `findings`, `periodic`,
+`plain`, `run`, `trajectory`.
 """
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, ArrheniusValue, arrhenius

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.errors import InputError
+from mlmd.periodic.cell import cell_heights
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -15,6 +17,20 @@ if TYPE_CHECKING:
 
 # Frames that are looked at once, so that a mapped file is not read into memory as a whole.
 _FRAMES_AT_ONCE = 1000
+_FAR_A = 200.0  # no distance of interest is longer
+
+
+def check_trajectory(value: Any) -> None:
+    """Raise InputError where what was given is no trajectory, but a file of one, a run, atoms."""
+    from mlmd.trajectory.trajectory import Trajectory
+
+    if isinstance(value, Trajectory):
+        return
+    what = f"a path ({str(value)!r})" if isinstance(value, str | Path) else type(value).__name__
+    raise InputError(
+        f"trajectory is {what}; expected mlmd.Trajectory: Trajectory.read(file), or "
+        "Run.open(folder).trajectory(stage)"
+    )
 
 
 def check_finite(values: FloatArray, trajectory: Trajectory, what: str = "positions") -> None:
@@ -26,14 +42,25 @@ def check_finite(values: FloatArray, trajectory: Trajectory, what: str = "positi
         )
 
 
+def check_bulk(trajectory: Trajectory, what: str) -> None:
+    """Raise InputError where what is measured has no meaning without three periodic directions."""
+    if not all(trajectory.pbc):
+        raise InputError(
+            f"{trajectory.source} is periodic as {list(trajectory.pbc)}; {what} takes all three "
+            "directions"
+        )
+
+
 def checked_cells_A(trajectory: Trajectory) -> FloatArray:
     """Return the cell, shape (3, 3), or the cells of a trajectory in which they change.
 
     Raises
     ------
     InputError
-        If there is no frame, a cell has no volume or a position is not finite.
+        If it is no trajectory, there is no frame, a cell has no volume or a position is not
+        finite.
     """
+    check_trajectory(trajectory)
     if len(trajectory) == 0:
         raise InputError(f"{trajectory.source} has no frame; expected at least one")
     cells_A = np.asarray(trajectory.cell_A, dtype=float)
@@ -48,3 +75,23 @@ def checked_cells_A(trajectory: Trajectory) -> FloatArray:
     for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
         check_finite(trajectory.positions_A[start : start + _FRAMES_AT_ONCE], trajectory)
     return cells_A
+
+
+def cells_of_distances_A(trajectory: Trajectory) -> FloatArray:
+    """Return checked cells to measure distances in, by whatever images they have.
+
+    Along a direction that is not periodic they are so long that images there are far away.
+    """
+    cells_A = checked_cells_A(trajectory)
+    if all(trajectory.pbc):
+        return cells_A
+    lowest, highest = np.full(3, np.inf), np.full(3, -np.inf)
+    for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        inverse = np.linalg.inv(cells_A if cells_A.ndim == 2 else cells_A[part])
+        fractional = trajectory.positions_A[part] @ inverse
+        lowest = np.minimum(lowest, fractional.min(axis=(0, 1)))
+        highest = np.maximum(highest, fractional.max(axis=(0, 1)))
+    apart = _FAR_A / cell_heights(cells_A).reshape(-1, 3).min(axis=0)
+    factors = np.where(trajectory.pbc, 1.0, 2.0 * (highest - lowest) + apart)
+    return cells_A * factors[:, None]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
 from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.drift import never_moving
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+FLAGS = {
+    "fixed_atoms": "atoms were held in place: no drift is taken out, and D of their species is the "
+    "mean over those that move and those that do not",
+    "langevin_friction": "D is biased: the friction of the Langevin thermostat slows atoms down; "
+    "measure with nose_hoover or bussi",
+    "open_boundary": "not periodic in all directions: D is that of a slab, g(r) is relative to the "
+    "density of the cell with its vacuum, and there is no pressure",
+}
+"""What a flag means, where its name does not say it."""
 
 SMALL_P = 0.01
 STRUCTURE_FRAMES = 1000
@@ -53,7 +64,7 @@ class StageDiffusivity:
     ``temperature_K`` is that of the thermostat; None where it is not known. ``events`` is what
     happened in the run, None where it is too short to say; ``conductivity`` is None where no
     oxidation states were given. ``flags`` are doubts that the run has about the stage
-    (``unconverged_volume``).
+    (``unconverged_volume``), and those of :data:`FLAGS` that the trajectory shows.
     """
 
     temperature_K: float | None
@@ -67,7 +78,9 @@ class StageDiffusivity:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What doubts a number of the stage."""
-        found = [Finding(flag, "doubt", flag.replace("_", " ")) for flag in self.flags]
+        found = [
+            Finding(flag, "doubt", FLAGS.get(flag, flag.replace("_", " "))) for flag in self.flags
+        ]
         for symbol, result in self.species.items():
             if not result.is_diffusive:
                 numbers = {
@@ -202,7 +215,7 @@ def summarize(
                 )
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
-        doubts = tuple((flags or {}).get(name, ()))
+        doubts = dict.fromkeys([*(flags or {}).get(name, ()), *_shown_by(trajectory)])
         every = -(-len(trajectory) // STRUCTURE_FRAMES)
         structure = rdf(trajectory.part(every=every))
         results[name] = StageDiffusivity(
@@ -212,7 +225,7 @@ def summarize(
             structure=structure,
             events=_events(trajectory, list(by_species)),
             conductivity=sigma,
-            flags=doubts,
+            flags=tuple(doubts),
         )
     laws: dict[str, Arrhenius | None] = {}
     about: dict[str, tuple[Finding, ...]] = {}
@@ -220,6 +233,14 @@ def summarize(
         laws[symbol], found = _arrhenius_of(symbol, results)
         about[symbol] = tuple(found)
     return AnalysisSummary(results, laws, about)
+
+
+def _shown_by(trajectory: Trajectory) -> Iterator[str]:
+    """Give the flags of what can be seen in the trajectory itself."""
+    if never_moving(trajectory).any():
+        yield "fixed_atoms"
+    if not all(trajectory.pbc):
+        yield "open_boundary"
 
 
 def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:

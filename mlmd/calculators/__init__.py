@@ -1,6 +1,6 @@
 """Calculators by name: the part of mlmd that knows where forces come from.
 
-May import `arrays`, `calculators/isolation`, `checks`, `errors`, `numerics`.
+May import `arrays`, `calculators/isolation`, `calculators/models`, `checks`, `errors`, `numerics`.
 """
 
 from typing import TYPE_CHECKING, Any

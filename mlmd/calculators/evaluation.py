@@ -39,8 +39,8 @@ class Evaluation:
         Virial stress without kinetic part, Voigt order xx yy zz yz xz xy, ASE's sign (positive
         under tension).
     extras : mapping
-        Everything else that it computed along with these, as it gave it, by ASE's names: the free
-        energy, magnetic moments, energies of atoms.
+        Everything else that it computed along with these, by ASE's names: the free energy (a
+        plain number, in eV), and as it gave them magnetic moments, energies of atoms.
     """
 
     energy_eV: float | None
@@ -51,8 +51,8 @@ class Evaluation:
     @property
     def energy_of_forces_eV(self) -> float | None:
         """The energy that the forces are derivatives of: with smeared electrons the free energy."""
-        free = self.extras.get("free_energy")
-        return self.energy_eV if free is None else _number("free_energy", free)
+        free: float | None = self.extras.get("free_energy")
+        return self.energy_eV if free is None else free
 
 
 def evaluate(
@@ -66,7 +66,8 @@ def evaluate(
     Parameters
     ----------
     atoms
-        With its calculator (``atoms.calc``); not changed.
+        With its calculator (``atoms.calc``). They are where they were afterwards, also where the
+        calculator moves what it is given (into the cell, say).
     properties
         Of ``energy``, ``forces``, ``stress``. What is known besides comes along, nothing more is
         computed.
@@ -120,7 +121,8 @@ class Evaluator:
         known = self._was_ours(calculator, atoms)
         if known:
             calculator.atoms, calculator.results = None, {}
-            calculator.calculate(atoms, ["forces"], ["positions"])
+            with _Unmoved(atoms):
+                calculator.calculate(atoms, ["forces"], ["positions"])
         found = evaluate(atoms, ("forces",), unchanged=known)
         self._seen = getattr(calculator, "atoms", None)
         return found
@@ -144,11 +146,34 @@ def _ask(calculator: Any, name: str, atoms: Atoms) -> Any:
     if name == "energy" and name not in given and "free_energy" in given:
         name = "free_energy"
     try:
-        return calculator.get_property(name, atoms)
+        with _Unmoved(atoms):
+            return calculator.get_property(name, atoms)
     except PropertyNotImplementedError:
         if name == "stress":
             return None
         raise
+
+
+class _Unmoved:
+    """Puts atoms and cell back where a calculator has moved them.
+
+    A copy for it to move would take longer than all else that a step does besides the forces.
+    """
+
+    def __init__(self, atoms: Atoms) -> None:
+        self._atoms = atoms
+        self._positions: FloatArray = atoms.positions.copy()
+        self._cell: FloatArray = atoms.cell.array.copy()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        atoms = self._atoms
+        if not np.array_equal(atoms.positions, self._positions):
+            atoms.positions[:] = self._positions
+        if not np.array_equal(atoms.cell.array, self._cell):
+            atoms.set_cell(self._cell)
 
 
 def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:
@@ -156,11 +181,14 @@ def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:
     if energy is None:
         energy = found.get("free_energy")
     forces, stress = found.get("forces"), found.get("stress")
+    extras = {name: value for name, value in found.items() if name not in PROPERTIES}
+    if extras.get("free_energy") is not None:
+        extras["free_energy"] = _number("free_energy", extras["free_energy"])
     return Evaluation(
         energy_eV=None if energy is None else _number("energy", energy),
         forces_eV_A=None if forces is None else _forces(forces, n_atoms),
         stress_eV_A3=None if stress is None else _stress(stress),
-        extras={name: value for name, value in found.items() if name not in PROPERTIES},
+        extras=extras,
     )
 
 

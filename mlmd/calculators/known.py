@@ -15,10 +15,11 @@ class Entry:
     ----------
     module
         Our module for it, light to import. It has ``build(spec)``, for a program
-        ``build(spec, directory)``; ``model_identity(spec)``, plain data that names what
-        decides the forces besides the options (weights, pseudopotentials), without importing
-        the package; and where models are shipped or fetched ``models()``, the file of each by
-        name, None where it has to be fetched.
+        ``build(spec, directory)``; ``model_identity(spec)``, for a program also
+        ``model_identity(spec, elements)``, plain data that names what decides the forces
+        besides the options (weights, pseudopotentials), without importing the package; and
+        where models are shipped or fetched ``models()``, the file of each by name, None where
+        it has to be fetched.
     package
         The importable package that computes the forces, or talks to the program that does.
     distributions

@@ -12,6 +12,8 @@ from mlmd.calculators.known import KNOWN, check_name
 from mlmd.checks import choice, positive_number, truth, whole_number
 from mlmd.errors import InputError
 
+D3 = "d3"
+"""The option of every model that adds dispersion; :mod:`mlmd.calculators.dispersion` reads it."""
 DTYPES = ("float32", "float64")
 
 

@@ -8,13 +8,15 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.known import KNOWN
-from mlmd.calculators.weights import READY, environment_python
+from mlmd.calculators.plain_spec import D3
+from mlmd.calculators.weights import READY, environment_python, named_files
 from mlmd.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ def interpreter(spec: PlainSpec) -> str | None:
 
 def build(spec: PlainSpec, directory: Path | None = None) -> Calculator:
     """Make the calculator of a spec; see :meth:`mlmd.CalculatorSpec.load`."""
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import WithD3, without_d3
+
+        bare, dispersion = without_d3(spec)
+        return WithD3(build(bare, directory), dispersion)
     python = interpreter(spec)
     if python is not None:
         from mlmd.calculators.isolation import IsolatedCalculator
@@ -107,15 +114,28 @@ def _build_from_factory(spec: PlainSpec) -> Calculator:
     return calculator  # type: ignore[no-any-return]
 
 
-def physics(spec: PlainSpec) -> dict[str, Any]:
-    """Return name, options and the identity of the model's weights."""
+def physics(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return name, options and the identity of the model's weights or pseudopotentials.
+
+    Those of a program are known where the elements are: without, as for runs of identity
+    version 1, all files of their folder are in it.
+    """
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import without_d3
+
+        bare, dispersion = without_d3(spec)
+        plain = physics(bare, elements)
+        return {**plain, "options": {**plain["options"], D3: asdict(dispersion)}}
     python = interpreter(spec)
     if python is not None:
-        return dict(_described(replace(spec, python=python))["physics"])
+        of = None if elements is None else tuple(elements)
+        return dict(_described(replace(spec, python=python), named_files(spec), of)["physics"])
     model: Any = spec.model
     if spec.name in KNOWN:
         require(spec.name)
-        model = importlib.import_module(KNOWN[spec.name].module).model_identity(spec)
+        room = importlib.import_module(KNOWN[spec.name].module)
+        by_element = KNOWN[spec.name].program is not None and elements is not None
+        model = room.model_identity(spec, *([elements] if by_element else []))
     apart = KNOWN[spec.name].not_physics if spec.name in KNOWN else ()
     options = {key: value for key, value in spec.options.items() if key not in apart}
     given = {"name": spec.name, "model": model, "options": options}
@@ -125,9 +145,14 @@ def physics(spec: PlainSpec) -> dict[str, Any]:
 
 def packages(spec: PlainSpec) -> dict[str, str]:
     """Return the versions of the distributions that compute the forces."""
+    if D3 in spec.options:
+        from mlmd.calculators.dispersion import without_d3
+
+        bare, _ = without_d3(spec)
+        return {**packages(bare), "dftd3": importlib.metadata.version("dftd3")}
     python = interpreter(spec)
     if python is not None:
-        return dict(_described(replace(spec, python=python))["packages"])
+        return dict(_described(replace(spec, python=python), named_files(spec))["packages"])
     if spec.name in KNOWN:
         names = KNOWN[spec.name].distributions
     else:
@@ -137,23 +162,30 @@ def packages(spec: PlainSpec) -> dict[str, str]:
 
 
 @cache
-def _described(spec: PlainSpec) -> dict[str, Any]:
-    """Ask a spec's own interpreter what it makes of it, once."""
+def _described(
+    spec: PlainSpec, files: tuple[tuple[int, ...], ...], elements: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Ask a spec's own interpreter what it makes of it, once until its files change."""
     from mlmd.calculators.isolation.process import describe
 
-    return describe(spec)
+    return describe(spec, elements)
 
 
 def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
-    """Return where a calculator computes and in which floating-point type; None: not said."""
+    """Return where a calculator computes and in which floating-point type; None: not said.
+
+    With the version of a program that has said it.
+    """
     device, dtype = (getattr(calculator, name, None) for name in ("device", "dtype"))
     if dtype is None:
         parameters = getattr(getattr(calculator, "model", None), "parameters", None)
         first = next(iter(parameters()), None) if callable(parameters) else None
         dtype = None if first is None else str(first.dtype).removeprefix("torch.")
+    version = getattr(calculator, "program_version", None)
     return {
         "device": None if device is None else str(device),
         "dtype": None if dtype is None else str(dtype),
+        **({} if version is None else {"version": str(version)}),
     }
 
 

@@ -8,6 +8,7 @@ from mlmd.calculators import registry
 from mlmd.calculators.plain_spec import PlainSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from ase.calculators.calculator import Calculator
@@ -62,12 +63,18 @@ class CalculatorSpec(PlainSpec):
         """
         return registry.build(self, directory)
 
-    def physics(self) -> dict[str, Any]:
+    def physics(self, elements: Collection[str] | None = None) -> dict[str, Any]:
         """Return what decides the forces: name, model with its checksum, options.
 
         Device, threads, time-out and interpreter are not in it: they change rounding at most.
+
+        Parameters
+        ----------
+        elements
+            Symbols of the structure: of a program's pseudopotentials only theirs are taken. All
+            of the folder where None, as in runs of identity version 1.
         """
-        return registry.physics(self)
+        return registry.physics(self, elements)
 
     def packages(self) -> dict[str, str]:
         """Return the versions of the packages that compute the forces."""

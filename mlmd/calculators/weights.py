@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
 
@@ -95,8 +97,64 @@ def weights_file(
     return file
 
 
-@cache
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
+    return _sha256(path, _stamp(path))
+
+
+@cache
+def _sha256(path: Path, stamp: tuple[int, ...]) -> str:
+    """Read a file once, until it is written again: a model may be trained on in this process."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def by_content(value: Any, recorded: Any = None) -> Any:
+    """Replace the names of files in plain data by what is in them.
+
+    A text is a file's name where there is such a file, or a folder if it looks like a path: an
+    option may be called like a folder that happens to be here.
+
+    Parameters
+    ----------
+    value
+        The data.
+    recorded
+        What was made of the same data before. A name that stands there as it is was no file
+        then: what is there now the calculator itself has written, a log.
+    """
+    if isinstance(value, Mapping):
+        before = recorded if isinstance(recorded, Mapping) else {}
+        return {key: by_content(item, before.get(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        items = recorded if isinstance(recorded, list) else []
+        return [by_content(*pair) for pair in zip_longest(value, items[: len(value)])]
+    if isinstance(value, str) and value and value != recorded:
+        with contextlib.suppress(OSError, ValueError):  # it cannot be a path, or not be read
+            return _content_of(value)
+    return value
+
+
+def _content_of(text: str) -> Any:
+    path = Path(text).expanduser()
+    if path.is_file():
+        return {"file": path.name, "sha256": sha256_of(path)}
+    if os.sep in text and path.is_dir():
+        files = sorted(item for item in path.rglob("*") if item.is_file())
+        content = "".join(f"{sha256_of(item)}  {item.relative_to(path)}\n" for item in files)
+        return {"folder": path.name, "sha256": hashlib.sha256(content.encode()).hexdigest()}
+    return text
+
+
+def named_files(spec: PlainSpec) -> tuple[tuple[int, ...], ...]:
+    """Return what tells whether a file that a spec names has been written again."""
+    files = []
+    for value in (spec.model, *spec.options.values()):
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            files.append(_stamp(Path(value)))
+    return tuple(files)

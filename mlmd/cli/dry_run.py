@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.cli.progress import clock
+from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from mlmd.calculators.spec import CalculatorSpec
     from mlmd.protocol import Protocol
+    from mlmd.protocol.calculators import StageCalculators
     from mlmd.run.manifest import Manifest
+
+SLOW_START_S = 1.0
+"""A first force call below this is not worth a word."""
 
 
 def show_plan(
@@ -32,41 +40,74 @@ def show_plan(
     Whatever the run itself would refuse, a directory of another run too, is refused here.
     """
     from mlmd.protocol.calculators import StageCalculators
-    from mlmd.protocol.engine import try_forces
+
+    folder = Path(tempfile.mkdtemp(prefix="mlmd-dry-run-"))
+    calculators = StageCalculators(specs, protocol, folder)
+    keep = False
+    try:
+        content = _content(protocol, atoms, calculators, out, seed, extend)
+    except CalculatorError:
+        keep = True  # it points to the program's files
+        raise
+    finally:
+        calculators.close()
+        if keep:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    content["calculators"] = {key: spec.to_dict() for key, spec in specs.items()}
+    if as_json:
+        print(json.dumps(content))
+        return
+    _print(content, " and ".join(dict.fromkeys(spec.name for spec in specs.values())))
+
+
+def _content(
+    protocol: Protocol,
+    atoms: Atoms,
+    calculators: StageCalculators,
+    out: Path,
+    seed: int,
+    extend: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return what is to be shown, as plain data."""
     from mlmd.protocol.extension import extended
     from mlmd.protocol.plan import ForceCallTime, plan, time_force_calls
-    from mlmd.protocol.start import find_run, identity_of
-    from mlmd.run.identity import structure_from_text, structure_text
+    from mlmd.protocol.start import Asked, find_run
+    from mlmd.protocol.trials import try_calculators
+    from mlmd.run.identity import structure_from_text
     from mlmd.structure import check_structure
 
     check_structure(atoms)
-    calculators = StageCalculators(specs, protocol)
-    structure = structure_text(atoms)
-    found = find_run(out, identity_of(protocol, structure, calculators, seed))
+    asked = Asked(protocol, atoms, calculators, seed)
+    found = find_run(out, asked)
     lengthened = extended(protocol, extend, found.extensions if found else {})
-    start = structure_from_text(structure)
-    try_forces(calculators, lengthened.stages[0], start)
+    start = structure_from_text(asked.structure())
+    tried = try_calculators(calculators, lengthened.stages, start)
+    first_s: float | None = tried["first_call_s"]
     calls: dict[int, ForceCallTime] = {}
     rows = []
     for stage in plan(lengthened, len(atoms)):
         calculator = calculators.serve(lengthened.stage(stage.name))
         if id(calculator) not in calls:
-            calls[id(calculator)] = time_force_calls(calculator, start)
-        call_s = calls[id(calculator)].seconds
+            calls[id(calculator)] = time_force_calls(calculator, start, first_s=first_s)
+            first_s = None  # another one's is still to be made
+        call = calls[id(calculator)]
         rows.append(
             {
                 **asdict(stage),
                 "status": _status(found, stage.name, extend),
-                "force_call_s": call_s,
-                "seconds": stage.n_steps * call_s,
+                "first_force_call_s": call.first_s,
+                "force_call_s": call.seconds,
+                "seconds": stage.n_steps * call.seconds,
             }
         )
     left = [row for row in rows if row["status"] != "done"]
-    content = {
+    return {
         "protocol": protocol.name,
         "formula": atoms.get_chemical_formula(),
         "n_atoms": len(atoms),
-        "calculators": {key: spec.to_dict() for key, spec in specs.items()},
         "directory": str(out),
         "n_force_calls_timed": min(call.n_calls for call in calls.values()),
         "stages": rows,
@@ -76,10 +117,6 @@ def show_plan(
         "seconds": sum(row["seconds"] for row in rows),
         "seconds_left": sum(row["seconds"] for row in left),
     }
-    if as_json:
-        print(json.dumps(content))
-        return
-    _print(content, " and ".join(dict.fromkeys(spec.name for spec in specs.values())))
 
 
 def _status(found: Manifest | None, name: str, extend: Mapping[str, float]) -> str:
@@ -118,14 +155,25 @@ def _print(content: Mapping[str, Any], calculator: str) -> None:
         print(f"left to do: {clock(content['seconds_left'])}")
     print(
         f"The time is an estimate: the median of {content['n_force_calls_timed']} force calls on "
-        f"the starting structure here and now, {_call_times(rows)} ms, times the "
+        f"the starting structure here and now, {_call_times(rows)}, times the "
         "steps. Relaxations may end earlier; volume equilibrations may add runs."
     )
+    for first_s, call_s in dict.fromkeys(
+        (r["first_force_call_s"], r["force_call_s"]) for r in rows
+    ):
+        if first_s > max(SLOW_START_S, 2 * call_s):
+            print(
+                f"The first force call took {_time(first_s)} (its start, and electrons from atoms "
+                f"where it has any), each after it {_time(call_s)}."
+            )
 
 
 def _call_times(rows: Sequence[Mapping[str, Any]]) -> str:
-    times = dict.fromkeys(f"{row['force_call_s'] * 1000:.3g}" for row in rows)
-    return " or ".join(times)
+    return " or ".join(dict.fromkeys(_time(row["force_call_s"]) for row in rows))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def _size(number: float) -> str:

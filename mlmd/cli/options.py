@@ -19,6 +19,10 @@ VolumePerAtom = Annotated[
     float | None,
     typer.Option("--volume-per-atom-A3", help="Volume per atom to pack at, in cubic angstrom."),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="ASE's name of the file's format, where it does not tell."),
+]
 SupercellDiameter = Annotated[
     float | None,
     typer.Option(

@@ -13,7 +13,7 @@ import typer
 from mlmd.cli.options import (
     AsJson,
     Density,
-    NAtoms,
+    Format,
     Seed,
     SupercellAtoms,
     SupercellDiameter,
@@ -21,7 +21,7 @@ from mlmd.cli.options import (
     VolumePerAtom,
     assignments,
 )
-from mlmd.errors import InputError, RunDirectoryError, StoppedError
+from mlmd.errors import RunDirectoryError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -44,7 +44,17 @@ def run_command(
     structure: Annotated[
         Path | None, typer.Option("--structure", help="File to start from instead.")
     ] = None,
-    n_atoms: NAtoms = 100,
+    format: Format = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="RUN:STAGE, the end of a stage of a run to start from instead."
+        ),
+    ] = None,
+    n_atoms: Annotated[
+        int | None,
+        typer.Option("--n-atoms", help="About how many atoms to pack, 100 if not given."),
+    ] = None,
     density_g_cm3: Density = None,
     volume_per_atom_A3: VolumePerAtom = None,
     supercell_diameter_A: SupercellDiameter = None,
@@ -96,9 +106,9 @@ def run_command(
 ) -> None:
     """Run a protocol; the same command goes on where it stopped."""
     from mlmd.calculators.choice import chosen_calculators
-    from mlmd.cli import starting
     from mlmd.cli.progress import shown_progress
     from mlmd.cli.signals import stop_on_signals
+    from mlmd.cli.starting import Start
     from mlmd.protocol import Protocol
     from mlmd.protocol.settings import RunSettings
 
@@ -114,23 +124,20 @@ def run_command(
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
-    if (composition is None) == (structure is None):
-        raise InputError("give either --composition or --structure")
-    if structure is not None:
-        if density_g_cm3 is not None or volume_per_atom_A3 is not None:
-            raise InputError("--structure has its own volume; leave out density and volume")
-        atoms = starting.crystal(
-            structure, supercell_diameter_A, supercell_n_atoms, vacancies or [], seed
-        )
-    else:
-        assert composition is not None
-        if supercell_diameter_A is not None or supercell_n_atoms is not None or vacancies:
-            raise InputError(
-                "supercells and vacancies are for crystals: give --structure instead of "
-                "--composition, or --n-atoms for a larger packing"
-            )
-        atoms = starting.packed(composition, n_atoms, seed, density_g_cm3, volume_per_atom_A3)
     more = assignments(extend or [], "--extend")
+    atoms = Start(
+        composition=composition,
+        structure=structure,
+        end=end,
+        n_atoms=n_atoms,
+        density_g_cm3=density_g_cm3,
+        volume_per_atom_A3=volume_per_atom_A3,
+        format=format,
+        diameter_A=supercell_diameter_A,
+        supercell_n_atoms=supercell_n_atoms,
+        vacancies=vacancies or [],
+        seed=seed,
+    ).atoms()
     if dry_run:
         from mlmd.cli.dry_run import show_plan
 
@@ -151,7 +158,7 @@ def run_command(
             )
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
-    _report(run, was_done and not extend, as_json)
+    _report(run, out, was_done and not extend, as_json)
 
 
 def _is_done(out: Path) -> bool:
@@ -163,14 +170,14 @@ def _is_done(out: Path) -> bool:
         return False
 
 
-def _report(run: Run, nothing_to_do: bool, as_json: bool) -> None:
+def _report(run: Run, out: Path, nothing_to_do: bool, as_json: bool) -> None:
     if as_json:
         content: dict[str, Any] = {
-            "directory": str(run.path),
+            "directory": str(out),
             "status": run.status,
             "results": run.results,
         }
         print(json.dumps(content))
         return
     what = "nothing to do" if nothing_to_do else f"{len(run.stages)} stages"
-    print(f"{run.path} is done: {what}; analyse it with: mlmd analyze {run.path}")
+    print(f"{out} is done: {what}; analyse it with: mlmd analyze {out}")

@@ -85,6 +85,7 @@ def part(trajectory: Trajectory, frames: slice | Sequence[int]) -> Trajectory:
         time_fs=trajectory.time_fs[frames],
         masses_u=trajectory.masses_u,
         source=trajectory.source,
+        pbc=trajectory.pbc,
     )
 
 

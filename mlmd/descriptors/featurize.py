@@ -10,12 +10,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.formula import Formula
 
-from mlmd.checks import positive_number, whole_number
+from mlmd.checks import one_structure, positive_number, whole_number
 from mlmd.descriptors.conventions import Convention, convention_of
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import FEATURES, measure, measure_composition
@@ -133,6 +133,8 @@ def _named(structures: Items) -> tuple[Iterator[tuple[str, Item]], int | None]:
             f"structures is {type(structures).__name__}; expected ase.Atoms, Trajectory, or a "
             "list or mapping of them"
         )
+    if hasattr(structures, "to_ase_atoms"):  # a structure of pymatgen's can be walked through
+        one_structure("structures", structures)
     total = len(structures) if isinstance(structures, Sequence) else None
     return ((_name(item, i), item) for i, item in enumerate(structures)), total
 
@@ -217,6 +219,7 @@ def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Ro
             mean, spread, n_frames = _of_frames(task, item, temperature_K)
             symbols = list(item.symbols)
         else:
+            item = one_structure("it", item)
             mean, n_frames = _of_atoms(task, item, temperature_K), 1
             spread, symbols = np.full(len(FEATURES), np.nan), list(item.symbols)
     except InputError as error:
@@ -226,9 +229,7 @@ def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Ro
     return _Row(name, about, mean, spread)
 
 
-def _of_atoms(task: _Task, atoms: Any, temperature_K: float | None) -> FloatArray:
-    if not hasattr(atoms, "get_masses"):
-        raise InputError(f"it is {type(atoms).__name__}; expected ase.Atoms or Trajectory")
+def _of_atoms(task: _Task, atoms: Atoms, temperature_K: float | None) -> FloatArray:
     snapshot = Snapshot.of_atoms(atoms, task.mobile, task.convention, task.elements, temperature_K)
     return np.array(list(measure(snapshot).values()))
 
@@ -239,6 +240,10 @@ def _of_frames(
     """Return mean and standard deviation over the frames; one frame is held at a time."""
     if len(trajectory) == 0:
         raise InputError("the trajectory has no frames")
+    if not all(trajectory.pbc):
+        raise InputError(
+            f"the structure is periodic as {list(trajectory.pbc)}; expected all three directions"
+        )
     mean = np.zeros(len(FEATURES))
     squares = np.zeros(len(FEATURES))
     constant: dict[str, float] = {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 
+from mlmd.checks import one_structure
 from mlmd.descriptors.composition import ElementalAverages
 from mlmd.descriptors.conventions import CONVENTIONS, Convention
 from mlmd.descriptors.elements import ElementTable, package_elements
@@ -99,6 +100,7 @@ class Snapshot:
         InputError
             If the structure is not periodic in three directions, or has no mobile atom.
         """
+        one_structure("atoms", atoms)
         if not all(atoms.pbc):
             raise InputError(
                 f"the structure is periodic as {atoms.pbc.tolist()}; expected all three directions"

@@ -6,8 +6,8 @@ r"""Stochastic velocity rescaling: canonical, and well behaved far from equilibr
         + 2 R_1 \sqrt{c\,(1 - c)\frac{\bar K}{N_f K}}, \qquad c = e^{-\Delta t / \tau}
 
 Bussi, Donadio, Parrinello, J. Chem. Phys. 126, 014101 (2007), doi:10.1063/1.2408420, Eq. (A7),
-with N_f = 3N - 3. The energy that the thermostat takes out is summed up, so that K + U less the
-energy given is conserved (their Eq. (15)).
+with N_f of :mod:`mlmd.dynamics.kinetics`. The energy that the thermostat takes out is summed up, so
+that K + U less the energy given is conserved (their Eq. (15)).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Guarded(Protocol):
 
     @property
     def kinetic_temperature_K(self) -> float:
-        """Temperature over 3N - 3 degrees of freedom."""
+        """Temperature over the degrees of freedom (:mod:`mlmd.dynamics.kinetics`)."""
 
     @property
     def conserved_energy_eV(self) -> float:

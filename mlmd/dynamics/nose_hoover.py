@@ -1,4 +1,4 @@
-r"""Nosé-Hoover chain dynamics for 3N - 3 degrees of freedom.
+r"""Nosé-Hoover chain dynamics for the N_f degrees of freedom of :mod:`mlmd.dynamics.kinetics`.
 
 .. math::
 

@@ -23,6 +23,7 @@ from ase.md.nose_hoover_chain import (
 from mlmd.calculators.evaluation import evaluate
 from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
 from mlmd.errors import InputError
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,7 +38,8 @@ class IsotropicNPT(IsotropicMTKNPT):
     Parameters
     ----------
     atoms
-        With a calculator that gives stress, momenta, and no constraints.
+        With a calculator that gives stress, momenta, and no held atoms, which a cell that changes
+        would move.
     timestep_fs
         Time step in femtoseconds.
     temperature_K, pressure_GPa
@@ -60,6 +62,12 @@ class IsotropicNPT(IsotropicMTKNPT):
             raise InputError(
                 f"NPT needs stress; the calculator {type(atoms.calc).__name__} gives none"
             )
+        if held_atoms(atoms).any():
+            raise InputError(
+                "FixAtoms holds atoms in place; NPT changes the cell and moves them: take "
+                "ensemble nvt or remove the constraint"
+            )
+        atoms.set_constraint()  # what is left changes nothing, but rounds
         atoms.set_momenta(at_rest(atoms.get_momenta(), atoms.get_masses()[:, None]))
         super().__init__(
             atoms,
@@ -72,7 +80,7 @@ class IsotropicNPT(IsotropicMTKNPT):
         self.timestep_fs = timestep_fs
         self.substeps = 1
         self.temperature_K = temperature_K
-        self.degrees_of_freedom = degrees_of_freedom(len(atoms))
+        self.degrees_of_freedom = degrees_of_freedom(atoms)
         self._num_atoms_global = len(atoms) - 1
         self._thermostat = NoseHooverChainThermostat(
             num_atoms_global=self._num_atoms_global,
@@ -109,7 +117,7 @@ class IsotropicNPT(IsotropicMTKNPT):
     @property
     def kinetic_temperature_K(self) -> float:
         """Instantaneous temperature over 3N - 3 degrees of freedom, in kelvin."""
-        return temperature_of_energy_K(self.atoms.get_kinetic_energy(), len(self.atoms))
+        return temperature_of_energy_K(self.atoms.get_kinetic_energy(), self.degrees_of_freedom)
 
     @property
     def potential_energy_eV(self) -> float:

@@ -14,6 +14,8 @@ from ase import units
 from ase.optimize import FIRE
 
 from mlmd.dynamics.log_strain import LogStrain
+from mlmd.errors import InputError
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -39,11 +41,22 @@ class Relaxation:
         Converged where no force is larger.
     max_stress_GPa
         And no component of the stress tensor; None leaves the cell as it is.
+
+    Raises
+    ------
+    InputError
+        If atoms are held and the cell is to relax, or there is a constraint other than
+        ``FixAtoms``.
     """
 
     def __init__(
         self, atoms: Atoms, max_force_eV_A: float, max_stress_GPa: float | None = None
     ) -> None:
+        if held_atoms(atoms).any() and max_stress_GPa is not None:
+            raise InputError(
+                "FixAtoms holds atoms in place, which a cell that relaxes would move; keep the "
+                "cell or remove the constraint"
+            )
         self.atoms = atoms
         self._max_force_eV_A, self._max_stress_GPa = max_force_eV_A, max_stress_GPa
         self._cell: LogStrain | None = None

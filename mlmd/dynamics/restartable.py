@@ -12,8 +12,9 @@ from ase import units
 from ase.md.md import MolecularDynamics
 
 from mlmd.calculators.evaluation import Evaluator, evaluate
-from mlmd.dynamics.kinetics import at_rest, degrees_of_freedom, temperature_of_energy_K
+from mlmd.dynamics.kinetics import allowed, degrees_of_freedom, temperature_of_energy_K
 from mlmd.errors import InputError, SimulationUnstable
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,13 +26,14 @@ class RestartableDynamics(MolecularDynamics):
     """Velocity Verlet between two calls of a thermostat.
 
     The centre of mass stays at rest: its momentum is taken out once and its acceleration (the
-    net force of a model in single precision, say) at each step. Observers attach as to any
-    ASE dynamics.
+    net force of a model in single precision, say) at each step. Where atoms are held in place
+    (``FixAtoms``) it is not, and they stay where they are to the last bit. Observers attach as
+    to any ASE dynamics.
 
     Parameters
     ----------
     atoms
-        With a calculator, momenta set, and no constraints.
+        With a calculator, momenta set, and no constraint but ``FixAtoms``.
     timestep_fs
         Time step in femtoseconds.
     temperature_K
@@ -39,21 +41,17 @@ class RestartableDynamics(MolecularDynamics):
     """
 
     def __init__(self, atoms: Atoms, *, timestep_fs: float, temperature_K: float) -> None:
-        if atoms.constraints:
-            raise InputError(
-                "the atoms have constraints; dynamics counts 3N - 3 degrees of freedom and "
-                "supports none: remove them with atoms.set_constraint()"
-            )
+        self._held = held_atoms(atoms)
         if len(atoms) < 2:
             raise InputError(f"dynamics needs at least two atoms; given {len(atoms)}")
         super().__init__(atoms, timestep_fs * units.fs)
         self.timestep_fs = timestep_fs
         self.substeps = 1
-        self.degrees_of_freedom = degrees_of_freedom(len(atoms))
+        self.degrees_of_freedom = degrees_of_freedom(atoms)
         self._inverse_masses = 1.0 / self.masses
         self._mass_fractions = self.masses / self.masses.sum()
-        self._momenta: FloatArray = at_rest(atoms.get_momenta(), self.masses)
-        atoms.set_momenta(self._momenta)
+        self._momenta: FloatArray = allowed(atoms.get_momenta(), self.masses, self._held)
+        atoms.set_momenta(self._momenta, apply_constraint=False)
         self._positions: FloatArray = atoms.get_positions()
         self._cell: FloatArray = atoms.cell.array.copy()
         self._ask = Evaluator()
@@ -69,7 +67,10 @@ class RestartableDynamics(MolecularDynamics):
 
     @property
     def forces_eV_A(self) -> FloatArray:
-        """Forces at the present positions, without net force, in eV/angstrom."""
+        """Forces that move the atoms at the present positions, in eV/angstrom.
+
+        Zero on held atoms; without net force where none is held.
+        """
         if self._forces is None:
             self._forces = self._new_forces()
         return self._forces
@@ -85,8 +86,8 @@ class RestartableDynamics(MolecularDynamics):
 
     @property
     def kinetic_temperature_K(self) -> float:
-        """Instantaneous temperature over 3N - 3 degrees of freedom, in kelvin."""
-        return temperature_of_energy_K(self.kinetic_energy_eV, len(self.atoms))
+        """Instantaneous temperature over the degrees of freedom, in kelvin."""
+        return temperature_of_energy_K(self.kinetic_energy_eV, self.degrees_of_freedom)
 
     @property
     def potential_energy_eV(self) -> float:
@@ -132,9 +133,9 @@ class RestartableDynamics(MolecularDynamics):
         atoms = self.atoms
         momenta = atoms.get_momenta()
         if not np.array_equal(momenta, self._momenta):
-            self._momenta = at_rest(momenta, self.masses)
+            self._momenta = allowed(momenta, self.masses, self._held)
             self._kinetic_eV = None
-            atoms.set_momenta(self._momenta)
+            atoms.set_momenta(self._momenta, apply_constraint=False)
         if not (
             np.array_equal(atoms.positions, self._positions)
             and np.array_equal(atoms.cell.array, self._cell)
@@ -173,7 +174,7 @@ class RestartableDynamics(MolecularDynamics):
         forces = self.forces_eV_A
         self._thermostat_before()
         self._momenta += half * forces
-        self._positions += self.dt * self._momenta * self._inverse_masses
+        self._move()
         self.atoms.positions[:] = self._positions
         self._forces = self._new_forces()
         self._momenta += half * self._forces
@@ -182,8 +183,12 @@ class RestartableDynamics(MolecularDynamics):
         self._kinetic_eV = None
         self.atoms.arrays["momenta"][:] = self._momenta
 
+    def _move(self) -> None:
+        """Move the atoms by the momenta for one step."""
+        self._positions += self.dt * self._momenta * self._inverse_masses
+
     def _new_forces(self) -> FloatArray:
-        """Return the forces at the present positions, without net force, in double precision."""
+        """Return the forces that move the atoms, see `forces_eV_A`, in double precision."""
         found = self._ask(self.atoms)
         forces, energy = found.forces_eV_A, found.energy_of_forces_eV
         assert forces is not None  # they were asked for
@@ -192,7 +197,10 @@ class RestartableDynamics(MolecularDynamics):
                 f"the calculator gave forces that are not finite at step {self.nsteps}; "
                 "atoms may have come too close: try a smaller timestep_fs or a Relax before"
             )
-        forces -= self._mass_fractions * forces.sum(axis=0)
+        if self._held.any():
+            forces[self._held] = 0.0
+        else:
+            forces -= self._mass_fractions * forces.sum(axis=0)
         self._potential_eV = energy
         if energy is not None and not isfinite(energy):
             raise SimulationUnstable(
@@ -239,5 +247,5 @@ class RestartableDynamics(MolecularDynamics):
         self._cell = np.array(state["cell"], dtype=np.float64)
         self.atoms.set_cell(self._cell)
         self.atoms.positions[:] = self._positions
-        self.atoms.set_momenta(self._momenta)
+        self.atoms.set_momenta(self._momenta, apply_constraint=False)
         self._restore_thermostat(state)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.choice import DEFAULT
+from mlmd.calculators.known import KNOWN
+from mlmd.calculators.precision import parts_of
 from mlmd.calculators.registry import device_and_dtype, repeats_bitwise
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.calculators.weights import by_content
 from mlmd.errors import InputError
+from mlmd.run.identity import IDENTITY_VERSION
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -21,6 +28,10 @@ if TYPE_CHECKING:
     from mlmd.stages.stage import Stage
 
 FILES_PREFIX = "calculator-"
+_Claim = tuple[int, int]
+_claims: dict[_Claim, Path] = {}
+"""Calculator objects in use, by process and identity, and the run that uses each."""
+_claims_lock = threading.Lock()
 FORMER_NAMES = {
     "mlmd.calculators.cp2k.calculator.Cp2k": "mlmd.calculators.cp2k.calculator.Cp2kCalculator",
     "mlmd.calculators.espresso.calculator.Espresso": (
@@ -57,32 +68,78 @@ class StageCalculators:
         self._sources = {key: _source(value) for key, value in sources.items()}
         self._made: dict[CalculatorSpec, Calculator] = {}
         self._folder = folder
+        self._claimed: list[_Claim] = []
         for stage in protocol.stages:
-            self._source_of(stage)
+            self.key_of(stage)
+        if folder is not None:
+            self._claim(folder)
 
-    def _source_of(self, stage: Stage) -> CalculatorSpec | Calculator:
+    def key_of(self, stage: Stage) -> str:
+        """Return the key that names the calculator of a stage."""
         for key in (stage.name, type(stage).__name__, DEFAULT):
             if key in self._sources:
-                return self._sources[key]
+                return key
         raise InputError(
             f"stage '{stage.name}' has no calculator; name one for it, its class or '{DEFAULT}'"
         )
 
     def serve(self, stage: Stage) -> Calculator:
         """Return the calculator of a stage; stages with the same spec share one."""
-        source = self._source_of(stage)
+        source = self._sources[self.key_of(stage)]
         if not isinstance(source, CalculatorSpec):
             return source
         if source not in self._made:
             self._made[source] = source.load(self._files_of(source))
         return self._made[source]
 
+    def is_opaque(self, key: str) -> bool:
+        """Tell whether what computes the forces is known by what it computes alone.
+
+        Objects are, and the user's own code: its options do not say what it does.
+        """
+        source = self._sources[key]
+        return not isinstance(source, CalculatorSpec) or source.name not in KNOWN
+
+    def known_by(self, key: str) -> str | None:
+        """Return a text that is the same for the same forces; None for an object."""
+        source = self._sources[key]
+        return json.dumps(source.physics()) if isinstance(source, CalculatorSpec) else None
+
     def close(self) -> None:
-        """End the programs and workers of the calculators that were made here."""
+        """End the programs and workers of the calculators that were made here; free the others."""
+        with _claims_lock:
+            for claim in self._claimed:
+                _claims.pop(claim, None)
         for calculator in self._made.values():
             close = getattr(calculator, "close", None)
             if callable(close):
                 close()
+
+    def _claim(self, folder: Path) -> None:
+        """Take the objects for this run: a calculator holds one structure and its results.
+
+        Raises
+        ------
+        InputError
+            If another run has one of them, or a part of it.
+        """
+        objects = [one for one in self._sources.values() if not isinstance(one, CalculatorSpec)]
+        parts = {(os.getpid(), id(part)): part for one in objects for part in parts_of(one)}
+        with _claims_lock:
+            for claim, part in parts.items():
+                if claim in _claims:
+                    raise InputError(
+                        f"the {type(part).__name__} object is in use by the run in "
+                        f"{_claims[claim]}, and would give one run the forces of the other: give "
+                        "each run an object of its own, or a CalculatorSpec, which makes one"
+                    )
+            _claims.update(dict.fromkeys(parts, folder))
+            self._claimed = list(parts)
+        for calculator in objects:
+            # ASE compares no info and no arrays: what it has may be of another run's structure.
+            reset = getattr(calculator, "reset", None)
+            if callable(reset):
+                reset()
 
     def _files_of(self, spec: CalculatorSpec) -> Path | None:
         """Return where a program keeps its files, named after what it serves."""
@@ -98,12 +155,41 @@ class StageCalculators:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
-    def physics(self) -> dict[str, Any]:
-        """Return what decides the forces, by key: part of the run's identity."""
+    def physics(
+        self,
+        elements: Collection[str],
+        version: int = IDENTITY_VERSION,
+        recorded: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """Return what decides the forces, by key: part of the run's identity.
+
+        Parameters
+        ----------
+        elements
+            Symbols of the structure: only their pseudopotentials count.
+        version
+            Of the identity.
+        recorded
+            The same of the run that it is held against.
+        """
         return {
-            key: source.physics() if isinstance(source, CalculatorSpec) else _describe(source)
-            for key, source in sorted(self._sources.items())
+            key: self._physics(key, elements, version, recorded.get(key))
+            for key in sorted(self._sources)
         }
+
+    def _physics(
+        self, key: str, elements: Collection[str], version: int, recorded: Any
+    ) -> dict[str, Any]:
+        source = self._sources[key]
+        if not isinstance(source, CalculatorSpec):
+            return _describe(source)
+        if version == 1:
+            return source.physics()
+        physics = source.physics(elements)
+        if source.name in KNOWN:  # those know their files
+            return physics
+        content: dict[str, Any] = by_content(physics, recorded)
+        return content
 
     def to_dict(self) -> dict[str, Any]:
         """Return specs, or a description of the calculators given ready-made."""

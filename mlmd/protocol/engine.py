@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import traceback
 from collections.abc import Mapping
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.calculators.evaluation import evaluate
 from mlmd.checks import whole_number
 from mlmd.errors import (
+    CalculatorError,
     DamagedDataError,
-    InputError,
     MlmdError,
+    RunDirectoryError,
     StageFailedError,
     StoppedError,
     VolumeNotFoundError,
@@ -27,22 +28,23 @@ from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.plan import check_sources
 from mlmd.protocol.settings import RunSettings
-from mlmd.protocol.start import (
-    create_run,
-    find_run,
-    identity_of,
-    refuse_other_versions,
-    versions,
+from mlmd.protocol.start import Asked, create_run, find_run, refuse_other_versions, versions
+from mlmd.protocol.trials import (
+    flags_of,
+    make_calculators,
+    refuse_other_potential,
+    try_calculators,
 )
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.directory import StageFolder
 from mlmd.run.history import EventLog
-from mlmd.run.identity import how_made, structure_from_text, structure_text
+from mlmd.run.identity import structure_from_text
 from mlmd.run.lock import RunLock, this_process
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
+from mlmd.stages.dynamics.results import OWN_FLAGS
 from mlmd.structure.checks import check_structure
 
 if TYPE_CHECKING:
@@ -72,14 +74,15 @@ def run_protocol(
     seed = whole_number("seed", seed, 0)
     check_structure(atoms)
     check_sources(protocol)
+    for stage in protocol.stages:
+        stage.check_atoms(atoms)
+    # Calculators and workflow engines change the working directory.
+    folder = folder.absolute()
     calculators = StageCalculators(calculator, protocol, folder)
     try:
         return _run(
-            protocol,
-            atoms,
-            calculators,
+            Asked(protocol, atoms, calculators, seed),
             folder,
-            seed=seed,
             progress=progress or _ignore,
             stop=stop or StopToken(),
             extend=extend,
@@ -90,55 +93,71 @@ def run_protocol(
 
 
 def _run(
-    protocol: ProtocolTree,
-    atoms: Atoms,
-    calculators: StageCalculators,
+    asked: Asked,
     folder: Path,
     *,
-    seed: int,
     progress: ProgressReport,
     stop: StopToken,
     extend: Mapping[str, float],
     settings: RunSettings,
 ) -> Run:
-    structure = structure_text(atoms)
-    identity = identity_of(protocol, structure, calculators, seed)
-    found = find_run(folder, identity)
+    protocol, calculators = asked.protocol, asked.calculators
+    found = find_run(folder, asked)
     extended(protocol, extend, found.extensions if found else {})
-    probe: dict[str, Any] = {}
+    tried: dict[str, Any] = {}
+    other: str | None = None
     if found is None:
+        start = structure_from_text(asked.structure())
         try:
-            probe = try_forces(calculators, protocol.stages[0], structure_from_text(structure))
+            tried = try_calculators(calculators, protocol.stages, start)
+        except CalculatorError:
+            raise  # its message points to the files of a program
         except BaseException:
             calculators.discard_files()
             raise
-    elif _is_done(found) and not register(found, extend):
-        return Run.open(folder)
+    else:
+        start = structure_from_text(asked.structure(found.identity_version))
+        other = refuse_other_potential(calculators, protocol.stages, start, found.calculator)
+        if other is not None and not settings.allow_version_change:
+            raise RunDirectoryError(
+                f"{folder} holds another run: {other}; give another directory, or the calculator "
+                "of that run (with --allow-version-change it goes on)"
+            )
+        if _is_done(found) and not register(found, extend):
+            return Run.open(folder)
+        left = [stage for stage in protocol.stages if found.stage(stage.name).status != "done"]
+        make_calculators(calculators, left)
     with disk_full_is_a_stop(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder, take_over=settings.take_over) as lock:
-        manifest = find_run(folder, identity) or create_run(
-            folder, protocol, structure, identity, calculators, how_made(atoms), probe
-        )
+        manifest = find_run(folder, asked) or create_run(folder, asked, tried)
         now = versions(calculators)
         if not settings.allow_version_change:
             refuse_other_versions(manifest, now, folder)
         events = EventLog(folder)
+        if tried:
+            events.write("calculators tried", checks=tried["checks"])
         if now != manifest.versions:
             events.write("versions changed", then=manifest.versions, now=now)
             manifest.versions = now
+        if other is not None:
+            events.write("calculator changed", how=other)
+        stages = json.loads(json.dumps(protocol.to_dict()["stages"]))
+        if stages != manifest.protocol["stages"]:
+            events.write("guards changed")
+            manifest.protocol = {**manifest.protocol, "stages": stages}
         for name in register(manifest, extend):
             events.write("stage extended", stage=name, duration_ps=manifest.extensions[name])
         manifest.sessions.append({**this_process(), "calculators": calculators.to_dict()})
         manifest.write(folder)
         work = _Work(
             protocol=extended(protocol, manifest.extensions),
-            structure=structure,
+            structure=asked.structure(manifest.identity_version),
             manifest=manifest,
             folder=folder,
             lock=lock,
             calculators=calculators,
-            seed=seed,
+            seed=asked.seed,
             report=progress,
             stop=stop,
             events=events,
@@ -210,7 +229,10 @@ class _Work:
         entry.status, entry.error = "running", None
         entry.settings = stage.to_dict()
         parent = self.protocol.parent(stage.name)
-        entry.flags = [] if parent is None else list(self.manifest.stage(parent.name).flags)
+        inherited = [] if parent is None else self.manifest.stage(parent.name).flags
+        doubts = flags_of(self.manifest.calculator, self.calculators.key_of(stage))
+        kept = [flag for flag in inherited if flag not in OWN_FLAGS]
+        entry.flags = list(dict.fromkeys([*kept, *doubts]))
         self.manifest.write(self.folder)
         self.events.write("stage started", stage=stage.name)
         clock = time.monotonic()
@@ -329,37 +351,6 @@ def stage_generator(seed: int, name: str) -> Generator:
 
 def _is_done(manifest: Manifest) -> bool:
     return all(entry.status == "done" for entry in manifest.stages)
-
-
-def try_forces(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> dict[str, Any]:
-    """See that the first stage's calculator can do this structure, before anything is written.
-
-    The calculator keeps the result, so that the stage does not pay again.
-
-    Returns
-    -------
-    dict
-        ``energy_eV`` and ``forces_eV_A`` of step 0: what tells this potential from another.
-    """
-    atoms.calc = calculators.serve(stage)
-    try:
-        found = evaluate(atoms, ("forces",))
-    except MlmdError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"the calculator cannot do this structure ({atoms.get_chemical_formula()}): "
-            f"{_one_line(error)}"
-        ) from error
-    finally:
-        atoms.calc = None
-    assert found.forces_eV_A is not None  # they were asked for
-    if not np.isfinite(found.forces_eV_A).all():
-        raise InputError(
-            "the calculator gives forces that are not finite on the starting structure; "
-            "pack at a lower density"
-        )
-    return {"energy_eV": found.energy_eV, "forces_eV_A": found.forces_eV_A.tolist()}
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,10 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlmd._version import __version__
@@ -20,34 +23,76 @@ from mlmd.run.identity import (
     checksum,
     digest,
     digest_text,
+    how_made,
     identity_differences,
+    structure_differences,
+    structure_from_text,
+    structure_text,
 )
 from mlmd.run.manifest import NAME, Manifest, StageEntry
 from mlmd.run.run import STRUCTURE
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from mlmd.protocol.calculators import StageCalculators
     from mlmd.protocol.tree import ProtocolTree
 
 
-def identity_of(
-    protocol: ProtocolTree, structure: str, calculators: StageCalculators, seed: int
-) -> dict[str, Any]:
-    """Return what makes a run this run and no other.
+NOT_PHYSICS = ("guard", "max_halvings")
+"""Settings of stages that change nothing of what was already computed."""
 
-    The stages of the protocol (not its prose), the checksum of the structure's text, the
-    calculators' physics, and the seed; not device, threads, paths or progress.
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for: all that makes a run this run and no other.
+
+    Attributes
+    ----------
+    protocol, atoms, calculators, seed
+        As given to :meth:`mlmd.Protocol.run`.
     """
-    return {
-        "protocol": {"stages": [stage.to_dict() for stage in protocol.stages]},
-        "structure_sha256": digest_text(structure),
-        "calculators": calculators.physics(),
-        "seed": seed,
-    }
+
+    protocol: ProtocolTree
+    atoms: Atoms
+    calculators: StageCalculators
+    seed: int
+
+    def structure(self, version: int = IDENTITY_VERSION) -> str:
+        """Return the text of the structure, by a version of the rule."""
+        return structure_text(self.atoms, version)
+
+    def identity(
+        self,
+        version: int = IDENTITY_VERSION,
+        recorded: Mapping[str, Any] = MappingProxyType({"calculators": {}}),
+    ) -> dict[str, Any]:
+        """Return the identity by a version of the rule, :data:`IDENTITY_VERSION`.
+
+        The stages of the protocol (not its prose, nor limits of guards), the checksum of the
+        structure's text, the calculators' physics, and the seed; not device, threads, paths or
+        progress. Where it is held against a recorded one, that one is to be given.
+        """
+        elements = sorted(set(self.atoms.symbols))
+        stages = [stage.to_dict() for stage in self.protocol.stages]
+        if version > 1:
+            stages = [_physics_of(stage) for stage in stages]
+        return {
+            "protocol": {"stages": stages},
+            "structure_sha256": digest_text(self.structure(version)),
+            "calculators": self.calculators.physics(elements, version, recorded["calculators"]),
+            "seed": self.seed,
+        }
 
 
-def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
+def _physics_of(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stage.items() if key not in NOT_PHYSICS}
+
+
+def find_run(folder: Path, asked: Asked) -> Manifest | None:
     """Return the manifest of the run in a folder, None where there is room for a new one.
+
+    A run is held against what was asked for by the rule that it was recorded by.
 
     Raises
     ------
@@ -61,13 +106,17 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
         )
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
-        _refuse_differences(identity_differences(manifest.identity, identity), folder)
+        version = manifest.identity_version
+        given = _comparable(asked.identity(version, manifest.identity))
+        differences = identity_differences(_comparable(manifest.identity), given)
+        if differences:
+            _refuse_differences(_in_detail(differences, folder, asked.structure(version)), folder)
         return manifest
     if folder.is_dir():
         foreign = sorted(
             item.name
             for item in folder.iterdir()
-            if not _left_by_a_killed_start(item, identity["structure_sha256"])
+            if not _left_by_a_killed_start(item, digest_text(asked.structure()))
         )
         if foreign:
             raise RunDirectoryError(
@@ -75,6 +124,12 @@ def find_run(folder: Path, identity: dict[str, Any]) -> Manifest | None:
                 "directory"
             )
     return None
+
+
+def _comparable(identity: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of an identity what may change in any run, by whatever rule it was recorded."""
+    stages = [_physics_of(stage) for stage in identity["protocol"]["stages"]]
+    return {**identity, "protocol": {"stages": stages}}
 
 
 def _left_by_a_killed_start(item: Path, structure_sha256: str) -> bool:
@@ -86,9 +141,21 @@ def _left_by_a_killed_start(item: Path, structure_sha256: str) -> bool:
     return item.name in ("lock", "heartbeat") or item.name.startswith(".")
 
 
+def _in_detail(differences: list[str], folder: Path, structure: str) -> list[str]:
+    """Say what differs in a structure, not only that its checksum does."""
+    try:
+        there = structure_from_text((folder / STRUCTURE).read_text(encoding="utf-8"))
+        found = list(structure_differences(there, structure_from_text(structure)))
+    except Exception:  # the file is damaged: then the checksum must do
+        return differences
+    return [
+        text
+        for one in differences
+        for text in (found or [one] if one.startswith("structure_sha256") else [one])
+    ]
+
+
 def _refuse_differences(differences: list[str], folder: Path) -> None:
-    if not differences:
-        return
     more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
     longer = all("].duration_ps is " in difference for difference in differences)
     remedy = (
@@ -101,16 +168,19 @@ def _refuse_differences(differences: list[str], folder: Path) -> None:
     )
 
 
-def create_run(
-    folder: Path,
-    protocol: ProtocolTree,
-    structure: str,
-    identity: dict[str, Any],
-    calculators: StageCalculators,
-    made: dict[str, Any],
-    probe: dict[str, Any],
-) -> Manifest:
-    """Write the structure and ``run.json`` of a new run, the latter last."""
+def create_run(folder: Path, asked: Asked, tried: dict[str, Any]) -> Manifest:
+    """Write the structure and ``run.json`` of a new run, the latter last.
+
+    Parameters
+    ----------
+    folder
+        Its directory.
+    asked
+        What the run is.
+    tried
+        What :func:`mlmd.protocol.trials.try_calculators` returned.
+    """
+    structure, identity = asked.structure(), asked.identity()
     stages = [
         StageEntry(
             name=stage.name,
@@ -119,18 +189,18 @@ def create_run(
             settings=stage.to_dict(),
             measured=stage.measured,
         )
-        for i, stage in enumerate(protocol.stages, start=1)
+        for i, stage in enumerate(asked.protocol.stages, start=1)
     ]
     manifest = Manifest(
         identity=json.loads(json.dumps(identity)),
         identity_sha256=digest(identity),
         identity_version=IDENTITY_VERSION,
-        calculator={"probe": probe},
+        calculator=tried,
         checksums={STRUCTURE: checksum(structure.encode())},
-        protocol=protocol.to_dict(),
-        input={"file": STRUCTURE, "packing": None, **made},
-        calculators=calculators.to_dict(),
-        versions=versions(calculators),
+        protocol=asked.protocol.to_dict(),
+        input={"file": STRUCTURE, "packing": None, **how_made(asked.atoms)},
+        calculators=asked.calculators.to_dict(),
+        versions=versions(asked.calculators),
         stages=stages,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )

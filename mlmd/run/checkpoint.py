@@ -6,12 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.errors import DamagedDataError
 from mlmd.files import write_atomically
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,16 @@ class CheckpointStore:
                 f"{self.path.parent} away to do this stage again"
             )
         return None
+
+
+def placed(atoms: Atoms, state: Mapping[str, Any]) -> Atoms:
+    """Return atoms as a checkpoint has them: cell, positions, momenta where there are any."""
+    atoms = atoms.copy()
+    atoms.set_cell(state["cell"])
+    atoms.positions[:] = state["positions"]
+    if "momenta" in state:
+        atoms.set_momenta(state["momenta"])
+    return atoms
 
 
 def _read(path: Path) -> dict[str, Any]:

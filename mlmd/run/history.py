@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
@@ -15,6 +16,9 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
+STARTED = "stage started"
+KILLED_AFTER = "killed_after_s"
+"""Entry of a start: wall time of the session before, as far as its files show."""
 ENDS = ("stage done", "stage stopped", "stage failed")
 
 
@@ -27,6 +31,8 @@ class EventLog:
     def write(self, event: str, **details: Any) -> None:
         """Append an event with the time; a full disk loses the line, not the run."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **details}
+        if event == STARTED:
+            line |= self._killed_before(str(details.get("stage")))
         logger.info("%s %s", event, details)
         text = (json.dumps(line) + "\n").encode()
         with contextlib.suppress(OSError):
@@ -38,6 +44,14 @@ class EventLog:
             finally:
                 os.close(handle)
 
+    def _killed_before(self, stage: str) -> dict[str, float]:
+        """Return how long a session that was killed worked, while its files still tell."""
+        folder, began = self._path.parent, None
+        for event in _events(folder):
+            if event.get("stage") == stage and event.get("event") in (STARTED, *ENDS):
+                began = event.get("time") if event["event"] == STARTED else None
+        return {} if began is None else {KILLED_AFTER: _worked_s(folder, stage, began)}
+
 
 @dataclass(frozen=True)
 class WallTime:
@@ -46,9 +60,10 @@ class WallTime:
     Attributes
     ----------
     seconds
-        Of the sessions whose end is known, and of the one at work until now.
+        Of the sessions whose end is known, of the one at work until now, and of one that was
+        killed until it last wrote a file.
     is_complete
-        False where a session was killed: how long that worked is not known.
+        False where a session was killed: it worked longer than that.
     """
 
     seconds: float
@@ -72,11 +87,13 @@ def wall_times(folder: Path, at_work: bool) -> dict[str, WallTime]:
         stage, kind = event.get("stage"), event.get("event")
         if not isinstance(stage, str):
             continue
-        if kind == "stage started":
+        if kind == STARTED:
             if stage in started:
                 killed.add(stage)
             started[stage] = str(event.get("time"))
-            seconds.setdefault(stage, 0.0)
+            before = event.get(KILLED_AFTER)
+            known = before if isinstance(before, int | float) else 0.0
+            seconds[stage] = seconds.get(stage, 0.0) + known
         elif kind in ENDS:
             began = started.pop(stage, None)
             took = event.get("wall_s")
@@ -90,7 +107,18 @@ def wall_times(folder: Path, at_work: bool) -> dict[str, WallTime]:
             seconds[stage] += _between(began, datetime.now().astimezone().isoformat())
         else:
             killed.add(stage)
+            seconds[stage] += _worked_s(folder, stage, began)
     return {stage: WallTime(total, stage not in killed) for stage, total in seconds.items()}
+
+
+def _worked_s(folder: Path, stage: str, began: object) -> float:
+    """Return the time from a start to what was last written into the stage's folder."""
+    times = []
+    for path in folder.glob(f"[0-9]*-{glob.escape(stage)}/**/*"):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    last = datetime.fromtimestamp(max(times, default=0.0)).astimezone()
+    return round(_between(began, last.isoformat()), 3)
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:

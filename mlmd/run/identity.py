@@ -8,26 +8,49 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmd.errors import InputError
+from mlmd.structure.carried import carried_arrays, carried_info
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from numpy.typing import NDArray
 
-IDENTITY_VERSION = 1
-"""Which rule says that two runs are the same; a recorded run keeps the one it was made by."""
-KEPT_INFO = ("packing", "supercell", "vacancies")
-"""Entries of ``Atoms.info`` that belong to the structure: how it was made."""
-KEPT_ARRAYS = ("initial_magmoms", "initial_charges")
-"""What calculators may start from (VASP, say) besides numbers and positions."""
+IDENTITY_VERSION = 2
+"""Which rule says that two runs are the same; a recorded run keeps the one it was made by.
+
+Version 1 knew no info, tags, custom arrays and fixed atoms, took files named in options by their
+names, and had the limits of guards in it.
+"""
+HOW_MADE = ("packing", "supercell", "vacancies", "started_from")
+"""Entries of ``Atoms.info`` by which mlmd says how a structure was made."""
+CARRIED = "carried"
+"""Entry of the text for what extended XYZ itself would change or lose: see `_carried_text`."""
+COLUMNS = ("tags", "initial_magmoms", "initial_charges")
+"""Arrays that extended XYZ has columns for and that ASE knows."""
 
 
-def structure_text(atoms: Atoms) -> str:
+def structure_text(atoms: Atoms, version: int = IDENTITY_VERSION) -> str:
     """Return the structure as extended XYZ: what a run starts from is what this text says.
 
-    Numbers, positions, cell, periodicity; masses, momenta, initial magnetic moments and
-    charges where set; nothing that a calculator left behind.
+    Numbers, positions, cell, periodicity; masses, momenta, tags, initial magnetic moments and
+    charges, custom arrays, info and fixed atoms where set; nothing that a calculator left behind.
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    version
+        Of the identity: 1 leaves out what that did.
+
+    Raises
+    ------
+    InputError
+        If info or an array cannot be kept; it names that.
     """
     from ase import Atoms
+    from ase.constraints import FixAtoms
     from ase.io import write
 
     clean = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -35,25 +58,39 @@ def structure_text(atoms: Atoms) -> str:
         clean.set_masses(atoms.get_masses())
     if atoms.has("momenta") and atoms.get_momenta().any():
         clean.set_momenta(atoms.get_momenta())
-    for name in KEPT_ARRAYS:
-        if atoms.has(name) and atoms.get_array(name).any():
-            clean.set_array(name, atoms.get_array(name), dtype=float)
+    arrays = carried_arrays(atoms)
+    for name in COLUMNS[0 if version > 1 else 1 :]:
+        if name in arrays:
+            values = arrays.pop(name)
+            clean.set_array(name, values, dtype=int if name == "tags" else float)
     clean.info.update(how_made(atoms))
+    if version > 1:
+        info = {key: value for key, value in carried_info(atoms).items() if key not in HOW_MADE}
+        if info or arrays:
+            clean.info[CARRIED] = _carried_text(info, arrays)
+        clean.set_constraint([one for one in atoms.constraints if isinstance(one, FixAtoms)])
     buffer = io.StringIO()
     write(buffer, clean, format="extxyz")
     return buffer.getvalue()
 
 
+def _carried_text(info: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+    """Return info and custom arrays as ASE reads them back: every bit, under any name."""
+    columns = {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()}
+    # ASE takes the text apart at backslashes once more than JSON does.
+    return "_JSON " + json.dumps({"info": info, "arrays": columns}).replace("\\", "\\\\")
+
+
 def how_made(atoms: Atoms) -> dict[str, Any]:
-    """Return how a structure was packed, repeated and thinned out, as plain data.
+    """Return how a structure was packed, repeated, thinned out or taken on, as plain data.
 
     Raises
     ------
     InputError
-        If an entry of that name is not what `pack`, `supercell` or `with_vacancies` writes.
+        If an entry of that name is not what mlmd writes there.
     """
     content: dict[str, Any] = {}
-    for name in KEPT_INFO:
+    for name in HOW_MADE:
         if name not in atoms.info:
             continue
         try:
@@ -77,7 +114,34 @@ def structure_from_text(text: str) -> Atoms:
     atoms = read(io.StringIO(text), format="extxyz", index=-1)
     assert isinstance(atoms, Atoms)
     atoms.calc = None
+    carried = atoms.info.pop(CARRIED, {"info": {}, "arrays": {}})
+    atoms.info.update(carried["info"])
+    for name, (dtype, values) in carried["arrays"].items():
+        atoms.set_array(name, np.array(values, dtype=dtype))
     return atoms
+
+
+def structure_differences(there: Atoms, given: Atoms) -> Iterator[str]:
+    """Say where two structures of :func:`structure_from_text` differ, what is fewest first."""
+    if len(there) != len(given) or (there.numbers != given.numbers).any():
+        yield f"the structure is {there.symbols} there and {given.symbols} given"
+        return
+    yield from _differences(carried_info(there), carried_info(given), "atoms.info")
+    columns = {**carried_arrays(there), **carried_arrays(given)}
+    for name in (*columns, "masses", "momenta", "positions"):
+        if not np.array_equal(there.arrays.get(name, ()), given.arrays.get(name, ())):
+            yield f"atoms.arrays[{name!r}] differs"
+    for what, one, other in (
+        ("cell", there.cell.array, given.cell.array),
+        ("periodicity", there.pbc, given.pbc),
+        ("fixed atoms", _fixed(there), _fixed(given)),
+    ):
+        if not np.array_equal(one, other):
+            yield f"the {what} differs"
+
+
+def _fixed(atoms: Atoms) -> list[int]:
+    return sorted({int(i) for one in atoms.constraints for i in one.get_indices()})
 
 
 def digest(content: Any) -> str:

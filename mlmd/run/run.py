@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import RunDirectoryError
+from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.run.lock import is_alive_here, read_owner
 from mlmd.run.manifest import Manifest, StageEntry
 
@@ -76,6 +76,43 @@ class Run:
 
         return structure_from_text((self.path / STRUCTURE).read_text(encoding="utf-8"))
 
+    def end_of(self, stage: str) -> Atoms:
+        """Return the end of a finished stage, to start another run from.
+
+        Returns
+        -------
+        ase.Atoms
+            With cell, positions and momenta as its checkpoint has them, and in ``info`` how the
+            run's structure was made, and ``started_from``: ``run``, the SHA-256 of the run's
+            identity, and ``stage``. A run that is given them keeps these momenta where its first
+            stage goes on with what it finds (`Production`, a ramp); others draw new ones.
+
+        Raises
+        ------
+        RunDirectoryError
+            If there is no such stage or it is not done.
+        DamagedDataError
+            If the checkpoint of its end is lost.
+        """
+        from mlmd.run.checkpoint import CheckpointStore, placed
+
+        entry = self.manifest.stage(stage)
+        if entry.status != "done" or entry.result is None:
+            done = ", ".join(item.name for item in self.stages if item.status == "done")
+            raise RunDirectoryError(
+                f"stage '{stage}' of {self.path} is {entry.status}; expected one that is done "
+                f"({done or 'none is yet'})"
+            )
+        state = CheckpointStore(self.path / entry.folder).load()
+        if state is None or state["nsteps"] != _n_steps(entry):
+            raise DamagedDataError(
+                f"stage '{stage}' of {self.path} has no checkpoint of its end in {entry.folder}; "
+                "the command that made the run repeats the stage"
+            )
+        atoms = placed(self.atoms, state)
+        atoms.info["started_from"] = {"run": self.manifest.identity_sha256, "stage": stage}
+        return atoms
+
     def trajectory(
         self, stage: str, start: int | None = None, stop: int | None = None, every: int = 1
     ) -> Trajectory:
@@ -95,3 +132,12 @@ class Run:
                 f"stage '{stage}' of {self.path} has no trajectory (a {entry.kind}, {entry.status})"
             )
         return Trajectory.read(path, start=start, stop=stop, every=every)
+
+
+def _n_steps(entry: StageEntry) -> int:
+    """Return the steps of a finished stage, which its last checkpoint counts too."""
+    result: dict[str, Any] = entry.result or {}
+    if "n_steps" in result:
+        return int(result["n_steps"])
+    timestep_fs: float = entry.settings["timestep_fs"]
+    return round(1000.0 * float(result["duration_ps"]) / timestep_fs)

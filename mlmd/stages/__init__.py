@@ -1,5 +1,5 @@
 """The legs of a protocol: one class, one file, one leg.
 
 May import `checks`, `errors`, `files`, `run`, `stages/dynamics`, `stages/relaxation`,
-`stages/volume`, `trajectory`.
+`stages/volume`, `structure`, `trajectory`.
 """

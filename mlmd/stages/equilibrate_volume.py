@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmd.errors import InputError, VolumeNotFoundError
+from mlmd.errors import VolumeNotFoundError
 from mlmd.stages.volume.plan import RunPlan
 from mlmd.stages.volume.result import TABLE
 from mlmd.stages.volume.runs import VolumeRuns
@@ -30,21 +30,19 @@ class EquilibrateVolume(VolumeSettings):
     correlation of the pressure.
     """
 
+    @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for."""
+        return "to find the volume of zero pressure"
+
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, VolumeResult]:
         """Search, and leave the checkpoint that later stages start from.
 
         Raises
         ------
-        InputError
-            If the calculator gives no stress.
         VolumeNotFoundError
             If there is no volume to go on with.
         """
-        if "stress" not in context.calculator.implemented_properties:
-            raise InputError(
-                f"stage '{self.name}' needs stress; the calculator "
-                f"{type(context.calculator).__name__} gives none"
-            )
         runs = VolumeRuns(atoms, context, self._plan(), len(self.scales) + 1)
         search = VolumeSearch(self, runs)
         found = search.find()

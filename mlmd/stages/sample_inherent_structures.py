@@ -75,6 +75,11 @@ class SampleInherentStructures(Stage):
         whole_number(f"{where} max_steps", self.max_steps)
         truth(f"{where} relax_cell", self.relax_cell)
 
+    @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for."""
+        return "to relax the cell (relax_cell: false does without)" if self.relax_cell else ""
+
     def check_source(self, source: Stage | None) -> None:
         """See, before anything is run, that the stage before will have the snapshots.
 
@@ -109,15 +114,10 @@ class SampleInherentStructures(Stage):
         Raises
         ------
         InputError
-            If there are too few frames, or the cell is to relax and the calculator has no stress.
+            If there are too few frames.
         """
         from mlmd.stages.relaxation.snapshots import last_snapshots
 
-        if self.relax_cell and "stress" not in context.calculator.implemented_properties:
-            raise InputError(
-                f"stage '{self.name}' needs stress to relax the cell; the calculator "
-                f"{type(context.calculator).__name__} gives none: set relax_cell to false"
-            )
         if context.source is None:
             raise InputError(f"stage '{self.name}' has no stage before it to take snapshots from")
         path = context.source.trajectory_path
@@ -168,15 +168,20 @@ def _result(snapshot: Atoms, relaxed: Relaxed, time_ps: float) -> InherentStruct
 
 
 def _with_results(snapshot: Atoms, relaxed: Relaxed, structure: InherentStructure) -> Atoms:
-    """Return a structure for a file: with energy and forces, without momenta."""
+    """Return a structure for a file: with energy and forces, and nothing that is named alike."""
+    from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
     found = {"energy": relaxed.energy_after_eV, "forces": relaxed.forces_eV_A}
     if relaxed.stress_eV_A3 is not None:
         found["stress"] = relaxed.stress_eV_A3
-    written: Atoms = snapshot.copy()
-    written.arrays.pop("momenta", None)
-    written.info = {"time_ps": structure.time_ps, "converged": structure.converged}
+    written = Atoms(
+        numbers=snapshot.numbers,
+        positions=snapshot.positions,
+        cell=snapshot.cell,
+        pbc=snapshot.pbc,
+        info={"time_ps": structure.time_ps, "converged": structure.converged},
+    )
     written.calc = SinglePointCalculator(written, **found)
     return written
 

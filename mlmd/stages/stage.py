@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.calculators.calculator import Calculator
 
     from mlmd.stages.context import StageContext
+
+
+SINCE_RUNS = {"left_out_where_none": True}
+"""Metadata of a field that is younger than runs that are to keep their identity: where it is None
+:meth:`Stage.to_dict` leaves it out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,47 @@ class Stage(ABC):
             )
 
     @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for, as the end of a sentence; empty where it needs none."""
+        return ""
+
+    def check_calculator(self, calculator: Calculator, gives_stress: bool) -> None:
+        """See that a calculator has what the stage needs, before anything is run.
+
+        Raises
+        ------
+        InputError
+            If the stage needs stress and the calculator gives none.
+        """
+        if self.stress_is_for and not gives_stress:
+            raise InputError(
+                f"stage '{self.name}' needs stress {self.stress_is_for}; the calculator "
+                f"{type(calculator).__name__} gives none"
+            )
+
+    def check_atoms(self, atoms: Atoms) -> None:
+        """See, before anything is run, that the cell of these atoms can change where it is to.
+
+        Raises
+        ------
+        InputError
+            If atoms are held, which it would move, or a direction is not periodic.
+        """
+        if not self.stress_is_for:
+            return
+        if not all(atoms.pbc):
+            raise InputError(
+                f"stage '{self.name}' needs stress {self.stress_is_for}, and the structure is "
+                f"periodic as {atoms.pbc.tolist()}; expected all three directions, or no such stage"
+            )
+        if held := int(held_atoms(atoms).sum()):
+            raise InputError(
+                f"stage '{self.name}' needs stress {self.stress_is_for}, and changes the cell by "
+                f"it, which would move the {held} atoms that FixAtoms holds; expected none held, "
+                "or no such stage"
+            )
+
+    @property
     def n_steps(self) -> int:
         """Steps of dynamics that the stage takes (0 where it takes none)."""
         return 0
@@ -75,7 +123,11 @@ class Stage(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the stage as plain data: ``class``, then its fields."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values = {
+            item.name: value
+            for item in fields(self)
+            if (value := getattr(self, item.name)) is not None or item.metadata != SINCE_RUNS
+        }
         return {"name": values.pop("name"), "class": type(self).__name__, **values}
 
     @classmethod

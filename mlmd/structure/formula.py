@@ -40,7 +40,8 @@ def parse_formula(text: str) -> dict[str, Fraction]:
         unbalanced brackets, or anything else.
     """
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"composition is empty (given: {text!r}); {_EXAMPLES}")
+        shown = repr(text) if isinstance(text, str) else type(text).__name__
+        raise InputError(f"composition is empty (given: {shown}); {_EXAMPLES}")
     if len(text) > _LONGEST_TEXT:
         raise InputError(
             f"composition has {len(text)} characters; expected at most {_LONGEST_TEXT}"

@@ -2,47 +2,93 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
-from mlmd.structure.checks import check_structure
+from mlmd.structure.checks import check_bulk
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+logger = logging.getLogger(__name__)
 
-def read_structure(path: str | Path) -> Atoms:
+
+def read_structure(path: str | Path, format: str | None = None) -> Atoms:
     """Read the last structure of a file in any format of ASE, and check it.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        A file, such as CIF, POSCAR, extxyz or ``.traj``.
+        A file, such as CIF, POSCAR, extxyz or ``.traj``. Where it holds several structures the
+        log says that the last was taken.
+    format : str, optional
+        ASE's name of the format, where the file's name does not tell.
+
+    Returns
+    -------
+    ase.Atoms
+        One atom at least: whether there are enough for dynamics is seen when that is asked for.
+        Occupancies, all of them 1 then, are not kept.
 
     Raises
     ------
     InputError
-        If there is no such file, ASE cannot read it, or `check_structure` refuses it.
+        If there is no such file or format, ASE cannot read it, or `check_bulk` refuses it.
     """
     path = Path(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"structure file {str(path)!r} {what}; expected a file that ASE can read")
     try:
-        from ase.io import read
-
-        atoms: Atoms | list[Atoms] = read(path, index=-1, do_not_split_by_at_sign=True)
+        with warnings.catch_warnings(record=True) as said:
+            atoms = _last_structure(path, format)
+        check_bulk(atoms)
+    except InputError as error:
+        raise InputError(f"structure file {str(path)!r}: {error}") from error
     except Exception as error:  # each of ASE's readers has its own kinds
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
             f"structure file {str(path)!r} cannot be read ({type(error).__name__}: {reason}); "
-            "expected a format that ASE knows, such as CIF, POSCAR or extxyz"
+            "expected a format that ASE knows, such as CIF, POSCAR or extxyz; its name can be "
+            "given as format (--format)"
         ) from error
-    if isinstance(atoms, list):
-        raise InputError(f"structure file {str(path)!r} holds no single last structure")
-    try:
-        check_structure(atoms)
-    except InputError as error:
-        raise InputError(f"structure file {str(path)!r}: {error}") from error
+    for text in dict.fromkeys(" ".join(str(one.message).split()) for one in said):
+        logger.warning("%s: %s", path, text)
+    if "'?'" in repr(occupancies := atoms.info.pop("occupancy", None)):
+        logger.warning("%s: unknown occupancies taken as 1 (%s)", path, occupancies)
     return atoms
+
+
+def _last_structure(path: Path, format: str | None) -> Atoms:
+    """Read it; what is to be said of it is a warning."""
+    from ase.io import read
+    from ase.io.formats import filetype, get_ioformat, ioformats
+
+    if format is None:
+        format = filetype(str(path))
+    else:
+        known = [name for name, kind in ioformats.items() if kind.can_read]
+        if format not in known:
+            near = difflib.get_close_matches(str(format).lower(), known, cutoff=0.5)
+            raise InputError(
+                f"format is {format!r}; expected one that ASE reads, such as "
+                f"{', '.join(near or ('cif', 'vasp', 'extxyz'))}"
+            )
+    warnings.simplefilter("ignore")  # of NumPy's and Python's
+    warnings.simplefilter("always", UserWarning)
+    # Lines of a CIF of which it makes something else.
+    warnings.filterwarnings("error", message="Wrong number|Badly formed")
+    # Two where there can be several: the last, and whether there are others.
+    index = slice(-1 if get_ioformat(format).single else -2, None)
+    # Of names with "@" ASE would take a part for an index.
+    found: Any = read(path, index=index, format=format, do_not_split_by_at_sign=True)
+    if not found:
+        raise InputError("there is no structure in it")
+    if len(found) > 1:
+        warnings.warn("it holds several structures; the last is taken", stacklevel=2)
+    last: Atoms = found[-1]
+    return last

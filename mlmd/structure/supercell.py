@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.checks import positive_number, whole_number
+from mlmd.checks import one_structure, positive_number, whole_number
 from mlmd.errors import InputError
 from mlmd.periodic.cell import cell_heights
 
@@ -97,6 +97,7 @@ def supercell(
 
 
 def _check(atoms: Atoms) -> None:
+    one_structure("atoms", atoms)
     if len(atoms) == 0 or not all(atoms.pbc):
         raise InputError(
             f"the structure has {len(atoms)} atoms and is periodic as {atoms.pbc.tolist()}; "

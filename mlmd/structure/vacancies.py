@@ -66,6 +66,7 @@ def with_vacancies(
     potentials without charges see a neutral but oxidised material. Where that matters take
     out anions as well, by a second call, or substitute.
     """
+    checks.one_structure("atoms", atoms)
     seed = checks.whole_number("seed", seed, least=0)
     sites = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
     if sites.size == 0:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ase import Atoms, units
+from ase import units
 
-from mlmd.checks import positive_number
+from mlmd.checks import one_structure, positive_number
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 from mlmd.structure.radii import volume_from_radii
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +108,7 @@ def starting_volume(
 
 
 def _from_reference(composition: Composition, reference: Atoms) -> VolumeEstimate:
-    if not isinstance(reference, Atoms):
-        raise InputError(f"reference is {reference!r}; expected a structure as ase.Atoms")
+    one_structure("reference", reference)
     if len(reference) == 0 or not all(reference.pbc) or not reference.cell.volume > 0:
         raise InputError(
             "the reference structure is not periodic in three directions or has no cell or no "

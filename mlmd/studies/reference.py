@@ -120,7 +120,7 @@ class Reference:
             numbers=trajectory.numbers,
             positions=np.asarray(trajectory.positions_A[0], dtype=float),
             cell=np.asarray(cells_A[0], dtype=float),
-            pbc=True,
+            pbc=trajectory.pbc,
         )
         if trajectory.cell_A.ndim == 3 and np.abs(np.diff(cells_A, axis=0)).max() > 1e-6:
             atoms.set_cell(np.asarray(cells_A, dtype=float).mean(axis=0), scale_atoms=True)

@@ -14,9 +14,9 @@ from mlmd.comparison import Comparison, compare
 from mlmd.errors import InputError
 from mlmd.plain import to_plain
 from mlmd.protocol.calculators import StageCalculators
-from mlmd.protocol.engine import try_forces
-from mlmd.protocol.start import find_run, identity_of
-from mlmd.run.identity import structure_from_text, structure_text
+from mlmd.protocol.start import Asked, find_run
+from mlmd.protocol.trials import try_calculators
+from mlmd.run.identity import structure_from_text
 from mlmd.run.run import Run
 from mlmd.studies.folder import RUNS, check_folder, created, write_comparison, write_study
 from mlmd.studies.matching import PRODUCTION, matching_protocol
@@ -286,10 +286,10 @@ def _check(spec: CalculatorSpec, jobs: Sequence[_Job]) -> None:
     with closing(StageCalculators(spec, jobs[0].case.protocol)) as calculators:
         for job in jobs:
             case = job.case
-            structure = structure_text(case.structure)
-            identity = identity_of(case.protocol, structure, calculators, case.seed)
-            if find_run(case.directory, identity) is None:
-                try_forces(calculators, case.protocol.stages[0], structure_from_text(structure))
+            asked = Asked(case.protocol, case.structure, calculators, case.seed)
+            if find_run(case.directory, asked) is None:
+                start = structure_from_text(asked.structure())
+                try_calculators(calculators, case.protocol.stages, start)
 
 
 def _compared(

@@ -62,14 +62,23 @@ def _block(path: Path, images: list[Atoms], interval_fs: float | None, n: int) -
         numbers=numbers,
         positions_A=np.array([image.positions for image in images]),
         cell_A=np.array([image.cell.array for image in images]),
-        wrapped=None if all(image.pbc.all() for image in images) else False,
+        wrapped=None
+        if all(image.pbc.any() and image.cell.rank == 3 for image in images)
+        else False,
         time_fs=times,
         velocities_A_fs=_velocities(images),
         energies_eV=_results(images, "energy"),
         forces_eV_A=_results(images, "forces"),
         stresses_eV_A3=_results(images, "stress"),
         masses_u=images[0].get_masses(),
+        pbc=_pbc(images),
     )
+
+
+def _pbc(images: list[Atoms]) -> tuple[bool, bool, bool]:
+    """Return along which cell vectors all images are periodic."""
+    a, b, c = np.logical_and.reduce([image.pbc for image in images]).tolist()
+    return a, b, c
 
 
 def _interval_fs(path: Path) -> float | None:

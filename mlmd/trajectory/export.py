@@ -60,7 +60,7 @@ def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
             numbers=trajectory.numbers,
             positions=trajectory.positions_A[i],
             cell=cells[i],
-            pbc=True,
+            pbc=trajectory.pbc,
             masses=trajectory.masses_u,
         )
         atoms.info[TIME_KEY] = float(trajectory.time_fs[i])
@@ -101,7 +101,7 @@ def _write_h5md(trajectory: Trajectory, path: Path) -> None:
         path,
         trajectory.numbers,
         trajectory.masses_u,
-        (True, True, True),
+        trajectory.pbc,
         n_frames_planned=len(trajectory),
         velocities=trajectory.velocities_A_fs is not None,
         observables=tuple(observables),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # Of a block; the other arrays have a row for each frame.
-ONCE = ("numbers", "wrapped", "masses_u")
+ONCE = ("numbers", "wrapped", "masses_u", "pbc")
 # Of a block that is gathered frame by frame.
 MOST_FRAMES = 256
 MOST_ATOMS = 2**16
@@ -53,6 +53,8 @@ class FrameBlock:
         of the ions.
     masses_u : (atoms,), optional
         Masses in unified atomic mass units, where the file says them.
+    pbc
+        Which cell vectors the structure is periodic along.
     """
 
     numbers: IntArray
@@ -66,6 +68,7 @@ class FrameBlock:
     stresses_eV_A3: FloatArray | None = None
     energies_eV: FloatArray | None = None
     masses_u: FloatArray | None = None
+    pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -117,7 +120,7 @@ class FrameCollector:
         if not frames:
             return
         known = [key for key in frames[0] if all(key in frame for frame in frames)]
-        arrays = {key: np.array([frame[key] for frame in frames]) for key in known}
+        arrays: dict[str, Any] = {key: np.array([frame[key] for frame in frames]) for key in known}
         yield FrameBlock(
             numbers=self.numbers, wrapped=self._wrapped, masses_u=self._masses_u, **arrays
         )

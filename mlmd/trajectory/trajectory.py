@@ -38,10 +38,12 @@ class Trajectory:
     stresses_eV_A3 : (frames, 6), optional
         Virial stress in eV/angstrom^3, Voigt order xx yy zz yz xz xy, ASE's sign.
     energies_eV, temperatures_K, pressures_GPa, conserved_energies_eV : (frames,), optional
-        Potential energy; kinetic temperature over 3N - 3 degrees of freedom; pressure with
-        its kinetic part; the quantity that the dynamics conserves.
+        Potential energy; kinetic temperature over 3N - 3 degrees of freedom, 3M where all but M
+        atoms are held; pressure with its kinetic part; the quantity that the dynamics conserves.
     source : str
         Where the data come from, for messages and plots.
+    pbc : (bool, bool, bool)
+        Which cell vectors the structure is periodic along; all where the file does not say.
     """
 
     positions_A: FloatArray
@@ -57,6 +59,7 @@ class Trajectory:
     pressures_GPa: FloatArray | None = None
     conserved_energies_eV: FloatArray | None = None
     source: str = field(default="arrays")
+    pbc: tuple[bool, bool, bool] = (True, True, True)
 
     def __post_init__(self) -> None:
         """Check the shapes, fill in the masses and make every array read-only."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mlmd.analysis.diffusion.drift import Drift
+from mlmd.analysis.checks import check_trajectory
+from mlmd.analysis.diffusion.drift import Drift, settled_drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
 from mlmd.analysis.diffusion.estimators.gls import gls
@@ -220,7 +221,7 @@ def diffusivity(
     drift, mobile
         Reference that is held at rest over the whole trajectory: "cell" (mass-weighted centre
         of all atoms), "framework" (of all atoms but ``mobile``, the analysed species where
-        not given) or "none".
+        not given) or "none". Atoms that were held in place make it "none".
     origins
         Time origins inside a window: "sliding" (all) or "first"; for "windowed" only.
     options
@@ -239,6 +240,7 @@ def diffusivity(
         window is longer than the trajectory, or the fit range is outside the window or holds
         fewer than three lags.
     """
+    check_trajectory(trajectory)
     if estimator is None:
         estimator = "gls" if window_ps is None else "windowed"
     if estimator not in ESTIMATORS:
@@ -252,6 +254,7 @@ def diffusivity(
         raise InputError(
             f"{options} was given for estimator '{estimator}', which has none of its own"
         )
+    drift = settled_drift(trajectory, drift)
     settings = DiffusivitySettings(
         estimator=estimator,
         window_ps=window_ps,

@@ -10,7 +10,7 @@ from mlmd.checks import choice
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray
+    from mlmd.arrays import BoolArray, FloatArray
     from mlmd.trajectory.trajectory import Trajectory
 
 Drift = Literal["cell", "framework", "none"]
@@ -22,6 +22,32 @@ _CHUNK_FRAMES = 4096
 def check_drift(drift: str) -> None:
     """Raise InputError if the name is none of :data:`Drift`."""
     choice("drift", drift, get_args(Drift))
+
+
+def never_moving(trajectory: Trajectory) -> BoolArray:
+    """Return which atoms are at the same place to the last bit in every frame, shape (atoms,).
+
+    Only atoms that were held in place are, by ``FixAtoms`` or another program's way. Where no
+    atom moves at all there is nothing to tell them by: none.
+    """
+    positions_A, frames = trajectory.positions_A, len(trajectory)
+    still = np.arange(trajectory.n_atoms)
+    start, stop = 1, 2
+    while start < frames and len(still):
+        part = positions_A[start : min(stop, frames)][:, still]
+        still = still[(part == positions_A[0, still]).all(axis=(0, 2))]
+        start, stop = stop, min(2 * stop, stop + _CHUNK_FRAMES)
+    if len(still) == trajectory.n_atoms:
+        still = still[:0]
+    held = np.zeros(trajectory.n_atoms, dtype=bool)
+    held[still] = True
+    return held
+
+
+def settled_drift(trajectory: Trajectory, drift: Drift) -> Drift:
+    """Return what drift there is to take out: none where held atoms define the frame."""
+    check_drift(drift)
+    return "none" if drift != "none" and never_moving(trajectory).any() else drift
 
 
 def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatArray | None:
@@ -40,7 +66,8 @@ def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatAr
     Returns
     -------
     (frames, 3) or None
-        In angstrom; None for "none".
+        In angstrom; None for "none", and where atoms are held in place: what they push against
+        does not keep its momentum, and they are the frame of reference.
 
     Raises
     ------
@@ -53,7 +80,7 @@ def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatAr
     their centre diffuses too, and is taken for drift. In dynamics that conserve momentum
     the centre is at rest anyway.
     """
-    check_drift(drift)
+    drift = settled_drift(trajectory, drift)
     if drift == "none":
         return None
     masses = trajectory.masses_u

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import check_finite
-from mlmd.analysis.diffusion.drift import Drift, drift_A
+from mlmd.analysis.checks import check_finite, check_trajectory
+from mlmd.analysis.diffusion.drift import Drift, drift_A, settled_drift
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import all_origins_msd_atoms, all_origins_msd_axes
@@ -89,7 +89,7 @@ def mean_squared_displacement(
         Chemical symbol; all atoms where not given.
     drift
         Reference that is held at rest: "cell" (mass-weighted centre of all atoms),
-        "framework" (of all atoms but the mobile species) or "none".
+        "framework" (of all atoms but the mobile species) or "none". Held atoms make it "none".
     mobile
         The species that is not framework; the analysed one where not given.
     max_lag_ps
@@ -108,7 +108,9 @@ def mean_squared_displacement(
         If the frames are not evenly spaced, the species is absent, there is no framework,
         the longest lag does not fit, or a position is not finite.
     """
+    check_trajectory(trajectory)
     interval_fs = trajectory.uniform_interval_fs()
+    drift = settled_drift(trajectory, drift)
     atoms = None if species is None else trajectory.indices(species)
     max_lag = None if max_lag_ps is None else _frames(max_lag_ps, interval_fs, trajectory)
     reference = (species if mobile is None else mobile) if drift == "framework" else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlmd.analysis.energies.relaxed_energy import RelaxedEnergy, relaxed_energy
+from mlmd.checks import one_structure
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _starts(symbols: list[str], given: Mapping[str, Atoms]) -> dict[str, tuple[A
     starts: dict[str, tuple[Atoms, str]] = {}
     for symbol in symbols:
         if symbol in given:
-            if set(given[symbol].symbols) != {symbol}:
+            if set(one_structure(f"structure of {symbol}", given[symbol]).symbols) != {symbol}:
                 raise InputError(
                     f"structure of {symbol} is {given[symbol].get_chemical_formula()}; expected "
                     f"atoms of {symbol} alone"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.energies.fractions import atomic_fractions
 from mlmd.analysis.energies.relaxed_energy import RelaxedEnergy, relaxed_energy
+from mlmd.checks import one_structure
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.numerics.short_series import short_series_mean
 
@@ -108,7 +109,9 @@ def energy_above(
     fractions = atomic_fractions(composition)
     mean = short_series_mean(energies_eV_atom)
     taken = {
-        name: atoms for name, atoms in crystals.items() if set(atoms.symbols) <= set(fractions)
+        name: atoms
+        for name, atoms in crystals.items()
+        if set(one_structure(f"crystal '{name}'", atoms).symbols) <= set(fractions)
     }
     elements = {s: r for s, r in (references or {}).items() if s in fractions}
     if not taken:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import one_structure
 from mlmd.errors import InputError, MlmdError, SimulationError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def relaxed_energy(
     """
     from mlmd.dynamics.relaxation import Relaxation
 
+    one_structure(what, atoms)
     if len(atoms) == 0 or not atoms.pbc.all() or atoms.cell.rank < 3:
         raise InputError(f"{what} is not periodic in three directions; set its cell and pbc")
     if max_stress_GPa is not None and "stress" not in calculator.implemented_properties:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.checks import cells_of_distances_A
 from mlmd.errors import InputError
 from mlmd.periodic.neighbourhood import Neighbourhood
 from mlmd.plain import plain_fields
@@ -171,13 +172,8 @@ def _first_run(outside: BoolArray) -> int | None:
 
 def _nearest_A(trajectory: Trajectory, sites: FloatArray, framework: IntArray) -> FloatArray:
     """Distance from each framework site to the nearest other one, with periodic images."""
-    cell = trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A.mean(axis=0)
-    volume_A3 = abs(float(np.linalg.det(cell)))
-    if not volume_A3 > 0:
-        raise InputError(
-            f"the cell of {trajectory.source} has no volume; expected three cell vectors to know "
-            "the neighbours of the framework's atoms"
-        )
+    cell = cells_of_distances_A(trajectory)
+    cell = cell if cell.ndim == 2 else cell.mean(axis=0)
     around = Neighbourhood(sites[framework], cell)
     everyone = np.ones(len(framework), dtype=bool)
     pairs = around.pairs_beyond_nearest(0.0, everyone, everyone)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.events.coarse import coarse_path
 from mlmd.analysis.events.framework import FrameworkMotion, framework_motion
 from mlmd.analysis.events.mobility import MobilityChange, mobility_change
@@ -129,6 +130,7 @@ def what_happened(trajectory: Trajectory, mobile: str | Sequence[str]) -> RunEve
     InputError
         If frames are not evenly spaced, fewer than 10, or not finite, or a species is absent.
     """
+    check_trajectory(trajectory)
     species = (mobile,) if isinstance(mobile, str) else tuple(dict.fromkeys(mobile))
     if not species:
         raise InputError("no mobile species was given; expected one or several, such as Li")

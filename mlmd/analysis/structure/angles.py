@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import cells_of_distances_A, check_trajectory
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.coordination import checked_cutoff_A
 from mlmd.errors import InputError
@@ -89,6 +89,7 @@ def bond_angles(
     InputError
         If a species is absent, there is no cutoff, or no atom has two bonds.
     """
+    check_trajectory(trajectory)
     if not 0 < bin_deg <= 90:
         raise InputError(f"bin_deg is {bin_deg:g}; expected an angle up to 90 degrees")
     given = cutoff_A if isinstance(cutoff_A, tuple) else (cutoff_A, cutoff_A)
@@ -100,7 +101,7 @@ def bond_angles(
     n_bins = round(180.0 / bin_deg)
     block_of_frame = first_blocks(len(trajectory))
     counts = np.zeros((int(block_of_frame[-1]) + 1, n_bins))
-    cells_A = checked_cells_A(trajectory)
+    cells_A = cells_of_distances_A(trajectory)
     for found in neighbours_within(
         trajectory.positions_A,
         cells_A,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import cells_of_distances_A, check_trajectory, checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.first_shell import first_shell
 from mlmd.analysis.structure.rdf import rdf
@@ -78,13 +78,14 @@ def coordination(
     InputError
         If a species is absent, g(r) has no first minimum, or the cutoff is not positive.
     """
+    check_trajectory(trajectory)
     centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
     given = cutoff_A is not None
     cutoff_A = checked_cutoff_A(trajectory, centre, neighbour, cutoff_A)
     column = np.zeros(trajectory.n_atoms, dtype=np.intp)
     column[centres] = np.arange(len(centres))
     counts = np.zeros((len(trajectory), len(centres)), dtype=np.uint16)
-    cells_A = checked_cells_A(trajectory)
+    cells_A = cells_of_distances_A(trajectory)
     for found in neighbours_within(trajectory.positions_A, cells_A, cutoff_A, centres, others):
         if len(found.frame):
             frames = slice(int(found.frame[0]), int(found.frame[-1]) + 1)

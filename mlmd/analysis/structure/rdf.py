@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import cells_of_distances_A, checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.conventions import Convention, convention_named
 from mlmd.analysis.structure.radial_distribution import (
@@ -77,7 +77,8 @@ def rdf(
     -----
     An image of an atom itself counts as a neighbour, as a crystal in a small cell needs it. It
     adds peaks at the lengths of the lattice vectors, none below the shortest. One atom alone of
-    its species has no other neighbours, and is given :math:`N_b = 1`.
+    its species has no other neighbours, and is given :math:`N_b = 1`. There are none along a
+    direction that is not periodic; V is that of the cell, with its vacuum.
 
     The standard error comes from blocks of time, which are joined until neighbours are no longer
     correlated; the remainder of the frames enters the mean alone.
@@ -85,14 +86,15 @@ def rdf(
     way = convention_named(convention)
     cells_A = checked_cells_A(trajectory)
     volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
-    half_height_A = float(cell_heights(cells_A).min()) / 2.0
+    half_height_A = float(cell_heights(cells_A)[..., list(trajectory.pbc)].min()) / 2.0
     if r_max_A is None:
         r_max_A = way.r_max_A or half_height_A
     bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)
     species = trajectory.species
     groups = np.array([species.index(symbol) for symbol in trajectory.symbols])
     blocks = first_blocks(len(trajectory))
-    densities, neighbours = _block_sums(trajectory, cells_A, volumes_A3, groups, bins, blocks)
+    open_A = cells_of_distances_A(trajectory)
+    densities, neighbours = _block_sums(trajectory, open_A, volumes_A3, groups, bins, blocks)
 
     sizes = np.bincount(groups)
     frames = np.bincount(blocks)

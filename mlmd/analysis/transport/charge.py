@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
+from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.transport.collective import (
     Carriers,
@@ -174,6 +175,7 @@ def charge_diffusivity(
     A. Marcolongo, N. Marzari, Phys. Rev. Materials 1, 025402 (2017).
     DOI 10.1103/PhysRevMaterials.1.025402
     """
+    check_trajectory(trajectory)
     choice("estimator of the charge", estimator, get_args(ChargeEstimator))
     carriers = checked_carriers(trajectory, oxidation_states, species, reference)
     measure = partial(

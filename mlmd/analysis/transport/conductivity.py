@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from mlmd.analysis.checks import check_bulk, check_trajectory
 from mlmd.analysis.diffusion.units import BOLTZMANN_J_K
 from mlmd.analysis.transport.charge import ChargeDiffusivity, ChargeOptions, charge_diffusivity
 from mlmd.checks import positive_number
@@ -120,6 +121,8 @@ def conductivity(
     InputError
         If no temperature is known, or as ``charge_diffusivity``.
     """
+    check_trajectory(trajectory)
+    check_bulk(trajectory, "a conductivity, which is by volume,")
     temperature_K = _temperature_K(trajectory, temperature_K)
     charge = charge_diffusivity(trajectory, oxidation_states, species, **options)
     volume_A3 = float(np.abs(np.linalg.det(trajectory.cell_A)).mean())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.checks import check_finite
+from mlmd.analysis.checks import check_finite, check_trajectory
 from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.analysis.diffusion.drift import Drift
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings
@@ -147,6 +147,7 @@ def diffusion_tensor(
     Eigenvalues of a tensor with errors repel each other: those of isotropic motion differ by a few
     standard errors.
     """
+    check_trajectory(trajectory)
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
     fit_ps = DiffusivitySettings(fit_ps=fit_ps).fit_ps  # checks it
     base = diffusivity(trajectory, species, drift=drift, mobile=mobile)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.vibrations.velocities import velocity_autocorrelation
 from mlmd.checks import choice
 from mlmd.errors import InputError
@@ -99,6 +100,7 @@ def vibrational_density(
     """
     from scipy.fft import dct
 
+    check_trajectory(trajectory)
     choice("window", window, get_args(SpectrumWindow))
     if max_lag_ps is None:
         max_lag_ps = min(4.0, trajectory.duration_ps / 2.0)

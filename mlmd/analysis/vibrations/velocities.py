@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from mlmd.analysis.checks import check_finite
+from mlmd.analysis.checks import check_finite, check_trajectory
 from mlmd.checks import choice
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import series_in_blocks
@@ -114,6 +114,7 @@ def velocity_autocorrelation(
         If frames are not evenly spaced, the lag does not fit, velocities are not recorded, or
         a number is not finite.
     """
+    check_trajectory(trajectory)
     interval_fs = trajectory.uniform_interval_fs()
     recorded = trajectory.velocities_A_fs
     if velocities is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,9 @@ from mlmd.calculators.isolation.ipi_server import IpiServer
 from mlmd.calculators.isolation.process import WorkerProcess, raise_told
 from mlmd.errors import CalculatorError
 from mlmd.numerics.voigt import to_voigt
+from mlmd.structure.carried import carried_arrays, carried_info
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ase import Atoms
 
     from mlmd.calculators.isolation.ipi_server import IpiForces
@@ -57,8 +57,10 @@ class IsolatedCalculator(Calculator):
         self.spec = spec
         self.device: str | None = None
         self.dtype: str | None = None
-        self.n_unconverged_scf = 0
-        self._program_files = directory
+        self.n_unconverged_scf = self._n_unconverged_now = self._counted = 0
+        # A worker that is started again later finds files by the paths of now.
+        self._place = Path.cwd()
+        self._program_files = None if directory is None else directory.absolute()
         self._connection: _Connection | None = None
         self._connect()
 
@@ -90,7 +92,16 @@ class IsolatedCalculator(Calculator):
         extra = json.loads(answer.extra)
         raise_told(self.spec, extra)
         self.results = _results(self.atoms, answer, extra)
-        self.n_unconverged_scf = extra["n_unconverged_scf"] or 0
+        counted = extra["n_unconverged_scf"]
+        # A worker that was started again counts from the beginning.
+        self._n_unconverged_now = counted - (self._counted if counted >= self._counted else 0)
+        self._counted = counted
+        self.n_unconverged_scf += self._n_unconverged_now
+
+    def unconverged_scf_at(self, atoms: Atoms) -> int:
+        """Return how often the results kept for these very atoms did not converge."""
+        known = bool(self.results) and not self.check_state(atoms)
+        return self._n_unconverged_now if known else 0
 
     def close(self) -> None:
         """End the worker; the next request starts another one."""
@@ -99,7 +110,7 @@ class IsolatedCalculator(Calculator):
             self._connection = None
 
     def _connect(self) -> _Connection:
-        connection = _Connection(self.spec, self._program_files)
+        connection = _Connection(self.spec, self._program_files, self._place)
         known = connection.about["properties"]
         self.implemented_properties = [name for name in PROPERTIES if name in known]
         self.device, self.dtype = connection.about["device"], connection.about["dtype"]
@@ -110,8 +121,8 @@ class IsolatedCalculator(Calculator):
 class _Connection:
     """A worker and the socket to it."""
 
-    def __init__(self, spec: PlainSpec, directory: Path | None) -> None:
-        self._worker = WorkerProcess(spec, directory)
+    def __init__(self, spec: PlainSpec, directory: Path | None, place: Path) -> None:
+        self._worker = WorkerProcess(spec, directory, place)
         self._server = IpiServer(self._worker.socket)
         # Also when the caller forgets about it or ends.
         self.close = weakref.finalize(self, _end, self._server, self._worker)
@@ -131,10 +142,12 @@ class _Connection:
             raise
 
     def forces(self, atoms: Atoms, timeout_s: float) -> IpiForces:
-        who: dict[str, Any] = {"numbers": atoms.numbers.tolist(), "pbc": atoms.pbc.tolist()}
-        for name, array in (("magmoms", "initial_magmoms"), ("charges", "initial_charges")):
-            if atoms.has(array):
-                who[name] = atoms.arrays[array].tolist()
+        arrays = {"numbers": atoms.numbers, **carried_arrays(atoms)}
+        who: dict[str, Any] = {
+            "arrays": {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()},
+            "info": carried_info(atoms),
+            "pbc": atoms.pbc.tolist(),
+        }
         cell = atoms.cell.array
         if atoms.cell.rank < 3:  # the protocol needs an inverse
             who["cell_A"], cell = cell.tolist(), np.eye(3)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,17 +32,18 @@ LONGEST_PARENT = 70
 class WorkerProcess:
     """The other interpreter at work, with a private folder for its socket, answer and log."""
 
-    def __init__(self, spec: PlainSpec, directory: Path | None) -> None:
+    def __init__(self, spec: PlainSpec, directory: Path | None, place: Path) -> None:
         self.folder = private_folder()
         self.socket = self.folder / SOCKET_NAME
         self._spec = spec
         self._directory = directory
+        self._place = place
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start it; it connects to the socket when the calculator is made."""
         with (self.folder / "log").open("w") as log:
-            self._process = _popen(self._spec, "serve", log)
+            self._process = _popen(self._spec, "serve", log, self._place)
         _ask(self._process, self._spec, self.folder, self._directory)
 
     def is_alive(self) -> bool:
@@ -83,8 +85,15 @@ class WorkerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def describe(spec: PlainSpec) -> dict[str, Any]:
+def describe(spec: PlainSpec, elements: Collection[str] | None) -> dict[str, Any]:
     """Return ``physics`` and ``packages`` of a spec as its own interpreter sees them.
+
+    Parameters
+    ----------
+    spec
+        Of what is described.
+    elements
+        See :meth:`mlmd.CalculatorSpec.physics`.
 
     Raises
     ------
@@ -96,7 +105,7 @@ def describe(spec: PlainSpec) -> dict[str, Any]:
         with (folder / "log").open("w") as log:
             process = _popen(spec, "describe", log)
         try:
-            _ask(process, spec, folder, None)
+            _ask(process, spec, folder, elements=elements)
             process.wait(DESCRIBE_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise CalculatorError(
@@ -119,7 +128,9 @@ def private_folder() -> Path:
     )
 
 
-def _popen(spec: PlainSpec, command: str, log: IO[str]) -> subprocess.Popen[str]:
+def _popen(
+    spec: PlainSpec, command: str, log: IO[str], place: Path | None = None
+) -> subprocess.Popen[str]:
     assert spec.python is not None
     environment = {**os.environ, "OMP_NUM_THREADS": str(spec.threads)}
     environment.pop("PYTHONHOME", None)
@@ -130,6 +141,7 @@ def _popen(spec: PlainSpec, command: str, log: IO[str]) -> subprocess.Popen[str]
             stdout=log,
             stderr=log,
             env=environment,
+            cwd=place,
             text=True,
             # Ctrl-C is for the caller, who then ends it in order.
             start_new_session=True,
@@ -142,13 +154,18 @@ def _popen(spec: PlainSpec, command: str, log: IO[str]) -> subprocess.Popen[str]
 
 
 def _ask(
-    process: subprocess.Popen[str], spec: PlainSpec, folder: Path, directory: Path | None
+    process: subprocess.Popen[str],
+    spec: PlainSpec,
+    folder: Path,
+    directory: Path | None = None,
+    elements: Collection[str] | None = None,
 ) -> None:
     request = {
         "spec": {**spec.to_dict(), "python": None},
         "answer": str(folder / "answer.json"),
         "socket": str(folder / SOCKET_NAME),
         "directory": None if directory is None else str(directory.absolute()),
+        "elements": None if elements is None else list(elements),
     }
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # it has died: its log says of what

@@ -30,7 +30,8 @@ def main(command: str) -> None:
     answer = Path(request["answer"])
     try:
         if command == "describe":
-            _write(answer, {"physics": spec.physics(), "packages": spec.packages()})
+            physics = spec.physics(request["elements"])
+            _write(answer, {"physics": physics, "packages": spec.packages()})
             return
         threading.Thread(target=_end_with_parent, daemon=True).start()
         directory = request["directory"]
@@ -90,13 +91,16 @@ def _named(content: dict[str, Any]) -> Atoms:
     """Return atoms of the kinds that a caller names, at no place yet."""
     from ase import Atoms
 
-    return Atoms(
-        numbers=content["numbers"],
+    arrays = {name: np.array(values, dtype) for name, (dtype, values) in content["arrays"].items()}
+    atoms = Atoms(
+        numbers=arrays.pop("numbers"),
         pbc=content["pbc"],
         cell=content.get("cell_A"),
-        magmoms=content.get("magmoms"),
-        charges=content.get("charges"),
+        info=content["info"],
     )
+    for name, values in arrays.items():
+        atoms.set_array(name, values)
+    return atoms
 
 
 def _results(atoms: Atoms, calculator: Calculator) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def _results(atoms: Atoms, calculator: Calculator) -> dict[str, Any]:
     extra = {
         "stress": found.stress_eV_A3 is not None,
         "free_energy": found.extras.get("free_energy"),
-        "n_unconverged_scf": getattr(calculator, "n_unconverged_scf", None),
+        "n_unconverged_scf": int(getattr(calculator, "n_unconverged_scf", 0)),
     }
     energy, forces, virial = found.energy_eV, found.forces_eV_A, nothing["virial"]
     assert energy is not None  # it was asked for, and the forces

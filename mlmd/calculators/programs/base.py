@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import weakref
 from dataclasses import dataclass
@@ -13,21 +14,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
+from mlmd.calculators.programs.functionals import check_pseudopotential, goes_on_with_another
 from mlmd.calculators.programs.process import Program
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ase import Atoms
 
     from mlmd.arrays import FloatArray
     from mlmd.calculators.plain_spec import PlainSpec
     from mlmd.calculators.programs.dialogue import Kept
+    from mlmd.calculators.programs.functionals import Pseudopotential
     from mlmd.calculators.programs.options import ProgramSettings
 
 logger = logging.getLogger(__name__)
 
 LARGEST_JUMP_A = 1.0
 """Atoms that jump farther than this have nothing to do with the electrons of the call before."""
+HEAD_CHARACTERS = 4096
+"""Of an output, in which a program says what it is."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ class ProgramCalculator(Calculator):
     ----------
     n_unconverged_scf : int
         Calls whose SCF did not converge, and whose forces are used nevertheless.
+    program_version : str or None
+        As the program says it; None until it has.
 
     Raises
     ------
@@ -128,7 +137,10 @@ class ProgramCalculator(Calculator):
         super().__init__(directory=self.program.folder)
         # ASE's name for what a ready-made calculator is known by.
         self.parameters.update(self.settings.to_dict())
-        self.n_unconverged_scf = 0
+        self.n_unconverged_scf = self._n_unconverged_now = 0
+        self.program_version: str | None = None
+        self._goes_on_with_another = goes_on_with_another(spec)
+        self._checked: set[tuple[str, str]] = set()
         self._at_end: weakref.finalize[..., ProgramCalculator] | None = None
         self._output = self.program.out
 
@@ -175,8 +187,14 @@ class ProgramCalculator(Calculator):
             raise
         if step.n_unconverged and not self.n_unconverged_scf:
             logger.warning("%s; used nevertheless, and counted", self._unconverged())
+        self._n_unconverged_now = step.n_unconverged
         self.n_unconverged_scf += step.n_unconverged
         self.results = step.results()
+
+    def unconverged_scf_at(self, atoms: Atoms) -> int:
+        """Return how often the results kept for these very atoms did not converge."""
+        known = bool(self.results) and not self.check_state(atoms)
+        return self._n_unconverged_now if known else 0
 
     def get_spin_polarized(self) -> bool:
         """Return whether it is spin-polarised.
@@ -230,6 +248,27 @@ class ProgramCalculator(Calculator):
             f"{self.title}'s SCF did not converge {self._missed()}, or accept such steps with "
             f"scf_unconverged 'continue' (see {self._output})"
         )
+
+    def _note_version(self, output: Path, line: re.Pattern[str]) -> None:
+        """Take the version that a program says at the beginning of its output."""
+        if self.program_version is None and output.is_file():
+            with output.open(encoding="utf-8", errors="replace") as file:
+                found = line.search(file.read(HEAD_CHARACTERS))
+            self.program_version = None if found is None else found[1]
+
+    def _check_once(
+        self,
+        symbol: str,
+        file: str,
+        header: Callable[[], Pseudopotential],
+        functional: str | None,
+    ) -> None:
+        """See once that a file is a pseudopotential of an element and made with a functional."""
+        if (symbol, file) in self._checked:
+            return
+        goes_on = self._goes_on_with_another
+        check_pseudopotential(file, symbol, header(), functional, goes_on=goes_on)
+        self._checked.add((symbol, file))
 
     def _check_positions(self, step: Step, atoms: Atoms, tolerance_A: float) -> None:
         """See that a step is for these atoms, but for rounding and whole lattice vectors."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import FloatArray
 
+MD_SPACING, ACCURATE_SPACING = 0.7, 0.35
+"""Spacings of the option ``quality``, 1/angstrom: one point from 9 and from 18 angstrom on."""
+
 
 def divisions(cell: ArrayLike, spacing_per_A: float) -> tuple[int, int, int]:
     r"""Return how often each reciprocal vector is divided so that no step exceeds the spacing.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from ase.data import chemical_symbols
 
 from mlmd.calculators.plain_spec import refuse_unknown
+from mlmd.calculators.programs.functionals import OPTION
 from mlmd.calculators.programs.kpoints import checked_grid, divisions
 from mlmd.checks import choice, positive_number
 from mlmd.errors import InputError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from mlmd.calculators.plain_spec import PlainSpec
+
+QUALITY = "quality"
+"""Option that sets cutoff, basis and k-points at once: ``draft``, ``md`` or ``accurate``."""
 
 Rule = Callable[[str, Any], Any]
 """Takes the name of an option and what was given, returns what is kept; as in mlmd.checks."""
@@ -96,8 +100,12 @@ class ProgramSettings:
     spin: bool | str | Mapping[str, float] | None
     scf_unconverged: str = option("stop", one_of("stop", "continue"))
 
-    read_elsewhere: ClassVar[tuple[str, ...]] = ("command",)
+    read_elsewhere: ClassVar[tuple[str, ...]] = ("command", OPTION, QUALITY)
     """Options that are no settings."""
+    apart: ClassVar[tuple[str, ...]] = ("scf_unconverged",)
+    """Settings that do not decide the forces, or stand for files that are known by content."""
+    qualities: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings by the word of the option ``quality``."""
 
     def __post_init__(self) -> None:
         """Hold every option against its rule."""
@@ -123,11 +131,25 @@ class ProgramSettings:
             )
         refuse_unknown(spec, (*cls.read_elsewhere, *known))
         given = {name: value for name, value in spec.options.items() if value is not None}
+        if QUALITY in given:
+            given = cls.filled(given, cls.qualities[choice(QUALITY, given[QUALITY], cls.qualities)])
         return cls(**{name: given[name] for name in known if name in given})
+
+    @classmethod
+    def filled(cls, given: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was given, and of a preset what was not."""
+        ways = ("kpoints", "kspacing_per_A")
+        has_grid = any(name in given for name in ways)
+        rest = {key: value for key, value in preset.items() if not (has_grid and key in ways)}
+        return {**rest, **given}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def physics(self) -> dict[str, Any]:
+        """Return the settings that decide the forces, defaults too."""
+        return {key: value for key, value in self.to_dict().items() if key not in self.apart}
 
     def reuse_key(self, atoms: Atoms) -> str:
         """Name what calculations have to share for one to start from the other's electrons."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mlmd.calculators.known import KNOWN
+from mlmd.calculators.programs.last_words import last_words
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
@@ -151,19 +152,17 @@ class Program:
     def timed_out(self, limit_s: float | None) -> ProgramTimeoutError:
         """Return the error of one that has hung."""
         return ProgramTimeoutError(
-            f"{self.name} took more than {limit_s:g} s and was killed; {self.last_words()}; "
-            "raise timeout_s if it was still at work"
+            f"{self.name} took more than {limit_s:g} s and was killed; "
+            f"{self.last_words(ended=False)}; raise timeout_s if it was still at work"
         )
 
     def ended(self, reason: str) -> ProgramEndedError:
         """Return the error of one that ended before it had done its work."""
         return ProgramEndedError(f"{self.name} {reason}; {self.last_words()}")
 
-    def last_words(self) -> str:
-        """Return the last lines of its output and error as one line, and where they are."""
-        ends = [*_last_lines(self.out), *_last_lines(self.err)]
-        said = f"its last lines: {' | '.join(ends)}" if ends else "it printed nothing"
-        return f"{said} (in {self.out} and .err)"
+    def last_words(self, *, ended: bool = True) -> str:
+        """Return why it ended by its own words, or what it said last, and in which files."""
+        return last_words((self.out, self.err), ended=ended)
 
     def _end_leftover(self) -> None:
         try:
@@ -276,11 +275,3 @@ def _started(pid: int) -> int | None:
     except OSError:  # gone, or not Linux
         return None
     return None if fields[0] == "Z" else int(fields[19])
-
-
-def _last_lines(path: Path, count: int = 3) -> list[str]:
-    """Return the last non-empty lines of a text file; none where there is no file."""
-    start = max(0, path.stat().st_size - 8192) if path.exists() else 0
-    text = written_since(path, start).decode("utf-8", errors="replace")
-    lines = [" ".join(line.split())[:200] for line in text.splitlines()]
-    return [line for line in lines if line][-count:]

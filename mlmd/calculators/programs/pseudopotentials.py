@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -101,8 +101,13 @@ class PseudoLibrary:
             f"option pseudopotentials, as {{{symbol}: FILE}}"
         )
 
-    def checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of every file, by symbol or file name."""
+    def checksums(self, elements: Collection[str] | None = None) -> dict[str, str]:
+        """Return the SHA-256 of the files of elements by symbol; of all, also by file name.
+
+        By name are those of a folder where no elements are given: for runs of before.
+        """
+        if elements is not None:
+            return {symbol: sha256_of(self.file(symbol)) for symbol in sorted(set(elements))}
         there = {path.name: path for suffix in self.suffixes for path in self._all(suffix)}
         return {name: sha256_of(path) for name, path in sorted((self.files or there).items())}
 

@@ -69,7 +69,7 @@ def evaluate_frames(
             numbers=trajectory.numbers,
             positions=trajectory.positions_A[index],
             cell=cells_A[index],
-            pbc=True,
+            pbc=trajectory.pbc,
         )
         atoms.wrap()
         atoms.calc = calculator

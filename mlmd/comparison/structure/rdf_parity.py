@@ -253,4 +253,5 @@ def _named_alike(result: RadialDistribution) -> PairCurves:
 
 def _half_height_A(trajectory: Trajectory) -> float:
     """Return half the smallest height of the cell in any frame."""
-    return float(cell_heights(checked_cells_A(trajectory)).min()) / 2.0
+    heights_A = cell_heights(checked_cells_A(trajectory))
+    return float(heights_A[..., list(trajectory.pbc)].min()) / 2.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.formula import Formula
 
-from mlmd.checks import whole_number
+from mlmd.checks import one_structure, whole_number
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
@@ -31,13 +31,13 @@ from mlmd.model.validation.spread import (
     raw_spread,
 )
 from mlmd.plain import plain_fields, to_plain, without_nan
+from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
 
     from mlmd.arrays import FloatArray
-    from mlmd.trajectory.trajectory import Trajectory
 
 
 class Predictor:
@@ -192,6 +192,8 @@ class Predictor:
         self, structure: Atoms | Trajectory, temperature_K: float | None = None
     ) -> Prediction:
         """Return diffusivity or activation energy of a structure, with an interval."""
+        if not isinstance(structure, Trajectory):
+            one_structure("structure", structure)
         known, symbols = self.training, list(structure.symbols)
         columns = [c for c in known.columns if not c.startswith(PREFIX)]
         X = features_of(

@@ -9,6 +9,7 @@ from ase import units
 
 from mlmd.calculators.evaluation import evaluate
 from mlmd.dynamics.kinetics import pressure_GPa
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from mlmd.dynamics.contract import Dynamics
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 class FrameTaker:
     """Records the present state of a dynamics; keeps T and P for whoever reports progress.
+
+    The kinetic part of the pressure is that of the atoms that move, the virial what the calculator
+    gives. Where a direction is not periodic there is no volume, and so no pressure.
 
     Parameters
     ----------
@@ -30,7 +34,9 @@ class FrameTaker:
         self._dynamics = dynamics
         self._recorder = recorder
         self._next_step = dynamics.nsteps if recorder.n_frames == 0 else dynamics.nsteps + 1
-        self._gives_stress = "stress" in dynamics.atoms.calc.implemented_properties
+        atoms = dynamics.atoms
+        self._n_moving = len(atoms) - int(held_atoms(atoms).sum())
+        self._gives_stress = all(atoms.pbc) and "stress" in atoms.calc.implemented_properties
         self.temperature_K: float | None = None
         self.pressure_GPa: float | None = None
 
@@ -49,9 +55,10 @@ class FrameTaker:
         pressure = math.nan
         if self._gives_stress:
             stress = evaluate(atoms, ("stress",), unchanged=True).stress_eV_A3
-            assert stress is not None  # the calculator says that it gives it
-            pressure = pressure_GPa(stress, self.temperature_K, atoms.get_volume() / len(atoms))
-            self.pressure_GPa = pressure
+            if stress is not None:  # it may say that it gives one and not have it
+                per_atom_A3 = atoms.get_volume() / self._n_moving
+                pressure = pressure_GPa(stress, self.temperature_K, per_atom_A3)
+                self.pressure_GPa = pressure
         self._recorder.record(
             dynamics.nsteps,
             dynamics.nsteps * dynamics.timestep_fs,

@@ -41,6 +41,15 @@ def unconverged_scf(context: StageContext) -> int:
     return int(getattr(context.calculator, UNCONVERGED_SCF, 0))
 
 
+def unconverged_scf_at(context: StageContext, atoms: Atoms) -> int:
+    """Return how often what the calculator has for these atoms already did not converge.
+
+    It was counted before the stage began, which takes it without another call.
+    """
+    counted = getattr(context.calculator, "unconverged_scf_at", None)
+    return int(counted(atoms)) if callable(counted) else 0
+
+
 class DynamicsLoop:
     """Integrates a stage to its end, or to a checkpoint when asked to stop.
 

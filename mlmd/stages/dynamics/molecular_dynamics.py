@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmd.dynamics.guards import Guard, GuardLimits, Origin
-from mlmd.stages.dynamics.loop import UNCONVERGED_SCF, DynamicsLoop, unconverged_scf
+from mlmd.stages.dynamics.loop import (
+    UNCONVERGED_SCF,
+    DynamicsLoop,
+    unconverged_scf,
+    unconverged_scf_at,
+)
 from mlmd.stages.dynamics.recovery import ANCHOR_STEPS, Recovery
 from mlmd.stages.dynamics.settings import DynamicsSettings
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,6 +50,7 @@ class MolecularDynamicsStage(DynamicsSettings):
         earlier = 0 if checkpoint is None else int(checkpoint.get(UNCONVERGED_SCF, 0))
         offset = earlier - unconverged_scf(context)  # before the first force call
         if checkpoint is None:
+            offset += unconverged_scf_at(context, atoms)
             self.prepare(atoms, context)
         dynamics = self.dynamics(atoms, context)
         if checkpoint is not None:
@@ -61,7 +68,13 @@ class MolecularDynamicsStage(DynamicsSettings):
             loop.run()
         atoms.calc = None
         path = context.folder.trajectory_path
-        return atoms, dynamics_result(path, recovery.trips, loop.n_unconverged_scf)
+        return atoms, dynamics_result(
+            path,
+            recovery.trips,
+            loop.n_unconverged_scf,
+            n_held_atoms=int(held_atoms(atoms).sum()),
+            friction_per_ps=self.friction_per_ps,
+        )
 
     def origin(self, atoms: Atoms) -> Origin:
         """Return what a guard has to know of the structure that the stage is given."""
@@ -75,6 +88,7 @@ class MolecularDynamicsStage(DynamicsSettings):
     def dynamics(self, atoms: Atoms, context: StageContext) -> Dynamics:
         """Return the integrator with its thermostat and barostat."""
         from mlmd.dynamics.bussi import Bussi
+        from mlmd.dynamics.langevin import Langevin
         from mlmd.dynamics.nose_hoover import NoseHooverChain
         from mlmd.dynamics.npt import IsotropicNPT
         from mlmd.dynamics.nve import VelocityVerlet
@@ -85,6 +99,9 @@ class MolecularDynamicsStage(DynamicsSettings):
         }
         if self.ensemble == "nve":
             return VelocityVerlet(atoms, **settings)
+        if self.friction_per_ps is not None:
+            friction = self.friction_per_ps
+            return Langevin(atoms, friction_per_ps=friction, rng=context.rng, **settings)
         settings["thermostat_time_fs"] = self.thermostat_time_fs
         if self.ensemble == "npt":
             return IsotropicNPT(

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 UNCONVERGED_SCF = "unconverged_scf"
 """Flag of a stage with force calls that did not converge."""
+FIXED_ATOMS = "fixed_atoms"
+"""Flag of a stage that held atoms in place."""
+LANGEVIN_FRICTION = "langevin_friction"
+"""Flag of a stage whose motion friction slows down."""
+OWN_FLAGS = (LANGEVIN_FRICTION,)
+"""Flags that say nothing about stages that go on from where this one ended."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,9 @@ class DynamicsResult:
     volume_A3
         Mean volume of the cell.
     temperature_K, temperature_stderr_K
-        Kinetic temperature over 3N - 3 degrees of freedom.
+        Kinetic temperature over 3N - 3 degrees of freedom, 3M where all but M atoms are held.
     pressure_GPa, pressure_stderr_GPa
-        Total pressure, virial and kinetic part.
+        Total pressure, virial and kinetic part; None too where a direction is not periodic.
     potential_energy_eV, potential_energy_stderr_eV
         Of the whole cell.
     conserved_energy_drift_eV_ps
@@ -45,6 +51,10 @@ class DynamicsResult:
         Why guards tripped; each time the time step was halved for the rest of the stage.
     n_unconverged_scf
         Force calls whose self-consistency did not converge, and which were gone on from.
+    n_held_atoms
+        Atoms that ``FixAtoms`` held in place.
+    friction_per_ps
+        Of Langevin dynamics; None for any other.
     """
 
     n_frames: int
@@ -59,15 +69,27 @@ class DynamicsResult:
     conserved_energy_drift_eV_ps: float | None
     guard_trips: tuple[str, ...] = ()
     n_unconverged_scf: int = 0
+    n_held_atoms: int = 0
+    friction_per_ps: float | None = None
 
     @property
     def flags(self) -> list[str]:
-        """What this and every later number is to be marked with."""
-        return [UNCONVERGED_SCF] if self.n_unconverged_scf else []
+        """What this and, but for :data:`OWN_FLAGS`, every later number is to be marked with."""
+        flags = {
+            UNCONVERGED_SCF: self.n_unconverged_scf,
+            FIXED_ATOMS: self.n_held_atoms,
+            LANGEVIN_FRICTION: self.friction_per_ps,
+        }
+        return [flag for flag, cause in flags.items() if cause]
 
 
 def dynamics_result(
-    path: Path, guard_trips: Sequence[str] = (), n_unconverged_scf: int = 0
+    path: Path,
+    guard_trips: Sequence[str] = (),
+    n_unconverged_scf: int = 0,
+    *,
+    n_held_atoms: int = 0,
+    friction_per_ps: float | None = None,
 ) -> DynamicsResult:
     """Sum up a recorded trajectory.
 
@@ -94,6 +116,8 @@ def dynamics_result(
         conserved_energy_drift_eV_ps=_slope(time_ps, scalars["conserved_energies_eV"]),
         guard_trips=tuple(guard_trips),
         n_unconverged_scf=n_unconverged_scf,
+        n_held_atoms=n_held_atoms,
+        friction_per_ps=friction_per_ps,
     )
 
 

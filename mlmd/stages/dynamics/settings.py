@@ -6,21 +6,18 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from mlmd.checks import choice, finite_number, truth, whole_number
 from mlmd.dynamics.guards import GuardLimits
 from mlmd.errors import InputError
-from mlmd.stages.stage import Stage, require_positive
-
-if TYPE_CHECKING:
-    pass
-
+from mlmd.stages.stage import SINCE_RUNS, Stage, require_positive
 
 logger = logging.getLogger(__name__)
 
-THERMOSTATS = ("nose_hoover", "bussi")
+THERMOSTATS = ("nose_hoover", "bussi", "langevin")
 ENSEMBLES = ("nvt", "nve", "npt")
+FRICTION_PER_PS = 1.0
+"""Usual are 1 to 10: more holds the temperature better and slows more motion down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +35,12 @@ class DynamicsSettings(Stage):
     record_every_fs
         Time between recorded frames, a whole number of time steps.
     thermostat
-        ``nose_hoover`` (a chain of three) or ``bussi`` (stochastic velocity rescaling).
+        ``nose_hoover`` (a chain of three), ``bussi`` (stochastic velocity rescaling) or
+        ``langevin`` (friction and noise on every atom, which slow diffusion down).
     thermostat_time_fs
-        Relaxation time of the thermostat in femtoseconds.
+        Relaxation time of the first two in femtoseconds.
+    friction_per_ps
+        Of ``langevin``, per picosecond; :data:`FRICTION_PER_PS` where not given.
     record_velocities
         Whether velocities are recorded beside the positions.
     ensemble
@@ -67,6 +67,7 @@ class DynamicsSettings(Stage):
     barostat_time_fs: float = 1000.0
     max_halvings: int = 3
     guard: Mapping[str, float] = field(default_factory=dict)
+    friction_per_ps: float | None = field(default=None, metadata=SINCE_RUNS)
 
     def __post_init__(self) -> None:
         """Check the numbers and that they divide each other."""
@@ -83,6 +84,7 @@ class DynamicsSettings(Stage):
         where = f"stage '{self.name}':"
         choice(f"{where} thermostat", self.thermostat, THERMOSTATS)
         choice(f"{where} ensemble", self.ensemble, ENSEMBLES)
+        self._settle_friction()
         finite_number(f"{where} pressure_GPa", self.pressure_GPa, "GPa")
         whole_number(f"{where} max_halvings", self.max_halvings, 0)
         truth(f"{where} record_velocities", self.record_velocities)
@@ -101,6 +103,29 @@ class DynamicsSettings(Stage):
                 f"stage '{self.name}': duration_ps ({self.duration_ps:g}) is not a whole number "
                 f"of recording intervals of {self.record_every_fs:g} fs"
             )
+
+    def _settle_friction(self) -> None:
+        """Give Langevin dynamics its friction, and see that nothing else has one."""
+        if self.thermostat != "langevin":
+            if self.friction_per_ps is not None:
+                raise InputError(
+                    f"stage '{self.name}': friction_per_ps is {self.friction_per_ps!r} with "
+                    f"thermostat {self.thermostat}; only langevin has one: leave it out"
+                )
+            return
+        if self.ensemble != "nvt":
+            raise InputError(
+                f"stage '{self.name}': thermostat langevin needs ensemble nvt; given "
+                f"{self.ensemble}"
+            )
+        if self.friction_per_ps is None:
+            object.__setattr__(self, "friction_per_ps", FRICTION_PER_PS)
+        require_positive(self, friction_per_ps=self.friction_per_ps)
+
+    @property
+    def stress_is_for(self) -> str:
+        """What the stage needs stress for."""
+        return "for npt" if self.ensemble == "npt" else ""
 
     @property
     def steps_per_frame(self) -> int:

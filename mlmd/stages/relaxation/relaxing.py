@@ -163,7 +163,7 @@ class _Follow:
             "max_force_eV_A": relaxation.max_force_eV_A,
             "max_stress_GPa": stress_GPa,
             "energy_after_eV": float(atoms.get_potential_energy()),
-            "forces_eV_A": np.array(atoms.get_forces(), dtype=float),
+            "forces_eV_A": np.array(atoms.get_forces(apply_constraint=False), dtype=float),
         }
         if stress_GPa is not None:
             numbers["stress_eV_A3"] = np.array(atoms.get_stress(), dtype=float)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from mlmd.checks import choice, finite_number, is_number
 from mlmd.errors import InputError
 from mlmd.stages.equilibrate import Equilibrate
-from mlmd.stages.stage import Stage, require_positive
+from mlmd.stages.stage import SINCE_RUNS, Stage, require_positive
 from mlmd.stages.volume.criteria import CRITERIA
 
 CHOICES = {
@@ -32,7 +32,7 @@ class VolumeSettings(Stage):
         Temperature in kelvin.
     duration_ps
         Length of each volume's run.
-    timestep_fs, record_every_fs, thermostat, thermostat_time_fs
+    timestep_fs, record_every_fs, thermostat, thermostat_time_fs, friction_per_ps
         As in :class:`~mlmd.Equilibrate`; the pressure is averaged over recorded frames.
     scales
         Volumes of the first runs over the starting volume.
@@ -73,11 +73,13 @@ class VolumeSettings(Stage):
     max_duration_factor: float = 4.0
     max_scale: float = 2.5
     on_unconverged: str = "stop"
+    friction_per_ps: float | None = field(default=None, metadata=SINCE_RUNS)
 
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        self.dynamics()  # checks what is the same there
+        friction_per_ps = self.dynamics().friction_per_ps  # checks what is the same there
+        object.__setattr__(self, "friction_per_ps", friction_per_ps)
         check_settings(self)
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
 
@@ -105,6 +107,7 @@ class VolumeSettings(Stage):
             record_every_fs=self.record_every_fs,
             thermostat=self.thermostat,
             thermostat_time_fs=self.thermostat_time_fs,
+            friction_per_ps=self.friction_per_ps,
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 
 from mlmd.errors import DamagedDataError, MlmdError
+from mlmd.files import CANNOT
 
 
 @contextlib.contextmanager
@@ -35,10 +36,15 @@ def damage_named(path: Path) -> Iterator[None]:
 def reserve(file: h5py.File, start: int, length: int) -> None:
     """Have the system set blocks aside for a part of a file, or raise OSError.
 
-    Where the system has no such call (macOS) a full disk is met by HDF5.
+    Where the system (macOS) or the file system has no such call a full disk is met by HDF5.
     """
-    if hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
         os.posix_fallocate(file.id.get_vfd_handle(), start, length)
+    except OSError as error:
+        if error.errno not in CANNOT:
+            raise
 
 
 def let_go(file: h5py.File) -> None:

@@ -121,7 +121,9 @@ def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
         if name not in FIELDS.values() or np.isfinite(array).any()
     }
     numbers, masses_u = (file[f"particles/trajectory/{name}"][:] for name in ("species", "mass"))
-    return {"numbers": numbers, "masses_u": masses_u, "source": str(path), **known}
+    boundary = file["particles/trajectory/box"].attrs["boundary"]
+    pbc = tuple(str(one) == "periodic" for one in boundary)
+    return {"numbers": numbers, "masses_u": masses_u, "source": str(path), "pbc": pbc, **known}
 
 
 def _slice(column: h5py.Dataset, start: int, stop: int, every: int) -> NDArray[Any]:

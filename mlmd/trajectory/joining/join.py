@@ -91,7 +91,8 @@ def join(
     cells = arrays["cell_A"]
     if len(cells) and (cells == cells[0]).all():
         arrays["cell_A"] = np.array(cells[0])
-    return {"numbers": first.numbers, "masses_u": first.masses_u, "source": source, **arrays}
+    once = {"numbers": first.numbers, "masses_u": first.masses_u, "pbc": first.pbc}
+    return {"source": source, **once, **arrays}
 
 
 def _arrays(piece: Piece, clock: Clock, unwrapper: Unwrapper) -> dict[str, NDArray[Any]]:
@@ -105,7 +106,9 @@ def _arrays(piece: Piece, clock: Clock, unwrapper: Unwrapper) -> dict[str, NDArr
             raise InputError(
                 f"{piece.source}: {name} is not finite, or not below {LARGEST:g}, in every frame"
             )
-    positions = unwrapper.add(block.positions_A, block.cell_A, block.wrapped, piece.begins)
+    positions = unwrapper.add(
+        block.positions_A, block.cell_A, block.wrapped, piece.begins, block.pbc
+    )
     return {"positions_A": positions, **arrays}
 
 

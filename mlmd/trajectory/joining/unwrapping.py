@@ -61,6 +61,7 @@ class Unwrapper:
         cells_A: FloatArray,
         wrapped: bool | None,
         continues: bool = False,
+        pbc: tuple[bool, bool, bool] = (True, True, True),
     ) -> FloatArray:
         """Return the next frames unwrapped; the array itself where nothing crosses.
 
@@ -75,6 +76,8 @@ class Unwrapper:
         continues
             True for the first frames of a run that continues another: atoms may have been put
             back into the cell between the two, whatever the format.
+        pbc
+            Which cell vectors are periodic: along the others nothing crosses.
 
         Raises
         ------
@@ -87,7 +90,7 @@ class Unwrapper:
             if wrapped is False:
                 return positions_A
             raise InputError(f"{self.source}: a cell without a volume; expected three vectors")
-        fractional = positions_A @ np.linalg.inv(cells_A)
+        fractional = positions_A @ np.linalg.inv(cells_A) * pbc
         before = fractional[:1] if self._last is None else self._last[None]
         steps = np.diff(fractional, axis=0, prepend=before)
         own_from = int(continues)

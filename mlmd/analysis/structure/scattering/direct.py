@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import check_bulk, checked_cells_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks
 from mlmd.analysis.structure.scattering.structure_factor import (
     StructureFactor,
@@ -60,6 +60,7 @@ def direct_structure_factor(
         If the cell changes, there is no frame, a position is not finite, or no vector or too
         many are in range.
     """
+    check_bulk(trajectory, "S(q) by its reciprocal vectors")
     cell_A = checked_cells_A(trajectory)
     if cell_A.ndim == 3:
         raise InputError(

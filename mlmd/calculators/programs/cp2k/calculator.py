@@ -19,14 +19,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.programs.base import ProgramCalculator, Step
-from mlmd.calculators.programs.cp2k.input import input_text
+from mlmd.calculators.programs.cp2k.entries import Entry, read_entry
+from mlmd.calculators.programs.cp2k.input import input_text, name_in_kind
 from mlmd.calculators.programs.cp2k.settings import Cp2kSettings, data_file
 from mlmd.calculators.programs.cp2k.shell import Cp2kShell, abort_message
-from mlmd.calculators.programs.process import ProgramEndedError, written_since
+from mlmd.calculators.programs.functionals import functional
+from mlmd.calculators.programs.last_words import last_lines
+from mlmd.calculators.programs.process import (
+    ProgramEndedError,
+    ProgramTimeoutError,
+    written_since,
+)
 from mlmd.calculators.weights import sha256_of
 from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ase import Atoms
 
     from mlmd.calculators.plain_spec import PlainSpec
@@ -82,13 +91,22 @@ class Cp2k(ProgramCalculator):
 
     def _step(self, atoms: Atoms, project: str, from_file: bool) -> Step:
         read_from = self._output.stat().st_size if self._output.exists() else 0
+        if self._running is None or self._running.environment is None:
+            self._check_potentials(atoms)
         try:
             if self._running is None:
-                self._keep(Cp2kShell(self.program))
+                shell = Cp2kShell(self.program)
+                self._keep(shell)
+                self.program_version = (
+                    ".".join(map(str, shell.version)) if shell.version[0] else None
+                )
             assert self._running is not None  # the line above
             if self._running.environment is None:
                 self._load(self._running, atoms, project, from_file)
             step = self._running.compute(atoms)
+        except ProgramTimeoutError as error:
+            done = " | ".join(last_lines(self._output))
+            raise ProgramTimeoutError(f"{error}; it was at: {done or 'nothing yet'}") from error
         except ProgramEndedError as error:
             said = written_since(self._output, read_from).decode("utf-8", errors="replace")
             if _converged(said) is False:
@@ -118,6 +136,15 @@ class Cp2k(ProgramCalculator):
         (self.program.folder / f"{project}.inp").write_text(text, encoding="utf-8")
         shell.load(project, atoms)
 
+    def _check_potentials(self, atoms: Atoms) -> None:
+        """See that the potentials are made with the functional, where their file is seen here."""
+        words = self.settings.functionals
+        wanted = functional(words[0]) if len(words) == 1 else None
+        for symbol in sorted(set(atoms.get_chemical_symbols())):
+            entry = entry_of(self.settings, symbol, "POTENTIAL")
+            if entry is not None:
+                self._check_once(symbol, entry.names[0], entry.header, wanted)
+
 
 def _converged(said: str) -> bool | None:
     """Tell whether the SCF converged; None where the output does not say."""
@@ -126,15 +153,27 @@ def _converged(said: str) -> bool | None:
     return verdicts[-1] if verdicts else None
 
 
-def model_identity(spec: PlainSpec) -> dict[str, Any]:
-    """Return every setting, defaults too, and the SHA-256 of the data files where found."""
+def model_identity(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return every setting, defaults too, and the SHA-256 of what is used of the data files.
+
+    Of the entries of some elements; of the whole files, as in runs of before, without elements.
+    """
     settings = Cp2kSettings.of(spec)
-    files = {}
+    files: dict[str, Any] = {}
     for name in (settings.basis_set_file, settings.potential_file):
         path = data_file(name)
         files[name.rpartition("/")[2]] = None if path is None else sha256_of(path)
-    plain = settings.to_dict()
-    # Neither decides the forces, and the files are there by content.
-    for key in ("scf_unconverged", "basis_set_file", "potential_file"):
-        del plain[key]
-    return {"settings": plain, "data_files": files}
+    if elements is not None:
+        files = {}
+        for symbol in sorted(set(elements)):
+            entries = {key: entry_of(settings, symbol, key) for key in ("BASIS_SET", "POTENTIAL")}
+            files[symbol] = {key: entry and entry.sha256 for key, entry in entries.items()}
+    return {"settings": settings.physics(), "data_files": files}
+
+
+def entry_of(settings: Cp2kSettings, symbol: str, key: str) -> Entry | None:
+    """Return an element's entry in the data files, by keyword of its KIND; None if not seen."""
+    of_basis = key == "BASIS_SET"
+    path = data_file(settings.basis_set_file if of_basis else settings.potential_file)
+    name = name_in_kind(settings, symbol, key)
+    return None if path is None or name is None else read_entry(path, symbol, name)

@@ -109,8 +109,18 @@ def _add_dft(root: InputSection, settings: Cp2kSettings) -> None:
     # nearly reversible in time, so that what the SCF leaves over does not add up to a drift.
     _keyword(root, f"{dft}/QS", "EXTRAPOLATION ASPC")
     _keyword(root, f"{dft}/QS", "EXTRAPOLATION_ORDER 3")
+    own = [word for word in _functionals(root) if word not in settings.functionals]
+    if own:
+        raise refused("inp", f"functional {' '.join(own)}", "it is the option xc")
     for name in settings.functionals:
         _section(root, f"{dft}/XC/XC_FUNCTIONAL/{name.removeprefix('XC_')}")
+
+
+def _functionals(root: InputSection) -> list[str]:
+    """Return what is in the user's section of the functional, which ours would be added to."""
+    section = _section(_section(root, "FORCE_EVAL/DFT"), "XC/XC_FUNCTIONAL")
+    inside = [*str(section.params or "").split(), *(s.name for s in section.subsections)]
+    return [word.upper().removeprefix("XC_") for word in inside]
 
 
 def _add_scf(
@@ -146,11 +156,10 @@ def _add_atoms(root: InputSection, settings: Cp2kSettings, atoms: Atoms) -> None
     )
     for symbol in sorted(set(symbols)):
         kind = _kind(_section(root, subsys), symbol)
-        for key, value in (
-            ("BASIS_SET", settings.basis_set),
-            ("POTENTIAL", settings.potential),
-            ("MAGNETIZATION", settings.spin or None),
-        ):
+        own = _value(kind, "ELEMENT")
+        if own is not None and own.capitalize() != symbol:
+            raise refused("inp", f"ELEMENT {own} of KIND {symbol}", FROM_ATOMS)
+        for key, value in _by_kind(settings).items():
             chosen = value.get(symbol) if isinstance(value, Mapping) else value
             if _has(kind, key) or (chosen is None and key == "MAGNETIZATION"):
                 continue
@@ -160,6 +169,29 @@ def _add_atoms(root: InputSection, settings: Cp2kSettings, atoms: Atoms) -> None
                     f"of {', '.join(sorted(value or ()))} only"
                 )
             kind.keywords.append(f"{key} {chosen}")
+
+
+def _by_kind(settings: Cp2kSettings) -> dict[str, Any]:
+    """Return, by keyword of a KIND, its value for all or a mapping from symbol to value."""
+    return {
+        "BASIS_SET": settings.basis_set,
+        "POTENTIAL": settings.potential,
+        "MAGNETIZATION": settings.spin or None,
+    }
+
+
+def name_in_kind(settings: Cp2kSettings, symbol: str, key: str) -> str | None:
+    """Return the basis set or potential of an element, of ``inp`` where that names one."""
+    kind = _kind(_section(_parsed(settings.inp), "FORCE_EVAL/SUBSYS"), symbol)
+    given = _by_kind(settings)[key]
+    chosen: str | None = given.get(symbol) if isinstance(given, Mapping) else given
+    return _value(kind, key) or chosen
+
+
+def _value(section: InputSection, key: str) -> str | None:
+    """Return the last word of a keyword; None where it is not there."""
+    rows = [line.split() for line in section.keywords]
+    return next((words[-1] for words in rows if words[0].upper() == key), None)
 
 
 def _three(vector: Any) -> str:

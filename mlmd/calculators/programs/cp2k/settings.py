@@ -18,6 +18,13 @@ DEBIAN_DATA = Path("/usr/share/cp2k")
 GTH_FUNCTIONALS = ("PADE", "PBE", "BLYP", "BP", "OLYP")
 """Functionals for which GTH_POTENTIALS has potentials of the same name."""
 
+# Gamma alone: k-points are for inp. Only DZVP-MOLOPT-SR-GTH is there for all elements.
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {"basis_set": "SZV-MOLOPT-SR-GTH", "cutoff_Ry": 300.0, "rel_cutoff_Ry": 40.0},
+    "md": {"basis_set": "DZVP-MOLOPT-SR-GTH", "cutoff_Ry": 400.0, "rel_cutoff_Ry": 50.0},
+    "accurate": {"basis_set": "DZVP-MOLOPT-SR-GTH", "cutoff_Ry": 600.0, "rel_cutoff_Ry": 60.0},
+}
+
 
 def _charge(name: str, value: Any) -> int:
     if not is_whole(value):
@@ -54,6 +61,9 @@ class Cp2kSettings(ProgramSettings):
         Further CP2K input, in which what it names wins over the defaults here (k-points,
         smearing, dispersion, ...).
     """
+
+    apart = ("scf_unconverged", "basis_set_file", "potential_file")
+    qualities = QUALITIES
 
     xc: str = option("PBE", text)
     cutoff_Ry: float = option(400.0, positive("Ry"))

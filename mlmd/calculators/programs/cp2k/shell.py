@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlmd.calculators.programs.process import Program
 
 READY = b"* READY"
+RULE = "*" * 40
+"""Above and below what CP2K has in a box."""
 LARGEST_STRAIN_PER_STEP = 0.01
 LARGEST_STRAIN = 0.05
 """CP2K keeps the number of grid points of the first cell; beyond this it gets a new grid."""
@@ -126,18 +128,15 @@ class Cp2kShell(Dialogue):
 
 def abort_message(output: str) -> str | None:
     """Return the text of the box in which CP2K says why it aborts; None where there is none."""
-    box = output.rpartition("[ABORT]")[2] if "[ABORT]" in output else None
-    if box is None:
+    before, mark, after = output.rpartition("[ABORT]")
+    if not mark:
         return None
-    words = []
-    for line in box.splitlines()[1:]:
-        if line.strip().startswith("****"):
-            break
-        # The box has a figure at its left, 9 columns wide, and a place in the source at its end.
-        words.append(line[10:].rstrip(" *").strip())
-    if words and re.fullmatch(r"\S+\.F:\d+", words[-1]):
-        del words[-1]
-    return " ".join(word for word in words if word) or None
+    # The text may begin above the mark, and has the figure's 10 columns at its left.
+    box = f"{before.rpartition(RULE)[2]}{mark}{after.partition(RULE)[0]}".splitlines()
+    words = [line[10:].rstrip(" *").strip() for line in box]
+    # At its end is a place in the source.
+    text = [word for word in words if word and re.fullmatch(r"\S+\.F:\d+", word) is None]
+    return " ".join(text) or None
 
 
 def _strain(before: FloatArray, after: FloatArray) -> float:

@@ -14,17 +14,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.programs.base import ProgramCalculator, Step, is_near
-from mlmd.calculators.programs.espresso.input import input_text, link_name, species_of
+from mlmd.calculators.programs.espresso.input import (
+    input_text,
+    link_name,
+    read_header,
+    species_of,
+)
 from mlmd.calculators.programs.espresso.output import (
     error_message,
     read_result,
     says_unconverged,
 )
 from mlmd.calculators.programs.espresso.settings import EspressoSettings
+from mlmd.calculators.programs.functionals import functional
 from mlmd.calculators.programs.process import ProgramEndedError, ProgramTimeoutError
 from mlmd.errors import CalculatorError
 
@@ -39,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 INPUT = "pw.in"
 POSITION_TOLERANCE_A = 1e-5
+VERSION = re.compile(r"Program PWSCF v\.\s*(\S+)")
 
 
 class Espresso(ProgramCalculator):
@@ -90,6 +99,7 @@ class Espresso(ProgramCalculator):
         except ProgramEndedError as error:
             failure = error
         said = self._output.read_text(encoding="utf-8", errors="replace")
+        self._note_version(self._output, VERSION)
         if says_unconverged(said):
             self._forget()
             raise self._unconverged() from failure
@@ -119,9 +129,19 @@ class Espresso(ProgramCalculator):
             return False
         return before_A is not None and is_near(atoms.positions, before_A)
 
+    def _check(self, files: Mapping[str, Path]) -> None:
+        """See that all are of their element, and made with one functional, that of ``xc``."""
+        headers = {symbol: read_header(path).made_for for symbol, path in files.items()}
+        # Where xc is not given pw.x takes it from the files, which then have to agree.
+        first = next((header.functional for header in headers.values() if header.functional), None)
+        wanted = first if self.settings.xc is None else functional(self.settings.xc)
+        for symbol, path in files.items():
+            self._check_once(symbol, str(path), partial(headers.__getitem__, symbol), wanted)
+
     def _link_pseudopotentials(self, atoms: Atoms) -> dict[str, Path]:
         """Have the files of the elements that are there, by element, in the folder of pw.x."""
         files = {symbol: self._library.file(symbol) for symbol in species_of(atoms)}
+        self._check(files)
         folder = self.program.folder / "pseudo"
         folder.mkdir(exist_ok=True)
         for symbol, path in files.items():
@@ -132,10 +152,11 @@ class Espresso(ProgramCalculator):
         return files
 
 
-def model_identity(spec: PlainSpec) -> dict[str, Any]:
-    """Return every setting, defaults too, and the SHA-256 of the pseudopotentials."""
+def model_identity(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return every setting, defaults too, and the SHA-256 of the pseudopotentials.
+
+    Of some elements, or as in runs of before of all in the folder.
+    """
     settings = EspressoSettings.of(spec)
-    plain = settings.to_dict()
-    for key in ("scf_unconverged", "pseudopotentials"):  # the files are there by content
-        del plain[key]
-    return {"settings": plain, "pseudopotentials": settings.library().checksums()}
+    checksums = settings.library().checksums(elements)
+    return {"settings": settings.physics(), "pseudopotentials": checksums}

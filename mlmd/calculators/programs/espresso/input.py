@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ase.data import atomic_masses, atomic_numbers
 
+from mlmd.calculators.programs.functionals import Pseudopotential, functional
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,15 +30,20 @@ class PseudoHeader:
         Number of electrons it leaves.
     augmented
         Whether it is ultrasoft or PAW, whose density needs more than 4 times the cutoff.
+    made_for
+        Its element and functional.
     """
 
     valence: float
     augmented: bool
+    made_for: Pseudopotential
 
 
 def read_header(path: Path) -> PseudoHeader:
     """Read the header of a UPF file, of version 1 or 2."""
     text = path.read_text(encoding="utf-8", errors="replace")
+    if "<UPF" in text and "</UPF>" not in text:
+        raise InputError(f"pseudopotential '{path}' is cut short: it has no </UPF>; get it anew")
     header = re.search(r"<PP_HEADER(.*?)(</PP_HEADER>|/>)", text, re.S)
     said = header[1] if header else ""
     valence = re.search(r"z_valence\s*=\s*\"\s*([-+.\dEeDd]+)", said) or re.search(
@@ -47,7 +53,20 @@ def read_header(path: Path) -> PseudoHeader:
         raise InputError(f"pseudopotential '{path}' has no header that says its valence (UPF)")
     flag = r"is_(ultrasoft|paw)\s*=\s*\"\s*\.?[Tt]"
     augmented = re.search(flag, said) or re.search(r"^\s*(US|PAW)\s", said, re.M)
-    return PseudoHeader(float(valence[1].upper().replace("D", "E")), augmented is not None)
+    element = re.search(r"\belement\s*=\s*\"\s*([A-Za-z]{1,2})\b", said) or re.search(
+        r"^\s*([A-Za-z]{1,2})\s+Element", said, re.M
+    )
+    functional_name = re.search(r"\bfunctional\s*=\s*\"([^\"]*)\"", said) or re.search(
+        r"^(.*?)\s+Exchange-Correlation functional", said, re.M
+    )
+    return PseudoHeader(
+        float(valence[1].upper().replace("D", "E")),
+        augmented is not None,
+        Pseudopotential(
+            None if element is None else element[1].capitalize(),
+            None if functional_name is None else functional(functional_name[1]),
+        ),
+    )
 
 
 def species_of(atoms: Atoms) -> list[str]:

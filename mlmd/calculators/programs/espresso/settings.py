@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mlmd.calculators.programs.kpoints import ACCURATE_SPACING, MD_SPACING
 from mlmd.calculators.programs.options import (
     GridSettings,
     by_symbol,
@@ -44,6 +45,14 @@ OURS = {
     "scf_must_converge": "it is the option scf_unconverged",
     "startingpot": OWN_AFFAIR,
     "startingwfc": OWN_AFFAIR,
+}
+
+# Rydberg that most ultrasoft and PAW pseudopotentials run with, do well with, and norm-conserving
+# ones do too; ecutrho follows from the kind, 8 or 4 times that.
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {"ecutwfc_Ry": 30.0},
+    "md": {"ecutwfc_Ry": 50.0, "kspacing_per_A": MD_SPACING},
+    "accurate": {"ecutwfc_Ry": 80.0, "kspacing_per_A": ACCURATE_SPACING},
 }
 
 
@@ -102,6 +111,9 @@ class EspressoSettings(GridSettings):
         Further keywords by namelist: ``{"system": {"occupations": "smearing", ...}}``.
     """
 
+    apart = ("scf_unconverged", "pseudopotentials")
+    qualities = QUALITIES
+
     ecutwfc_Ry: float = option(None, positive("Ry"))
     ecutrho_Ry: float | None = option(None, positive("Ry"))
     pseudopotentials: str | Mapping[str, str] | None = option(None)
@@ -118,7 +130,7 @@ class EspressoSettings(GridSettings):
         if self.ecutwfc_Ry is None:
             raise InputError(
                 "calculator 'espresso' needs the option ecutwfc_Ry, in Ry; the pseudopotentials' "
-                "makers say which"
+                "makers say which (or the option quality)"
             )
 
     def library(self) -> PseudoLibrary:

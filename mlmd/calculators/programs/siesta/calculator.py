@@ -8,29 +8,37 @@ step and 100 atoms.
 
 Options of the spec: ``command`` (else ``MLMD_SIESTA_COMMAND``, else ``siesta`` on PATH),
 ``preset`` ("maevskiy2025": the settings of that paper, see
-:mod:`mlmd.calculators.programs.siesta.settings`), and those of
+:mod:`mlmd.calculators.programs.siesta.settings`), ``quality``, ``other_functional``, and those of
 :class:`~mlmd.calculators.programs.siesta.settings.SiestaSettings`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.isolation.ipi_server import IpiServer
 from mlmd.calculators.programs.base import ProgramCalculator, Step
-from mlmd.calculators.programs.process import ProgramError
+from mlmd.calculators.programs.functionals import OPTION, functional
+from mlmd.calculators.programs.process import Program, ProgramError
 from mlmd.calculators.programs.pseudopotentials import needed
+from mlmd.calculators.programs.siesta import version
 from mlmd.calculators.programs.siesta.fdf import LABEL, species_of, write_fdf
-from mlmd.calculators.programs.siesta.output import NOT_CONVERGED, read_files
+from mlmd.calculators.programs.siesta.headers import read_header
+from mlmd.calculators.programs.siesta.output import (
+    MESSAGES,
+    NOT_CONVERGED,
+    read_files,
+    warning_of_functional,
+)
 from mlmd.calculators.programs.siesta.settings import SUFFIXES, VARIABLES, SiestaSettings
 from mlmd.calculators.programs.siesta.socket import Session, dialogue_with
 from mlmd.errors import CalculatorError, InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ase import Atoms
 
     from mlmd.calculators.plain_spec import PlainSpec
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 ONE_CALL: Mapping[str, Any] = {"MD.TypeOfRun": "CG", "MD.Steps": 0, "MD.UseSaveXV": False}
 # Results of the run before, and the copies of the input that every run adds.
 STALE = (
-    *("FORCE_STRESS", "MESSAGES", f"{LABEL}.out", f"{LABEL}.FA", f"{LABEL}.XV", f"{LABEL}.EIG"),
+    *("FORCE_STRESS", MESSAGES, f"{LABEL}.out", f"{LABEL}.FA", f"{LABEL}.XV", f"{LABEL}.EIG"),
     *("fdf-*.log", "fdf.*.log", "INPUT_TMP.*"),
 )
 
@@ -62,7 +70,15 @@ class Siesta(ProgramCalculator):
         if self.settings.mode == "socket":
             self.implemented_properties = ["energy", "forces", "stress"]
         self._electrons = self.program.folder / f"{LABEL}.DM"
-        self._pseudopotentials = needed(self.settings.library(), "siesta", VARIABLES[0])
+        # What else is wrong is said without starting it.
+        needed(self.settings.library(self.settings.version or 5), "siesta", VARIABLES[0])
+        self.program_version = version.ask(self.program)
+        self._version = version.settle(
+            self.settings.version, self.program_version, self.program.command
+        )
+        self.parameters["version"] = self._version
+        library = self.settings.library(self._version)
+        self._pseudopotentials = needed(library, "siesta", VARIABLES[0])
         folder = self._pseudopotentials.folder
         if folder == self.program.folder.resolve():
             raise InputError(
@@ -71,14 +87,14 @@ class Siesta(ProgramCalculator):
             )
         if folder is not None and not self._pseudopotentials.checksums():
             raise InputError(
-                f"folder '{folder}' has no pseudopotentials of SIESTA {self.settings.version}; "
-                f"expected files like Li{SUFFIXES[self.settings.version][0]}"
+                f"folder '{folder}' has no pseudopotentials of SIESTA {self._version}; "
+                f"expected files like Li{SUFFIXES[self._version][0]}"
             )
 
     def _compute(self, atoms: Atoms) -> Step:
         in_files = self.settings.mode == "files"
         try:
-            return self._run(atoms) if in_files else self._go_on(atoms)
+            step = self._run(atoms) if in_files else self._go_on(atoms)
         except CalculatorError as error:
             how = "" if self._running is None else self._running.exit_reason()
             self._kill()
@@ -88,8 +104,24 @@ class Siesta(ProgramCalculator):
                 raise self._unconverged() from error
             if isinstance(error, ProgramError):
                 raise  # it says how SIESTA ended, and its last words
-            words = self.program.last_words()
+            words = self.program.last_words(ended=bool(how))
             raise CalculatorError(f"siesta failed: {error}{how}; {words}") from error
+        self._heed_warning()
+        return step
+
+    def _heed_warning(self) -> None:
+        """Refuse a pseudopotential that SIESTA says is of another functional.
+
+        Of the files that :func:`read_header` understands nothing else is left to be said.
+        """
+        warning = warning_of_functional(self._output)
+        wanted = functional(self.settings.authors)
+        if warning is not None and wanted != "VDW" and not self._goes_on_with_another:
+            raise InputError(
+                f"SIESTA warns of a pseudopotential, '{warning}', and the calculation is "
+                f"{self.settings.authors}: give one made with that, set xc, or take it "
+                f"nevertheless with {OPTION} 'continue'"
+            )
 
     def _missed(self) -> str:
         return (
@@ -129,6 +161,8 @@ class Siesta(ProgramCalculator):
         folder, files = self.program.folder, {}
         for symbol in species_of(atoms):
             source = self._pseudopotentials.file(symbol)
+            header = partial(read_header, source)
+            self._check_once(symbol, str(source), header, functional(self.settings.authors))
             files[symbol] = f"{symbol}{source.suffix}"
             for suffix in SUFFIXES[5]:
                 # Another kind from a run before would be found first.
@@ -138,10 +172,19 @@ class Siesta(ProgramCalculator):
             for file in folder.glob(pattern):
                 file.unlink()
         fdf = write_fdf(folder, self.settings, atoms, files, dialogue)
-        return ((), fdf) if self.settings.version == 4 else ((fdf.name,), None)
+        return ((), fdf) if self._version == 4 else ((fdf.name,), None)
 
 
-def model_identity(spec: PlainSpec) -> dict[str, Any]:
-    """Return the pseudopotentials by file name and SHA-256; None where no folder is named."""
-    library = SiestaSettings.of(spec).library()
-    return {"pseudopotentials": None if library is None else library.checksums()}
+def model_identity(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the SHA-256 of the pseudopotentials of some elements; None where none are named.
+
+    Without elements, as in runs of before, all of the folder by file name.
+    """
+    settings = SiestaSettings.of(spec)
+    if elements is None:
+        library = settings.library(settings.version or 5)
+        return {"pseudopotentials": None if library is None else library.checksums()}
+    program = Program.of(spec, Path(), LABEL)
+    found = version.settle(settings.version, version.ask(program), program.command)
+    library = needed(settings.library(found), "siesta", VARIABLES[0])
+    return {"settings": settings.physics(), "pseudopotentials": library.checksums(elements)}

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlmd.arrays import IntArray
 
 NOT_CONVERGED = "SCF_NOT_CONV"
+MESSAGES = "MESSAGES"
+"""File that SIESTA closes after each warning, while its output waits in a buffer."""
+OTHER_FUNCTIONAL = re.compile(r"^ *xc_check: *WARNING: *(\S.*?) *$", re.MULTILINE)
+HEAD_BYTES = 2**17
 ENERGIES = re.compile(r"^siesta: Etot    =\s*(\S+)\s*\nsiesta: FreeEng =\s*(\S+)", re.MULTILINE)
 # Printed at every structure, one vector per line.
 RECEIVED_CELL = re.compile(rb"coordsFromSocket cell \(bohr *\) =\s*((?:[-+.\d]+\s+){9})")
@@ -74,6 +78,13 @@ def read_files(folder: Path, numbers: IntArray) -> Step:
     )
 
 
+def warning_of_functional(path: Path) -> str | None:
+    """Return SIESTA's own warning that a pseudopotential is of another functional, if any."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES).decode("utf-8", errors="replace")
+    return " ".join(OTHER_FUNCTIONAL.findall(head)) or None
+
+
 class GrowingOutput:
     """Watches an output that is still written.
 
@@ -89,6 +100,7 @@ class GrowingOutput:
         self._read_bytes = 0
         self._rest = b""
         self._head = b""
+        self._n_printed = self._n_told = 0
         self.first_cell_bohr: NDArray[np.float64] | None = None
 
     def unconverged(self) -> int:
@@ -104,4 +116,11 @@ class GrowingOutput:
         lines = (self._rest + new).split(b"\n")
         # A line that is still being written is looked at when it is whole.
         self._rest = lines.pop()
-        return sum(NOT_CONVERGED.encode() in line for line in lines)
+        self._n_printed += _n_unconverged(lines)
+        noted = written_since(self._path.parent / MESSAGES, 0).split(b"\n")
+        told, self._n_told = self._n_told, max(self._n_printed, _n_unconverged(noted))
+        return self._n_told - told
+
+
+def _n_unconverged(lines: list[bytes]) -> int:
+    return sum(NOT_CONVERGED.encode() in line for line in lines)

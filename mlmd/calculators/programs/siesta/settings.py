@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from mlmd.calculators.programs.options import GridSettings, one_of, option, positive
+from mlmd.calculators.programs.kpoints import ACCURATE_SPACING, MD_SPACING
+from mlmd.calculators.programs.options import QUALITY, GridSettings, one_of, option, positive
 from mlmd.calculators.programs.pseudopotentials import PseudoLibrary
-from mlmd.calculators.programs.siesta.fdf_keys import checked_fdf
-from mlmd.checks import choice, is_whole, whole_number
+from mlmd.calculators.programs.siesta.fdf_keys import checked_fdf, normalised
+from mlmd.calculators.programs.siesta.version import checked_version
+from mlmd.checks import choice, whole_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,11 +42,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     }
 }
 
-
-def _version(name: str, value: Any) -> int:
-    if not is_whole(value) or value not in (4, 5):
-        raise InputError(f"{name} of SIESTA is {value!r}; expected 4 or 5")
-    return int(value)
+# SZ at 60 Ry shows that a run works, DZP at 150 Ry serves dynamics, 300 Ry is for what is
+# measured. With a spacing of 0.7 Gamma is alone from cells of 9 angstrom on.
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {"basis": "SZ", "mesh_cutoff_Ry": 60.0},
+    "md": {"basis": "DZP", "mesh_cutoff_Ry": 150.0, "kspacing_per_A": MD_SPACING},
+    "accurate": {"basis": "DZP", "mesh_cutoff_Ry": 300.0, "kspacing_per_A": ACCURATE_SPACING},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +81,13 @@ class SiestaSettings(GridSettings):
     socket
         ``"unix"``, or ``"inet"`` where SIESTA cannot see our temporary folder.
     version
-        4 (4.1; reads standard input, ``.psf``) or 5 (reads a file, ``.psml``).
+        4 (4.1; reads standard input, ``.psf``) or 5 (reads a file, ``.psml`` too); what the
+        program says that it is where None.
     """
 
-    read_elsewhere = ("command", "preset")
+    read_elsewhere = (*GridSettings.read_elsewhere, "preset")
+    apart = ("scf_unconverged", "pseudopotentials", "mode", "socket", "version")
+    qualities = QUALITIES
 
     pseudopotentials: str | Mapping[str, str] | None = option(None)
     xc: str = option("PBE", one_of(*FUNCTIONAL_OF))
@@ -93,7 +100,7 @@ class SiestaSettings(GridSettings):
     fdf: Mapping[str, Any] = option({}, checked_fdf)
     mode: str = option("socket", one_of("socket", "files"))
     socket: str = option("unix", one_of("unix", "inet"))
-    version: int = option(5, _version)
+    version: int | None = option(None, checked_version)
 
     @classmethod
     def of(cls, spec: PlainSpec) -> Self:
@@ -101,11 +108,17 @@ class SiestaSettings(GridSettings):
         given = {name: value for name, value in spec.options.items() if value is not None}
         if "preset" not in given:
             return super().of(spec)
-        preset = dict(PRESETS[choice("preset", given["preset"], PRESETS)])
-        if "kspacing_per_A" in given:
-            del preset["kpoints"]
-        return super().of(replace(spec, options={**preset, **given}))
+        if QUALITY in given:
+            raise InputError("preset and quality are both given; give one of them")
+        preset = PRESETS[choice("preset", given["preset"], PRESETS)]
+        return super().of(replace(spec, options=cls.filled(given, preset)))
 
-    def library(self) -> PseudoLibrary | None:
-        """Return where the pseudopotentials are; None where they are not named."""
-        return PseudoLibrary.of(self.pseudopotentials, SUFFIXES[self.version], VARIABLES)
+    def library(self, version: int) -> PseudoLibrary | None:
+        """Return where the pseudopotentials of a version are; None where they are not named."""
+        return PseudoLibrary.of(self.pseudopotentials, SUFFIXES[version], VARIABLES)
+
+    @property
+    def authors(self) -> str:
+        """``XC.Authors``, which `fdf` may name too; empty for a mixture."""
+        mine = {normalised(key): value for key, value in self.fdf.items()}
+        return "" if "xcmix" in mine else str(mine.get("xcauthors", self.xc))

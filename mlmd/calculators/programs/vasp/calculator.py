@@ -10,6 +10,7 @@ that where it needs the pressure.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.programs.base import ProgramCalculator, Step
@@ -20,11 +21,13 @@ from mlmd.calculators.programs.vasp.files import (
     mark_finished,
     write_inputs,
 )
+from mlmd.calculators.programs.vasp.potcars import write_potcars
 from mlmd.calculators.programs.vasp.reading import FINISHED, read_step
 from mlmd.calculators.programs.vasp.settings import VaspSettings
 from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from ase import Atoms
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 # OUTCAR has five decimals of positions; more than rounding means that VASP read others.
 POSITION_TOLERANCE_A = 1e-3
+VERSION = re.compile(r"^\s*(vasp\.\S+)", re.MULTILINE)
 
 
 class Vasp(ProgramCalculator):
@@ -57,6 +61,7 @@ class Vasp(ProgramCalculator):
         tags = self.settings.tags(layout.species, len(atoms), moments)
         one_process = self.settings.mode == "interactive"
         text = self._go_on(layout, tags) if one_process else self._run(layout, tags)
+        self._note_version(self._output, VERSION)
         step = layout.in_callers_order(read_step(text, len(atoms), self.settings.nelm))
         self._check_positions(step, atoms, POSITION_TOLERANCE_A)
         self._refuse_unconverged(step)
@@ -93,14 +98,20 @@ class Vasp(ProgramCalculator):
         return self._running.step(layout)
 
     def _write(self, layout: Layout, tags: dict[str, Any]) -> None:
-        self._potcars.write(layout.species, self.program.folder)
+        potcars = {symbol: self._potcars.find(symbol) for symbol in layout.species}
+        for symbol, potcar in potcars.items():
+            wanted = self.settings.potcar_functional
+            self._check_once(symbol, str(potcar.path), potcar.header, wanted)
+        write_potcars(potcars, self.program.folder)
         write_inputs(self.program.folder, layout, tags)
 
 
-def model_identity(spec: PlainSpec) -> dict[str, Any]:
-    """Return the family of pseudopotentials and the setups.
+def model_identity(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the SHA-256 of the POTCARs of some elements, and the settings.
 
-    Which files they are is known with the elements: ``potcars.json`` in VASP's folder then
-    holds TITEL and checksum of each, and a call with other files is refused.
+    Without elements, as in runs of before, their family and the setups. ``potcars.json`` in
+    VASP's folder holds TITEL and checksum of each, and a call with other files is refused.
     """
-    return VaspSettings.of(spec).potcars().identity()
+    settings = VaspSettings.of(spec)
+    found = settings.potcars().identity(elements)
+    return found if elements is None else {"settings": settings.physics(), **found}

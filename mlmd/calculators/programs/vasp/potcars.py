@@ -7,27 +7,40 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ase.data import chemical_symbols
 
+from mlmd.calculators.programs.functionals import LDA, Pseudopotential
 from mlmd.errors import InputError
 
 RECORD = "potcars.json"
+# By VASP's words: the tag LEXCH of a POTCAR, and what its TITEL begins with.
+LEXCH = {"PE": "PBE", "CA": LDA, "91": "PW91", "PB": "PW91", "RP": "RPBE"}
+KINDS = {"PAW_PBE": "PBE", "PAW_GGA": "PW91", "PAW": LDA, "US": LDA, "NC": LDA}
 DEFAULT_SETUPS = "recommended"
 
 
 @dataclass(frozen=True)
 class Potcar:
-    """One element's pseudopotential: its name (``Li_sv``), TITEL line, checksum and content."""
+    """One element's pseudopotential: file, name (``Li_sv``), TITEL line, checksum and content."""
 
+    path: Path
     name: str
     titel: str
     sha256: str
     content: bytes
+
+    def header(self) -> Pseudopotential:
+        """Return its functional, from LEXCH or the first word of TITEL, and its element."""
+        said = re.search(rb"^\s*LEXCH\s*=\s*(\w+)", self.content, re.MULTILINE)
+        known = LEXCH if said is not None else KINDS
+        functional = known.get(said[1].decode() if said is not None else self.titel.split()[0])
+        element = re.search(rb"^\s*VRHFIN\s*=\s*([A-Z][a-z]?)\s*:", self.content, re.MULTILINE)
+        return Pseudopotential(None if element is None else element[1].decode(), functional)
 
 
 @dataclass(frozen=True)
@@ -54,9 +67,12 @@ class PotcarLibrary:
         family = f"potpaw_{functional}.{version}" if version else plain
         return cls(family, setups)
 
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the forces and is known without a structure."""
-        return {"pseudopotentials": self.family, "setups": dict(sorted(self.setups.items()))}
+    def identity(self, elements: Collection[str] | None = None) -> dict[str, Any]:
+        """Return what decides the forces: the files of elements, or what is known without them."""
+        if elements is None:
+            return {"pseudopotentials": self.family, "setups": dict(sorted(self.setups.items()))}
+        potcars = {symbol: self.find(symbol) for symbol in sorted(set(elements))}
+        return {"pseudopotentials": {symbol: p.sha256 for symbol, p in potcars.items()}}
 
     def folder(self) -> Path:
         """Return the family's folder; InputError where it is not there."""
@@ -84,50 +100,55 @@ class PotcarLibrary:
         """
         name = self.setups.get(symbol, symbol)
         folder = self.folder() / name
-        if (folder / "POTCAR").is_file():
-            content = (folder / "POTCAR").read_bytes()
+        path = folder / "POTCAR"
+        if path.is_file():
+            content = path.read_bytes()
         elif (folder / "POTCAR.gz").is_file():
             content = gzip.decompress((folder / "POTCAR.gz").read_bytes())
         else:
             raise InputError(
-                f"no POTCAR for {symbol}: looked for {folder / 'POTCAR'}; choose another by the "
+                f"no POTCAR for {symbol}: looked for {path}; choose another by the "
                 f"option setups, as in {{'{symbol}': '{symbol}'}}"
             )
-        titel = re.search(rb"^\s*TITEL\s*=\s*(\S.*?)\s*$", content, re.MULTILINE)
-        words = titel[1].decode("ascii", "replace").split() if titel else []
+        titels = re.findall(rb"^\s*TITEL\s*=\s*(\S.*?)\s*$", content, re.MULTILINE)
+        if len(titels) > 1:
+            raise InputError(
+                f"{path} holds {len(titels)} pseudopotentials; expected one, of {symbol}"
+            )
+        words = titels[0].decode("ascii", "replace").split() if titels else []
         if len(words) < 2 or words[1].split("_")[0].split(".")[0] != symbol:
             raise InputError(
-                f"{folder / 'POTCAR'} says it is '{' '.join(words)}'; expected a POTCAR of {symbol}"
+                f"{path} says it is '{' '.join(words)}'; expected a POTCAR of {symbol}"
             )
-        return Potcar(name, " ".join(words), hashlib.sha256(content).hexdigest(), content)
+        return Potcar(path, name, " ".join(words), hashlib.sha256(content).hexdigest(), content)
 
-    def write(self, species: Sequence[str], directory: Path) -> None:
-        """Write the POTCAR of some species in their order, and what they are on record.
 
-        Raises
-        ------
-        InputError
-            If one is missing, or is another than the folder's earlier calls had.
-        """
-        potcars = {symbol: self.find(symbol) for symbol in species}
-        record = _read_record(directory / RECORD)
-        for symbol, potcar in potcars.items():
-            before = record.get(symbol, {"sha256": potcar.sha256})
-            if before["sha256"] != potcar.sha256:
-                raise InputError(
-                    f"POTCAR of {symbol} is '{potcar.titel}', but this run began with "
-                    f"'{before['titel']}' (another file, by its checksum); give that one back "
-                    "or start a new run"
-                )
-            record[symbol] = {
-                "name": potcar.name,
-                "titel": potcar.titel,
-                "sha256": potcar.sha256,
-            }
-        (directory / "POTCAR").write_bytes(b"".join(p.content for p in potcars.values()))
-        temporary = directory / f"{RECORD}.new"
-        temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-        temporary.replace(directory / RECORD)
+def write_potcars(potcars: Mapping[str, Potcar], directory: Path) -> None:
+    """Write the POTCAR of some species in their order, and what they are on record.
+
+    Raises
+    ------
+    InputError
+        If one is another than the folder's earlier calls had.
+    """
+    record = _read_record(directory / RECORD)
+    for symbol, potcar in potcars.items():
+        before = record.get(symbol, {"sha256": potcar.sha256})
+        if before["sha256"] != potcar.sha256:
+            raise InputError(
+                f"POTCAR of {symbol} is '{potcar.titel}', but this run began with "
+                f"'{before['titel']}' (another file, by its checksum); give that one back "
+                "or start a new run"
+            )
+        record[symbol] = {
+            "name": potcar.name,
+            "titel": potcar.titel,
+            "sha256": potcar.sha256,
+        }
+    (directory / "POTCAR").write_bytes(b"".join(p.content for p in potcars.values()))
+    temporary = directory / f"{RECORD}.new"
+    temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    temporary.replace(directory / RECORD)
 
 
 def _read_record(path: Path) -> dict[str, dict[str, str]]:

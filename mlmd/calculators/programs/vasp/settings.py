@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from ase.data import atomic_numbers
 
+from mlmd.calculators.programs.functionals import LDA
+from mlmd.calculators.programs.kpoints import ACCURATE_SPACING, MD_SPACING
 from mlmd.calculators.programs.options import (
     GridSettings,
     one_of,
@@ -31,6 +33,21 @@ INTERACTIVE_STEPS = 1000
 
 # Below about this many atoms the real-space projectors save nothing and cost accuracy.
 REAL_SPACE_FROM_ATOMS = 20
+
+# The INCAR's GGA where it is one of the electron gas.
+LDA_TAGS = ("CA", "PZ", "HL", "WI", "VW")
+
+# ENCUT is the largest ENMIN of the POTCARs with PREC = Low, the largest ENMAX with Normal, which
+# are the defaults here; 520 eV is 1.3 times the ENMAX of most elements and holds for others too.
+QUALITIES: Mapping[str, Mapping[str, Any]] = {
+    "draft": {"incar": {"PREC": "Low"}},
+    "md": {"incar": {"PREC": "Normal"}, "kspacing_per_A": MD_SPACING},
+    "accurate": {
+        "incar": {"PREC": "Accurate"},
+        "encut_eV": 520.0,
+        "kspacing_per_A": ACCURATE_SPACING,
+    },
+}
 
 _OURS = "mlmd moves the atoms and asks VASP for one configuration at a time"
 _START = "mlmd decides from the files in the folder whether wavefunctions are reused"
@@ -112,6 +129,9 @@ class VaspSettings(GridSettings):
         ``"interactive"``: one process, positions over standard input (IBRION = 11).
     """
 
+    apart = ("scf_unconverged", "mode", "setups")
+    qualities = QUALITIES
+
     xc: str = option("PBE", _known_functional)
     encut_eV: float | None = option(None, positive("eV"))
     ediff_eV: float | None = option(None, positive("eV"))
@@ -124,6 +144,25 @@ class VaspSettings(GridSettings):
         """Return the POTCARs' family, PBE or LDA, and the functional's tags."""
         tags = _functionals()[self.xc.lower()]
         return str(tags.pop("PP", "PBE")), tags
+
+    @property
+    def potcar_functional(self) -> str:
+        """Functional that the POTCARs have to be made with: there are those of PBE and of LDA.
+
+        Those of PBE serve the other gradient-corrected functionals too, as is usual.
+        """
+        tag = str(self.incar.get("GGA", "")).upper()
+        return self.functional()[0] if not tag else LDA if tag in LDA_TAGS else "PBE"
+
+    @classmethod
+    def filled(cls, given: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was given, and of a preset what was not, also within ``incar``."""
+        filled = super().filled(given, preset)
+        tags = given.get("incar", {})
+        if isinstance(tags, Mapping):
+            upper = {str(tag).upper(): value for tag, value in tags.items()}
+            filled["incar"] = {**preset.get("incar", {}), **upper}
+        return filled
 
     def potcars(self) -> PotcarLibrary:
         """Return where the pseudopotentials are."""
