@@ -147,7 +147,7 @@ def run_of(stage: Equilibrate, atoms: Atoms, folder: Path) -> Run:
     return protocol.run(atoms, LennardJones(cutoff_A=4.5), folder, seed=1)
 
 
-def go_on(folder: Path, stage: Equilibrate) -> DynamicsResult:
+def go_on(folder: Path, stage: Equilibrate, *, is_part: bool = False) -> DynamicsResult:
     """Have a stage that failed go on from its checkpoint, under other settings."""
     run = Run.open(folder)
     with RunLock(folder) as lock:
@@ -159,6 +159,7 @@ def go_on(folder: Path, stage: Equilibrate) -> DynamicsResult:
             stop=StopToken(),
             report=lambda progress: None,
             checkpoint_every_s=60.0,
+            is_part=is_part,
         )
         return stage.run(run.atoms, context)[1]
 
@@ -198,6 +199,9 @@ def test_fewer_halvings_than_were_needed_so_far_allow_no_more(tmp_path: Path, at
         run_of(coarse(max_halvings=2, guard=hard), atoms, tmp_path / "run")
     with pytest.raises(SimulationUnstable, match=r"after 2 halving\(s\)"):
         go_on(tmp_path / "run", coarse(max_halvings=1, guard=hard))
+    # A run within a stage, as of a volume search, has no settings of its own to be given.
+    with pytest.raises(SimulationUnstable, match=r"unstable\.extxyz$"):
+        go_on(tmp_path / "run", coarse(max_halvings=1, guard=hard), is_part=True)
 
 
 def test_the_setting_that_the_message_names_lets_the_stage_go_on(

@@ -31,8 +31,8 @@ LAG_TIMES = 5.0
 """Thermostat times by which a structure follows a ramp: two where all is harmonic."""
 SETTLING_TIMES = 10.0
 """Thermostat times in which half of what a structure gives off is taken up, with much to spare."""
-OWN_HEAT_K = 3000.0
-"""Temperature to which a structure may heat itself: some 0.8 eV per atom, as packed cells have."""
+OWN_HEAT_K = 4000.0
+"""Temperature to which a structure may heat itself: some 1 eV per atom, as packed cells have."""
 ATOMS_OF_THE_JUMP = 100
 """Atoms of the cell that `max_energy_jump_eV_atom` is meant for."""
 FALSE_ALARM = 1e-13
