@@ -549,7 +549,7 @@ def test_a_calculator_without_stress_is_refused(tmp_path: Path) -> None:
         ("temperature_K", 0),
         ("duration_ps", 0.1),
         ("duration_ps", 3.001),
-        ("thermostat", "langevin"),
+        ("thermostat", "berendsen"),
         ("scales", [1.0]),
         ("scales", [1.0, 1.0]),
         ("scales", [0.8, 3.0]),
