@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import covalent_radii
 
-from mlmd.periodic.cell import minimum_image
+from mlmd.periodic.cell import minimum_image, opened_cells
 from mlmd.periodic.contacts import Contact
 from mlmd.periodic.neighbourhood import Neighbourhood
 
@@ -67,10 +67,19 @@ class ContactWatch:
             self._gap_A = narrowest.distance_A - narrowest.limit_A
         return None if self._gap_A > 0 else narrowest
 
+    def _cell_A(self) -> FloatArray:
+        """Return a cell without images along what is not periodic."""
+        atoms = self._atoms
+        cell_A: FloatArray = atoms.cell.array
+        if all(atoms.pbc):
+            return cell_A
+        extent = np.ptp(atoms.positions @ np.linalg.inv(cell_A), axis=0)
+        return opened_cells(cell_A, extent, atoms.pbc)
+
     def _narrowest_of_all(self) -> Contact:
         """Compare all pairs, by nearest image and in single precision."""
         assert self._limits_A is not None  # there are few atoms
-        separation = minimum_image(self._atoms.positions, self._atoms.cell.array, np.float32)
+        separation = minimum_image(self._atoms.positions, self._cell_A(), np.float32)
         distances_A = np.sqrt(np.einsum("kij,kij->ij", separation, separation))
         i, j = divmod(int(np.argmin(distances_A - self._limits_A)), len(self._atoms))
         return Contact(i, j, float(distances_A[i, j]), float(self._limits_A[i, j]))
@@ -78,7 +87,7 @@ class ContactWatch:
     def _narrowest(self) -> Contact | None:
         """Search for near pairs; None where every gap is wider than is of interest."""
         reach_A = 2.0 * float(self._radii_A.max()) + _FURTHEST_GAP_A
-        near = Neighbourhood(self._atoms.positions, self._atoms.cell.array, reach_A).pairs(reach_A)
+        near = Neighbourhood(self._atoms.positions, self._cell_A(), reach_A).pairs(reach_A)
         limits_A = self._radii_A[near.first] + self._radii_A[near.second]
         gaps_A = np.where(near.first < near.second, near.distance_A - limits_A, np.inf)
         if not len(gaps_A) or not gaps_A.min() < _FURTHEST_GAP_A:
