@@ -45,6 +45,39 @@ def one_element(results):
     return {**results, "energy": np.array([results["energy"]])}
 
 
+def batch_of_one(results):
+    """As models give what they compute for a batch."""
+    return {
+        "energy": np.array([[results["energy"]]]),
+        "forces": results["forces"][None],
+        "stress": as_matrix(results)["stress"][None],
+    }
+
+
+def flat(results):
+    return {**results, "forces": results["forces"].ravel(), "stress": results["stress"][None]}
+
+
+class Tensor:
+    """What a differentiated tensor is to NumPy: no array until it is detached and brought here."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, *_):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self.values
+
+
+def tensors(results):
+    return {name: Tensor(value) for name, value in results.items()}
+
+
 def free_alone(results):
     return {"free_energy": results["energy"], "forces": results["forces"]}
 
@@ -64,7 +97,15 @@ def asked(atoms: Atoms, calculator: Calculator, *properties: str) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("change", "tolerance"), [(as_matrix, 0.0), (single, 1e-6), (one_element, 0.0)]
+    ("change", "tolerance"),
+    [
+        (as_matrix, 0.0),
+        (single, 1e-6),
+        (one_element, 0.0),
+        (batch_of_one, 0.0),
+        (flat, 0.0),
+        (tensors, 0.0),
+    ],
 )
 def test_shapes_and_types_do_not_matter(sheared, change, tolerance):
     plain = asked(sheared, LennardJones(cutoff_A=4.5))

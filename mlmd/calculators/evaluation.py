@@ -193,15 +193,24 @@ def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:
     )
 
 
+def _array(value: Any) -> FloatArray:
+    """Return numbers in double precision, also of a tensor that is differentiated or elsewhere."""
+    detach = getattr(value, "detach", None)
+    array: FloatArray = np.array(value if detach is None else detach().cpu(), dtype=float)
+    return array
+
+
 def _number(name: str, value: Any) -> float:
-    array = np.asarray(value, dtype=float)
+    array = _array(value)
     if array.size != 1:
         raise CalculatorError(f"the calculator gave {name} of shape {array.shape}; expected one")
     return float(array.reshape(()))
 
 
 def _forces(value: Any, n_atoms: int) -> FloatArray:
-    forces: FloatArray = np.array(value, dtype=float)
+    forces = _array(value)
+    if forces.shape in ((1, n_atoms, 3), (3 * n_atoms,)):  # a batch of one, all coordinates
+        forces = forces.reshape(n_atoms, 3)
     if forces.shape != (n_atoms, 3):
         raise CalculatorError(
             f"the calculator gave forces of shape {forces.shape} for {n_atoms} atoms; "
@@ -211,7 +220,9 @@ def _forces(value: Any, n_atoms: int) -> FloatArray:
 
 
 def _stress(value: Any) -> FloatArray:
-    stress: FloatArray = np.array(value, dtype=float)
+    stress = _array(value)
+    if stress.shape in ((1, 3, 3), (1, 6)):  # a batch of one
+        stress = stress[0]
     if stress.shape == (3, 3):
         # As ASE's own Atoms.get_stress.
         stress = symmetric_voigt(stress)

@@ -107,6 +107,11 @@ def find_run(folder: Path, asked: Asked) -> Manifest | None:
     if (folder / NAME).exists():
         manifest = Manifest.read(folder)
         version = manifest.identity_version
+        if version > IDENTITY_VERSION:
+            raise RunDirectoryError(
+                f"{folder} was made by a newer mlmd (identity_version {version}, known is "
+                f"{IDENTITY_VERSION}); install a newer one"
+            )
         given = _comparable(asked.identity(version, manifest.identity))
         differences = identity_differences(_comparable(manifest.identity), given)
         if differences:
