@@ -106,7 +106,8 @@ def test_a_broken_calculator_fails_the_stage_at_once(
 def test_a_fault_fails_a_relaxation(tmp_path: Path, atoms: Atoms, fault: str) -> None:
     relax = Relax(name="relax", max_force_eV_A=1e-4)
     with pytest.raises(StageFailedError, match="stage 'relax' failed"):
-        Protocol(name="p", stages=(relax,)).run(atoms, Faulty(fault, 5), tmp_path / "run")
+        # The first calls are those of the trial before the run.
+        Protocol(name="p", stages=(relax,)).run(atoms, Faulty(fault, 20), tmp_path / "run")
     assert Run.open(tmp_path / "run").results == {}
 
 
@@ -314,6 +315,19 @@ def test_an_instantaneous_quench_does_not_trip(tmp_path: Path, atoms: Atoms) -> 
     run = Protocol(name="p", stages=(hot, cold)).run(atoms, Faulty(), tmp_path / "run")
     assert run.results["hot"]["guard_trips"] == []
     assert run.results["cold"]["guard_trips"] == []
+
+
+def test_a_guard_knows_how_fast_a_stage_takes_heat_up(atoms: Atoms) -> None:
+    """Friction gamma takes kinetic energy at 2 gamma; at constant energy nothing takes it."""
+    common: dict[str, Any] = {"name": "p", "temperature_K": 300, "duration_ps": 1}
+    times = [
+        Production(**common, thermostat_time_fs=250).origin(atoms).thermostat_time_fs,
+        Production(**common, ensemble="nve").origin(atoms).thermostat_time_fs,
+        Production(**common, thermostat="langevin", friction_per_ps=2)
+        .origin(atoms)
+        .thermostat_time_fs,
+    ]
+    assert times == [250.0, np.inf, 250.0]
 
 
 def test_atoms_pushed_together_trip_the_contact_guard(tmp_path: Path, atoms: Atoms) -> None:
