@@ -7,7 +7,7 @@ import numpy as np
 from mlmd.trajectory.frame_block import FrameBlock
 from mlmd.trajectory.text.source import TextSource
 
-ONCE = ("numbers", "wrapped", "masses_u")
+ONCE = ("numbers", "wrapped", "masses_u", "pbc")
 
 
 def read_blocks(reader, path) -> FrameBlock:

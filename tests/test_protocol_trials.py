@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.mixing import LinearCombinationCalculator, SumCalculator
+from test_calculators_espresso import HEADER
 
 from mlmd import (
     CalculatorSpec,
@@ -89,6 +91,33 @@ def test_the_stage_is_named():
     protocol = Protocol("two", (MELT, SECOND))
     with pytest.raises(InputError, match=r"^stage 'second': "):
         protocol.run(salt(), {"default": LJ, "second": "emt"}, "unused")
+
+
+@pytest.mark.parametrize("program", ["siesta", "espresso"])
+def test_the_input_of_a_later_program_is_checked_and_it_is_not_run(program, tmp_path, monkeypatch):
+    """A pseudopotential that is missing is told before the melt, without a call of the program."""
+    stand_in = {"siesta": "siesta", "espresso": "pw_standin.py"}[program]
+    path = Path(__file__).parent / "stand_ins" / stand_in
+    folder = tmp_path / "pseudo"
+    folder.mkdir()
+    (folder / ("Li.psml" if program == "siesta" else "Li.upf")).write_text(
+        "<psml> of Li\n" if program == "siesta" else HEADER.format("F")
+    )
+    options = {"command": shlex.join([sys.executable, str(path)]), "pseudopotentials": str(folder)}
+    if program == "espresso":
+        options["ecutwfc_Ry"] = 30
+    spec = CalculatorSpec(program, options=options)
+    monkeypatch.setattr(
+        "mlmd.calculators.programs.base.ProgramCalculator.calculate", refuse_to_calculate
+    )
+    protocol = Protocol("two", (MELT, SECOND))
+    with pytest.raises(InputError, match=r"^stage 'second': .*Cl"):
+        protocol.run(salt(), {"default": LJ, "second": spec}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def refuse_to_calculate(*arguments: object) -> None:
+    raise AssertionError("the program was run")
 
 
 def test_a_stress_that_is_promised_and_not_there_is_recorded_as_none(tmp_path):

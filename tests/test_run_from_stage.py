@@ -174,3 +174,15 @@ def test_what_does_not_go_together_is_refused(place: Path, capsys, more, said) -
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert said in line
     assert not (place / "on").exists()
+
+
+def test_doubts_about_that_stage_go_on_here(tmp_path: Path, atoms: Atoms) -> None:
+    atoms.info["started_from"] = {"run": "0" * 64, "stage": "v", "flags": ["unconverged_volume"]}
+    stages = (
+        Equilibrate(name="a", temperature_K=300.0, duration_ps=0.02),
+        Equilibrate(name="b", temperature_K=300.0, duration_ps=0.02),
+    )
+    spec = CalculatorSpec("lj", options={"cutoff_A": 4.5})
+    run = Protocol("two", stages).run(atoms, spec, tmp_path / "run")
+    assert [stage.flags for stage in run.stages] == [["unconverged_volume"]] * 2
+    assert run.manifest.input["started_from"]["stage"] == "v"

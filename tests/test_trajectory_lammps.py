@@ -13,6 +13,7 @@ from blocks import random_frames, read_blocks
 from mlmd.errors import InputError
 from mlmd.trajectory.lammps.dump import read_lammps_dump
 from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.trajectory import Trajectory
 
 SYMBOLS, POSITIONS, CELLS, VELOCITIES, FORCES = random_frames(4)
 NUMBERS = np.array([atomic_numbers[symbol] for symbol in SYMBOLS])
@@ -195,7 +196,15 @@ def test_an_open_box_wraps_nothing(path):
     path.write_text(dump(("x",)).replace("pp pp pp", "ff ss mm"))
     assert read_blocks(read_lammps_dump, path).wrapped is False
     path.write_text(dump(("x",)).replace("pp pp pp", "pp pp ff"))
-    assert read_blocks(read_lammps_dump, path).wrapped is True
+    block = read_blocks(read_lammps_dump, path)
+    assert block.wrapped is True
+    assert block.pbc == (True, True, False)
+    # Along what is open nothing is unwrapped: fractions there are those of the file.
+    found = Trajectory.read(path, timestep_fs=10.0, long_steps="warn")
+    assert found.pbc == (True, True, False)
+    read = found.positions_A @ np.linalg.inv(found.cells_A())
+    in_file = block.positions_A @ np.linalg.inv(block.cell_A)
+    assert read[..., 2] == pytest.approx(in_file[..., 2], abs=1e-9)
 
 
 def test_masses(path):

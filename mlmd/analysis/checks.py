@@ -77,6 +77,12 @@ def checked_cells_A(trajectory: Trajectory) -> FloatArray:
     return cells_A
 
 
+def half_height_A(trajectory: Trajectory, cells_A: FloatArray) -> float:
+    """Return half the smallest height of cells along what is periodic, else along anything."""
+    along = list(trajectory.pbc) if any(trajectory.pbc) else [True] * 3
+    return float(cell_heights(cells_A)[..., along].min()) / 2.0
+
+
 def cells_of_distances_A(trajectory: Trajectory) -> FloatArray:
     """Return checked cells to measure distances in, by whatever images they have.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
+from mlmd.checks import one_structure
 from mlmd.errors import CalculatorError
 from mlmd.numerics.voigt import symmetric_voigt
 
@@ -81,7 +82,7 @@ def evaluate(
         If a number has another shape than its kind has. Whatever the calculator raises is
         passed on; a stress that it does not have is None.
     """
-    calculator = atoms.calc
+    calculator = one_structure("atoms", atoms).calc
     unknown = set(properties) - set(PROPERTIES)
     if unknown or calculator is None:
         what = f"'{min(unknown)}' was asked for" if unknown else "the atoms have no calculator"

@@ -49,7 +49,7 @@ def load_calculator(
     directory
         Where a program (VASP, SIESTA, ...) keeps its files; a temporary folder where None.
     **options
-        Keyword arguments of the calculator itself.
+        Keyword arguments of the calculator itself, and of any model ``d3="pbe"``: dispersion.
 
     Returns
     -------

@@ -30,7 +30,8 @@ class CalculatorSpec(PlainSpec):
         CPU threads of the model. One is bitwise repeatable for every model and does not
         collapse when another process is busy; it is the default.
     options
-        Keyword arguments of the calculator itself; part of the physics.
+        Keyword arguments of the calculator itself, and of any model ``d3``, the functional whose
+        dispersion is added (:mod:`mlmd.calculators.dispersion`); part of the physics.
     dtype
         ``"float32"`` or ``"float64"``; the model's own where None. Part of the physics where
         given.

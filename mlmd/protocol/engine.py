@@ -35,7 +35,7 @@ from mlmd.protocol.trials import (
     refuse_other_potential,
     try_calculators,
 )
-from mlmd.run.checkpoint import CheckpointStore
+from mlmd.run.checkpoint import CheckpointStore, placed
 from mlmd.run.directory import StageFolder
 from mlmd.run.history import EventLog
 from mlmd.run.identity import structure_from_text
@@ -229,7 +229,7 @@ class _Work:
         entry.status, entry.error = "running", None
         entry.settings = stage.to_dict()
         parent = self.protocol.parent(stage.name)
-        inherited = [] if parent is None else self.manifest.stage(parent.name).flags
+        inherited = self.manifest.stage(parent.name).flags if parent else self._flags_of_start()
         doubts = flags_of(self.manifest.calculator, self.calculators.key_of(stage))
         kept = [flag for flag in inherited if flag not in OWN_FLAGS]
         entry.flags = list(dict.fromkeys([*kept, *doubts]))
@@ -274,6 +274,11 @@ class _Work:
             wall_s=round(time.monotonic() - clock, 3),
             result=entry.result,
         )
+
+    def _flags_of_start(self) -> list[str]:
+        """Return the doubts about the stage of another run that this one started from."""
+        started_from = self.manifest.input.get("started_from", {})
+        return list(started_from.get("flags", ()))
 
     def _leave(
         self, entry: StageEntry, status: str, error: BaseException, clock: float | None = None
@@ -329,11 +334,7 @@ class _Work:
                 f"{self.folder / self.manifest.stage(source.name).folder}; '{stage.name}' cannot "
                 "start from it"
             )
-        atoms.set_cell(state["cell"])
-        atoms.positions[:] = state["positions"]
-        if "momenta" in state:
-            atoms.set_momenta(state["momenta"])
-        return atoms
+        return placed(atoms, state)
 
     def _end_of(self, stage: Stage) -> dict[str, Any] | None:
         """Return the checkpoint of a finished stage's end, None where that is lost."""

@@ -84,8 +84,9 @@ class Run:
         ase.Atoms
             With cell, positions and momenta as its checkpoint has them, and in ``info`` how the
             run's structure was made, and ``started_from``: ``run``, the SHA-256 of the run's
-            identity, and ``stage``. A run that is given them keeps these momenta where its first
-            stage goes on with what it finds (`Production`, a ramp); others draw new ones.
+            identity, ``stage``, and its ``flags`` where it has any. A run that is given them keeps
+            these momenta where its first stage goes on with what it finds (`Production`, a ramp);
+            others draw new ones.
 
         Raises
         ------
@@ -110,7 +111,8 @@ class Run:
                 "the command that made the run repeats the stage"
             )
         atoms = placed(self.atoms, state)
-        atoms.info["started_from"] = {"run": self.manifest.identity_sha256, "stage": stage}
+        source: dict[str, Any] = {"run": self.manifest.identity_sha256, "stage": stage}
+        atoms.info["started_from"] = {**source, "flags": entry.flags} if entry.flags else source
         return atoms
 
     def trajectory(

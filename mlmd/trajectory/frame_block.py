@@ -95,15 +95,22 @@ class FrameCollector:
         As in :class:`FrameBlock`.
     masses_u : (atoms,), optional
         Masses in unified atomic mass units.
+    pbc
+        Which cell vectors the structure is periodic along.
     """
 
     def __init__(
-        self, numbers: IntArray, wrapped: bool | None, masses_u: FloatArray | None = None
+        self,
+        numbers: IntArray,
+        wrapped: bool | None,
+        masses_u: FloatArray | None = None,
+        pbc: tuple[bool, bool, bool] = (True, True, True),
     ) -> None:
         self.numbers = numbers
         self.n_frames = 0
         self._wrapped = wrapped
         self._masses_u = masses_u
+        self._pbc = pbc
         self._frames: list[dict[str, Any]] = []
         self._enough = min(MOST_FRAMES, max(1, MOST_ATOMS // len(numbers)))
 
@@ -122,5 +129,9 @@ class FrameCollector:
         known = [key for key in frames[0] if all(key in frame for frame in frames)]
         arrays: dict[str, Any] = {key: np.array([frame[key] for frame in frames]) for key in known}
         yield FrameBlock(
-            numbers=self.numbers, wrapped=self._wrapped, masses_u=self._masses_u, **arrays
+            numbers=self.numbers,
+            wrapped=self._wrapped,
+            masses_u=self._masses_u,
+            pbc=self._pbc,
+            **arrays,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.checks import cells_of_distances_A, checked_cells_A
+from mlmd.analysis.checks import cells_of_distances_A, checked_cells_A, half_height_A
 from mlmd.analysis.structure.blocks import first_blocks, independent_blocks, standard_error
 from mlmd.analysis.structure.conventions import Convention, convention_named
 from mlmd.analysis.structure.radial_distribution import (
@@ -16,7 +17,6 @@ from mlmd.analysis.structure.radial_distribution import (
     RdfSettings,
 )
 from mlmd.errors import InputError
-from mlmd.periodic.cell import cell_heights
 from mlmd.periodic.pair_counts import pair_counts, self_image_counts
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Frames of a changing cell whose histograms are held at once, before each gets its volume.
 _FRAMES_AT_ONCE = 256
+
+logger = logging.getLogger(__name__)
 
 
 def rdf(
@@ -86,9 +88,15 @@ def rdf(
     way = convention_named(convention)
     cells_A = checked_cells_A(trajectory)
     volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
-    half_height_A = float(cell_heights(cells_A)[..., list(trajectory.pbc)].min()) / 2.0
+    if not all(trajectory.pbc):
+        logger.warning(
+            "%s is periodic as %s: g(r) is relative to the density of the cell with its vacuum",
+            trajectory.source,
+            list(trajectory.pbc),
+        )
+    range_A = half_height_A(trajectory, cells_A)
     if r_max_A is None:
-        r_max_A = way.r_max_A or half_height_A
+        r_max_A = way.r_max_A or range_A
     bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)
     species = trajectory.species
     groups = np.array([species.index(symbol) for symbol in trajectory.symbols])
@@ -131,7 +139,7 @@ def rdf(
         partials={pair: distribution(pair) for pair in wanted},
         n_atoms={symbol: int(size) for symbol, size in zip(species, sizes, strict=True)},
         density_A3=float(np.mean(trajectory.n_atoms / volumes_A3)),
-        half_height_A=half_height_A,
+        half_height_A=range_A,
         errors_reliable=blocking.is_reliable,
         settings=RdfSettings(
             convention=convention,

@@ -93,6 +93,8 @@ def _alone(lock: Path, say: Callable[[str], None]) -> Iterator[None]:
         except BlockingIOError:
             say("another process makes this environment; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # no locks on this file system
+            say(f"{lock} cannot be locked ({error.strerror}); make one environment at a time")
         yield
 
 

@@ -172,11 +172,7 @@ class ProgramCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         self.results = {}
         assert self.atoms is not None  # the line above copies them
-        if not len(self.atoms) or not self.atoms.pbc.all() or self.atoms.cell.rank < 3:
-            raise InputError(
-                f"{self.title} is run periodic in three directions; the atoms are not: set "
-                "atoms.cell (with vacuum where wanted) and atoms.pbc = True"
-            )
+        self._check_cell(self.atoms)
         self.program.folder.mkdir(parents=True, exist_ok=True)
         try:
             step = self._compute(self.atoms)
@@ -190,6 +186,29 @@ class ProgramCalculator(Calculator):
         self._n_unconverged_now = step.n_unconverged
         self.n_unconverged_scf += step.n_unconverged
         self.results = step.results()
+
+    def check_atoms(self, atoms: Atoms) -> None:
+        """See that the program can be run on atoms, without running it.
+
+        Raises
+        ------
+        InputError
+            If they are not periodic in three directions, or an element has no pseudopotential, or
+            one of another element or functional.
+        """
+        self._check_cell(atoms)
+        self._check_pseudopotentials(atoms)
+
+    def _check_cell(self, atoms: Atoms) -> None:
+        if not len(atoms) or not atoms.pbc.all() or atoms.cell.rank < 3:
+            raise InputError(
+                f"{self.title} is run periodic in three directions; the atoms are not: set "
+                "atoms.cell (with vacuum where wanted) and atoms.pbc = True"
+            )
+
+    def _check_pseudopotentials(self, atoms: Atoms) -> Any:
+        """See that the elements have pseudopotentials that are theirs; InputError if not."""
+        raise NotImplementedError
 
     def unconverged_scf_at(self, atoms: Atoms) -> int:
         """Return how often the results kept for these very atoms did not converge."""

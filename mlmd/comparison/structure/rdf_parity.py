@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A
+from mlmd.analysis.checks import checked_cells_A, half_height_A
 from mlmd.analysis.structure.rdf import rdf
 from mlmd.comparison.curves import PairCurves, common_pairs
 from mlmd.comparison.r_squared import Noise, excess, halves, noise_ceiling, r_squared
 from mlmd.comparison.systems import System
-from mlmd.periodic.cell import cell_heights
 
 if TYPE_CHECKING:
     from mlmd.analysis.structure.radial_distribution import RadialDistribution
@@ -253,5 +252,4 @@ def _named_alike(result: RadialDistribution) -> PairCurves:
 
 def _half_height_A(trajectory: Trajectory) -> float:
     """Return half the smallest height of the cell in any frame."""
-    heights_A = cell_heights(checked_cells_A(trajectory))
-    return float(heights_A[..., list(trajectory.pbc)].min()) / 2.0
+    return half_height_A(trajectory, checked_cells_A(trajectory))

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Box:
-    """Cell vectors as rows, its corner, and whether it is open (periodic in no direction)."""
+    """Cell vectors as rows, its corner, and which of them it is periodic along."""
 
     cell: FloatArray
     origin: FloatArray
-    open: bool
+    pbc: tuple[bool, bool, bool]
 
 
 def read_box(source: TextSource, words: list[str]) -> Box | None:
@@ -56,4 +56,5 @@ def read_box(source: TextSource, words: list[str]) -> Box | None:
     if not (np.isfinite(volume) and volume > 0.0 and (general or (np.diag(cell) > 0.0).all())):
         raise source.error("a box without a volume", "low and high bounds of three edges")
     boundaries = [word for word in words if len(word) <= 2 and set(word) <= set("pfsm")]
-    return Box(cell, origin, bool(boundaries) and not any("p" in word for word in boundaries))
+    x, y, z = ["p" in word for word in boundaries] if len(boundaries) == 3 else [True] * 3
+    return Box(cell, origin, (x, y, z))

@@ -182,8 +182,9 @@ def _collector(source: TextSource, frame: _Frame) -> FrameCollector:
     masses = frame.of("mass")
     return FrameCollector(
         atomic_numbers_of(source, frame.labels, ELEMENT_REMEDY),
-        wrapped=not (frame.columns.unwrapped or frame.box.open),
+        wrapped=any(frame.box.pbc) and not frame.columns.unwrapped,
         masses_u=None if masses is None or (masses <= 0).any() else masses[:, 0],
+        pbc=frame.box.pbc,
     )
 
 

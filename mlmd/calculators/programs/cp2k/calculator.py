@@ -92,7 +92,7 @@ class Cp2k(ProgramCalculator):
     def _step(self, atoms: Atoms, project: str, from_file: bool) -> Step:
         read_from = self._output.stat().st_size if self._output.exists() else 0
         if self._running is None or self._running.environment is None:
-            self._check_potentials(atoms)
+            self._check_pseudopotentials(atoms)
         try:
             if self._running is None:
                 shell = Cp2kShell(self.program)
@@ -136,7 +136,7 @@ class Cp2k(ProgramCalculator):
         (self.program.folder / f"{project}.inp").write_text(text, encoding="utf-8")
         shell.load(project, atoms)
 
-    def _check_potentials(self, atoms: Atoms) -> None:
+    def _check_pseudopotentials(self, atoms: Atoms) -> None:
         """See that the potentials are made with the functional, where their file is seen here."""
         words = self.settings.functionals
         wanted = functional(words[0]) if len(words) == 1 else None

@@ -129,19 +129,20 @@ class Espresso(ProgramCalculator):
             return False
         return before_A is not None and is_near(atoms.positions, before_A)
 
-    def _check(self, files: Mapping[str, Path]) -> None:
+    def _check_pseudopotentials(self, atoms: Atoms) -> dict[str, Path]:
         """See that all are of their element, and made with one functional, that of ``xc``."""
+        files = {symbol: self._library.file(symbol) for symbol in species_of(atoms)}
         headers = {symbol: read_header(path).made_for for symbol, path in files.items()}
         # Where xc is not given pw.x takes it from the files, which then have to agree.
         first = next((header.functional for header in headers.values() if header.functional), None)
         wanted = first if self.settings.xc is None else functional(self.settings.xc)
         for symbol, path in files.items():
             self._check_once(symbol, str(path), partial(headers.__getitem__, symbol), wanted)
+        return files
 
     def _link_pseudopotentials(self, atoms: Atoms) -> dict[str, Path]:
         """Have the files of the elements that are there, by element, in the folder of pw.x."""
-        files = {symbol: self._library.file(symbol) for symbol in species_of(atoms)}
-        self._check(files)
+        files = self._check_pseudopotentials(atoms)
         folder = self.program.folder / "pseudo"
         folder.mkdir(exist_ok=True)
         for symbol, path in files.items():

@@ -151,6 +151,13 @@ class Siesta(ProgramCalculator):
         assert self._running is not None  # the lines above
         return self._running.compute(atoms)
 
+    def _check_pseudopotentials(self, atoms: Atoms) -> dict[str, Path]:
+        files = {symbol: self._pseudopotentials.file(symbol) for symbol in species_of(atoms)}
+        wanted = functional(self.settings.authors)
+        for symbol, file in files.items():
+            self._check_once(symbol, str(file), partial(read_header, file), wanted)
+        return files
+
     def _write(
         self, atoms: Atoms, dialogue: Mapping[str, Any]
     ) -> tuple[Sequence[str], Path | None]:
@@ -159,10 +166,7 @@ class Siesta(ProgramCalculator):
         Returns the arguments and the standard input by which SIESTA finds it.
         """
         folder, files = self.program.folder, {}
-        for symbol in species_of(atoms):
-            source = self._pseudopotentials.file(symbol)
-            header = partial(read_header, source)
-            self._check_once(symbol, str(source), header, functional(self.settings.authors))
+        for symbol, source in self._check_pseudopotentials(atoms).items():
             files[symbol] = f"{symbol}{source.suffix}"
             for suffix in SUFFIXES[5]:
                 # Another kind from a run before would be found first.

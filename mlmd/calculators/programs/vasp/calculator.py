@@ -21,13 +21,13 @@ from mlmd.calculators.programs.vasp.files import (
     mark_finished,
     write_inputs,
 )
-from mlmd.calculators.programs.vasp.potcars import write_potcars
+from mlmd.calculators.programs.vasp.potcars import Potcar, write_potcars
 from mlmd.calculators.programs.vasp.reading import FINISHED, read_step
 from mlmd.calculators.programs.vasp.settings import VaspSettings
 from mlmd.errors import CalculatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from ase import Atoms
@@ -97,12 +97,18 @@ class Vasp(ProgramCalculator):
         assert self._running is not None  # the line above
         return self._running.step(layout)
 
-    def _write(self, layout: Layout, tags: dict[str, Any]) -> None:
-        potcars = {symbol: self._potcars.find(symbol) for symbol in layout.species}
+    def _check_pseudopotentials(self, atoms: Atoms) -> None:
+        self._checked_potcars(dict.fromkeys(atoms.symbols))
+
+    def _checked_potcars(self, species: Iterable[str]) -> dict[str, Potcar]:
+        potcars = {symbol: self._potcars.find(symbol) for symbol in species}
         for symbol, potcar in potcars.items():
             wanted = self.settings.potcar_functional
             self._check_once(symbol, str(potcar.path), potcar.header, wanted)
-        write_potcars(potcars, self.program.folder)
+        return potcars
+
+    def _write(self, layout: Layout, tags: dict[str, Any]) -> None:
+        write_potcars(self._checked_potcars(layout.species), self.program.folder)
         write_inputs(self.program.folder, layout, tags)
 
 
