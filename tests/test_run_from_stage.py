@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from mlmd import CalculatorSpec, Production, Protocol, Run, SampleInherentStructures
+from mlmd import (
+    CalculatorSpec,
+    Equilibrate,
+    Production,
+    Protocol,
+    Run,
+    SampleInherentStructures,
+)
 from mlmd.calculators import evaluate
 from mlmd.cli.app import run_command_line
 from mlmd.dynamics.kinetics import kinetic_temperature_K

@@ -26,8 +26,9 @@ from mlmd.analysis.structure import rdf
 from mlmd.analysis.structure.scattering.direct import direct_structure_factor
 from mlmd.analysis.summary import summarize
 from mlmd.analysis.transport import conductivity
+from mlmd.dynamics import contact_watch
 from mlmd.errors import InputError, StoppedError
-from mlmd.periodic.cell import minimum_image
+from mlmd.periodic.cell import minimum_image, opened_cells
 from mlmd.run.measured import measured_stages
 from mlmd.run.stopping import StopToken
 from mlmd.stages.dynamics.settings import FRICTION_PER_PS
@@ -218,12 +219,29 @@ def test_nearest_images_are_not_sought_along_what_is_open() -> None:
     for pbc in ([True, True, False], [False, True, True], [True, True, True]):
         atoms = Atoms("Cu6", scaled_positions=rng.random((6, 3)), cell=cell, pbc=pbc)
         atoms.positions[0] += 3.0 * cell[2]
-        found = np.linalg.norm(minimum_image(atoms.positions, cell, pbc=atoms.pbc), axis=0)
+        extent = np.ptp(atoms.positions @ np.linalg.inv(cell), axis=0)
+        opened = opened_cells(cell, extent, atoms.pbc)
+        found = np.linalg.norm(minimum_image(atoms.positions, opened), axis=0)
         exact = atoms.get_all_distances(mic=True)
         near = exact < 4.0  # half of the smallest height; beyond it rounding may miss one
         assert near.sum() > 6
         assert found[near] == pytest.approx(exact[near])
         assert (found >= exact - 1e-9).all()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_an_atom_that_leaves_a_slab_touches_nothing(
+    monkeypatch: pytest.MonkeyPatch, dense: bool
+) -> None:
+    """At the height of the cell it would be on top of its own layer, were that periodic."""
+    monkeypatch.setattr(contact_watch, "MOST_DENSE", 1000 if dense else 0)
+    atoms = slab(0)
+    atoms.positions[0, 2] += atoms.cell[2, 2]
+    atoms.positions[0, :2] = atoms.positions[1, :2]
+    assert contact_watch.ContactWatch(atoms, 0.4).touching() is None
+    atoms.pbc = True
+    found = contact_watch.ContactWatch(atoms, 0.4).touching()
+    assert {found.first, found.second} == {0, 1}
 
 
 def test_what_needs_a_volume_is_refused_for_a_slab() -> None:

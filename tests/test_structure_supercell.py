@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCom
 from ase.io import read, write
 
 from mlmd.errors import InputError
@@ -149,7 +149,7 @@ def test_masses_and_charges_stay_and_momenta_go():
         (Atoms("Cu", cell=[3, 3, 0], pbc=True), {"n_atoms": 8}, "has no volume"),
         (Atoms("Cu", cell=[[3, 0, 0], [3, 0, 0], [0, 0, 3]], pbc=True), {"n_atoms": 8}, "volume"),
         (
-            Atoms("Cu", cell=[3, 3, 3], pbc=True, constraint=FixAtoms([0])),
+            Atoms("Cu2", np.eye(2, 3), cell=[3, 3, 3], pbc=True, constraint=FixAtoms([0])),
             {"n_atoms": 8},
             "set_constraint",
         ),
@@ -240,3 +240,12 @@ def test_what_gives_no_vacancies_is_refused(symbol, arguments, message):
     with pytest.raises(InputError, match=message) as error:
         with_vacancies(ROCKSALT, symbol, **arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("constraint", [FixCom(), FixAtoms([])])
+def test_constraints_that_change_nothing_are_left_behind(constraint):
+    copper = bulk("Cu", cubic=True)
+    copper.set_constraint(constraint)
+    larger = supercell(copper, n_atoms=32)
+    assert len(larger) == 32
+    assert larger.constraints == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.periodic.cell import cell_heights
+from mlmd.periodic.cell import cell_heights, opened_cells
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # Frames that are looked at once, so that a mapped file is not read into memory as a whole.
 _FRAMES_AT_ONCE = 1000
-_FAR_A = 200.0  # no distance of interest is longer
 
 
 def check_trajectory(value: Any) -> None:
@@ -98,6 +97,4 @@ def cells_of_distances_A(trajectory: Trajectory) -> FloatArray:
         fractional = trajectory.positions_A[part] @ inverse
         lowest = np.minimum(lowest, fractional.min(axis=(0, 1)))
         highest = np.maximum(highest, fractional.max(axis=(0, 1)))
-    apart = _FAR_A / cell_heights(cells_A).reshape(-1, 3).min(axis=0)
-    factors = np.where(trajectory.pbc, 1.0, 2.0 * (highest - lowest) + apart)
-    return cells_A * factors[:, None]
+    return opened_cells(cells_A, highest - lowest, trajectory.pbc)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import covalent_radii
 
-from mlmd.periodic.cell import cell_heights, minimum_image
+from mlmd.periodic.cell import minimum_image, opened_cells
 from mlmd.periodic.contacts import Contact
 from mlmd.periodic.neighbourhood import Neighbourhood
 
@@ -67,20 +67,27 @@ class ContactWatch:
             self._gap_A = narrowest.distance_A - narrowest.limit_A
         return None if self._gap_A > 0 else narrowest
 
+    def _cell_A(self) -> FloatArray:
+        """Return a cell without images along what is not periodic."""
+        atoms = self._atoms
+        cell_A: FloatArray = atoms.cell.array
+        if all(atoms.pbc):
+            return cell_A
+        extent = np.ptp(atoms.positions @ np.linalg.inv(cell_A), axis=0)
+        return opened_cells(cell_A, extent, atoms.pbc)
+
     def _narrowest_of_all(self) -> Contact:
         """Compare all pairs, by nearest image and in single precision."""
         assert self._limits_A is not None  # there are few atoms
-        atoms = self._atoms
-        separation = minimum_image(atoms.positions, atoms.cell.array, np.float32, atoms.pbc)
+        separation = minimum_image(self._atoms.positions, self._cell_A(), np.float32)
         distances_A = np.sqrt(np.einsum("kij,kij->ij", separation, separation))
-        i, j = divmod(int(np.argmin(distances_A - self._limits_A)), len(atoms))
+        i, j = divmod(int(np.argmin(distances_A - self._limits_A)), len(self._atoms))
         return Contact(i, j, float(distances_A[i, j]), float(self._limits_A[i, j]))
 
     def _narrowest(self) -> Contact | None:
         """Search for near pairs; None where every gap is wider than is of interest."""
         reach_A = 2.0 * float(self._radii_A.max()) + _FURTHEST_GAP_A
-        cell_A = _without_images(self._atoms, reach_A)
-        near = Neighbourhood(self._atoms.positions, cell_A, reach_A).pairs(reach_A)
+        near = Neighbourhood(self._atoms.positions, self._cell_A(), reach_A).pairs(reach_A)
         limits_A = self._radii_A[near.first] + self._radii_A[near.second]
         gaps_A = np.where(near.first < near.second, near.distance_A - limits_A, np.inf)
         if not len(gaps_A) or not gaps_A.min() < _FURTHEST_GAP_A:
@@ -92,14 +99,3 @@ class ContactWatch:
             float(near.distance_A[at]),
             float(limits_A[at]),
         )
-
-
-def _without_images(atoms: Atoms, reach_A: float) -> FloatArray:
-    """Return the cell, so long where it is open that no image there is within reach."""
-    cell_A: FloatArray = atoms.cell.array
-    if all(atoms.pbc):
-        return cell_A
-    spans = np.ptp(np.linalg.solve(cell_A.T, atoms.positions.T), axis=1)
-    factors = np.where(atoms.pbc, 1.0, spans + 1.01 * reach_A / cell_heights(cell_A))
-    longer: FloatArray = cell_A * factors[:, None]
-    return longer

@@ -15,6 +15,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils.abc import Optimizable
 from scipy.linalg import expm, expm_frechet
 
+from mlmd.calculators.evaluation import evaluate
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -65,15 +67,20 @@ class LogStrain(Optimizable):
         exponential, which is its own adjoint at the transposed matrix.
         """
         deformation = expm(self.log_strain)
-        stress = voigt_6_to_full_3x3_stress(self._atoms.get_stress())
+        found = evaluate(self._atoms, ("stress", "forces"))
+        assert found.stress_eV_A3 is not None  # asked for, of a calculator that has it
+        assert found.forces_eV_A is not None
+        stress = voigt_6_to_full_3x3_stress(found.stress_eV_A3)
         by_deformation = self._atoms.get_volume() * stress @ np.linalg.inv(deformation).T
         by_strain: Any = expm_frechet(self.log_strain.T, by_deformation, compute_expm=False)
-        by_position = -self._atoms.get_forces() @ deformation
+        by_position = -found.forces_eV_A @ deformation
         return np.concatenate([by_position, by_strain / self._factor]).ravel()
 
     def get_value(self) -> float:
         """Return the energy."""
-        return float(self._atoms.get_potential_energy())
+        energy = evaluate(self._atoms, ("energy",)).energy_of_forces_eV
+        assert energy is not None  # it was asked for
+        return energy
 
     def iterimages(self) -> Iterator[Atoms]:
         """Yield the atoms."""

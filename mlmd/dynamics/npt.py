@@ -112,7 +112,9 @@ class IsotropicNPT(IsotropicMTKNPT):
     @property
     def forces_eV_A(self) -> np.ndarray:
         """Forces at the present positions, in eV/angstrom."""
-        return np.asarray(self.atoms.get_forces())
+        forces = evaluate(self.atoms, ("forces",)).forces_eV_A
+        assert forces is not None  # they were asked for
+        return forces
 
     @property
     def kinetic_temperature_K(self) -> float:
@@ -131,11 +133,32 @@ class IsotropicNPT(IsotropicMTKNPT):
         """Energy of the extended system, in eV."""
         return self.get_conserved_energy()
 
+    def get_conserved_energy(self) -> float:
+        """Return the energy of the extended system, in eV; ASE's asks for a free energy."""
+        barostat = self._barostat
+        return float(
+            self.potential_energy_eV
+            + self.atoms.get_kinetic_energy()
+            + self._thermostat.get_thermostat_energy()
+            + barostat.get_barostat_energy()
+            + self._p_eps**2 / (2 * barostat.W)
+            + self._pressure_au * self._get_volume()
+        )
+
     def _get_forces(self) -> np.ndarray:
         """Return forces without net force, so that the centre of mass stays at rest."""
-        forces: np.ndarray = np.array(super()._get_forces(), dtype=np.float64)
+        self._update_atoms()
+        forces = self.forces_eV_A
         forces -= self.masses / self.masses.sum() * forces.sum(axis=0)
         return forces
+
+    def _get_pressure(self) -> float:
+        """Return the pressure, virial and kinetic part, in eV/angstrom^3."""
+        self._update_atoms()
+        stress = evaluate(self.atoms, ("stress",)).stress_eV_A3
+        assert stress is not None  # the constructor has seen to it
+        kinetic = float(np.sum(self._p**2 / self.masses))
+        return float((kinetic / self._get_volume() - stress[:3].sum()) / 3)
 
     def state(self) -> dict[str, Any]:
         """Return all that a bitwise continuation needs."""

@@ -6,13 +6,15 @@ FIRE is Bitzek et al., doi:10.1103/PhysRevLett.97.170201, as ASE has it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
 from ase.optimize import FIRE
+from ase.utils.abc import Optimizable
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.dynamics.log_strain import LogStrain
 from mlmd.errors import InputError
 from mlmd.structure.constraints import held_atoms
@@ -20,6 +22,8 @@ from mlmd.structure.constraints import held_atoms
 if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
+
+    from mlmd.arrays import FloatArray
 
 CELL_FACTOR = 2.0
 """Times the root of the number of atoms: the weight of the strain among FIRE's variables. With
@@ -62,7 +66,7 @@ class Relaxation:
         self._cell: LogStrain | None = None
         if max_stress_GPa is not None:
             self._cell = LogStrain(atoms, CELL_FACTOR * math.sqrt(len(atoms)))
-        self._fire = _Fire(self._cell or atoms, lambda: self.converged)
+        self._fire = _Fire(self._cell or _FixedCell(atoms), lambda: self.converged)
 
     @property
     def nsteps(self) -> int:
@@ -71,15 +75,17 @@ class Relaxation:
 
     @property
     def max_force_eV_A(self) -> float:
-        """Largest force on an atom."""
-        return float(np.linalg.norm(self.atoms.get_forces(), axis=1).max())
+        """Largest force on an atom that moves."""
+        return float(np.linalg.norm(_moving_forces(self.atoms), axis=1).max())
 
     @property
     def max_stress_GPa(self) -> float | None:
         """Largest component of the stress tensor, without its sign; None at fixed cell."""
         if self._max_stress_GPa is None:
             return None
-        return float(np.abs(self.atoms.get_stress()).max() / units.GPa)
+        stress = evaluate(self.atoms, ("stress",)).stress_eV_A3
+        assert stress is not None  # of a calculator that has it
+        return float(np.abs(stress).max() / units.GPa)
 
     @property
     def converged(self) -> bool:
@@ -130,6 +136,48 @@ class Relaxation:
             self._cell.place(state["undeformed"], state["log_strain"])
         fire.dt, fire.a, fire.Nsteps = state["fire_dt"], state["fire_a"], state["fire_n"]
         fire.vel = state.get("fire_velocities")
+
+
+def _moving_forces(atoms: Atoms) -> FloatArray:
+    """Return the forces (eV/angstrom), none on atoms that are held."""
+    forces = evaluate(atoms, ("forces",)).forces_eV_A
+    assert forces is not None  # they were asked for
+    forces[held_atoms(atoms)] = 0.0
+    return forces
+
+
+class _FixedCell(Optimizable):
+    """Positions as the variables of an optimizer."""
+
+    def __init__(self, atoms: Atoms) -> None:
+        self._atoms = atoms
+
+    def ndofs(self) -> int:
+        """Return the number of variables."""
+        return 3 * len(self._atoms)
+
+    def get_x(self) -> FloatArray:
+        """Return the positions."""
+        x: FloatArray = self._atoms.positions.ravel().copy()
+        return x
+
+    def set_x(self, x: FloatArray) -> None:
+        """Move the atoms."""
+        self._atoms.set_positions(x.reshape(-1, 3))
+
+    def get_gradient(self) -> FloatArray:
+        """Return the derivatives of the energy."""
+        return -_moving_forces(self._atoms).ravel()
+
+    def get_value(self) -> float:
+        """Return the energy."""
+        energy = evaluate(self._atoms, ("energy",)).energy_of_forces_eV
+        assert energy is not None  # it was asked for
+        return energy
+
+    def iterimages(self) -> Iterator[Atoms]:
+        """Yield the atoms."""
+        yield self._atoms
 
 
 class _Fire(FIRE):

@@ -21,22 +21,29 @@ def cell_heights(cell: FloatArray) -> FloatArray:
     return heights
 
 
-def minimum_image(
-    positions: FloatArray,
-    cell: FloatArray,
-    dtype: DTypeLike = float,
-    pbc: ArrayLike = (True, True, True),
-) -> FloatArray:
+FAR_A = 200.0
+"""No distance of interest is longer."""
+
+
+def opened_cells(cells: FloatArray, extent: FloatArray, pbc: ArrayLike) -> FloatArray:
+    """Return cells (..., 3, 3) whose images along what is not periodic are far from everything.
+
+    `extent` is the largest difference of fractional coordinates, along each vector.
+    """
+    apart = FAR_A / cell_heights(cells).reshape(-1, 3).min(axis=0)
+    opened: FloatArray = cells * np.where(pbc, 1.0, 2.0 * extent + apart)[:, None]
+    return opened
+
+
+def minimum_image(positions: FloatArray, cell: FloatArray, dtype: DTypeLike = float) -> FloatArray:
     """Return r_j - r_i by minimum image, shape (3, atoms, atoms), in the precision of `dtype`.
 
-    There are no images along vectors that are not periodic by `pbc`. Rounding fractional
-    differences finds every image within half the smallest cell height, also in a skewed cell,
-    since there no fractional component exceeds one half.
+    Rounding fractional differences finds every image within half the smallest cell height,
+    also in a skewed cell, since there no fractional component exceeds one half.
     """
     fractional = np.linalg.solve(cell.T, positions.T).astype(dtype, copy=False)
     difference: FloatArray = fractional[:, None, :] - fractional[:, :, None]
-    for axis in np.flatnonzero(pbc):
-        difference[axis] -= np.rint(difference[axis])
+    difference -= np.rint(difference)
     cell = cell.astype(dtype, copy=False)
     if np.count_nonzero(cell - np.diag(np.diagonal(cell))) == 0:
         difference *= np.diagonal(cell)[:, None, None]

@@ -10,6 +10,7 @@ import numpy as np
 from mlmd.checks import one_structure, positive_number, whole_number
 from mlmd.errors import InputError
 from mlmd.periodic.cell import cell_heights
+from mlmd.structure.constraints import held_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,7 +54,7 @@ def supercell(
     ------
     InputError
         If not one of the two sizes is given or it cannot be used, there are no atoms, the cell
-        is not periodic in three directions or has no volume, there are constraints, or the
+        is not periodic in three directions or has no volume, atoms are held, or the
         supercell would have more than 100 000 atoms.
 
     Notes
@@ -87,6 +88,7 @@ def supercell(
 
     result: Atoms = atoms.copy()
     result.arrays.pop("momenta", None)
+    result.set_constraint()  # what is left changes nothing
     if not np.array_equal(basis, np.eye(3, dtype=int)):
         result.set_cell(basis @ atoms.cell.array, scale_atoms=False)
         result.wrap()
@@ -110,10 +112,10 @@ def _check(atoms: Atoms) -> None:
             f"the cell {atoms.cell.array.tolist()} has no volume; expected three independent "
             "vectors in angstrom"
         )
-    if atoms.constraints:
+    if held_atoms(atoms).any():
         raise InputError(
-            "the structure has constraints, which would not mean the same in a supercell; remove "
-            "them with atoms.set_constraint()"
+            "FixAtoms holds atoms of the structure, which would not mean the same in a supercell; "
+            "remove it with atoms.set_constraint()"
         )
 
 

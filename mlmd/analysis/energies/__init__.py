@@ -1,4 +1,4 @@
 """Formation energies and the hull, from relaxations with the calculator that is given.
 
-May import `checks`, `dynamics`, `errors`, `numerics`, `structure`.
+May import `calculators`, `checks`, `dynamics`, `errors`, `numerics`, `structure`.
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.checks import one_structure
 from mlmd.errors import InputError, MlmdError, SimulationError
 
@@ -83,7 +84,7 @@ def relaxed_energy(
     atoms = atoms.copy()
     atoms.calc = calculator
     try:
-        energy_eV = float(atoms.get_potential_energy())
+        evaluate(atoms, ("energy",))
     except MlmdError:
         raise
     except Exception as error:
@@ -94,7 +95,8 @@ def relaxed_energy(
         ) from error
     relaxation = Relaxation(atoms, max_force_eV_A, max_stress_GPa)
     relaxation.run(max_steps)
-    energy_eV = float(atoms.get_potential_energy())
+    energy_eV = evaluate(atoms, ("energy",)).energy_eV
+    assert energy_eV is not None  # it was asked for
     if not relaxation.converged or not np.isfinite(energy_eV):
         raise SimulationError(
             f"{what} did not relax in {max_steps} steps (largest force "

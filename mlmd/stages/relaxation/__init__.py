@@ -1,4 +1,4 @@
 """Relaxing structures to their nearest minimum, and the snapshots that are relaxed.
 
-May import `arrays`, `dynamics`, `errors`, `numerics`, `stages/context`, `trajectory`.
+May import `arrays`, `calculators`, `dynamics`, `errors`, `numerics`, `stages/context`, `trajectory`.
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.calculators.evaluation import evaluate
 from mlmd.errors import SimulationError, StoppedError
 from mlmd.stages.context import Progress, StageContext
 
@@ -107,7 +108,7 @@ def relax(atoms: Atoms, context: StageContext, name: str, limits: RelaxationLimi
     relaxation = Relaxation(atoms, limits.max_force_eV_A, limits.max_stress_GPa)
     checkpoint = context.folder.load()
     if checkpoint is None:
-        energy_before_eV = float(atoms.get_potential_energy())
+        energy_before_eV = _energy_eV(atoms)
     else:
         relaxation.restore(checkpoint)
         energy_before_eV = float(checkpoint["energy_before_eV"])
@@ -118,6 +119,12 @@ def relax(atoms: Atoms, context: StageContext, name: str, limits: RelaxationLimi
     atoms.calc = None
     numbers: dict[str, Any] = {key: checkpoint.get(key) for key in NUMBERS}
     return Relaxed(n_steps=relaxation.nsteps, **numbers)
+
+
+def _energy_eV(atoms: Atoms) -> float:
+    energy = evaluate(atoms, ("energy",)).energy_eV
+    assert energy is not None  # it was asked for
+    return energy
 
 
 class _Follow:
@@ -162,11 +169,11 @@ class _Follow:
             "converged": relaxation.converged,
             "max_force_eV_A": relaxation.max_force_eV_A,
             "max_stress_GPa": stress_GPa,
-            "energy_after_eV": float(atoms.get_potential_energy()),
-            "forces_eV_A": np.array(atoms.get_forces(apply_constraint=False), dtype=float),
+            "energy_after_eV": _energy_eV(atoms),
+            "forces_eV_A": evaluate(atoms, ("forces",)).forces_eV_A,
         }
         if stress_GPa is not None:
-            numbers["stress_eV_A3"] = np.array(atoms.get_stress(), dtype=float)
+            numbers["stress_eV_A3"] = evaluate(atoms, ("stress",)).stress_eV_A3
         self._save(**numbers, **{FINISHED: True})
         self._report()
         return {"energy_before_eV": self._energy_before_eV, **numbers}
