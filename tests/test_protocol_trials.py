@@ -17,6 +17,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.mixing import LinearCombinationCalculator, SumCalculator
+from ase.stress import voigt_6_to_full_3x3_stress
 from test_calculators_espresso import HEADER
 
 from mlmd import (
@@ -358,6 +359,61 @@ def test_a_calculator_that_moves_the_atoms_moves_nothing_that_is_recorded(tmp_pa
     assert np.array_equal(moved.positions_A, plain.positions_A)
     assert np.array_equal(moved.cell_A, plain.cell_A)
     assert np.array_equal(moved.pressures_GPa, plain.pressures_GPa)
+
+
+EVERY_STAGE = Protocol(
+    "every stage",
+    (
+        Relax(name="relax", max_steps=5),
+        Equilibrate(name="npt", duration_ps=0.04, ensemble="npt", **DYNAMICS),
+        Production(name="m", duration_ps=0.04, **DYNAMICS),
+        SampleInherentStructures(name="glasses", n_structures=2, every_ps=0.02, max_steps=5),
+    ),
+)
+
+
+def test_relaxations_and_npt_are_not_moved_either(tmp_path):
+    atoms = salt()
+    atoms.rattle(0.1, seed=2)
+    atoms.positions -= 0.1
+    runs = {
+        name: EVERY_STAGE.run(atoms, calculator, tmp_path / name)
+        for name, calculator in {"plain": LJ, "moved": Moves(cutoff_A=4.0)}.items()
+    }
+    for stage in ("npt", "m"):
+        plain, moved = (runs[name].trajectory(stage) for name in ("plain", "moved"))
+        assert np.array_equal(moved.positions_A, plain.positions_A)
+        assert np.array_equal(moved.cell_A, plain.cell_A)
+        assert np.array_equal(moved.pressures_GPa, plain.pressures_GPa)
+        assert np.array_equal(moved.conserved_energies_eV, plain.conserved_energies_eV)
+    assert runs["moved"].results["relax"] == runs["plain"].results["relax"]
+    assert runs["moved"].results["glasses"] == runs["plain"].results["glasses"]
+
+
+def test_every_stage_takes_what_calculators_give(tmp_path):
+    """Energies of shape (1,), a free energy alone, single precision, a matrix of stress."""
+
+    class Odd(LennardJones):
+        implemented_properties = ["free_energy", "forces", "stress"]  # noqa: RUF012
+
+        def calculate(self, *arguments: Any) -> None:
+            super().calculate(*arguments)
+            found = self.results
+            self.results = {
+                "free_energy": np.array([found["free_energy"]]),
+                "forces": np.ascontiguousarray(found["forces"]),
+                "stress": voigt_6_to_full_3x3_stress(found["stress"]),
+            }
+
+    atoms = salt()
+    atoms.rattle(0.1, seed=2)
+    plain = EVERY_STAGE.run(atoms, LJ, tmp_path / "plain")
+    odd = EVERY_STAGE.run(atoms, Odd(cutoff_A=4.0), tmp_path / "odd")
+    assert odd.results == plain.results
+    for stage in ("npt", "m"):
+        assert np.array_equal(
+            odd.trajectory(stage).pressures_GPa, plain.trajectory(stage).pressures_GPa
+        )
 
 
 @pytest.mark.parametrize("at", [2, 12, 40, 80])

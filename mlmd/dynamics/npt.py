@@ -152,7 +152,7 @@ class IsotropicNPT(IsotropicMTKNPT):
         forces -= self.masses / self.masses.sum() * forces.sum(axis=0)
         return forces
 
-    def _get_pressure(self) -> float:
+    def _get_pressure(self) -> Any:
         """Return the pressure, virial and kinetic part, in eV/angstrom^3."""
         self._update_atoms()
         stress = evaluate(self.atoms, ("stress",)).stress_eV_A3

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.calculators.evaluation import evaluate
 from mlmd.checks import one_structure
 from mlmd.errors import InputError, MlmdError, SimulationError
 
@@ -71,6 +70,7 @@ def relaxed_energy(
     SimulationError
         If it does not converge.
     """
+    from mlmd.calculators.evaluation import evaluate
     from mlmd.dynamics.relaxation import Relaxation
 
     one_structure(what, atoms)

@@ -1,4 +1,5 @@
 """Relaxing structures to their nearest minimum, and the snapshots that are relaxed.
 
-May import `arrays`, `calculators`, `dynamics`, `errors`, `numerics`, `stages/context`, `trajectory`.
+May import `arrays`, `calculators`, `dynamics`, `errors`, `numerics`, `stages/context`,
+`trajectory`.
 """
