@@ -49,6 +49,22 @@ def test_the_tree_gives_the_verdict_of_all_pairs(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("tree", [False, True])
+def test_an_open_direction_has_no_images(monkeypatch: pytest.MonkeyPatch, tree: bool) -> None:
+    """Atoms of a slab at both faces of an open cell, or outside, touch as they are."""
+    atoms = lattice(4, rattle_A=0.0)
+    atoms.wrap()
+    atoms.positions[0] -= 0.05 * atoms.cell[2]
+    atoms.positions[3] = atoms.positions[0] + 0.98 * atoms.cell[2]
+    assert watch(monkeypatch, atoms, tree=tree).touching() is not None
+    atoms.pbc = [True, True, False]
+    assert watch(monkeypatch, atoms, tree=tree).touching() is None
+    atoms.positions[3] = atoms.positions[0] - 0.02 * atoms.cell[2] + atoms.cell[0]
+    found = watch(monkeypatch, atoms, tree=tree).touching()
+    assert found is not None
+    assert {found.first, found.second} == {0, 3}
+
+
+@pytest.mark.parametrize("tree", [False, True])
 def test_no_contact_is_missed_while_nothing_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, tree: bool
 ) -> None:

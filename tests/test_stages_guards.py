@@ -316,6 +316,19 @@ def test_an_instantaneous_quench_does_not_trip(tmp_path: Path, atoms: Atoms) -> 
     assert run.results["cold"]["guard_trips"] == []
 
 
+def test_a_guard_knows_how_fast_a_stage_takes_heat_up(atoms: Atoms) -> None:
+    """Friction gamma takes kinetic energy at 2 gamma; at constant energy nothing takes it."""
+    common: dict[str, Any] = {"name": "p", "temperature_K": 300, "duration_ps": 1}
+    times = [
+        Production(**common, thermostat_time_fs=250).origin(atoms).thermostat_time_fs,
+        Production(**common, ensemble="nve").origin(atoms).thermostat_time_fs,
+        Production(**common, thermostat="langevin", friction_per_ps=2)
+        .origin(atoms)
+        .thermostat_time_fs,
+    ]
+    assert times == [250.0, np.inf, 250.0]
+
+
 def test_atoms_pushed_together_trip_the_contact_guard(tmp_path: Path, atoms: Atoms) -> None:
     """A soft potential lets atoms through each other; energies stay small."""
     soft = LennardJones(cutoff_A=4.5, epsilon_eV=1e-6)

@@ -78,11 +78,16 @@ class MolecularDynamicsStage(DynamicsSettings):
 
     def origin(self, atoms: Atoms) -> Origin:
         """Return what a guard has to know of the structure that the stage is given."""
+        thermostat_time_fs = self.thermostat_time_fs
+        if self.ensemble == "nve":
+            thermostat_time_fs = math.inf
+        elif self.friction_per_ps is not None:
+            thermostat_time_fs = 500.0 / self.friction_per_ps  # of the kinetic energy
         return Origin(
             volume_A3=float(atoms.get_volume()),
             kinetic_energy_eV=float(atoms.get_kinetic_energy()),
             target_at_K=self.temperature_at_K,
-            thermostat_time_fs=math.inf if self.ensemble == "nve" else self.thermostat_time_fs,
+            thermostat_time_fs=thermostat_time_fs,
         )
 
     def dynamics(self, atoms: Atoms, context: StageContext) -> Dynamics:
