@@ -149,6 +149,16 @@ def test_five_calls_once_for_a_calculator_and_its_elements(caplog):
     assert calculator.calls == 2 * N_CALLS
 
 
+def test_a_run_costs_five_calls_more(tmp_path):
+    """And none where the same was checked before; an object then tells what it is by one."""
+    calculator, n_steps = Changed(), 10
+    assert SHORT.stages[0].n_steps == n_steps
+    SHORT.run(STRUCTURES["packed"](), calculator, tmp_path / "one")
+    assert calculator.calls == N_CALLS + 1 + n_steps
+    SHORT.run(STRUCTURES["packed"](), calculator, tmp_path / "two")
+    assert calculator.calls == N_CALLS + 1 + n_steps + 1 + 1 + n_steps
+
+
 def test_a_run_says_what_the_check_found(tmp_path):
     run = SHORT.run(STRUCTURES["packed"](), Changed(), tmp_path / "run")
     check = Run.open(run.path).manifest.calculator["checks"]["default"]
@@ -171,14 +181,15 @@ def test_without_stress_or_periodicity_forces_alone_are_checked():
     assert found.forces_are_gradient
 
 
-def test_a_rattled_copy_that_cannot_be_done_is_no_reason_to_refuse(caplog):
+def test_a_rattled_copy_that_cannot_be_done_is_no_reason_to_refuse(tmp_path, caplog):
     class Picky(Changed):
         def calculate(self, atoms: Atoms, *arguments: Any) -> None:
             if atoms.cell.array[0, 1] != 0:
                 raise RuntimeError("sheared")
             super().calculate(atoms, *arguments)
 
-    assert check_derivatives(Picky(), STRUCTURES["packed"]()) is None
+    run = SHORT.run(STRUCTURES["packed"](), Picky(), tmp_path / "run")
+    assert run.status == "done"
     assert "could not be checked on a rattled copy (RuntimeError: sheared)" in caplog.text
 
 

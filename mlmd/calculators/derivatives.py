@@ -50,6 +50,10 @@ UNITS = {
 """By how many times too large such a stress is."""
 
 
+class WrongStressError(InputError):
+    """A calculator's stress is not what its energy says."""
+
+
 @dataclass(frozen=True)
 class Derivatives:
     """What a calculator gives beside what its energy says, along one direction each.
@@ -63,7 +67,7 @@ class Derivatives:
         of energies.
     stress_GPa, stress_of_energy_GPa
         The same for the stress and a strain of size one; None where there is no stress.
-    forces_are_gradient
+    forces_are_gradient, stress_is_derivative
         Whether the two agree within 10 % and the rounding of the energies.
     """
 
@@ -73,6 +77,7 @@ class Derivatives:
     stress_GPa: float | None
     stress_of_energy_GPa: float | None
     forces_are_gradient: bool
+    stress_is_derivative: bool | None
 
 
 def rattled(atoms: Atoms) -> Atoms:
@@ -86,15 +91,19 @@ def rattled(atoms: Atoms) -> Atoms:
     return moved
 
 
-_of_specs: dict[Hashable, Derivatives | None] = {}
-_of_objects: weakref.WeakKeyDictionary[Any, dict[Hashable, Derivatives | None]] = (
-    weakref.WeakKeyDictionary()
-)
+def has_stress(calculator: Calculator, atoms: Atoms) -> bool:
+    """Tell whether a calculator says that it gives the stress of atoms, which is by volume."""
+    return "stress" in calculator.implemented_properties and bool(atoms.pbc.all())
+
+
+_Found = dict[Hashable, Derivatives]
+_of_specs: _Found = {}
+_of_objects: weakref.WeakKeyDictionary[Any, _Found] = weakref.WeakKeyDictionary()
 
 
 def check_derivatives(
     calculator: Calculator, atoms: Atoms, spec: Hashable | None = None
-) -> Derivatives | None:
+) -> Derivatives:
     """Hold forces and stress against differences of the energy; once per calculator and elements.
 
     Parameters
@@ -106,54 +115,39 @@ def check_derivatives(
     spec
         What the calculator was made of: another one made of it needs no check.
 
-    Returns
-    -------
-    Derivatives or None
-        None where the calculator cannot do the rattled copy.
-
     Raises
     ------
     InputError
         If the stress is not the derivative of the energy.
+    Exception
+        Whatever the calculator raises where it cannot do the rattled copy: that is no verdict.
     """
-    known: MutableMapping[Hashable, Derivatives | None] = _of_specs
+    known: MutableMapping[Hashable, Derivatives] = _of_specs
     if spec is None:
         known = _of_objects.setdefault(calculator, {})
     key = (spec, frozenset(atoms.numbers.tolist()), bool(atoms.pbc.all()))
+    name = type(calculator).__name__
     if key not in known:
-        known[key] = _checked(calculator, atoms)
+        known[key] = found = _measured(calculator, rattled(atoms))
+        logger.info("%s checked by %d calls: %s", name, found.n_calls, _in_words(found))
+        if not found.forces_are_gradient:
+            logger.warning(
+                "%s: its forces are no gradient of its energy (along a test direction %.4g eV/A, "
+                "by its energy %.4g): the energy will not be conserved",
+                name,
+                found.force_eV_A,
+                found.force_of_energy_eV_A,
+            )
+    if known[key].stress_is_derivative is False:
+        raise WrongStressError(_wrong_stress(name, known[key]))
     return known[key]
 
 
-def _checked(calculator: Calculator, atoms: Atoms) -> Derivatives | None:
-    name = type(calculator).__name__
-    try:
-        found = _measured(calculator, rattled(atoms))
-    except InputError:
-        raise
-    except Exception as error:  # whatever a package raises; the structure itself it could do
-        reason = " ".join(str(error).split())
-        logger.warning(
-            "%s could not be checked on a rattled copy (%s: %s)", name, type(error).__name__, reason
-        )
-        return None
-    if not found.forces_are_gradient:
-        logger.warning(
-            "%s: its forces are no gradient of its energy (along a test direction %.4g eV/A, by "
-            "its energy %.4g): the energy will not be conserved",
-            name,
-            found.force_eV_A,
-            found.force_of_energy_eV_A,
-        )
-    logger.info("%s checked by %d calls: %s", name, found.n_calls, _in_words(found))
-    return found
-
-
 def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
-    has_stress = "stress" in calculator.implemented_properties and bool(atoms.pbc.all())
+    gives_stress = has_stress(calculator, atoms)
     atoms.calc = calculator
     # The stress first: what gives it gives the rest along with it.
-    here = evaluate(atoms, ("stress", "forces", "energy") if has_stress else ("forces", "energy"))
+    here = evaluate(atoms, ("stress", "forces", "energy") if gives_stress else ("forces", "energy"))
     forces, stress = here.forces_eV_A, here.stress_eV_A3
     assert forces is not None  # they were asked for
     energy = here.energy_of_forces_eV
@@ -171,8 +165,8 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     bend = abs(high + low - 2 * energy) / (2 * step_A)
     allowed = MOST_OFF * max(abs(given), abs(by_energy), bend) + noise_eV / step_A
     is_gradient = bool(abs(given - by_energy) < allowed)
-    if stress is None or not has_stress:
-        return Derivatives(3, given, by_energy, None, None, is_gradient)
+    if stress is None or not gives_stress:
+        return Derivatives(3, given, by_energy, None, None, is_gradient, None)
     strain = voigt_6_to_full_3x3_stress(_strain(stress))
     volume_A3 = float(atoms.get_volume())
     low, high = (_energy(atoms, strain=sign * STRAIN_STEP * strain) for sign in (-1, 1))
@@ -180,9 +174,9 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     along = float(np.vdot(voigt_6_to_full_3x3_stress(stress), strain))
     bend = abs(high + low - 2 * energy) / (2 * STRAIN_STEP * volume_A3)
     allowed = MOST_OFF * max(abs(along), abs(true), bend) + noise_eV / (STRAIN_STEP * volume_A3)
-    if not abs(along - true) < allowed:
-        raise InputError(_wrong_stress(type(calculator).__name__, along, true))
-    return Derivatives(N_CALLS, given, by_energy, along / units.GPa, true / units.GPa, is_gradient)
+    is_derivative = bool(abs(along - true) < allowed)
+    stresses_GPa = along / units.GPa, true / units.GPa
+    return Derivatives(N_CALLS, given, by_energy, *stresses_GPa, is_gradient, is_derivative)
 
 
 def _direction(forces: FloatArray) -> FloatArray:
@@ -221,12 +215,13 @@ def _energy(atoms: Atoms, *, shift_A: Any = 0.0, strain: Any = 0.0) -> float:
     return energy
 
 
-def _wrong_stress(name: str, given: float, true: float) -> str:
+def _wrong_stress(name: str, found: Derivatives) -> str:
+    given, true = found.stress_GPa or 0.0, found.stress_of_energy_GPa or 0.0
     ratio = given / true if true else np.inf
     guess = next((f": {text}" for of, text in UNITS.items() if abs(ratio / of - 1) < 0.2), "")
     return (
         f"the stress of {name} is not what its energy says: along a test strain "
-        f"{given / units.GPa:.4g} GPa given, {true / units.GPa:.4g} GPa by the energy{guess}; "
+        f"{given:.4g} GPa given, {true:.4g} GPa by the energy{guess}; "
         "expected eV/A^3, as ASE has it: correct the calculator, or take its stress away "
         "(implemented_properties)"
     )

