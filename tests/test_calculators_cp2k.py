@@ -339,7 +339,6 @@ def test_identity_has_the_entries_of_the_elements(potentials: Path) -> None:
     ]
     for text, same in changed:
         file.write_text(text)
-        sha256_of.cache_clear()
         assert (spec.physics(["Li"]) == before) == same
         assert spec.physics() != whole
     other = CalculatorSpec("cp2k", options={"basis_set": "SZV-MOLOPT-SR-GTH", "xc": "LDA"})

@@ -214,3 +214,12 @@ def test_parts_are_found_and_the_coarsest_decides_the_rounding():
     assert rounding_of(both, forces).forces_eV_A == 1e-3
     assert rounding_of(inner[0], forces).forces_eV_A == 1e-7
     assert rounding_of(inner[0], forces.astype(np.float32)).forces_eV_A == 1e-3
+
+
+def test_what_has_no_forces_at_all_passes(caplog):
+    """Atoms beyond each other's reach: zero is the derivative of zero."""
+    gas = Atoms("Li4", positions=8.0 * np.eye(4, 3), cell=[16.0] * 3, pbc=True)
+    found = check_derivatives(LennardJones(cutoff_A=4.0), gas)
+    assert found.forces_are_gradient
+    assert found.stress_is_derivative
+    assert found.force_eV_A == found.stress_GPa == 0.0

@@ -150,7 +150,7 @@ def test_weights_that_were_fetched_are_found(tmp_path, monkeypatch):
     [
         ({"model": "7net-9"}, r"no model '7net-9'.*7net-0, .*7net-l3i5"),
         ({"device": "nonsense"}, "was not made.*expected a device of this machine"),
-        ({"options": {"d3": True}}, "no option d3; it has .*modal"),
+        ({"options": {"d4": True}}, "no option d4; it has .*modal"),
         ({"dtype": "float64"}, "knows only float32"),
         ({"model": "7net-mf-0"}, "was not made.*modal argument missing"),
     ],

@@ -392,7 +392,7 @@ def test_supercell_and_vacancies_are_made_and_recorded(
     assert "nothing to do" in capsys.readouterr().out
     # Other vacancies are another structure.
     assert run_command_line([*arguments, "--vacancies", "Cl=3"]) == 2
-    assert "structure_sha256" in capsys.readouterr().err
+    assert "holds another run: the structure is" in capsys.readouterr().err
 
 
 def test_supercell_of_so_many_atoms(

@@ -40,7 +40,7 @@ def make():
 """
 
 
-@pytest.mark.parametrize(("stage", "call"), [("relax", 5), ("melt", 100), ("production", 400)])
+@pytest.mark.parametrize(("stage", "call"), [("relax", 12), ("melt", 100), ("production", 400)])
 def test_hanging_calculator(tmp_path: Path, atoms: Atoms, stage: str, call: int) -> None:
     write(tmp_path / "start.extxyz", atoms)
     (tmp_path / "hanging_calculator.py").write_text(MODULE)

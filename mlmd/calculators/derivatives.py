@@ -164,7 +164,7 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     # Where the energy bends more than it falls, differences tell less.
     bend = abs(high + low - 2 * energy) / (2 * step_A)
     allowed = MOST_OFF * max(abs(given), abs(by_energy), bend) + noise_eV / step_A
-    is_gradient = bool(abs(given - by_energy) < allowed)
+    is_gradient = bool(abs(given - by_energy) <= allowed)
     if stress is None or not gives_stress:
         return Derivatives(3, given, by_energy, None, None, is_gradient, None)
     strain = voigt_6_to_full_3x3_stress(_strain(stress))
@@ -174,7 +174,7 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
     along = float(np.vdot(voigt_6_to_full_3x3_stress(stress), strain))
     bend = abs(high + low - 2 * energy) / (2 * STRAIN_STEP * volume_A3)
     allowed = MOST_OFF * max(abs(along), abs(true), bend) + noise_eV / (STRAIN_STEP * volume_A3)
-    is_derivative = bool(abs(along - true) < allowed)
+    is_derivative = bool(abs(along - true) <= allowed)
     stresses_GPa = along / units.GPa, true / units.GPa
     return Derivatives(N_CALLS, given, by_energy, *stresses_GPa, is_gradient, is_derivative)
 
