@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import FloatArray
 
+_Place = tuple[bytes, bytes]
 # In this order: what gives the later ones along with it comes first.
 PROPERTIES = ("stress", "forces", "energy")
 
@@ -82,9 +83,10 @@ def evaluate(
         If a number has another shape than its kind has. Whatever the calculator raises is
         passed on; a stress that it does not have is None.
     """
-    calculator = one_structure("atoms", atoms).calc
+    calculator = getattr(atoms, "calc", None)
     unknown = set(properties) - set(PROPERTIES)
     if unknown or calculator is None:
+        one_structure("atoms", atoms)
         what = f"'{min(unknown)}' was asked for" if unknown else "the atoms have no calculator"
         raise CalculatorError(f"{what}; expected energy, forces, stress, and atoms.calc to be set")
     found: dict[str, Any] = calculator.results if unchanged else {}
@@ -115,20 +117,22 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._seen: Atoms | None = None
+        self._seen_cell = b""
 
     def __call__(self, atoms: Atoms) -> Evaluation:
         """Return the forces and what the calculator computes along with them."""
         calculator = atoms.calc
-        known = self._was_ours(calculator, atoms)
+        place = _place(atoms)
+        known = self._was_ours(calculator, place)
         if known:
             calculator.atoms, calculator.results = None, {}
-            with _Unmoved(atoms):
-                calculator.calculate(atoms, ["forces"], ["positions"])
+            calculator.calculate(atoms, ["forces"], ["positions"])
+            _put_back(atoms, place)
         found = evaluate(atoms, ("forces",), unchanged=known)
-        self._seen = getattr(calculator, "atoms", None)
+        self._seen, self._seen_cell = getattr(calculator, "atoms", None), place[1]
         return found
 
-    def _was_ours(self, calculator: Any, atoms: Atoms) -> bool:
+    def _was_ours(self, calculator: Any, place: _Place) -> bool:
         """Tell whether the calculator did these atoms last, in the same cell."""
         kind = type(calculator)
         return (
@@ -137,7 +141,7 @@ class Evaluator:
             and kind.check_state is Calculator.check_state
             and kind.reset is Calculator.reset
             and calculator.atoms is self._seen
-            and np.array_equal(atoms.cell.array, self._seen.cell.array)
+            and place[1] == self._seen_cell
         )
 
 
@@ -146,36 +150,32 @@ def _ask(calculator: Any, name: str, atoms: Atoms) -> Any:
     given = getattr(calculator, "implemented_properties", (name,))
     if name == "energy" and name not in given and "free_energy" in given:
         name = "free_energy"
+    place = _place(atoms)
     try:
-        with _Unmoved(atoms):
-            return calculator.get_property(name, atoms)
+        return calculator.get_property(name, atoms)
     except PropertyNotImplementedError:
         if name == "stress":
             return None
         raise
+    finally:
+        _put_back(atoms, place)
 
 
-class _Unmoved:
-    """Puts atoms and cell back where a calculator has moved them.
+def _place(atoms: Atoms) -> _Place:
+    """Return positions and cell, to be put back where a calculator moves what it is given.
 
     A copy for it to move would take longer than all else that a step does besides the forces;
     bytes are copied and compared ten times as fast as arrays.
     """
+    return atoms.arrays["positions"].tobytes(), atoms.cell.array.tobytes()
 
-    def __init__(self, atoms: Atoms) -> None:
-        self._atoms = atoms
-        self._positions = atoms.arrays["positions"].tobytes()
-        self._cell = atoms.cell.array.tobytes()
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        atoms = self._atoms
-        if atoms.arrays["positions"].tobytes() != self._positions:
-            atoms.arrays["positions"][:] = np.frombuffer(self._positions).reshape(-1, 3)
-        if atoms.cell.array.tobytes() != self._cell:
-            atoms.set_cell(np.frombuffer(self._cell).reshape(3, 3))
+def _put_back(atoms: Atoms, place: _Place) -> None:
+    positions, cell = place
+    if atoms.arrays["positions"].tobytes() != positions:
+        atoms.arrays["positions"][:] = np.frombuffer(positions).reshape(-1, 3)
+    if atoms.cell.array.tobytes() != cell:
+        atoms.set_cell(np.frombuffer(cell).reshape(3, 3))
 
 
 def _normalised(found: Mapping[str, Any], n_atoms: int) -> Evaluation:
@@ -202,6 +202,8 @@ def _array(value: Any) -> FloatArray:
 
 
 def _number(name: str, value: Any) -> float:
+    if type(value) is float:
+        return value
     array = _array(value)
     if array.size != 1:
         raise CalculatorError(f"the calculator gave {name} of shape {array.shape}; expected one")

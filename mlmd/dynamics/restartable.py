@@ -42,6 +42,7 @@ class RestartableDynamics(MolecularDynamics):
 
     def __init__(self, atoms: Atoms, *, timestep_fs: float, temperature_K: float) -> None:
         self._held = held_atoms(atoms)
+        self._holds_any = bool(self._held.any())
         if len(atoms) < 2:
             raise InputError(f"dynamics needs at least two atoms; given {len(atoms)}")
         super().__init__(atoms, timestep_fs * units.fs)
@@ -197,7 +198,7 @@ class RestartableDynamics(MolecularDynamics):
                 f"the calculator gave forces that are not finite at step {self.nsteps}; "
                 "atoms may have come too close: try a smaller timestep_fs or a Relax before"
             )
-        if self._held.any():
+        if self._holds_any:
             forces[self._held] = 0.0
         else:
             forces -= self._mass_fractions * forces.sum(axis=0)
