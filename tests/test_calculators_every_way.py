@@ -143,9 +143,11 @@ def engine(request, tmp_path_factory):
         timeout_s=300.0,
     )
     with pytest.MonkeyPatch.context() as patch:
-        # Stand-ins, workers and pools find mlmd and the modules beside this one.
-        here = str(Path(__file__).parent)
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, sys.path)]))
+        # Stand-ins, workers and pools find mlmd and the modules beside this one, and nothing else:
+        # the packages of this environment would be taken for those of another.
+        root = Path(__file__).parents[1]
+        places = (root, root / "tests", root / "examples" / "models")
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
         for variable, value in found.variables.items():
             patch.setenv(variable, value)
         plain = run(spec, found.atoms, folder / "plain")

@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 FLAGS = {
     "fixed_atoms": "atoms were held in place: no drift is taken out, and D of their species is the "
     "mean over those that move and those that do not",
+    "forces_are_no_gradient": "the forces are not the derivative of the calculator's energy: they "
+    "heat or cool what they move, which the thermostat hides",
     "langevin_friction": "D is biased: the friction of the Langevin thermostat slows atoms down; "
     "measure with nose_hoover or bussi",
     "open_boundary": "not periodic in all directions: D is that of a slab, g(r) is relative to the "
