@@ -69,6 +69,7 @@ def copper() -> Atoms:
     atoms = bulk("Cu", a=3.85, cubic=True) * (2, 2, 2)
     atoms.rattle(0.05, seed=1)
     atoms.info.update(INFO)
+    atoms.info["field"] = np.array([[0.0, 1e-12], [1 / 3, -1.0]], dtype=np.float32)
     atoms.set_tags(range(32))
     atoms.set_initial_charges(np.arange(32) / 16)
     atoms.set_initial_magnetic_moments(np.arange(32.0))
@@ -82,6 +83,9 @@ def copper() -> Atoms:
 def carried(atoms: Atoms) -> dict[str, Any]:
     arrays = {n: a.tolist() for n, a in atoms.arrays.items() if n not in ("positions", "momenta")}
     info = {n: v for n, v in atoms.info.items() if n in INFO}
+    field = atoms.info["field"]
+    assert isinstance(field, np.ndarray)
+    info["field"] = (field.dtype, field.tolist())
     return {"info": info, "arrays": arrays}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.structure.carried import carried_arrays, carried_info
+from mlmd.structure.carried import carried_arrays, carried_info, restored_info
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -115,7 +115,7 @@ def structure_from_text(text: str) -> Atoms:
     assert isinstance(atoms, Atoms)
     atoms.calc = None
     carried = atoms.info.pop(CARRIED, {"info": {}, "arrays": {}})
-    atoms.info.update(carried["info"])
+    atoms.info.update(restored_info(carried["info"]))
     for name, (dtype, values) in carried["arrays"].items():
         atoms.set_array(name, np.array(values, dtype=dtype))
     return atoms

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmd.errors import InputError
 from mlmd.plain import to_plain
 
@@ -22,10 +24,12 @@ ARRAYS_OF_READERS = ("spacegroup_kinds",)
 GEOMETRY = ("numbers", "positions", "momenta", "masses")
 """Arrays that whoever hands atoms on treats by themselves."""
 KINDS = "biufU"
+ARRAY = "array of numpy"
+"""Key that marks an array among lists, which a potential may take for something else."""
 
 
 def carried_info(atoms: Atoms) -> dict[str, Any]:
-    """Return the entries of ``Atoms.info`` as plain data.
+    """Return the entries of ``Atoms.info`` as plain data, arrays by :func:`restored_info`'s mark.
 
     Raises
     ------
@@ -37,6 +41,8 @@ def carried_info(atoms: Atoms) -> dict[str, Any]:
         if name in OF_READERS:
             continue
         plain = to_plain(value)
+        if isinstance(value, np.ndarray) and value.ndim:
+            plain = {ARRAY: plain, "dtype": str(value.dtype)}
         try:
             json.dumps(plain)
         except (TypeError, ValueError) as error:
@@ -48,6 +54,16 @@ def carried_info(atoms: Atoms) -> dict[str, Any]:
             raise InputError(f"atoms.info has the key {name!r}; expected text")
         info[name] = plain
     return info
+
+
+def restored_info(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return entries of ``Atoms.info`` from what :func:`carried_info` made of them."""
+    return {
+        name: np.array(value[ARRAY], dtype=value["dtype"])
+        if isinstance(value, dict) and ARRAY in value
+        else value
+        for name, value in plain.items()
+    }
 
 
 def carried_arrays(atoms: Atoms) -> dict[str, NDArray[Any]]:

@@ -160,7 +160,7 @@ def validate(
         If it was stopped; the same call goes on.
     """
     settings = settings or StudySettings()
-    folder = Path(directory)
+    folder = Path(directory).absolute()
     held = (references,) if isinstance(references, Reference) else tuple(references)
     if not held:
         raise InputError("no reference was given; expected at least one trajectory")

@@ -17,6 +17,7 @@ from mlmd.calculators.evaluation import evaluate
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import MlmdError
+from mlmd.structure.carried import restored_info
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -96,7 +97,7 @@ def _named(content: dict[str, Any]) -> Atoms:
         numbers=arrays.pop("numbers"),
         pbc=content["pbc"],
         cell=content.get("cell_A"),
-        info=content["info"],
+        info=restored_info(content["info"]),
     )
     for name, values in arrays.items():
         atoms.set_array(name, values)
