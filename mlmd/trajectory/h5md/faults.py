@@ -62,5 +62,8 @@ def let_go(file: h5py.File) -> None:
             nowhere = os.dup(unnamed.fileno())
     os.dup2(nowhere, file.id.get_vfd_handle())
     os.close(nowhere)
-    with contextlib.suppress(OSError, RuntimeError):
-        file.close()
+    # Left open by an attempt that fails, it would be shared with the next reader in this process,
+    # who would be given what is in the file that nobody sees. A closed one is closed once more.
+    for _ in range(2):
+        with contextlib.suppress(OSError, RuntimeError):
+            file.close()
