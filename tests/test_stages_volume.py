@@ -31,7 +31,6 @@ from mlmd.stages.volume.birch_murnaghan import fit_birch_murnaghan
 from mlmd.stages.volume.result import VolumeResult
 from mlmd.stages.volume.zero_pressure import fit_around_zero, zero_pressure
 
-
 N_SIDE, V0_PER_ATOM, B_GPa, TEMPERATURE_K = 3, 12.0, 20.0, 300.0
 N_ATOMS = N_SIDE**3
 V0 = N_ATOMS * V0_PER_ATOM
