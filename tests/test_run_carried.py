@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.mixing import SumCalculator
 from ase.constraints import FixAtoms
 from ase.spacegroup import Spacegroup
 
@@ -112,9 +113,10 @@ def test_the_energy_is_that_of_the_charge(tmp_path):
     assert energies[1] - energies[0] == pytest.approx(5.0, abs=1e-6)
 
 
-def test_one_object_for_two_structures_that_differ_in_info_alone(tmp_path):
+@pytest.mark.parametrize("make", [Reads, lambda: SumCalculator([Reads()])])
+def test_one_object_for_two_structures_that_differ_in_info_alone(make, tmp_path):
     """ASE would give the second the results of the first: it compares no info."""
-    calculator, energies = Reads(), []
+    calculator, energies = make(), []
     for charge in (0, 1):
         atoms = copper()
         atoms.info["charge"] = charge

@@ -135,7 +135,7 @@ class StageCalculators:
                     )
             _claims.update(dict.fromkeys(parts, folder))
             self._claimed = list(parts)
-        for calculator in objects:
+        for calculator in parts.values():
             # ASE compares no info and no arrays: what it has may be of another run's structure.
             reset = getattr(calculator, "reset", None)
             if callable(reset):
