@@ -61,8 +61,11 @@ def test_a_case_is_the_run_of_its_protocol_with_its_settings(case, calculator):
         (RuntimeError("boom\nat two lines"), "other"),
     ],
 )
-def test_a_failure_says_why_and_crosses_processes(case, error, kind):
-    failure = run_case(case, Failing(error, at=5))
+@pytest.mark.parametrize("at", [1, 12], ids=["when it is tried", "on the way"])
+def test_a_failure_says_why_and_crosses_processes(case, error, kind, at):
+    failure = run_case(case, Failing(error, at=at))
+    if at == 1 and kind == "other":
+        kind = "input"  # it cannot do the structure
     assert isinstance(failure, CaseFailure)
     assert failure.kind == kind
     assert failure.directory == case.directory

@@ -127,7 +127,7 @@ def test_a_fault_in_one_branch_leaves_the_other_its_bits(
 
 
 def test_every_failure_is_named(tmp_path: Path, atoms: Atoms, tree: Protocol) -> None:
-    calculators = {"default": Faulty(), "quench-A": Faulty(10), "production-B": Faulty(10)}
+    calculators = {"default": Faulty(), "quench-A": Faulty(12), "production-B": Faulty(12)}
     with pytest.raises(StageFailedError) as caught:
         tree.run(atoms, calculators, tmp_path / "run")
     said = str(caught.value)
@@ -156,7 +156,7 @@ def test_a_fault_at_the_root_stops_everything(tmp_path: Path, atoms: Atoms, tree
 def test_failing_again_after_the_cause_moved_blocks_anew(
     tmp_path: Path, atoms: Atoms, tree: Protocol
 ) -> None:
-    first, second = Faulty(10), Faulty(10)
+    first, second = Faulty(12), Faulty(12)
     calculators = {"default": Faulty(), "quench-A": first, "production-A": second}
     with pytest.raises(StageFailedError, match="'quench-A' failed"):
         tree.run(atoms, calculators, tmp_path / "run")
@@ -190,7 +190,7 @@ def test_lost_end_of_one_branch_leaves_the_other(
     tmp_path: Path, atoms: Atoms, tree: Protocol, whole: Run
 ) -> None:
     """Unreadable checkpoints of quench-A fail what starts from it, nothing else."""
-    calculators = {"default": Faulty(), "production-A": Faulty(5), "production-B": Faulty(5)}
+    calculators = {"default": Faulty(), "production-A": Faulty(12), "production-B": Faulty(12)}
     with pytest.raises(StageFailedError):
         tree.run(atoms, calculators, tmp_path / "run", seed=3)
     kept = {}
@@ -227,7 +227,7 @@ def test_parents_and_descendants(tree: Protocol, protocol: Protocol) -> None:
 def test_analysis_of_a_run_with_a_failed_branch(
     tmp_path: Path, atoms: Atoms, tree: Protocol, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calculators = {"default": Faulty(), "quench-A": Faulty(5)}
+    calculators = {"default": Faulty(), "quench-A": Faulty(12)}
     with pytest.raises(StageFailedError):
         tree.run(atoms, calculators, tmp_path / "run")
     window = ["--window-ps", "0.1", "--fit-ps", "0.02", "0.1"]

@@ -29,7 +29,6 @@ FailureKind = Literal["input", "unstable", "no_volume", "memory", "calculator", 
 """Why a case failed, as far as a remedy depends on it."""
 
 _KINDS: dict[FailureKind, tuple[type[BaseException], ...]] = {
-    "memory": (MemoryError,),
     "no_volume": (VolumeNotFoundError,),
     "unstable": (SimulationUnstable,),
     "calculator": (CalculatorError,),
@@ -143,12 +142,13 @@ def run_case(
 
 def _kind(error: BaseException) -> FailureKind:
     causes = list(_causes(error))
+    # First: when a calculator is tried it is the cause of an error of the input. torch's own class
+    # need not be here: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError.
+    if any(type(cause).__name__ in ("MemoryError", "OutOfMemoryError") for cause in causes):
+        return "memory"
     for kind, classes in _KINDS.items():
         if any(isinstance(cause, classes) for cause in causes):
             return kind
-    # torch's own class, which need not be here: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError
-    if any(type(cause).__name__ == "OutOfMemoryError" for cause in causes):
-        return "memory"
     return "other"
 
 
