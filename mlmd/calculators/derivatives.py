@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Hashable, MutableMapping
+from collections.abc import Hashable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -158,25 +158,32 @@ def _measured(calculator: Calculator, atoms: Atoms) -> Derivatives:
 
     direction = _direction(forces)
     step_A = STEP_A / float(np.linalg.norm(direction, axis=1).max())
-    low, high = (_energy(atoms, shift_A=sign * step_A * direction) for sign in (-1, 1))
-    by_energy = -(high - low) / (2 * step_A)
     given = float(np.vdot(forces, direction))
-    # Where the energy bends more than it falls, differences tell less.
-    bend = abs(high + low - 2 * energy) / (2 * step_A)
-    allowed = MOST_OFF * max(abs(given), abs(by_energy), bend) + noise_eV / step_A
-    is_gradient = bool(abs(given - by_energy) <= allowed)
+    # A force is the energy's fall: backwards.
+    ends = [_energy(atoms, shift_A=sign * step_A * direction) for sign in (1, -1)]
+    by_energy, is_gradient = _slope_beside(given, ends, energy, step_A, noise_eV)
     if stress is None or not gives_stress:
         return Derivatives(3, given, by_energy, None, None, is_gradient, None)
     strain = voigt_6_to_full_3x3_stress(_strain(stress))
     volume_A3 = float(atoms.get_volume())
-    low, high = (_energy(atoms, strain=sign * STRAIN_STEP * strain) for sign in (-1, 1))
-    true = (high - low) / (2 * STRAIN_STEP * volume_A3)
     along = float(np.vdot(voigt_6_to_full_3x3_stress(stress), strain))
-    bend = abs(high + low - 2 * energy) / (2 * STRAIN_STEP * volume_A3)
-    allowed = MOST_OFF * max(abs(along), abs(true), bend) + noise_eV / (STRAIN_STEP * volume_A3)
-    is_derivative = bool(abs(along - true) <= allowed)
+    ends = [_energy(atoms, strain=sign * STRAIN_STEP * strain) for sign in (-1, 1)]
+    step_A3 = STRAIN_STEP * volume_A3
+    true, is_derivative = _slope_beside(along, ends, energy, step_A3, noise_eV)
     stresses_GPa = along / units.GPa, true / units.GPa
     return Derivatives(N_CALLS, given, by_energy, *stresses_GPa, is_gradient, is_derivative)
+
+
+def _slope_beside(
+    given: float, ends_eV: Sequence[float], middle_eV: float, step: float, noise_eV: float
+) -> tuple[float, bool]:
+    """Return the slope between two energies, and whether the one given agrees with it."""
+    low, high = ends_eV
+    slope = (high - low) / (2 * step)
+    # Where the energy bends more than it falls, differences tell less.
+    bend = abs(high + low - 2 * middle_eV) / (2 * step)
+    allowed = MOST_OFF * max(abs(given), abs(slope), bend) + noise_eV / step
+    return slope, bool(abs(given - slope) <= allowed)
 
 
 def _direction(forces: FloatArray) -> FloatArray:

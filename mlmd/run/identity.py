@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.structure.carried import carried_arrays, carried_info, restored_info
+from mlmd.structure.carried import (
+    arrays_of,
+    carried_arrays,
+    carried_info,
+    plain_arrays,
+    restored_info,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -76,9 +82,10 @@ def structure_text(atoms: Atoms, version: int = IDENTITY_VERSION) -> str:
 
 def _carried_text(info: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
     """Return info and custom arrays as ASE reads them back: every bit, under any name."""
-    columns = {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()}
     # ASE takes the text apart at backslashes once more than JSON does.
-    return "_JSON " + json.dumps({"info": info, "arrays": columns}).replace("\\", "\\\\")
+    return "_JSON " + json.dumps({"info": info, "arrays": plain_arrays(arrays)}).replace(
+        "\\", "\\\\"
+    )
 
 
 def how_made(atoms: Atoms) -> dict[str, Any]:
@@ -116,8 +123,8 @@ def structure_from_text(text: str) -> Atoms:
     atoms.calc = None
     carried = atoms.info.pop(CARRIED, {"info": {}, "arrays": {}})
     atoms.info.update(restored_info(carried["info"]))
-    for name, (dtype, values) in carried["arrays"].items():
-        atoms.set_array(name, np.array(values, dtype=dtype))
+    for name, values in arrays_of(carried["arrays"]).items():
+        atoms.set_array(name, values)
     return atoms
 
 

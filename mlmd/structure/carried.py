@@ -7,6 +7,7 @@ to the structure: whoever hands atoms on takes them along, or says by name what 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,3 +91,13 @@ def carried_arrays(atoms: Atoms) -> dict[str, NDArray[Any]]:
             )
         arrays[name] = values
     return arrays
+
+
+def plain_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return arrays as plain data that keeps every bit and the type."""
+    return {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()}
+
+
+def arrays_of(plain: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of :func:`plain_arrays`."""
+    return {name: np.array(values, dtype=dtype) for name, (dtype, values) in plain.items()}

@@ -14,7 +14,7 @@ from mlmd.calculators.isolation.ipi_server import IpiServer
 from mlmd.calculators.isolation.process import WorkerProcess, raise_told
 from mlmd.errors import CalculatorError
 from mlmd.numerics.voigt import to_voigt
-from mlmd.structure.carried import carried_arrays, carried_info
+from mlmd.structure.carried import carried_arrays, carried_info, plain_arrays
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -144,7 +144,7 @@ class _Connection:
     def forces(self, atoms: Atoms, timeout_s: float) -> IpiForces:
         arrays = {"numbers": atoms.numbers, **carried_arrays(atoms)}
         who: dict[str, Any] = {
-            "arrays": {name: [str(one.dtype), one.tolist()] for name, one in arrays.items()},
+            "arrays": plain_arrays(arrays),
             "info": carried_info(atoms),
             "pbc": atoms.pbc.tolist(),
         }

@@ -17,7 +17,7 @@ from mlmd.calculators.evaluation import evaluate
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import MlmdError
-from mlmd.structure.carried import restored_info
+from mlmd.structure.carried import arrays_of, restored_info
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -92,7 +92,7 @@ def _named(content: dict[str, Any]) -> Atoms:
     """Return atoms of the kinds that a caller names, at no place yet."""
     from ase import Atoms
 
-    arrays = {name: np.array(values, dtype) for name, (dtype, values) in content["arrays"].items()}
+    arrays = arrays_of(content["arrays"])
     atoms = Atoms(
         numbers=arrays.pop("numbers"),
         pbc=content["pbc"],
