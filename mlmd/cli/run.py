@@ -21,7 +21,7 @@ from mlmd.cli.options import (
     VolumePerAtom,
     assignments,
 )
-from mlmd.errors import RunDirectoryError, StoppedError
+from mlmd.errors import DamagedDataError, RunDirectoryError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -143,7 +143,7 @@ def run_command(
 
         show_plan(chosen, atoms, calculators, out, seed, more, as_json)
         return
-    was_done = _is_done(out)
+    before = _n_sessions(out)
     with stop_on_signals() as stop, shown_progress() as progress:
         try:
             run = chosen.run(
@@ -158,16 +158,17 @@ def run_command(
             )
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
-    _report(run, out, was_done and not extend, as_json)
+    _report(run, out, before == len(run.manifest.sessions), as_json)
 
 
-def _is_done(out: Path) -> bool:
+def _n_sessions(out: Path) -> int:
+    """Return how often somebody began to work on a run; one that is done is left alone."""
     from mlmd.run.run import Run
 
     try:
-        return Run.open(out).status == "done"
-    except RunDirectoryError:
-        return False
+        return len(Run.open(out).manifest.sessions)
+    except (RunDirectoryError, DamagedDataError):
+        return 0
 
 
 def _report(run: Run, out: Path, nothing_to_do: bool, as_json: bool) -> None:

@@ -68,5 +68,5 @@ def register(manifest: Manifest, durations_ps: Mapping[str, float]) -> list[str]
             entry.earlier_results.append(entry.result)
             entry.result = None
         if entry.status == "done":
-            entry.status = "stopped"
+            entry.status, entry.checksums = "stopped", {}
     return longer

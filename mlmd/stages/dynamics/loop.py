@@ -142,14 +142,13 @@ class DynamicsLoop:
 
     def _save(self) -> None:
         """Put the frames on the disk, then a checkpoint that vouches for them."""
-        n_frames = self._recorder.sync()
-        self._checkpoint(n_frames)
+        self._checkpoint(self._recorder.n_frames)
 
     def _checkpoint(self, n_frames: int) -> None:
         state = {
             **self._dynamics.state(),
             **self._recovery.state(),
-            "n_frames": n_frames,
+            **self._recorder.vouch(n_frames),
             UNCONVERGED_SCF: self.n_unconverged_scf,
         }
         self._context.folder.save(state)

@@ -249,16 +249,18 @@ class H5MDWriter:
             observables=tuple(self._file.get("observables", ())),
         ) as copy:
             for at in range(0, n_frames, rows):
-                part = slice(at, min(at + rows, n_frames))
-                with damage_named(Path(self._file.filename)):
-                    block = {name: column[part] for name, column in self._columns.items()}
-                copy.append(block)
+                copy.append(self.rows(at, min(at + rows, n_frames)))
             copy.sync()
 
     @property
     def n_frames(self) -> int:
         """Frames in the file."""
         return len(self._columns["step"])
+
+    def rows(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return frames as they are appended, from one to before another."""
+        with damage_named(Path(self._file.filename)):
+            return {name: column[start:stop] for name, column in self._columns.items()}
 
     def append(self, block: Mapping[str, NDArray[Any]]) -> None:
         """Append frames and hand them to the operating system.
