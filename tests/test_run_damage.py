@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -14,9 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from runs import edit_manifest
 
 from mlmd import CalculatorSpec, Protocol, Run
-from mlmd.errors import MlmdError, StoppedError
+from mlmd.cli.app import run_command_line
+from mlmd.errors import DamagedDataError, MlmdError, RunDirectoryError, StoppedError
+from mlmd.run.checksums import PIECE_BYTES, checksum, file_checksum
+from mlmd.run.measured import measured_stages
 from mlmd.run.stopping import StopToken
 
 N_DAMAGES = int(os.environ.get("MLMD_DAMAGES", "300"))
@@ -203,3 +209,146 @@ def test_damage_is_found_or_harmless_and_the_same_command_mends_it(
     record_property(state, f"{found} found when read, {repeated} set aside, {refused} not mended")
     assert found > N_DAMAGES // 8
     assert refused == 0
+
+
+def damaged(source: Run, folder: Path, name: str, damage: Damage) -> Run:
+    shutil.copytree(source.path, folder)
+    damage(folder / name)
+    return Run.open(folder)
+
+
+@pytest.mark.parametrize("damage", [flipped(-100, 3), flipped(9000, 0), lambda path: path.unlink()])
+def test_analysis_refuses_a_damaged_trajectory_and_names_it(
+    damage: Damage, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By every door: the run, a stage's file, a table for training, a page, an export."""
+    run = damaged(whole, tmp_path / "run", "03-hot/trajectory.h5md", damage)
+    with pytest.raises(DamagedDataError, match=r"03-hot/trajectory\.h5md"):
+        run.trajectory("hot")
+    with pytest.raises(DamagedDataError, match=r"03-hot/trajectory\.h5md"):
+        measured_stages(run)
+    file = run.path / "03-hot" / "trajectory.h5md"
+    before = sorted(tmp_path.rglob("*"))
+    for arguments in (
+        ["analyze", str(run.path)],
+        ["rdf", str(run.path)],
+        ["report", str(run.path)],
+        ["features", str(run.path)],
+        ["export", str(run.path), "hot", "-o", str(tmp_path / "hot.extxyz")],
+        *([["rdf", str(file)], ["analyze", str(file)]] if file.exists() else []),
+    ):
+        assert run_command_line(arguments) in (1, 2), arguments
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "03-hot/trajectory.h5md" in line
+    assert sorted(tmp_path.rglob("*")) == before
+    assert run_command_line(["status", str(run.path), "--verify"]) == 1
+    assert "03-hot/trajectory.h5md" in capsys.readouterr().out
+    assert len(run.trajectory("cold")) == len(whole.trajectory("cold"))
+
+
+def test_the_structure_is_held_against_its_checksum(
+    whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sodium(path: Path) -> None:
+        path.write_text(path.read_text().replace("Li ", "Na "))
+
+    changed = damaged(whole, tmp_path / "run", "structure.extxyz", sodium)
+    with pytest.raises(DamagedDataError, match=r"structure\.extxyz is not what the run started"):
+        _ = changed.atoms
+    assert run_command_line(["report", str(changed.path)]) == 1
+    assert not (changed.path / "report.html").exists()
+    capsys.readouterr()
+    assert run(changed.path).atoms == whole.atoms
+    assert "Na " in (changed.path / "structure.damaged-1.extxyz").read_text()
+
+
+@pytest.mark.parametrize("key", ["status", "folder", "result", "settings"])
+def test_an_edited_manifest_is_refused_and_mended(key: str, whole: Run, tmp_path: Path) -> None:
+    values = {"status": "pending", "folder": "../../elsewhere", "result": {}, "settings": {}}
+
+    def edit(path: Path) -> None:
+        content = json.loads(path.read_text())
+        content["stages"][2][key] = values[key]
+        path.write_text(json.dumps(content, indent=1))
+
+    shutil.copytree(whole.path, tmp_path / "run")
+    edit(tmp_path / "run" / "run.json")
+    with pytest.raises(DamagedDataError, match="its checksum differs"):
+        Run.open(tmp_path / "run")
+    mended = run(tmp_path / "run")
+    says_the_same(mended, whole)
+    assert (
+        json.loads((mended.path / "run.damaged-1.json").read_text())["stages"][2][key]
+        == values[key]
+    )
+
+
+def test_what_descends_from_damage_is_stale_until_its_source_has_ended_again(
+    whole: Run, tmp_path: Path
+) -> None:
+    """The same end confirms it; nothing of it is analysed meanwhile."""
+    folder = damaged(whole, tmp_path / "run", "02-melt/trajectory.h5md", flipped(-9, 1)).path
+    stop = StopToken()
+    stop.stop("at once")
+    with pytest.raises(StoppedError):
+        PROTOCOL.run(ATOMS, LJ, folder, seed=1, stop=stop)
+    stale = Run.open(folder)
+    assert [entry.status for entry in stale.stages] == ["done", "stopped", *3 * ["stale"]]
+    with pytest.raises(RunDirectoryError, match=r"'hot' of .* is stale: 'melt', which it"):
+        stale.trajectory("hot")
+    with pytest.raises(MlmdError, match="hot stale, cold stale"):
+        measured_stages(stale)
+    times = {path: path.stat().st_mtime_ns for path in (folder / "03-hot").iterdir()}
+    mended = run(folder)
+    says_the_same(mended, whole)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    named = [(one["event"], one["stage"]) for one in events if "stage" in one]
+    assert ("stage repeated", "melt") in named
+    assert [stage for event, stage in named if event == "stage confirmed"] == [
+        "hot",
+        "cold",
+        "minima",
+    ]
+
+
+def test_what_descends_from_an_end_that_is_another_now_is_done_again(
+    whole: Run, tmp_path: Path
+) -> None:
+    """As on a device whose sums are not in the same order twice."""
+
+    def elsewhere(content: dict) -> None:
+        content["stages"][2]["start"] = checksum(b"another end of the melt")
+
+    folder = tmp_path / "run"
+    shutil.copytree(whole.path, folder)
+    edit_manifest(folder, elsewhere)
+    (folder / "02-melt" / "trajectory.h5md").write_bytes(b"")
+    mended = run(folder)
+    says_the_same(mended, whole)
+    assert (folder / "03-hot.damaged-1" / "trajectory.h5md").exists()
+    assert not (folder / "04-cold.damaged-1").exists()
+
+
+def test_the_previous_manifest_goes_on_where_the_newest_is_lost(whole: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole.path, folder)
+    (folder / "run.json").unlink()
+    says_the_same(run(folder), whole)
+    for name in ("run.json", "run.previous.json"):
+        (folder / name).write_text("{}")
+    with pytest.raises(MlmdError, match=r"run\.json"):
+        run(folder)
+    assert (folder / "run.json").read_text() == "{}"
+
+
+def test_a_large_file_has_the_checksum_of_those_of_its_pieces(tmp_path: Path) -> None:
+    """Any order of threads; small files as every other program gives it."""
+    content = np.random.default_rng(0).bytes(2 * PIECE_BYTES + 17)
+    file = tmp_path / "large"
+    file.write_bytes(content)
+    pieces = [content[i : i + PIECE_BYTES] for i in range(0, len(content), PIECE_BYTES)]
+    digests = b"".join(hashlib.blake2b(piece, digest_size=32).digest() for piece in pieces)
+    assert file_checksum(file) == checksum(digests)
+    file.write_bytes(b"abc")
+    assert file_checksum(file).endswith(hashlib.blake2b(b"abc", digest_size=32).hexdigest())

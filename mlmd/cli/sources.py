@@ -86,13 +86,18 @@ class Source:
         return measured_stages(Run.open(self.run))
 
     def _read(self, timestep_fs: float | None) -> Trajectory:
-        from mlmd.trajectory import Trajectory
+        from mlmd.run.measured import read_file
 
         paths = self.paths if len(self.paths) > 1 else self.paths[0]
         long_steps = cast("LongSteps", self.long_steps)
         try:
-            return Trajectory.read(
-                paths, timestep_fs, self.start, self.stop, self.every, long_steps
+            return read_file(
+                paths,
+                timestep_fs,
+                start=self.start,
+                stop=self.stop,
+                every=self.every,
+                long_steps=long_steps,
             )
         except TimeUnknownError:
             if self.needs_time:

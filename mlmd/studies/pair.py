@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.comparison import Comparison, compare
 from mlmd.errors import InputError
-from mlmd.run.measured import measured_stages
+from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
 from mlmd.trajectory import Trajectory
 
@@ -61,7 +61,7 @@ def compare_files(
 def _by_temperature(path: Path, timestep_fs: float | None) -> Side:
     """Read a file, or what a run has measured where its temperature is known."""
     if not path.is_dir():
-        return {None: Trajectory.read(path, timestep_fs)}
+        return {None: read_file(path, timestep_fs)}
     return {T: run for run, T in measured_stages(Run.open(path)).values() if T is not None}
 
 
