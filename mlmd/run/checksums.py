@@ -1,7 +1,7 @@
 """Checksums of the files of a run: taken when something is finished, held against when it is read.
 
-All are BLAKE2b (RFC 7693) of 32 bytes. A file of up to 4 MiB has that of its bytes, as
-``b2sum -l 256`` gives it; a larger one that of the checksums of its pieces of 4 MiB one after
+All are BLAKE2b (RFC 7693) of 32 bytes. A file of up to 1 MiB has that of its bytes, as
+``b2sum -l 256`` gives it; a larger one that of the checksums of its pieces of 1 MiB one after
 another, so that several threads can work on it.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "blake2b"
 SIZE = 32
-PIECE_BYTES = 2**22
+PIECE_BYTES = 2**20
 THREADS = 8
 SETTLED_S = 2.0
 """Age of a file's last change from which on its time tells a later change for certain: clocks of
