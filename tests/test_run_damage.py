@@ -23,7 +23,10 @@ from mlmd.cli.app import run_command_line
 from mlmd.errors import DamagedDataError, MlmdError, RunDirectoryError, StoppedError
 from mlmd.run.checksums import PIECE_BYTES, checksum, file_checksum
 from mlmd.run.measured import measured_stages
+from mlmd.run.recorder import Recorder
 from mlmd.run.stopping import StopToken
+from mlmd.trajectory.h5md.frame_checksums import FrameChecksums
+from mlmd.trajectory.h5md.writer import OBSERVABLES
 
 N_DAMAGES = int(os.environ.get("MLMD_DAMAGES", "300"))
 RECIPE = {
@@ -352,3 +355,76 @@ def test_a_large_file_has_the_checksum_of_those_of_its_pieces(tmp_path: Path) ->
     assert file_checksum(file) == checksum(digests)
     file.write_bytes(b"abc")
     assert file_checksum(file).endswith(hashlib.blake2b(b"abc", digest_size=32).hexdigest())
+
+
+def recorded(taken: Recorder, count: int) -> None:
+    """Frames that differ from each other."""
+    atoms = ATOMS.copy()
+    for i in range(taken.n_frames, taken.n_frames + count):
+        atoms.positions[:] = ATOMS.positions + 0.01 * i
+        taken.record(i, 2.0 * i, atoms, dict.fromkeys(OBSERVABLES, float(i)))
+
+
+def test_frames_have_checksums_wherever_a_checkpoint_ends_them(tmp_path: Path) -> None:
+    """In the middle of a block, after going back, and where the run is older than checksums."""
+    file = tmp_path / "t.h5md"
+    with Recorder(file, ATOMS, n_frames_planned=100) as taken:
+        recorded(taken, 70)
+        taken.vouch(70)
+        recorded(taken, 10)
+        for n_frames in (75, 33):
+            state = taken.vouch(n_frames)
+            FrameChecksums.from_state(state).verify(file)
+            taken.rewind(n_frames)
+        recorded(taken, 7)
+        state = taken.vouch(40)
+        recorded(taken, 9)
+    Recorder.probe(file, state)
+    with Recorder(file, ATOMS, n_frames_planned=100, resume_from={"n_frames": 40}) as taken:
+        recorded(taken, 30)
+        newer = taken.vouch(70)
+    Recorder.probe(file, newer)
+    content = bytearray(file.read_bytes())
+    place = content.find(np.float32(ATOMS.positions[5] + 0.01 * 35).tobytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    for one in (state, newer):
+        with pytest.raises(DamagedDataError, match=r"frames 33 to 39|frames 0 to 39") as caught:
+            Recorder.probe(file, one)
+        assert str(file) in str(caught.value)
+    other = ATOMS.copy()
+    other.set_masses(2 * other.get_masses())
+    with Recorder(tmp_path / "u.h5md", other, n_frames_planned=100) as taken:
+        recorded(taken, 40)
+    with pytest.raises(DamagedDataError, match="species, masses or periodicity"):
+        Recorder.probe(tmp_path / "u.h5md", state)
+
+
+def test_many_runs_are_a_line_each_and_damage_is_an_exit_code(
+    whole: Run, unfinished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole.path, tmp_path / "whole")
+    shutil.copytree(unfinished.path, tmp_path / "stopped")
+    damaged(whole, tmp_path / "flipped", "04-cold/checkpoint.npz", flipped(99, 1))
+    damaged(unfinished, tmp_path / "frames", "03-hot/trajectory.h5md", flipped(-3000, 2))
+    (tmp_path / "other").mkdir()
+    names = ["whole", "stopped", "flipped", "frames", "other"]
+    folders = [str(tmp_path / name) for name in names]
+    assert run_command_line(["status", *folders]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[1:5]] == ["done", "stopped", "done", "stopped"]
+    assert lines[1].split()[2] == "5/5"
+    assert "2 done, 2 stopped, 1 no run" in lines[-1]
+    assert run_command_line(["status", "--verify", "--json", *folders]) == 1
+    found = {
+        Path(one["directory"]).name: one for one in json.loads(capsys.readouterr().out)["runs"]
+    }
+    assert {name: found[name]["status"] for name in names} == {
+        "whole": "done",
+        "stopped": "stopped",
+        "flipped": "damaged",
+        "frames": "damaged",
+        "other": "no run",
+    }
+    assert "04-cold/checkpoint.npz" in found["flipped"]["damage"]["cold"][0]
+    assert "03-hot/trajectory.h5md" in found["frames"]["damage"]["hot"][0]

@@ -74,6 +74,7 @@ class Recorder:
             else:
                 n_frames = int(resume_from["n_frames"])
                 self._writer = H5MDWriter.resume(path, n_frames, n_frames_planned)
+                self._checksums.end_at(n_frames, self._writer.rows)
         count = len(atoms)
         rows = BUFFERED_FRAMES
         self._rows: dict[str, NDArray[Any]] = {
@@ -85,6 +86,8 @@ class Recorder:
         }
         if velocities:
             self._rows["velocity"] = np.empty((rows, count, 3), dtype=np.float32)
+        # Filled in turn: checksums of the one are computed while the other takes frames.
+        self._other_rows = {name: row.copy() for name, row in self._rows.items()}
         self._filled = 0
 
     @property
@@ -152,7 +155,9 @@ class Recorder:
         block = {name: row[: self._filled] for name, row in self._rows.items()}
         with disk_full_is_a_stop(str(self._path)):
             self._writer.append(block)
+        self._checksums.wait()
         self._checksums.add(block)
+        self._rows, self._other_rows = self._other_rows, self._rows
         self._filled = 0
 
     def vouch(self, n_frames: int) -> dict[str, Any]:

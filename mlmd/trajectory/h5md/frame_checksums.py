@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ class FrameChecksums:
 
     def __init__(self, shared: bytes) -> None:
         self._ends = [0]
-        self._digests = [shared]
+        self._digests: list[bytes | Future[bytes]] = [shared]
+        self._thread = ThreadPoolExecutor(1, "mlmd-checksums")  # ends with this object
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> FrameChecksums | None:
@@ -55,13 +57,26 @@ class FrameChecksums:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the blocks as entries of a checkpoint."""
-        digests = np.frombuffer(b"".join(self._digests), dtype=np.uint8).reshape(-1, SIZE)
+        self.wait()
+        found = b"".join(one for one in self._digests if isinstance(one, bytes))
+        digests = np.frombuffer(found, dtype=np.uint8).reshape(-1, SIZE)
         return {ENDS: np.array(self._ends, dtype=np.int64), DIGESTS: digests}
 
     def add(self, block: Rows) -> None:
-        """Take a block of frames, the rows of every column, as they are appended to the file."""
+        """Take a block of frames, the rows of every column, as they are appended to the file.
+
+        They must not change before :meth:`wait`: another thread works on them, beside the dynamics.
+        """
         self._ends.append(self._ends[-1] + len(block["step"]))
-        self._digests.append(_digest(block))
+        self._digests.append(self._thread.submit(_digest, block))
+
+    def wait(self) -> None:
+        """Wait for the checksums of the blocks that were taken."""
+        for i in range(len(self._digests) - 1, -1, -1):
+            pending = self._digests[i]
+            if isinstance(pending, bytes):
+                return
+            self._digests[i] = pending.result()
 
     def end_at(self, n_frames: int, rows: Callable[[int, int], Rows]) -> None:
         """Have the blocks end with the frame before `n_frames`.
@@ -95,6 +110,7 @@ class FrameChecksums:
             particles = file["particles/trajectory"]
             numbers, masses_u = particles["species"][:], particles["mass"][:]
             pbc = [str(one) == "periodic" for one in particles["box"].attrs["boundary"]]
+            self.wait()
             if shared_checksum(numbers, masses_u, pbc) != self._digests[0]:
                 raise DamagedDataError(f"{path}: species, masses or periodicity were changed")
             columns = columns_of(file)
@@ -112,7 +128,7 @@ class FrameChecksums:
 
     def _blocks(
         self, columns: Mapping[str, h5py.Dataset]
-    ) -> Iterator[tuple[tuple[int, int], bytes, dict[str, NDArray[Any]]]]:
+    ) -> Iterator[tuple[tuple[int, int], bytes | Future[bytes], dict[str, NDArray[Any]]]]:
         """Give the blocks with their rows, several of them from each reading of the file."""
         frame_bytes = sum(_row_bytes(column) for column in columns.values())
         most, first = max(1, READ_BYTES // frame_bytes), 1
