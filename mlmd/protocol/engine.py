@@ -24,6 +24,7 @@ from mlmd.errors import (
     VolumeNotFoundError,
 )
 from mlmd.files import disk_full_is_a_stop
+from mlmd.processes import this_process
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.plan import check_sources
@@ -39,7 +40,7 @@ from mlmd.run.checkpoint import CheckpointStore, placed
 from mlmd.run.directory import StageFolder
 from mlmd.run.history import EventLog
 from mlmd.run.identity import structure_from_text
-from mlmd.run.lock import RunLock, this_process
+from mlmd.run.lock import RunLock
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
