@@ -13,7 +13,7 @@ import typer
 
 from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, assignments
-from mlmd.errors import InputError, StageFailedError, StoppedError
+from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
@@ -175,6 +175,8 @@ def _study(
                 references, specs, out, settings=settings, compare_options=options,
                 progress=progress, stop=stop,
             )  # fmt: skip
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     written = write_study_report(study)

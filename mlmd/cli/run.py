@@ -21,7 +21,7 @@ from mlmd.cli.options import (
     VolumePerAtom,
     assignments,
 )
-from mlmd.errors import RunDirectoryError, StoppedError
+from mlmd.errors import RunDirectoryError, RunLostError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -156,6 +156,8 @@ def run_command(
                 extend=more,
                 settings=kept,
             )
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     _report(run, out, was_done and not extend, as_json)
