@@ -1,29 +1,18 @@
-"""Processes told from each other, and the temporary folders that they leave when they are killed.
+"""Processes told from each other, and started so that they import what they are meant to.
 
-A process number alone says little: it is used again, and in a container it is another's. A
-temporary folder therefore holds a file that is locked while its owner lives, which the system
-itself lets go, however the owner ends.
+A process number alone says little: it is used again, and in a container it is another's.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
 import socket
-import tempfile
+import sys
 import time
-import weakref
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-PREFIXES = ("mlmd-", "ipi_mlmd-")
-OWNER = ".owner"
-"""File in a temporary folder that is locked by the process that made it."""
-UNBORN_S = 3600.0
-"""Age at which an empty folder is not one whose owner has yet to put its file there."""
 
 
 def this_process() -> dict[str, Any]:
@@ -60,109 +49,47 @@ def is_alive_here(process: dict[str, Any]) -> bool | None:
     return started == recorded
 
 
-class TemporaryFolder:
-    """A folder that only this user can enter; what a killed process left of its kind is cleared.
+def safe_environment() -> dict[str, str]:
+    """Return the environment for a Python that imports nothing from the working directory.
 
-    Parameters
-    ----------
-    kind
-        What it is for, in its name.
-    parent
-        Where it is made; the usual place where None.
-    prefix
-        One of :data:`PREFIXES`.
+    What the user put on ``PYTHONPATH`` stays, but for empty entries (``PYTHONPATH=:/my/modules``)
+    and dots, which mean the working directory wherever that is.
     """
-
-    def __init__(self, kind: str, parent: str | None = None, prefix: str = PREFIXES[0]) -> None:
-        parent = parent or tempfile.gettempdir()
-        clear_leftovers(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{prefix}{kind}-"[:16], dir=parent))
-        self._handle = _locked_file(self.path)
-        # Also when the owner forgets about it or ends.
-        self.remove = weakref.finalize(self, _remove, self.path, self._handle, os.getpid())
-
-    def keep(self) -> None:
-        """Leave it where it is: somebody is told to look at what is in it."""
-        with contextlib.suppress(OSError):
-            (self.path / OWNER).unlink(missing_ok=True)
-            self.path.rmdir()  # there is nothing to look at
-        self.remove.detach()
-        _let_go(self._handle)
-
-    def __enter__(self) -> Path:
-        """Return the path."""
-        return self.path
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Remove it and all that is in it."""
-        self.remove()
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    given = environment.pop("PYTHONPATH", "").split(os.pathsep)
+    kept = [place for place in given if place not in ("", ".")]
+    return {**environment, "PYTHONPATH": os.pathsep.join(kept)} if kept else environment
 
 
-def clear_leftovers(parent: str | None = None) -> None:
-    """Remove the temporary folders of processes that were killed.
+@contextlib.contextmanager
+def started_safely() -> Iterator[None]:
+    """Have processes of :mod:`multiprocessing` import nothing from the working directory.
 
-    Only folders of this user that begin like ours, with a file that nobody holds; what cannot be
-    judged or removed stays.
-
-    Parameters
-    ----------
-    parent
-        Where to look; the usual place where None.
+    A ``random.py`` there would be taken for the module of that name. What lies there can still be
+    imported where nothing else is called so.
     """
-    with contextlib.suppress(OSError), os.scandir(parent or tempfile.gettempdir()) as entries:
-        for entry in entries:
-            if entry.name.startswith(PREFIXES):
-                with contextlib.suppress(OSError):
-                    _clear(entry)
-
-
-def _clear(entry: os.DirEntry[str]) -> None:
-    status = entry.stat(follow_symlinks=False)
-    if not entry.is_dir(follow_symlinks=False) or status.st_uid != os.getuid():
-        return
+    environment, path = dict(os.environ), list(sys.path)
+    os.environ.update(safe_environment())
+    sys.path[:] = _safe_path()
     try:
-        handle = os.open(os.path.join(entry.path, OWNER), os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        if time.time() - status.st_mtime > UNBORN_S:
-            os.rmdir(entry.path)  # where it is empty
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the owner lives
-        shutil.rmtree(entry.path)
+        yield
     finally:
-        os.close(handle)
+        sys.path[:] = path
+        for name in ("PYTHONSAFEPATH", "PYTHONPATH"):
+            os.environ.pop(name, None)
+            if name in environment:
+                os.environ[name] = environment[name]
 
 
-def _locked_file(folder: Path) -> int | None:
-    """Put the owner's file into a folder, locked before anybody can see it."""
-    unseen = folder / f"{OWNER}.new"
-    handle = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no locks on this file system: nobody clears it either
-        os.close(handle)
-        unseen.unlink()
-        return None
-    unseen.rename(folder / OWNER)
-    return handle
-
-
-def _let_go(handle: int | None) -> None:
-    if handle is not None:
-        with contextlib.suppress(OSError):
-            os.close(handle)
-
-
-def _remove(path: Path, handle: int | None, owner: int) -> None:
-    if os.getpid() != owner:  # a fork that ends: the folder is not its own
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    _let_go(handle)
+def _safe_path() -> list[str]:
+    """Return the path of modules with the working directory last, and with this mlmd on it."""
+    here, home = os.path.realpath(os.getcwd()), os.path.dirname(os.path.dirname(__file__))
+    safe = [place for place in sys.path if os.path.realpath(place or here) != here]
+    was_on_it = len(safe) < len(sys.path)
+    if home not in safe:  # before an mlmd that is installed, after the standard library
+        packages = [i for i, place in enumerate(safe) if place.endswith("-packages")]
+        safe.insert(packages[0] if packages else len(safe), home)
+    return [*safe, here] if was_on_it and here != os.path.realpath(home) else safe
 
 
 def _boot_id() -> str:

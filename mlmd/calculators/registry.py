@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Collection
 from dataclasses import asdict, replace
@@ -85,16 +87,19 @@ def build(spec: PlainSpec, directory: Path | None = None) -> Calculator:
 def _build_from_factory(spec: PlainSpec) -> Calculator:
     """Call the user's own factory and see that it gave a calculator."""
     module_name, _, factory_name = spec.name.partition(":")
+    _find_modules_here_too()
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
+        module = importlib.import_module(module_name)
+        factory = getattr(module, factory_name)
     except ImportError as error:
         raise InputError(
             f"calculator '{spec.name}': module '{module_name}' cannot be imported ({error}); "
-            "put it on PYTHONPATH or install it"
+            "put it into the working directory or on PYTHONPATH, or install it"
         ) from error
     except AttributeError as error:
         raise InputError(
-            f"calculator '{spec.name}': module '{module_name}' has no '{factory_name}'"
+            f"calculator '{spec.name}': module '{module_name}' "
+            f"({getattr(module, '__file__', None) or 'of Python itself'}) has no '{factory_name}'"
         ) from error
     options = dict(spec.options)
     if spec.model is not None:
@@ -112,6 +117,14 @@ def _build_from_factory(spec: PlainSpec) -> Calculator:
             "expected an ASE calculator"
         )
     return calculator  # type: ignore[no-any-return]
+
+
+def _find_modules_here_too() -> None:
+    """Have the user's modules found in the working directory, after all that is installed."""
+    with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+        here = os.getcwd()
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def physics(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:

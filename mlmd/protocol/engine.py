@@ -47,6 +47,7 @@ from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
 from mlmd.stages.dynamics.results import OWN_FLAGS
 from mlmd.structure.checks import check_structure
+from mlmd.temporary import clear_leftovers
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,6 +78,7 @@ def run_protocol(
     check_sources(protocol)
     for stage in protocol.stages:
         stage.check_atoms(atoms)
+    clear_leftovers()
     # Calculators and workflow engines change the working directory.
     folder = folder.absolute()
     calculators = StageCalculators(calculator, protocol, folder)
