@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -200,6 +201,42 @@ def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
         "dtype": None if dtype is None else str(dtype),
         **({} if version is None else {"version": str(version)}),
     }
+
+
+def way_of_computing(spec: PlainSpec, calculator: Calculator) -> dict[str, Any]:
+    """Return what decides the last bits of the forces besides the physics.
+
+    :func:`device_and_dtype`, the model of the processor or GPU, the threads and the interpreter.
+    """
+    return {
+        **device_and_dtype(calculator),
+        "hardware": hardware_of(calculator),
+        "threads": spec.threads,
+        "python": interpreter(spec) or "that of mlmd",
+    }
+
+
+def hardware_of(calculator: Calculator) -> str:
+    """Return the model of the GPU or the processor that a calculator computes on."""
+    known = getattr(calculator, "hardware", None)  # of one in another interpreter
+    device = str(getattr(calculator, "device", None) or "cpu")
+    if isinstance(known, str):
+        return known
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return _processor()
+
+
+@cache
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> tuple[bool | None, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, assignments
+from mlmd.cli.options import AsJson, Trust, assignments
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def compare_command(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -121,7 +122,7 @@ def compare_command(
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
     if not (reference or calculator or out):
-        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
+        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options or trust:
             raise InputError("options of a study need --reference, --calculator and --out")
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
         _compare_two(paths or [], temperature_K or [], report, as_json, **options)
@@ -146,6 +147,7 @@ def compare_command(
         calculator,
         device=device,
         threads=threads,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     settings = StudySettings(

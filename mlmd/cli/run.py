@@ -17,6 +17,7 @@ from mlmd.cli.options import (
     Seed,
     SupercellAtoms,
     SupercellDiameter,
+    Trust,
     Vacancies,
     VolumePerAtom,
     assignments,
@@ -89,6 +90,7 @@ def run_command(
         float | None,
         typer.Option("--timeout-s", help="Time after which a force call there has hung."),
     ] = None,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -121,6 +123,7 @@ def run_command(
         deterministic=deterministic,
         python=python,
         timeout_s=timeout_s,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)

@@ -28,6 +28,7 @@ from mlmd.processes import this_process
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.plan import check_sources
+from mlmd.protocol.reproducibility import note_way_of_running
 from mlmd.protocol.settings import RunSettings
 from mlmd.protocol.start import Asked, create_run, find_run, refuse_other_versions, versions
 from mlmd.protocol.trials import (
@@ -241,9 +242,7 @@ class _Work:
         clock = time.monotonic()
         try:
             calculator = self.calculators.serve(stage)
-            promise = self.calculators.reproducible()
-            self.manifest.reproducible, self.manifest.reproducible_because = promise
-            self.manifest.sessions[-1]["computed_on"] = self.calculators.made()
+            note_way_of_running(self.manifest, self.calculators, self.events)
             context = StageContext(
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),
