@@ -27,7 +27,7 @@ from mlmd.errors import (
     RunLostError,
     StoppedError,
 )
-from mlmd.files import write_json
+from mlmd.files import disk_full_is_a_stop, write_json
 from mlmd.processes import this_process
 from mlmd.run.history import EventLog, wall_times
 from mlmd.run.lock import FILES, RunLock, is_at_work, read_owner
@@ -323,6 +323,8 @@ def test_a_lost_lock_is_told_as_it_is(
         assert sorted(str(path) for path in tmp_path.rglob("*")) == left
     if (tmp_path / "moved").exists():
         assert list((tmp_path / "moved").iterdir()) == []  # the lock goes, wherever it is
+    elif folder.exists():
+        assert not (folder / "heartbeat").exists()  # nobody waits for one that has ended
     if change is moved_and_made_again:
         assert read_owner(folder) is not None
 
@@ -356,7 +358,19 @@ def test_a_lock_that_cannot_be_read_is_read_again(
 @pytest.mark.parametrize(
     ("number", "kind", "said"),
     [
-        (errno.EROFS, StoppedError, "read-only"),
+        (errno.EROFS, StoppedError, "become read-only while x.npz was to be written"),
+        (errno.ENOSPC, DiskFullError, "no space left"),
+    ],
+)
+def test_a_disk_that_takes_nothing_any_more_stops_a_run(number: int, kind: type, said: str) -> None:
+    with pytest.raises(kind, match=said), disk_full_is_a_stop("x.npz"):
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "said"),
+    [
+        (errno.EROFS, InputError, "cannot be locked .*ead-only"),
         (errno.ENOSPC, DiskFullError, "no space"),
         (errno.EDQUOT, DiskFullError, "no space"),
         (errno.EACCES, InputError, "cannot be locked .*Permission"),

@@ -25,7 +25,7 @@ from typing import Any
 
 from mlmd.checks import is_whole
 from mlmd.errors import InputError, RunDirectoryError, RunLockedError, RunLostError
-from mlmd.files import disk_full_is_a_stop, open_ordinary, refuse_what_is_no_file
+from mlmd.files import FULL, disk_full_is_a_stop, open_ordinary, refuse_what_is_no_file
 from mlmd.processes import is_alive_here, this_process
 
 logger = logging.getLogger(__name__)
@@ -85,21 +85,26 @@ class RunLock:
         """
         try:
             with disk_full_is_a_stop(str(self._path)):
-                self._handle = os.open(self._folder, os.O_RDONLY)
-                with self._guard():
-                    self._take()
-        except OSError as error:
-            self._close()
-            raise InputError(
-                f"{self._folder} cannot be locked for a run ({error.strerror or error}); make it "
-                "readable and writable, or give another directory"
-            ) from error
+                self._open()
         except BaseException:
             self._close()
             raise
         self._beating = threading.Thread(target=self._beat, name="mlmd-heartbeat", daemon=True)
         self._beating.start()
         return self
+
+    def _open(self) -> None:
+        try:
+            self._handle = os.open(self._folder, os.O_RDONLY)
+            with self._guard():
+                self._take()
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            raise InputError(
+                f"{self._folder} cannot be locked for a run ({error.strerror or error}); make it "
+                "readable and writable, or give another directory"
+            ) from error
 
     def _take(self) -> None:
         _refuse_what_is_no_file(self._folder)
@@ -134,9 +139,11 @@ class RunLock:
             self._beating.join()
         # What the work has come to is not changed by a disk that takes nothing any more.
         with contextlib.suppress(OSError, RunDirectoryError):
-            if self._handle >= 0 and self._is_ours(_content(self._path, self._handle)):
-                for path in (self._heartbeat, self._path):
-                    os.unlink(path.name, dir_fd=self._handle)
+            if (_content(self._heartbeat, self._handle) or "").startswith(self._owner["nonce"]):
+                os.unlink(self._heartbeat.name, dir_fd=self._handle)
+        with contextlib.suppress(OSError, RunDirectoryError):
+            if self._is_ours(_content(self._path, self._handle)):
+                os.unlink(self._path.name, dir_fd=self._handle)
         self._close()
 
     def check(self) -> None:
