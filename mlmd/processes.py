@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,25 @@ def _safe_path() -> list[str]:
         packages = [i for i, place in enumerate(safe) if place.endswith("-packages")]
         safe.insert(packages[0] if packages else len(safe), home)
     return [*safe, here] if was_on_it and here != os.path.realpath(home) else safe
+
+
+def end_with_parent() -> None:
+    """Have this process of :mod:`multiprocessing` end when the one that started it was killed.
+
+    A pool's process waits for work for ever otherwise. For the ``initializer`` of a pool.
+    """
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_wait_and_end, args=(parent.sentinel,), daemon=True).start()
+
+
+def _wait_and_end(parent: int) -> None:
+    from multiprocessing.connection import wait
+
+    wait([parent])
+    os._exit(1)
 
 
 def _boot_id() -> str:

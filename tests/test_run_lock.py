@@ -262,6 +262,11 @@ def removed(folder: Path) -> None:
     (folder / "lock").unlink()
 
 
+def left_by_another(folder: Path) -> None:
+    with RunLock(folder, take_over=True):
+        pass
+
+
 def emptied(folder: Path) -> None:
     (folder / "lock").write_text("")
 
@@ -298,6 +303,7 @@ def made_a_pipe(folder: Path) -> None:
     ("change", "said"),
     [
         (removed, "lock was removed during the run"),
+        (left_by_another, "was taken over by another process that has ended, or"),
         (emptied, "was changed during the run and names no process"),
         (another, "another process has taken over .*: process 17 on elsewhere"),
         (moved, "was moved to .*/moved during the run.*--out .*/moved"),
@@ -406,6 +412,30 @@ def test_taken_over_by_force_the_first_stops_before_it_writes(tmp_path: Path) ->
     write_lock(tmp_path)
     first.__exit__(None, None, None)
     assert read_owner(tmp_path) is not None
+
+
+@pytest.mark.parametrize("name", ["lock", "heartbeat"])
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_disk_that_fills_leaves_no_half_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dead: bool
+) -> None:
+    if dead:
+        write_lock(tmp_path, process_start="1")
+    honest = RunLock._write
+
+    def write(self: RunLock, path: Path, text: str, how: int) -> None:
+        if path.name == name:
+            honest(self, path, "", how)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        honest(self, path, text, how)
+
+    monkeypatch.setattr(RunLock, "_write", write)
+    with pytest.raises(DiskFullError):
+        RunLock(tmp_path).__enter__()
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    with RunLock(tmp_path):  # at once
+        pass
 
 
 def test_only_one_of_many_gets_a_dead_lock(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,36 @@ def test_what_somebody_is_to_look_at_is_kept(place: Path) -> None:
     empty = TemporaryFolder("dry-run")
     empty.keep()
     assert not empty.path.exists()
+
+
+POOL = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+from mlmd.processes import end_with_parent, started_safely
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with started_safely(), ProcessPoolExecutor(1, context, end_with_parent) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_killed_caller_leaves_no_process_of_its_pool(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(POOL)
+    caller = subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert caller.stdout is not None
+    worker = int(caller.stdout.readline())
+    caller.kill()
+    caller.communicate()
+    deadline = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(worker, 0)
+            time.sleep(0.05)
+        pytest.fail("it is still there")

@@ -115,17 +115,22 @@ class RunLock:
                 f"{self._folder} is in use by {_named(held_by)}; wait for it, stop it, or use "
                 "--take-over if you know that it is gone"
             )
-        # Before there is a lock: one that says nothing and has no heartbeat belongs to nobody.
-        self._write(self._heartbeat, f"{self._owner['nonce']} 0", os.O_CREAT | os.O_TRUNC)
         text = json.dumps(self._owner)
+        new = os.O_CREAT | os.O_EXCL if before is None else os.O_CREAT | os.O_TRUNC
         try:
-            new = os.O_CREAT | os.O_EXCL if before is None else os.O_CREAT | os.O_TRUNC
+            # Before there is a lock: one that says nothing and has no heartbeat belongs to nobody.
+            self._write(self._heartbeat, f"{self._owner['nonce']} 0", os.O_CREAT | os.O_TRUNC)
             self._write(self._path, text, new)
         except FileExistsError as error:  # where the file system lets nobody wait for another
             raise RunLockedError(
                 f"{self._folder} was taken by another process at the same moment; wait for it, or "
                 "give another directory"
             ) from error
+        except OSError:  # the disk is full: half a lock would have the next one wait for nobody
+            for path in (self._heartbeat, self._path):
+                with contextlib.suppress(OSError):
+                    os.unlink(path.name, dir_fd=self._handle)
+            raise
 
     def __exit__(
         self,
@@ -138,8 +143,8 @@ class RunLock:
         if self._beating is not None:
             self._beating.join()
         # What the work has come to is not changed by a disk that takes nothing any more.
-        with contextlib.suppress(OSError, RunDirectoryError):
-            if (_content(self._heartbeat, self._handle) or "").startswith(self._owner["nonce"]):
+        with contextlib.suppress(OSError):
+            if self._is_beating():
                 os.unlink(self._heartbeat.name, dir_fd=self._handle)
         with contextlib.suppress(OSError, RunDirectoryError):
             if self._is_ours(_content(self._path, self._handle)):
@@ -178,6 +183,12 @@ class RunLock:
                 f"{self._folder} was moved to {here} during the run; to go on there, give the "
                 f"same command with --out {here}"
             )
+        if content is None and not self._is_beating():
+            return (
+                f"{self._folder} was taken over by another process that has ended, or its lock and "
+                "heartbeat were removed during the run; if nobody works there, the same command "
+                "goes on from the last checkpoint"
+            )
         if content is None:
             return (
                 f"the lock {self._path} was removed during the run, so that another process may "
@@ -190,6 +201,12 @@ class RunLock:
                 "works there, the same command goes on from the last checkpoint"
             )
         return f"another process has taken over {self._folder}: {_named(owner)}"
+
+    def _is_beating(self) -> bool:
+        """Tell whether the heartbeat is still ours."""
+        with contextlib.suppress(OSError, RunDirectoryError):
+            return (_content(self._heartbeat, self._handle) or "").startswith(self._owner["nonce"])
+        return False
 
     def _is_in_place(self) -> bool:
         try:
