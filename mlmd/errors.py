@@ -72,6 +72,10 @@ class DiskFullError(StoppedError):
     """The disk is full; everything up to the last checkpoint is readable."""
 
 
+class RunLostError(StoppedError):
+    """The run directory is not this process's any more; it stopped without writing there."""
+
+
 class CalculatorError(MlmdError):
     """A calculator gave no result: its program crashed, hung, did not converge, was cut short.
 

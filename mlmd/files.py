@@ -10,13 +10,14 @@ import errno
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlmd.errors import DiskFullError, InputError
+from mlmd.errors import DiskFullError, InputError, RunDirectoryError, StoppedError
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +128,15 @@ def _put_where_nothing_is(partial: Path, path: Path) -> None:
 
 @contextmanager
 def disk_full_is_a_stop(what: str) -> Iterator[None]:
-    """Turn the system's "no space left" into :class:`DiskFullError`."""
+    """Turn the system's "no space left" into :class:`DiskFullError`; a read-only disk stops too."""
     try:
         yield
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EROFS:
+            raise StoppedError(
+                f"the disk has become read-only while {what} was to be written; everything up to "
+                "the last checkpoint is kept: make it writable"
+            ) from error
         if not _is_full(error):
             raise
         raise DiskFullError(
@@ -168,8 +174,9 @@ def write_atomically(
         If it cannot be written; nothing is left behind then.
     """
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:  # made anew: it is no link to somewhere else
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -195,6 +202,79 @@ def _keep_as(path: Path, previous: Path) -> None:
         return
     second_name.replace(previous)
     second_name.unlink(missing_ok=True)  # still there where both were one file already
+
+
+KINDS_OF_NO_FILE = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+def refuse_what_is_no_file(path: Path, folder: int | None = None, *, folders: bool = False) -> None:
+    """Raise where what is at the place of a run's file leads elsewhere or makes a reader wait.
+
+    Parameters
+    ----------
+    path
+        The place; nothing need be there.
+    folder
+        Open folder that it lies in, wherever that has been moved to.
+    folders
+        Whether a folder is right there too.
+
+    Raises
+    ------
+    RunDirectoryError
+        If a link, a pipe, a device or a folder is there.
+    """
+    try:
+        status = os.stat(
+            path if folder is None else path.name, dir_fd=folder, follow_symlinks=False
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    mode = status.st_mode
+    if stat.S_ISREG(mode) or (folders and stat.S_ISDIR(mode)):
+        return
+    if stat.S_ISLNK(mode):
+        what = "a symbolic link, and a run writes into its own folder only"
+    else:
+        what = next((name for is_it, name in KINDS_OF_NO_FILE if is_it(mode)), "no ordinary file")
+    expected = "a file or a folder" if folders else "a file"
+    raise RunDirectoryError(f"{path} is {what}; expected {expected} of the run: move it away")
+
+
+def open_ordinary(path: Path, flags: int, folder: int | None = None) -> int:
+    """Open a file of a run without following a link and without waiting for a pipe.
+
+    Parameters
+    ----------
+    path
+        The file.
+    flags
+        As for :func:`os.open`.
+    folder
+        See :func:`refuse_what_is_no_file`.
+
+    Returns
+    -------
+    int
+        The descriptor.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is no ordinary file.
+    OSError
+        If it cannot be opened.
+    """
+    refuse_what_is_no_file(path, folder)
+    # Whoever changes it in this moment is not followed and not waited for either.
+    careful = flags | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path if folder is None else path.name, careful, 0o644, dir_fd=folder)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -22,9 +22,9 @@ from runs import edit_manifest
 from mlmd import Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
+from mlmd.processes import this_process
 from mlmd.protocol.plan import time_force_calls
 from mlmd.run.history import EventLog, wall_times
-from mlmd.run.lock import this_process
 from mlmd.run.overview import overview
 
 RECIPE = """\

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from typing import Annotated
 
@@ -26,6 +25,7 @@ from mlmd.cli import (
     status,
     train,
 )
+from mlmd.cli.streams import open_standard_streams
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
@@ -83,6 +83,7 @@ app.add_typer(calculators.calculators_app, name="calculators")
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_standard_streams()
     sys.exit(run_command_line(sys.argv[1:]))
 
 
@@ -92,10 +93,6 @@ def run_command_line(arguments: list[str]) -> int:
         code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except (Exception, KeyboardInterrupt) as error:
         logging.getLogger(__name__).info("traceback", exc_info=error)
         code, message = _verdict(error)

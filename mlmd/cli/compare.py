@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, assignments
-from mlmd.errors import InputError, StageFailedError, StoppedError
+from mlmd.cli.options import AsJson, Trust, assignments
+from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
@@ -101,6 +101,7 @@ def compare_command(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -121,7 +122,7 @@ def compare_command(
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
     if not (reference or calculator or out):
-        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
+        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options or trust:
             raise InputError("options of a study need --reference, --calculator and --out")
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
         _compare_two(paths or [], temperature_K or [], report, as_json, **options)
@@ -146,6 +147,7 @@ def compare_command(
         calculator,
         device=device,
         threads=threads,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     settings = StudySettings(
@@ -175,6 +177,8 @@ def _study(
                 references, specs, out, settings=settings, compare_options=options,
                 progress=progress, stop=stop,
             )  # fmt: skip
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     written = write_study_report(study)

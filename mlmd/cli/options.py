@@ -43,6 +43,9 @@ Vacancies = Annotated[
         help="Li=0.02 takes out 2 % of the Li atoms, Li=2 two of them; may be repeated.",
     ),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load files of weights that run code when they are loaded.")
+]
 WindowPs = Annotated[float | None, typer.Option("--window-ps", help="Length of a window.")]
 FitPs = Annotated[
     tuple[float, float] | None, typer.Option("--fit-ps", help="Lags that the line is fitted to.")

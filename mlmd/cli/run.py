@@ -17,11 +17,12 @@ from mlmd.cli.options import (
     Seed,
     SupercellAtoms,
     SupercellDiameter,
+    Trust,
     Vacancies,
     VolumePerAtom,
     assignments,
 )
-from mlmd.errors import DamagedDataError, RunDirectoryError, StoppedError
+from mlmd.errors import DamagedDataError, RunDirectoryError, RunLostError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -89,6 +90,7 @@ def run_command(
         float | None,
         typer.Option("--timeout-s", help="Time after which a force call there has hung."),
     ] = None,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -121,6 +123,7 @@ def run_command(
         deterministic=deterministic,
         python=python,
         timeout_s=timeout_s,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
@@ -156,6 +159,8 @@ def run_command(
                 extend=more,
                 settings=kept,
             )
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     _report(run, out, before == len(run.manifest.sessions), as_json)

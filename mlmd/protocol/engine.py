@@ -24,6 +24,7 @@ from mlmd.errors import (
     VolumeNotFoundError,
 )
 from mlmd.files import disk_full_is_a_stop
+from mlmd.processes import this_process
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
 from mlmd.protocol.mending import (
@@ -33,6 +34,7 @@ from mlmd.protocol.mending import (
     settle_stale,
 )
 from mlmd.protocol.plan import check_sources
+from mlmd.protocol.reproducibility import note_way_of_running
 from mlmd.protocol.settings import RunSettings
 from mlmd.protocol.start import Asked, create_run, find_run, refuse_other_versions, versions
 from mlmd.protocol.trials import (
@@ -46,13 +48,14 @@ from mlmd.run.checksums import folder_checksums, state_checksum
 from mlmd.run.directory import StageFolder
 from mlmd.run.history import EventLog
 from mlmd.run.identity import structure_from_text
-from mlmd.run.lock import RunLock, this_process
+from mlmd.run.lock import RunLock
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
 from mlmd.stages.dynamics.results import OWN_FLAGS
 from mlmd.structure.checks import check_structure
+from mlmd.temporary import clear_leftovers
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -83,6 +86,7 @@ def run_protocol(
     check_sources(protocol)
     for stage in protocol.stages:
         stage.check_atoms(atoms)
+    clear_leftovers()
     # Calculators and workflow engines change the working directory.
     folder = folder.absolute()
     calculators = StageCalculators(calculator, protocol, folder)
@@ -253,9 +257,7 @@ class _Work:
         clock = time.monotonic()
         try:
             calculator = self.calculators.serve(stage)
-            promise = self.calculators.reproducible()
-            self.manifest.reproducible, self.manifest.reproducible_because = promise
-            self.manifest.sessions[-1]["computed_on"] = self.calculators.made()
+            note_way_of_running(self.manifest, self.calculators, self.events)
             context = StageContext(
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.run.checksums import damaged_files, refuse_damaged
-from mlmd.run.lock import is_alive_here, read_owner
+from mlmd.run.lock import is_at_work
 from mlmd.run.manifest import Manifest, StageEntry
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class Run:
         states = [entry.status for entry in self.manifest.stages]
         if all(state == "done" for state in states):
             return "done"
-        owner = read_owner(self.path)
-        if owner is not None and is_alive_here(owner) is not False:
+        if is_at_work(self.path):
             return "running"
         if "failed" in states:
             return "failed"

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from mlmd.errors import DamagedDataError, InputError
-from mlmd.trajectory.h5md.faults import damage_named
+from mlmd.trajectory.h5md.faults import damage_named, refuse_links
 from mlmd.trajectory.h5md.writer import SCHEMA, columns_of
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
 def _open(path: Path) -> h5py.File:
     try:
         # Without locking: a run that is still going may be read.
-        return h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError) as error:
         raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
+    return refuse_links(file, path)
 
 
 def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:

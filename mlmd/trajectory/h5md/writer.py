@@ -30,7 +30,7 @@ import numpy as np
 
 from mlmd._version import __version__
 from mlmd.errors import DamagedDataError
-from mlmd.trajectory.h5md.faults import damage_named, let_go, reserve
+from mlmd.trajectory.h5md.faults import damage_named, let_go, refuse_links, reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,7 +212,8 @@ class H5MDWriter:
         partial = path.with_name(f".{path.name}.partial")
         partial.unlink(missing_ok=True)
         with damage_named(path):
-            writer = cls(h5py.File(path, "r+", **OPEN))
+            file = h5py.File(path, "r+", **OPEN)
+            writer = cls(refuse_links(file, path, DamagedDataError))
             lengths = [len(column) for column in writer._columns.values()]
             rows = writer._columns["position"].chunks[0]
         if min(lengths) < n_frames:
