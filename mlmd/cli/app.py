@@ -26,13 +26,14 @@ from mlmd.cli import (
     status,
     train,
 )
+from mlmd.cli.outputs import Commands
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 INTERRUPTED = 130
 """What Typer makes of KeyboardInterrupt."""
 
-app = typer.Typer(
+app = Commands(
     name="mlmd",
     help="Molecular dynamics of non-crystalline materials and ion conductors with any ASE "
     "calculator.",

@@ -21,6 +21,7 @@ from mlmd.cli.options import (
     VolumePerAtom,
     assignments,
 )
+from mlmd.cli.outputs import Output
 from mlmd.errors import RunDirectoryError, StoppedError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run_command(
             "or a class of stages melt=chgnet, again for the next; or a YAML file of these.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Directory of the run.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory of the run."), Output("run")],
     composition: Annotated[
         str | None, typer.Option("--composition", help="Composition to pack.")
     ] = None,
