@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+_PNG, _PDF = b"\x89PNG\r\n\x1a\n", b"%PDF"
 _END_OF_PNG = 12  # the chunk IEND, which is last and empty
 _LONGEST_HEAD = 100_000
 _CURVES = re.compile(rb"r_A,g_total,stderr_total(,g_\w+-\w+,stderr_\w+-\w+)*\r?\n")
@@ -34,16 +35,16 @@ def is_earlier(path: Path, kind: str) -> bool:
 def seal(path: Path, kind: str) -> None:
     """Seal a file that has just been written, if it is of a kind that is known by its seal."""
     if KINDS[kind] is _is_sealed:
-        path.write_bytes(_sealed(path.read_bytes(), kind, path.suffix.lower()))
+        path.write_bytes(_sealed(path.read_bytes(), kind))
 
 
 def _is_sealed(path: Path, kind: str) -> bool:
     """Tell whether a file has the seal of a kind and is as it was written."""
-    suffix = path.suffix.lower()
-    at_end = _END_OF_PNG if suffix == ".png" else 0
-    length = len(_sealed(bytes(at_end), kind, suffix)) - at_end
     with path.open("rb") as file:
-        # Of a large file of somebody else's, no more than the end is read.
+        # Of a large file of somebody else's, no more than both ends are read.
+        head = file.read(len(_PNG))
+        length = len(_sealed(head, kind)) - len(head)
+        at_end = _END_OF_PNG if head == _PNG else 0
         start = file.seek(0, os.SEEK_END) - length - at_end
         if start < 0:
             return False
@@ -53,7 +54,7 @@ def _is_sealed(path: Path, kind: str) -> bool:
         file.seek(0)
         content = file.read()
     bare = content[:start] + content[start + length :]
-    return content == _sealed(bare, kind, suffix)
+    return content == _sealed(bare, kind)
 
 
 def _is_curves(path: Path, kind: str) -> bool:
@@ -77,15 +78,16 @@ def _is_journal(path: Path, kind: str) -> bool:
         return _JOURNAL.startswith(file.read(len(_JOURNAL)))
 
 
-def _sealed(content: bytes, kind: str, suffix: str) -> bytes:
+def _sealed(content: bytes, kind: str) -> bytes:
     """Return content with its seal, as a comment of the format."""
     text = f"mlmd {kind} {hashlib.blake2b(content, digest_size=16).hexdigest()}".encode()
-    if suffix == ".png":
+    if content.startswith(_PNG):
         body = b"tEXtmlmd\0" + text
         chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
         end = len(content) - _END_OF_PNG
         return content[:end] + chunk + content[end:]
-    return content + (b"%" + text + b"\n" if suffix == ".pdf" else b"<!-- " + text + b" -->\n")
+    before, after = (b"%", b"\n") if content.startswith(_PDF) else (b"<!-- ", b" -->\n")
+    return content + before + text + after
 
 
 KINDS: dict[str, Callable[[Path, str], bool] | None] = {
