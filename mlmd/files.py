@@ -87,11 +87,13 @@ def check_output(
     if kind == "plot" and path.suffix.lower() not in PLOT_SUFFIXES:
         raise InputError(f"{path} cannot be drawn; expected a name with {', '.join(PLOT_SUFFIXES)}")
     check_folder(path.parent, f"{path} cannot be written", new_folder)
-    _refuse_files_of_runs(path, kind, new=there is None)
+    known = there is not None and is_earlier(path, kind)
+    if not known and path.suffix.lower() not in _NEVER_OF_A_RUN:
+        refuse_files_of_runs(path)
     if there is None:
         return path
-    _refuse_inputs(path, kind, there, (*map(Path, inputs), *_inputs.get()))
-    if not is_earlier(path, kind):
+    _refuse_inputs(path, known, there, (*map(Path, inputs), *_inputs.get()))
+    if not known:
         if kind == "journal":
             raise InputError(f"{path} was not written by Optuna; give another file")
         if not force:
@@ -142,8 +144,7 @@ def _what_is_at(path: Path) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # the latter of names that hold a NUL
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be written ({reason}); give another place") from error
+        raise _cannot(path, error) from error
     if stat.S_ISDIR(there.st_mode):
         raise InputError(f"{path} is a folder; expected the name of a file to write")
     if stat.S_ISLNK(there.st_mode):
@@ -155,24 +156,42 @@ def _what_is_at(path: Path) -> os.stat_result | None:
     return there
 
 
-def _refuse_files_of_runs(path: Path, kind: str, new: bool) -> None:
-    """Raise for whatever lies in a run or a study, and for new files where their own will be.
+def refuse_files_of_runs(path: Path) -> None:
+    """Raise for a file in a run or a study, and for a place where one of their own will be.
 
-    Pages and plots are none of them. A run in which one is replaced by another name (a hard link)
-    keeps its own: files are replaced by renaming alone.
+    A folder is refused for the latter alone. Where a file of a run has another name elsewhere (a
+    hard link), that name may be replaced: by renaming, which leaves the run its file.
+
+    Raises
+    ------
+    InputError
+        If so, or if the place cannot be looked at.
     """
-    if path.suffix.lower() in _NEVER_OF_A_RUN or (not new and is_earlier(path, kind)):
-        return
+    try:
+        there = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        a_file = False
+    except (OSError, ValueError) as error:
+        raise _cannot(path, error) from error
+    else:
+        if stat.S_ISDIR(there.st_mode):
+            return
+        a_file = True
     place = Path(os.path.realpath(path))
     for folder in place.parents:
         for name, what in ((RUN_FILE, "run"), (STUDY_FILE, "study")):
-            if os.path.lexists(folder / name) and not (
-                new and not _OF_A_RUN.fullmatch(place.relative_to(folder).as_posix())
-            ):
+            theirs = a_file or _OF_A_RUN.fullmatch(place.relative_to(folder).as_posix())
+            if theirs and os.path.lexists(folder / name):
                 raise InputError(f"{path} is a file of the {what} in {folder}; give another name")
 
 
-def _refuse_inputs(path: Path, kind: str, there: os.stat_result, inputs: Iterable[Path]) -> None:
+def _cannot(path: Path, error: Exception) -> InputError:
+    """Return the error of a place that the system refuses."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return InputError(f"{path} cannot be written ({reason}); give another place")
+
+
+def _refuse_inputs(path: Path, known: bool, there: os.stat_result, inputs: Iterable[Path]) -> None:
     """Raise for an input by whatever name, and for what a folder that is one holds."""
     refused = InputError(f"{path} is an input, which no output replaces; give another name")
     folders = []
@@ -185,7 +204,7 @@ def _refuse_inputs(path: Path, kind: str, there: os.stat_result, inputs: Iterabl
             raise refused
         if stat.S_ISDIR(about.st_mode):
             folders.append(given)
-    if is_earlier(path, kind):
+    if known:
         return
     for folder in folders:
         if os.path.lexists(folder / RUN_FILE) and path.suffix.lower() in _NEVER_OF_A_RUN:
@@ -250,8 +269,7 @@ def write_output(
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_full(error):
             raise
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be written ({reason}); give another place") from error
+        raise _cannot(path, error) from error
     finally:
         for folder in made:
             with suppress(OSError):  # it is not empty: all went well

@@ -15,7 +15,13 @@ from typing import Any, get_type_hints
 import typer
 
 from mlmd.errors import InputError
-from mlmd.files import check_folder, check_output, keeping_inputs, refuse_one_place
+from mlmd.files import (
+    check_folder,
+    check_output,
+    keeping_inputs,
+    refuse_files_of_runs,
+    refuse_one_place,
+)
 
 FOLDERS = ("plots", "run", "study")
 """Outputs that are folders; a run refuses by itself what is not its own."""
@@ -38,6 +44,10 @@ class Output:
 
     def check(self, path: Path, force: bool) -> None:
         """Raise InputError where it cannot be written there."""
+        if self.kind not in FOLDERS:
+            check_output(path, self.kind, force, new_folder=self.new_folder)
+            return
+        refuse_files_of_runs(path)
         if self.kind == "plots":
             check_folder(path, f"{path} cannot be written", new=True)
         elif self.kind == "study":
@@ -45,8 +55,6 @@ class Output:
 
             check_study(path)
             check_output(path / REPORT, "page", force, new_folder=True)
-        elif self.kind not in FOLDERS:
-            check_output(path, self.kind, force, new_folder=self.new_folder)
 
 
 class Commands(typer.Typer):
