@@ -112,12 +112,17 @@ class FeatureTable:
         frame = self.about.join(self.values).join(spread) if len(self) else self.about
         frame = frame.map(lambda cell: csv_text(cell) if isinstance(cell, str) else cell)
         frame.index = frame.index.map(lambda name: csv_text(str(name)))
+        # Only with this end of a line does csv put a carriage return in a text in quotes.
+        odd = any(
+            "\r" in str(cell) for cell in (*frame.index, *frame[list(self.about)].to_numpy().flat)
+        )
+        end = "\r\n" if odd else "\n"
         with (
             write_output(path, "table", force) as place,
             place.open("w", encoding="utf-8", newline="") as file,
         ):
             file.write(f"{_HEAD}{json.dumps(self._head())}\n")
-            frame.to_csv(file, index_label="name", float_format=repr_float)
+            frame.to_csv(file, index_label="name", float_format=repr_float, lineterminator=end)
 
     @classmethod
     def read_csv(cls, path: str | Path) -> FeatureTable:
