@@ -10,70 +10,222 @@ import errno
 import json
 import logging
 import os
+import re
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from mlmd.errors import DiskFullError, InputError, RunDirectoryError, StoppedError
+from mlmd.marks import is_earlier, seal
 
 logger = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CANNOT = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has no such call: CIFS, FUSE, shared folders of virtual machines."""
-RUN_FILE = "run.json"
-"""The file that makes a folder a run directory."""
-KINDS: dict[str, tuple[str, ...]] = {
-    "structure": (),
-    "trajectory": (),
-    "table": (),
-    "model": (),
-    "recipe": (),
-    "curves": (".csv",),
-    "page": (".html", ".htm"),
-    "plot": (".png", ".svg", ".pdf"),
-}
-"""Kinds of output, and the suffixes of those that are made again and take their old place."""
+RUN_FILE, STUDY_FILE = "run.json", "study.json"
+"""The file that makes a folder a run directory, and that of a study."""
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+_NEVER_OF_A_RUN = (*PLOT_SUFFIXES, ".html", ".htm")
+_OF_A_RUN = re.compile(
+    r"\.?(run\.json|study\.json|comparison\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
+    r"|(\d\d+-.+|runs)/.+"  # folders of stages, and the runs of a study
+)
+_inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs", default=())
 
 
-def check_output(path: str | Path, kind: str, force: bool = False) -> Path:
+@contextmanager
+def keeping_inputs(paths: Iterable[Path]) -> Iterator[None]:
+    """Let no output replace these files, nor what is in these folders, while this lasts."""
+    token = _inputs.set((*_inputs.get(), *paths))
+    try:
+        yield
+    finally:
+        _inputs.reset(token)
+
+
+def check_output(
+    path: str | Path,
+    kind: str,
+    force: bool = False,
+    *,
+    inputs: Iterable[str | Path] = (),
+    new_folder: bool = False,
+) -> Path:
     """See that an output can be written, before anything is computed for it.
 
     Parameters
     ----------
     path
-        Where it is to be.
+        Where it is to be. A symbolic link is refused, `force` or not: neither the link nor what
+        it points to was made to be replaced.
     kind
-        One of :data:`KINDS`.
+        One of :data:`mlmd.marks.KINDS`.
     force
-        Replace what is there, whatever it is; but never a file of a run.
+        Replace an ordinary file, whatever is in it; but never an input or a file of a run or of
+        a study. Their pages and plots can be replaced.
+    inputs
+        Files, or folders, that the output is made from; those of :func:`keeping_inputs` count
+        too.
+    new_folder
+        Whether :func:`write_output` makes the folder that it is to be in.
 
     Raises
     ------
     InputError
-        If there is no such folder, the path is a folder, or something is there that is no earlier
-        output of that kind.
+        If nothing can be written there, or something is there that is no earlier output of that
+        kind.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; expected the name of a file to write")
-    if not path.parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; make it first")
-    if not os.path.lexists(path) or path.suffix.lower() in KINDS[kind]:
+    there = _what_is_at(path)
+    if kind == "plot" and path.suffix.lower() not in PLOT_SUFFIXES:
+        raise InputError(f"{path} cannot be drawn; expected a name with {', '.join(PLOT_SUFFIXES)}")
+    check_folder(path.parent, f"{path} cannot be written", new_folder)
+    known = there is not None and is_earlier(path, kind)
+    if not known and path.suffix.lower() not in _NEVER_OF_A_RUN:
+        refuse_files_of_runs(path)
+    if there is None:
         return path
-    for folder in path.absolute().parents:
-        if (folder / RUN_FILE).exists():
-            raise InputError(f"{path} is a file of the run in {folder}; give another name")
-    if not force:
-        raise InputError(f"{path} exists; nothing is overwritten: give another name")
+    _refuse_inputs(path, known, there, (*map(Path, inputs), *_inputs.get()))
+    if not known:
+        if kind == "journal":
+            raise InputError(f"{path} was not written by Optuna; give another file")
+        if not force:
+            raise InputError(
+                f"{path} exists; nothing is overwritten: give another name, or replace it with "
+                "--force"
+            )
     return path
 
 
+def check_folder(folder: Path, what: str, new: bool = False) -> None:
+    """See that files can be written into a folder, one that is still to be made where `new`.
+
+    Raises
+    ------
+    InputError
+        If not; it begins with `what`.
+    """
+    place = folder
+    while new and not os.path.lexists(place):
+        place = place.parent
+    if not os.path.lexists(place):
+        raise InputError(f"{what}: folder {folder} does not exist; make it first")
+    if not place.is_dir():
+        raise InputError(f"{what}: {place} is no folder; give another place")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{what}: nothing may be written into {place}; give another place")
+
+
+def refuse_one_place(places: Iterable[Path]) -> None:
+    """Raise where two outputs would go to one place.
+
+    Names that differ in case or in the form of their accents alone count as one: on some file
+    systems they are.
+    """
+    seen = set()
+    for path in places:
+        key = unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+        if key in seen:
+            raise InputError(f"{path} is given for two outputs; give each a name of its own")
+        seen.add(key)
+
+
+def _what_is_at(path: Path) -> os.stat_result | None:
+    """Return what is known of an ordinary file; None where there is nothing."""
+    try:
+        there = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # the latter of names that hold a NUL
+        raise _cannot(path, error) from error
+    if stat.S_ISDIR(there.st_mode):
+        raise InputError(f"{path} is a folder; expected the name of a file to write")
+    if stat.S_ISLNK(there.st_mode):
+        raise InputError(
+            f"{path} exists as a symbolic link to {os.readlink(path)}; give the name of a file"
+        )
+    if not stat.S_ISREG(there.st_mode):
+        raise InputError(f"{path} exists and is no ordinary file; give another name")
+    return there
+
+
+def refuse_files_of_runs(path: Path) -> None:
+    """Raise for a file in a run or a study, and for a place where one of their own will be.
+
+    A folder is refused for the latter alone. Where a file of a run has another name elsewhere (a
+    hard link), that name may be replaced: by renaming, which leaves the run its file.
+
+    Raises
+    ------
+    InputError
+        If so, or if the place cannot be looked at.
+    """
+    try:
+        there = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        a_file = False
+    except (OSError, ValueError) as error:
+        raise _cannot(path, error) from error
+    else:
+        if stat.S_ISDIR(there.st_mode):
+            return
+        a_file = True
+    place = Path(os.path.realpath(path))
+    for folder in place.parents:
+        for name, what in ((RUN_FILE, "run"), (STUDY_FILE, "study")):
+            theirs = a_file or _OF_A_RUN.fullmatch(place.relative_to(folder).as_posix())
+            if theirs and os.path.lexists(folder / name):
+                raise InputError(f"{path} is a file of the {what} in {folder}; give another name")
+
+
+def _cannot(path: Path, error: Exception) -> InputError:
+    """Return the error of a place that the system refuses."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return InputError(f"{path} cannot be written ({reason}); give another place")
+
+
+def _refuse_inputs(path: Path, known: bool, there: os.stat_result, inputs: Iterable[Path]) -> None:
+    """Raise for an input by whatever name, and for what a folder that is one holds."""
+    refused = InputError(f"{path} is an input, which no output replaces; give another name")
+    folders = []
+    for given in inputs:
+        try:
+            about = os.stat(given)
+        except (OSError, ValueError):  # whoever reads it says so
+            continue
+        if os.path.samestat(about, there):
+            raise refused
+        if stat.S_ISDIR(about.st_mode):
+            folders.append(given)
+    if known:
+        return
+    for folder in folders:
+        if os.path.lexists(folder / RUN_FILE) and path.suffix.lower() in _NEVER_OF_A_RUN:
+            continue
+        if any(parent.samefile(folder) for parent in Path(os.path.realpath(path)).parents):
+            raise refused
+        if there.st_nlink > 1 and any(
+            os.path.samestat(one.lstat(), there) for one in folder.rglob("*")
+        ):
+            raise refused
+
+
 @contextmanager
-def write_output(path: str | Path, kind: str, force: bool = False) -> Iterator[Path]:
+def write_output(
+    path: str | Path,
+    kind: str,
+    force: bool = False,
+    *,
+    inputs: Iterable[str | Path] = (),
+    new_folder: bool = False,
+) -> Iterator[Path]:
     """Write a file for a user: give a place beside it, and move that there when all is written.
 
     ::
@@ -83,47 +235,56 @@ def write_output(path: str | Path, kind: str, force: bool = False) -> Iterator[P
 
     Parameters
     ----------
-    path, kind, force
+    path, kind, force, inputs, new_folder
         As for :func:`check_output`, which is called first.
 
     Yields
     ------
     Path
-        To be written to; with the suffix of `path`.
+        To be written to; with the name of `path`, in a folder of its own beside it.
 
     Raises
     ------
     InputError
         As :func:`check_output`, and if it cannot be written; nothing is left behind then.
     """
-    path = check_output(path, kind, force)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    inputs = tuple(inputs)
+    path = check_output(path, kind, force, inputs=inputs, new_folder=new_folder)
+    made = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        if force or path.suffix.lower() in KINDS[kind]:
-            partial.replace(path)
-        else:
-            _put_where_nothing_is(partial, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".mlmd-", dir=path.parent) as beside:
+            place = Path(beside, path.name)
+            yield place
+            seal(place, kind)
+            with place.open("rb") as file:
+                os.fsync(file.fileno())
+            # Somebody else may have written there meanwhile.
+            check_output(path, kind, force, inputs=inputs)
+            if os.path.lexists(path):
+                place.replace(path)
+            else:
+                _put_where_nothing_is(place, path)
         sync_folder(path.parent)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror or error}); give another place"
-        ) from error
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_full(error):
+            raise
+        raise _cannot(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # it is not empty: all went well
+                folder.rmdir()
 
 
-def _put_where_nothing_is(partial: Path, path: Path) -> None:
+def _put_where_nothing_is(place: Path, path: Path) -> None:
     """Rename, unless somebody else has written a file of that name meanwhile."""
     try:
-        path.hardlink_to(partial)  # unlike a renaming, it fails where there is one
+        path.hardlink_to(place)  # unlike a renaming, it fails where there is one
     except FileExistsError as error:
         raise InputError(f"{path} exists; nothing is overwritten: give another name") from error
     except OSError:  # no hard links here
         check_output(path, "structure")
-        partial.rename(path)
+        place.rename(path)
 
 
 @contextmanager

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def to_plain(value: Any) -> Any:
@@ -48,3 +51,18 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def csv_text(text: str) -> str:
+    """Return a text as a cell of CSV that no spreadsheet takes for a formula.
+
+    One that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets an apostrophe
+    in front, and so does one that has apostrophes in front of these, so that
+    :func:`text_of_csv` gives every text back. Numbers are not for this: -1.5 stays a number.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def text_of_csv(cell: str) -> str:
+    """Return the text of a cell that :func:`csv_text` made; others are their own."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,7 +11,8 @@ import typer
 
 from mlmd.checks import is_number
 from mlmd.cli.figures import save_axes, save_figure
-from mlmd.cli.options import AsJson, AtRest, FitPs, WindowPs, assignments
+from mlmd.cli.options import AsJson, AtRest, FitPs, Force, WindowPs, assignments
+from mlmd.cli.outputs import Output
 from mlmd.cli.sources import (
     Every,
     LongStepsChoice,
@@ -23,11 +24,14 @@ from mlmd.cli.sources import (
     TimestepFs,
 )
 from mlmd.errors import InputError
+from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
     from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
+    from mlmd.stages.volume.result import VolumeResult
+    from mlmd.trajectory import Trajectory
 
 PUBLISHED_WINDOW_PS = 15.0
 
@@ -63,7 +67,9 @@ def analyze_command(
             help="Folder for msd-SPECIES.png, rdf-STAGE.png, events-STAGE.png, arrhenius.png, "
             "volume-STAGE.png.",
         ),
+        Output("plots"),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
@@ -73,14 +79,18 @@ def analyze_command(
     check_drift(drift)
     source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
     run = source.run
-    volumes = _plot_volumes(run, plot) if plot is not None and run is not None else []
+    volumes = _volumes(run) if plot is not None and run is not None else {}
+    if plot is not None:
+        _check_plots([f"volume-{name}.png" for name in volumes], plot, force)
     try:
         stages = source.stages()
     except InputError as error:
-        if not volumes:
+        if not volumes or plot is None:
             raise
-        _print_volumes_only(volumes, error, as_json)
+        _print_volumes_only(_plot_volumes(volumes, plot, force), error, as_json)
         return
+    if plot is not None:
+        _check_plots(_plots_of(stages, species), plot, force)
     summary = summarize(
         stages,
         species=species or None,
@@ -91,7 +101,9 @@ def analyze_command(
         fit_ps=fit_ps,
         drift=cast(Drift, drift),
     )
-    written = [] if plot is None else [*volumes, *_plot(summary, plot)]
+    written = []
+    if plot is not None:
+        written = [*_plot_volumes(volumes, plot, force), *_plot(summary, plot, force)]
     if as_json:
         print(json.dumps(summary.to_dict()))
         return
@@ -119,18 +131,42 @@ def _flags(path: Path) -> dict[str, list[str]]:
     return {entry.name: entry.flags for entry in Run.open(path).stages}
 
 
-def _plot_volumes(path: Path, folder: Path) -> list[Path]:
-    """Draw pressure against volume for each volume search of a run, a failed one too."""
-    from mlmd.plot import plot_equation_of_state
+def _check_plots(names: Iterable[str], folder: Path, force: bool) -> None:
+    """Before anything is computed."""
+    for name in names:
+        check_output(folder / name, "plot", force, new_folder=True)
+
+
+def _plots_of(
+    stages: Mapping[str, tuple[Trajectory, float | None]], species: Sequence[str] | None
+) -> Iterator[str]:
+    """Yield the names of all that may be drawn of stages; see `_plot`."""
+    for name, (trajectory, _) in stages.items():
+        yield from (f"rdf-{name}.png", f"events-{name}.png")
+        yield from (f"msd-{symbol}.png" for symbol in species or trajectory.species)
+    yield "arrhenius.png"
+
+
+def _volumes(path: Path) -> dict[str, VolumeResult]:
+    """Return what each volume search of a run has found, one that failed too."""
     from mlmd.run.run import Run
     from mlmd.stages.volume.result import VolumeResult
 
+    return {
+        entry.name: VolumeResult(**entry.result)
+        for entry in Run.open(path).stages
+        if entry.kind == "EquilibrateVolume" and entry.result is not None
+    }
+
+
+def _plot_volumes(volumes: Mapping[str, VolumeResult], folder: Path, force: bool) -> list[Path]:
+    """Draw pressure against volume."""
+    from mlmd.plot import plot_equation_of_state
+
     written = []
-    for entry in Run.open(path).stages:
-        if entry.kind == "EquilibrateVolume" and entry.result is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            written.append(folder / f"volume-{entry.name}.png")
-            save_axes(plot_equation_of_state(VolumeResult(**entry.result)), written[-1])
+    for name, result in volumes.items():
+        written.append(folder / f"volume-{name}.png")
+        save_axes(plot_equation_of_state(result), written[-1], force)
     return written
 
 
@@ -144,11 +180,10 @@ def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -
     print(f"nothing else: {error}")
 
 
-def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
+def _plot(summary: AnalysisSummary, folder: Path, force: bool) -> list[Path]:
     """Draw the mean squared displacements of each species, g(r), and all Arrhenius lines."""
     from mlmd.plot import plot_arrhenius, plot_events, plot_msd, plot_rdf
 
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for symbol in summary.arrhenius:
         results = {
@@ -157,20 +192,20 @@ def _plot(summary: AnalysisSummary, folder: Path) -> list[Path]:
             if symbol in stage.species
         }
         written.append(folder / f"msd-{symbol}.png")
-        save_axes(plot_msd(results), written[-1])
+        save_axes(plot_msd(results), written[-1], force)
     for name, stage in summary.stages.items():
         written.append(folder / f"rdf-{name}.png")
-        save_axes(plot_rdf(stage.structure), written[-1])
+        save_axes(plot_rdf(stage.structure), written[-1], force)
         if stage.events is not None:
             written.append(folder / f"events-{name}.png")
-            save_figure(plot_events(stage.events), written[-1])
+            save_figure(plot_events(stage.events), written[-1], force)
     axes = None
     for symbol, law in summary.arrhenius.items():
         if law is not None:
             axes = plot_arrhenius(law, ax=axes, label=symbol)
     if axes is not None:
         written.append(folder / "arrhenius.png")
-        save_axes(axes, written[-1])
+        save_axes(axes, written[-1], force)
     return written
 
 

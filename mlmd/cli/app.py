@@ -25,6 +25,7 @@ from mlmd.cli import (
     status,
     train,
 )
+from mlmd.cli.outputs import Commands
 from mlmd.cli.streams import open_standard_streams
 from mlmd.errors import InputError, MlmdError, StoppedError
 
@@ -32,7 +33,7 @@ DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 INTERRUPTED = 130
 """What Typer makes of KeyboardInterrupt."""
 
-app = typer.Typer(
+app = Commands(
     name="mlmd",
     help="Molecular dynamics of non-crystalline materials and ion conductors with any ASE "
     "calculator.",

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from mlmd.cli.options import AsJson
+from mlmd.cli.outputs import Commands
 
-calculators_app = typer.Typer(
+calculators_app = Commands(
     help="List the calculators that can be named; make an environment for one.",
     invoke_without_command=True,
 )

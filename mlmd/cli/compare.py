@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, Trust, assignments
+from mlmd.cli.options import AsJson, Force, Trust, assignments
+from mlmd.cli.outputs import Output
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def compare_command(
             "like: LABEL=chgnet; may be repeated; or a YAML file of labels and calculators.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Directory of the study."), Output("study")
+    ] = None,
     equilibrate_ps: Annotated[
         float | None,
         typer.Option(
@@ -93,7 +96,9 @@ def compare_command(
         str, typer.Option("--feature-convention", help="Of the features: mlmd or zheng2024.")
     ] = "mlmd",
     report: Annotated[
-        Path | None, typer.Option("--report", help="HTML file about SURROGATE and REFERENCE.")
+        Path | None,
+        typer.Option("--report", help="HTML file about SURROGATE and REFERENCE."),
+        Output("page"),
     ] = None,
     calculator_options: Annotated[
         list[str] | None,
@@ -105,6 +110,7 @@ def compare_command(
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold a surrogate against a reference: g(r), D, vibrations, forces, with verdicts.
@@ -125,7 +131,7 @@ def compare_command(
         if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options or trust:
             raise InputError("options of a study need --reference, --calculator and --out")
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
-        _compare_two(paths or [], temperature_K or [], report, as_json, **options)
+        _compare_two(paths or [], temperature_K or [], report, force, as_json, **options)
         return
     if paths or report is not None or surrogate_timestep_fs is not None:
         raise InputError(
@@ -154,7 +160,7 @@ def compare_command(
         equilibrate_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
     references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
-    _study(references, specs, out, settings, options, as_json)
+    _study(references, specs, out, settings, options, force, as_json)
 
 
 def _study(
@@ -163,6 +169,7 @@ def _study(
     out: Path,
     settings: StudySettings,
     options: Mapping[str, Any],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Run a study, write its report, say what came out."""
@@ -181,7 +188,7 @@ def _study(
             raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
-    written = write_study_report(study)
+    written = write_study_report(study, force=force)
     if as_json:
         print(json.dumps({**study.to_dict(), "report": str(written)}))
     else:
@@ -192,7 +199,12 @@ def _study(
 
 
 def _compare_two(
-    paths: Sequence[Path], at_K: Sequence[float], report: Path | None, as_json: bool, **options: Any
+    paths: Sequence[Path],
+    at_K: Sequence[float],
+    report: Path | None,
+    force: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compare two trajectories or runs that are there."""
     from mlmd.studies.pair import compare_files
@@ -209,7 +221,7 @@ def _compare_two(
     if report is not None:
         from mlmd.report import Compared, write_comparison_report
 
-        write_comparison_report(report, [Compared(paths[0].name, content)])
+        write_comparison_report(report, [Compared(paths[0].name, content)], force)
     if as_json:
         print(json.dumps(content))
         return

@@ -8,27 +8,31 @@ from typing import Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, RunDirectory
+from mlmd.cli.options import AsJson, Force, RunDirectory
+from mlmd.cli.outputs import Output
 
 
 def export_command(
     directory: RunDirectory,
     stage: Annotated[str, typer.Argument(help="Name of the stage.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File: .extxyz, .xyz, .traj or .h5md.")
+        Path,
+        typer.Option("--output", "-o", help="File: .extxyz, .xyz, .traj or .h5md."),
+        Output("trajectory"),
     ],
     start: Annotated[int | None, typer.Option("--start", help="First frame.")] = None,
     stop: Annotated[int | None, typer.Option("--stop", help="Frame to stop before.")] = None,
     every: Annotated[int, typer.Option("--every", help="Take every so many frames.")] = 1,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a stage's trajectory to a file."""
     from mlmd.run.run import Run
-    from mlmd.trajectory.export import check_target, export_trajectory
+    from mlmd.trajectory.export import check_format, export_trajectory
 
-    check_target(output)
+    check_format(output)
     trajectory = Run.open(directory).trajectory(stage, start, stop, every)
-    export_trajectory(trajectory, output)
+    export_trajectory(trajectory, output, force)
     if as_json:
         print(json.dumps({"file": str(output), "n_frames": len(trajectory)}))
     else:

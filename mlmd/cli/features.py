@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlmd.checks import whole_number
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, Force
+from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
-from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.descriptors import FeatureTable
@@ -27,7 +27,9 @@ def features_command(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Table to write (CSV).")
+        Path | None,
+        typer.Option("--output", "-o", help="Table to write (CSV)."),
+        Output("table"),
     ] = None,
     mobile: Annotated[str, typer.Option("--mobile", help="The mobile element.")] = "Li",
     convention: Annotated[str, typer.Option("--convention", help="mlmd or zheng2024.")] = "mlmd",
@@ -56,14 +58,13 @@ def features_command(
     list_all: Annotated[
         bool, typer.Option("--list", help="List the features with units and definitions.")
     ] = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Features of runs, trajectories and structures, one row each, as a table."""
     if list_all:
         _print_list(as_json)
         return
-    if output is not None:
-        check_output(output, "table")
     whole_number("--every", every)
     if start and last:
         raise InputError("--start and --last are two different frames; give one of them")
@@ -76,7 +77,7 @@ def features_command(
             paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
         )
     if output is not None:
-        table.to_csv(output)
+        table.to_csv(output, force)
     if as_json:
         print(json.dumps(table.to_dict()))
     elif output is not None:

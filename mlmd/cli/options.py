@@ -10,6 +10,13 @@ import typer
 from mlmd.errors import InputError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace a file that is in the way; never an input or a file of a run.",
+    ),
+]
 NAtoms = Annotated[int, typer.Option("--n-atoms", help="About how many atoms to pack.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Density = Annotated[

@@ -11,17 +11,23 @@ import typer
 from mlmd.cli.options import (
     AsJson,
     Density,
+    Force,
     NAtoms,
     Seed,
     VolumePerAtom,
 )
+from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
-from mlmd.files import check_output, write_output
+from mlmd.files import write_output
 
 
 def pack_command(
     composition: Annotated[str, typer.Argument(help="Such as Li3PS4 or '(Li2S)0.75(P2S5)0.25'.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; by its suffix.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write; by its suffix."),
+        Output("structure"),
+    ],
     n_atoms: NAtoms = 100,
     seed: Seed = 0,
     density_g_cm3: Density = None,
@@ -29,10 +35,10 @@ def pack_command(
     tolerance_A: Annotated[
         float, typer.Option("--tolerance-A", help="No two atoms closer than this.")
     ] = 2.0,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Pack a composition into a cubic periodic cell."""
-    check_output(output, "structure")
     from ase.io import write
     from ase.io.formats import filetype, ioformats
 
@@ -52,7 +58,7 @@ def pack_command(
         volume_per_atom_A3=volume_per_atom_A3,
         tolerance_A=tolerance_A,
     )
-    with write_output(output, "structure") as place:
+    with write_output(output, "structure", force) as place:
         write(place, atoms, format=format)
     volume = atoms.get_volume()
     made = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, Force
+from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
-from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.model import Prediction
@@ -37,20 +37,21 @@ def predict_command(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Image (PNG) of D against 1000/T.")
+        Path | None,
+        typer.Option("--plot", help="Image of D against 1000/T: .png, .svg or .pdf."),
+        Output("plot"),
     ] = None,
     other_versions: Annotated[
         bool,
         typer.Option("--other-versions", help="Take a model of other versions of its packages."),
     ] = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict diffusivity (or activation energy) of structures, with intervals."""
     from mlmd.model import load_model
     from mlmd.structure.reading import read_structure
 
-    if plot is not None:
-        check_output(plot, "plot")
     predictor = load_model(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
@@ -73,25 +74,20 @@ def predict_command(
     else:
         _print(found, predictor.D_from)
     if plot is not None and found:
-        _plot(found, plot)
+        _plot(found, plot, force)
     if failed:
         others = f" ({len(failed)} of {len(structures)} failed)" if len(structures) > 1 else ""
         raise InputError(failed[0] + others)
 
 
-def _plot(found: list[tuple[Path, Prediction]], path: Path) -> None:
+def _plot(found: list[tuple[Path, Prediction]], path: Path, force: bool) -> None:
     from mlmd.cli.figures import save_axes
     from mlmd.plot import plot_predictions
 
     by_structure: dict[str, list[Prediction]] = {}
     for structure, one in found:
         by_structure.setdefault(structure.name, []).append(one)
-    try:
-        save_axes(plot_predictions(by_structure), path)
-    except InputError:
-        raise
-    except ValueError as error:  # a format that Matplotlib does not know
-        raise InputError(f"--plot {path} cannot be written ({error}); give a .png file") from error
+    save_axes(plot_predictions(by_structure), path, force)
 
 
 def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.cli.figures import save_axes
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, Force
+from mlmd.cli.outputs import Output
 from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
-from mlmd.files import write_output
+from mlmd.files import check_output, refuse_one_place, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +42,15 @@ def rdf_command(
         list[str] | None,
         typer.Option("--species", help="Pair such as Li-O; may be repeated; all if not given."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Folder for rdf-STAGE.png.")] = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Table of all curves; one per stage.")
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Folder for rdf-STAGE.png."), Output("plots")
     ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Table of all curves; one per stage."),
+        Output("curves", new_folder=True),
+    ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Total and partial g(r) with errors, first shells and coordination numbers."""
@@ -60,19 +66,29 @@ def rdf_command(
         long_steps=long_steps,
         needs_time=False,
     )
+    stages = source.stages()
+    tables = {} if csv_file is None else _tables(list(stages), csv_file)
+    plots = {} if plot is None else {name: plot / f"rdf-{name}.png" for name in stages}
+    for kind, paths_of_kind in (("curves", tables), ("plot", plots)):
+        for path in paths_of_kind.values():
+            check_output(path, kind, force, new_folder=True)
+    refuse_one_place([*tables.values(), *plots.values()])
     results = {
         name: rdf(trajectory, r_max_A=r_max_A, bin_A=bin_A, convention=convention, pairs=pairs)
-        for name, (trajectory, _) in source.stages().items()
+        for name, (trajectory, _) in stages.items()
     }
-    written = [] if csv_file is None else _write_tables(results, csv_file)
-    written += [] if plot is None else _plot(results, plot)
+    for name, path in tables.items():
+        with write_output(path, "curves", force, new_folder=True) as place:
+            place.write_text(results[name].to_csv(), encoding="utf-8")
+    if plots:
+        _plot(results, plots, force)
     shells = {name: first_shells(result) for name, result in results.items()}
     if as_json:
         print(json.dumps({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
         return
     for name, result in results.items():
         _print(name, result, shells[name])
-    for file in written:
+    for file in (*tables.values(), *plots.values()):
         print(f"written: {file}")
 
 
@@ -91,36 +107,20 @@ def _to_dict(result: RadialDistribution, shells: Mapping[str, FirstShell | str])
     return result.to_dict() | {"first_shells": found}
 
 
-def _write_tables(results: Mapping[str, RadialDistribution], file: Path) -> list[Path]:
-    """Write one table, or for several stages one each with its name before the suffix."""
-    written = []
-    for name, result in results.items():
-        one = file if len(results) == 1 else file.with_name(f"{file.stem}-{name}{file.suffix}")
-        _make_folder(one.parent, f"--csv {one}")
-        with write_output(one, "curves") as place:
-            place.write_text(result.to_csv(), encoding="utf-8")
-        written.append(one)
-    return written
+def _tables(stages: list[str], file: Path) -> dict[str, Path]:
+    """Return the file of a stage: the one given, or with its name before the suffix."""
+    if len(stages) == 1:
+        return {stages[0]: file}
+    return {name: file.with_name(f"{file.stem}-{name}{file.suffix}") for name in stages}
 
 
-def _make_folder(folder: Path, what: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{what} cannot be written ({error.strerror}); give another place"
-        ) from error
-
-
-def _plot(results: Mapping[str, RadialDistribution], folder: Path) -> list[Path]:
+def _plot(
+    results: Mapping[str, RadialDistribution], paths: Mapping[str, Path], force: bool
+) -> None:
     from mlmd.plot import plot_rdf
 
-    _make_folder(folder, f"--plot {folder}")
-    written = []
-    for name, result in results.items():
-        written.append(folder / f"rdf-{name}.png")
-        save_axes(plot_rdf(result), written[-1])
-    return written
+    for name, path in paths.items():
+        save_axes(plot_rdf(results[name]), path, force)
 
 
 def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShell | str]) -> None:

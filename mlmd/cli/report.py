@@ -8,7 +8,8 @@ from typing import Annotated, cast
 
 import typer
 
-from mlmd.cli.options import AsJson, AtRest, FitPs, RunDirectory, WindowPs
+from mlmd.cli.options import AsJson, AtRest, FitPs, Force, RunDirectory, WindowPs
+from mlmd.cli.outputs import Output
 
 
 def report_command(
@@ -16,6 +17,7 @@ def report_command(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="HTML file; report.html in the run if not given."),
+        Output("page"),
     ] = None,
     estimator: Annotated[
         str | None,
@@ -24,6 +26,7 @@ def report_command(
     window_ps: WindowPs = None,
     fit_ps: FitPs = None,
     drift: AtRest = "cell",
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a report of a run: D(T), MSD, Arrhenius, g(r), volumes, flags, settings."""
@@ -35,6 +38,7 @@ def report_command(
     written = write_run_report(
         Run.open(directory),
         output,
+        force,
         estimator=estimator,
         window_ps=window_ps,
         fit_ps=fit_ps,

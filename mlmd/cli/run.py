@@ -22,6 +22,7 @@ from mlmd.cli.options import (
     VolumePerAtom,
     assignments,
 )
+from mlmd.cli.outputs import Output
 from mlmd.errors import DamagedDataError, RunDirectoryError, RunLostError, StoppedError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run_command(
             "or a class of stages melt=chgnet, again for the next; or a YAML file of these.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Directory of the run.")],
+    out: Annotated[Path, typer.Option("--out", help="Directory of the run."), Output("run")],
     composition: Annotated[
         str | None, typer.Option("--composition", help="Composition to pack.")
     ] = None,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, Force
+from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
-from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.studies.training import TrainingStudy
@@ -74,6 +74,7 @@ def train_command(
     storage: Annotated[
         Path | None,
         typer.Option("--study", help="File that keeps what was tried; tuning goes on from it."),
+        Output("journal"),
     ] = None,
     features_from: Annotated[
         Literal["start", "production"],
@@ -87,19 +88,24 @@ def train_command(
         str, typer.Option("--convention", help="Of runs: mlmd or zheng2024.")
     ] = "mlmd",
     save_table: Annotated[
-        Path | None, typer.Option("--save-table", help="Keep the table made of runs (CSV).")
+        Path | None,
+        typer.Option("--save-table", help="Keep the table made of runs (CSV)."),
+        Output("table"),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", help="Page (HTML) with parity, importance, SHAP and curves."),
+        Output("page"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File for the model, trained on all rows."),
+        Output("model"),
     ] = None,
     n_bootstrap: Annotated[
         int, typer.Option("--bootstrap", help="Models behind a standard deviation.")
     ] = 100,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a table of features; report its errors on rows left out."""
@@ -107,7 +113,8 @@ def train_command(
     from mlmd.model import Tuning
     from mlmd.studies.training import TrainingSettings, train_study, training_table
 
-    _check_files(sources, output, save_table, report)
+    if save_table is not None and not all(path.is_dir() for path in sources):
+        raise InputError("--save-table keeps a table made of runs; what is given is a table")
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
     if report is not None and n_trials is not None:
@@ -125,9 +132,9 @@ def train_command(
         more = " ..." if len(made.skipped) > 1 else ""
         print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)
     if save_table is not None:
-        made.table.to_csv(save_table)
+        made.table.to_csv(save_table, force)
     with shown_progress() as show:
-        study = train_study(made.table, settings, output, show)
+        study = train_study(made.table, settings, output, show, force)
     if as_json:
         content = {**study.to_dict(), "n_left_out": len(made.skipped)}
         print(json.dumps(content), flush=True)
@@ -135,22 +142,11 @@ def train_command(
         _print(study)
     # Last: it takes longest.
     if report is not None:
-        _write_page(report, study, seed)
+        _write_page(report, study, seed, force)
         print(f"written: {report}", file=sys.stderr if as_json else sys.stdout)
 
 
-def _check_files(
-    sources: list[Path], output: Path | None, save_table: Path | None, report: Path | None
-) -> None:
-    """Before anything is computed."""
-    for path, kind in ((output, "model"), (save_table, "table"), (report, "page")):
-        if path is not None:
-            check_output(path, kind)
-    if save_table is not None and not all(path.is_dir() for path in sources):
-        raise InputError("--save-table keeps a table made of runs; what is given is a table")
-
-
-def _write_page(path: Path, made: TrainingStudy, seed: int) -> None:
+def _write_page(path: Path, made: TrainingStudy, seed: int, force: bool) -> None:
     from mlmd.cli.progress import shown_progress
     from mlmd.report import write_model_report
     from mlmd.studies.model_study import study_model
@@ -160,7 +156,7 @@ def _write_page(path: Path, made: TrainingStudy, seed: int) -> None:
         found = study_model(
             made.table, made.problem, made.reports, made.published, how, seed=seed, progress=show
         )
-    write_model_report(path, found)
+    write_model_report(path, found, force)
 
 
 def _print(study: TrainingStudy) -> None:

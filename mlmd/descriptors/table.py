@@ -11,7 +11,7 @@ from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.files import write_output
-from mlmd.plain import without_nan
+from mlmd.plain import csv_text, text_of_csv, without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,12 +93,13 @@ class FeatureTable:
         ]
         return {**self._head(), "rows": without_nan(rows)}
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write it to a file that `read_csv` reads; a file of that name is replaced.
+    def to_csv(self, path: str | Path, force: bool = False) -> None:
+        """Write it to a file that `read_csv` reads; what is there is replaced only with `force`.
 
         The first line is a comment in JSON (convention, mobile element, units). Columns are
         name, formula, temperature_K, n_frames, frames, the features, and their spread with
-        ``_std``.
+        ``_std``. A text that a spreadsheet would take for a formula (``=1+1``, ``-Li``) has an
+        apostrophe in front, which `read_csv` takes away (`mlmd.plain.csv_text`).
 
         Raises
         ------
@@ -109,12 +110,19 @@ class FeatureTable:
             raise InputError(f"two rows are named '{twice}'; give each row a name of its own")
         spread = self.spread.add_suffix(SPREAD_SUFFIX)
         frame = self.about.join(self.values).join(spread) if len(self) else self.about
+        frame = frame.map(lambda cell: csv_text(cell) if isinstance(cell, str) else cell)
+        frame.index = frame.index.map(lambda name: csv_text(str(name)))
+        # Only with this end of a line does csv put a carriage return in a text in quotes.
+        odd = any(
+            "\r" in str(cell) for cell in (*frame.index, *frame[list(self.about)].to_numpy().flat)
+        )
+        end = "\r\n" if odd else "\n"
         with (
-            write_output(path, "table", force=True) as place,
+            write_output(path, "table", force) as place,
             place.open("w", encoding="utf-8", newline="") as file,
         ):
             file.write(f"{_HEAD}{json.dumps(self._head())}\n")
-            frame.to_csv(file, index_label="name", float_format=repr_float)
+            frame.to_csv(file, index_label="name", float_format=repr_float, lineterminator=end)
 
     @classmethod
     def read_csv(cls, path: str | Path) -> FeatureTable:
@@ -127,7 +135,7 @@ class FeatureTable:
         """
         path, pandas = Path(path), import_pandas()
         try:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8", newline="") as file:
                 head = _read_head(file.readline(), path)
                 # As text: pandas' own reading of numbers loses the last digit, and NA is a name.
                 frame = pandas.read_csv(file, index_col="name", dtype=str, keep_default_na=False)
@@ -141,6 +149,10 @@ class FeatureTable:
         missing = [c for c in (*ABOUT, *head["units"], *spread) if c not in frame]
         if missing:
             raise InputError(f"{path} has no column {', '.join(missing)}; make it anew")
+        frame.index = frame.index.map(text_of_csv)
+        for column in ("formula", FRAMES):
+            if column in frame:
+                frame[column] = frame[column].map(text_of_csv)
         try:
             values, deviations = _numbers(frame[names]), _numbers(frame[spread])
             about = frame[list(ABOUT)].assign(

@@ -125,12 +125,12 @@ class ProtocolTree:
             "stages": [stage.to_dict() for stage in self.stages],
         }
 
-    def save(self, path: str | Path) -> None:
-        """Write the protocol as YAML; the file must not exist."""
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write the protocol as YAML; what is there is replaced only with `force`."""
         import yaml
 
         text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-        with write_output(path, "recipe") as place:
+        with write_output(path, "recipe", force) as place:
             place.write_text(text, encoding="utf-8")
 
     def stage(self, name: str) -> Stage:

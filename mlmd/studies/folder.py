@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from mlmd.errors import RunDirectoryError
-from mlmd.files import disk_full_is_a_stop, write_json
+from mlmd.files import check_folder, disk_full_is_a_stop, write_json
 
 STUDY, COMPARISON, REPORT, RUNS = "study.json", "comparison.json", "report.html", "runs"
 SCHEMA = 1
+_KEYS = {
+    STUDY: {"schema", "created", "references", "calculators"},
+    COMPARISON: {"schema", "ranking", "surrogates"},
+}
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a directory that holds something else.
+def check_study(folder: Path) -> None:
+    """Refuse a directory that holds something else, or that nothing can be written into.
 
     Raises
     ------
@@ -26,12 +30,31 @@ def check_folder(folder: Path) -> None:
     place = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
         raise RunDirectoryError(f"{place} is no directory; give another one for the study")
-    if not folder.is_dir() or (folder / STUDY).is_file():
+    check_folder(folder.absolute(), f"{folder} cannot be written", new=True)
+    if not folder.is_dir():
+        return
+    if os.path.lexists(folder / STUDY):
+        for name, keys in _KEYS.items():
+            _check_own(folder / name, keys)
         return
     foreign = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
     if foreign:
         raise RunDirectoryError(
             f"{folder} is not empty and no study ({', '.join(foreign[:3])}); give a new directory"
+        )
+
+
+def _check_own(path: Path, keys: set[str]) -> None:
+    """Refuse a file of somebody else's that has the name of one of the study's."""
+    if not os.path.lexists(path):
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError):
+        content = None
+    if path.is_symlink() or not isinstance(content, dict) or not keys <= content.keys():
+        raise RunDirectoryError(
+            f"{path} was not written by a study of mlmd, or was changed; give another directory"
         )
 
 

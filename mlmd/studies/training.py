@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlmd.errors import InputError
+from mlmd.files import check_output
 from mlmd.model.data.folds import FOLDS, GROUPINGS, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
 from mlmd.model.data.table import TrainingTable
@@ -167,6 +168,7 @@ def train_study(
     settings: TrainingSettings | None = None,
     path: str | Path | None = None,
     progress: ProgressReport | None = None,
+    force: bool = False,
 ) -> TrainingStudy:
     """Cross-validate a model on a table; train it on all rows and keep it where a file is named.
 
@@ -180,6 +182,8 @@ def train_study(
         File for the model; without it none is trained on all rows.
     progress : callable, optional
         Called with `mlmd.stages.context.Progress`.
+    force : bool
+        Replace what is at `path`.
 
     Raises
     ------
@@ -196,12 +200,13 @@ def train_study(
     names = _fold_names(problem, settings, table.mobile)
     predictor = None
     if path is not None:  # made first, so that it refuses its settings before the folds
+        check_output(path, "model", force)
         predictor = Predictor(
             model, target, settings.n_bootstrap, weighted=settings.weighted, tuning=settings.tuning
         )
     reports = tuple(_report(problem, name, settings, table.mobile, progress) for name in names)
     if predictor is not None and path is not None:
-        predictor.fit(table, counted(progress, "the model to keep")).save(path)
+        predictor.fit(table, counted(progress, "the model to keep")).save(path, force)
     return TrainingStudy(
         table,
         problem,

@@ -18,7 +18,7 @@ from mlmd.protocol.start import Asked, find_run
 from mlmd.protocol.trials import try_calculators
 from mlmd.run.identity import structure_from_text
 from mlmd.run.run import Run
-from mlmd.studies.folder import RUNS, check_folder, created, write_comparison, write_study
+from mlmd.studies.folder import RUNS, check_study, created, write_comparison, write_study
 from mlmd.studies.matching import PRODUCTION, matching_protocol
 from mlmd.studies.reference import Reference
 from mlmd.studies.settings import StudySettings
@@ -166,7 +166,7 @@ def validate(
         raise InputError("no reference was given; expected at least one trajectory")
     options = dict(compare_options or {})
     specs = labelled(calculators)
-    check_folder(folder)
+    check_study(folder)
     jobs = _jobs(held, specs, settings, folder)
     aims = _by_system(held, [one.trajectory for one in held])
     # What the comparison would refuse, it refuses now and not after hours of dynamics.

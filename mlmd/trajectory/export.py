@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.files import check_output, write_output
+from mlmd.files import write_output
 from mlmd.trajectory.trajectory import Trajectory
 
 FORMATS = {".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj", ".h5md": "h5md"}
 
 
-def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
+def export_trajectory(trajectory: Trajectory, path: str | Path, force: bool = False) -> Path:
     """Write a trajectory; the name says the format.
 
     Parameters
@@ -21,16 +21,20 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
     trajectory
         What to write.
     path
-        ``.extxyz`` or ``.xyz`` (extended XYZ), ``.traj`` (ASE), ``.h5md``. Must not exist.
+        ``.extxyz`` or ``.xyz`` (extended XYZ), ``.traj`` (ASE), ``.h5md``.
+    force
+        Replace a file that is there; but never the one that the trajectory was read from, or a
+        file of a run.
 
     Raises
     ------
     InputError
-        If the file exists or the format is not known.
+        If the file exists and `force` is not given, it cannot be written, or the format is not
+        known.
     """
     path = Path(path)
-    check_target(path)
-    with write_output(path, "trajectory") as partial:
+    check_format(path)
+    with write_output(path, "trajectory", force, inputs=[trajectory.source]) as partial:
         if path.suffix == ".h5md":
             _write_h5md(trajectory, partial)
         else:
@@ -38,11 +42,10 @@ def export_trajectory(trajectory: Trajectory, path: str | Path) -> Path:
     return path
 
 
-def check_target(path: Path) -> None:
-    """Raise InputError unless a trajectory can be written to `path`."""
+def check_format(path: Path) -> None:
+    """Raise InputError unless the name says a format that a trajectory can be written in."""
     if path.suffix not in FORMATS:
         raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
-    check_output(path, "trajectory")
 
 
 def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:

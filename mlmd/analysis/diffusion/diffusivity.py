@@ -241,15 +241,7 @@ def diffusivity(
         fewer than three lags.
     """
     check_trajectory(trajectory)
-    if estimator is None:
-        estimator = "gls" if window_ps is None else "windowed"
-    if estimator not in ESTIMATORS:
-        raise InputError(f"estimator '{estimator}' is not known; give {', '.join(ESTIMATORS)}")
-    if window_ps is not None and estimator != "windowed":
-        raise InputError(
-            f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
-            "none; leave it out, or take estimator 'windowed'"
-        )
+    estimator = settled_estimator(estimator, window_ps)
     if options is not None and estimator not in WITH_OPTIONS:
         raise InputError(
             f"{options} was given for estimator '{estimator}', which has none of its own"
@@ -295,6 +287,26 @@ def diffusivity(
         interval_fs=msd.interval_fs,
         source=trajectory.source,
     )
+
+
+def settled_estimator(estimator: str | None, window_ps: float | None) -> str:
+    """Return the name of the estimator that is used.
+
+    Raises
+    ------
+    InputError
+        If it is not known, or has no window and one was given.
+    """
+    if estimator is None:
+        estimator = "gls" if window_ps is None else "windowed"
+    if estimator not in ESTIMATORS:
+        raise InputError(f"estimator '{estimator}' is not known; give {', '.join(ESTIMATORS)}")
+    if window_ps is not None and estimator != "windowed":
+        raise InputError(
+            f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
+            "none; leave it out, or take estimator 'windowed'"
+        )
+    return estimator
 
 
 def _judge(estimate: Estimate, msd: MeanSquaredDisplacement) -> Motion:

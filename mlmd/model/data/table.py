@@ -16,10 +16,10 @@ from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
-from mlmd.files import check_output
 from mlmd.model.data.composition_columns import with_fractions
 from mlmd.model.data.folds import reduced_formula
 from mlmd.model.data.label_weights import label_weights
+from mlmd.plain import text_of_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,8 +184,8 @@ class TrainingTable:
             logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
         return table
 
-    def to_csv(self, path: str | Path) -> None:
-        """Write it to a new file that `read` reads, every digit.
+    def to_csv(self, path: str | Path, force: bool = False) -> None:
+        """Write it to a file that `read` reads, every digit.
 
         The layout is that of ``mlmd features -o`` (`FeatureTable.to_csv`) with three columns
         more: ``D_cm2_s``, ``D_error_cm2_s`` (empty where not known) and ``D_from``.
@@ -193,9 +193,9 @@ class TrainingTable:
         Raises
         ------
         InputError
-            If the file exists or cannot be written, or two rows have the same name.
+            If the file exists and `force` is not given, it cannot be written, or two rows have
+            the same name.
         """
-        check_output(path, "table")
         pandas = import_pandas()
         names = range(len(self)) if self.names is None else self.names
         index = pandas.Index(map(str, names), name="name", dtype=object)
@@ -210,7 +210,7 @@ class TrainingTable:
         }
         values = self.features.astype(float).set_axis(index, axis=0)
         spread, rows = values * np.nan, pandas.DataFrame(about, index)
-        FeatureTable(values, spread, rows, self.convention, self.mobile).to_csv(path)
+        FeatureTable(values, spread, rows, self.convention, self.mobile).to_csv(path, force)
 
     def problem(
         self, target: str = "ln_D", weighted: bool = False, elements: bool = False
@@ -307,8 +307,9 @@ def _read_mlmd(path: Path) -> TrainingTable:
             path,
             n_after,
         )
-    said = D_FROM_COLUMN in frame
-    origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).unique() if said else [AS_GIVEN]
+    origins = [AS_GIVEN]
+    if D_FROM_COLUMN in frame:
+        origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).map(text_of_csv).unique()
     if len(origins) > 1:
         raise InputError(
             f"{path} has D '{origins[0]}' and D '{origins[1]}', which may differ by a factor; "

@@ -208,8 +208,8 @@ class Predictor:
         half_width_95 = deviation * calibration.factor_95 / calibration.factor
         return Prediction.of(known.target, temperature_K, value, deviation, half_width_95, outside)
 
-    def save(self, path: str | Path) -> None:
-        """Write it to a new file that `load` reads.
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write it to a file that `load` reads; what is there is replaced only with `force`.
 
         Raises
         ------
@@ -222,7 +222,7 @@ class Predictor:
         about["settings"] = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
         domain = None if self._domain is None else self._domain.to_arrays()
         parts = {"pipeline": self._pipeline, "members": self._members, "domain": domain}
-        write_model(Path(path), about, parts)
+        write_model(Path(path), about, parts, force)
 
     @classmethod
     def load(cls, path: str | Path, other_versions: bool = False) -> Predictor:

@@ -91,8 +91,10 @@ class Training:
     calibration: Calibration
 
 
-def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> None:
-    """Write a model to a new file, whole or not at all."""
+def write_model(
+    path: Path, about: dict[str, Any], parts: dict[str, Any], force: bool = False
+) -> None:
+    """Write a model to a file, whole or not at all."""
     content = import_extra("skops.io", "skops").dumps(parts)
     head = {
         "schema": SCHEMA,
@@ -101,7 +103,7 @@ def write_model(path: Path, about: dict[str, Any], parts: dict[str, Any]) -> Non
         "about": about,
     }
     with (
-        write_output(path, "model") as place,
+        write_output(path, "model", force) as place,
         zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         archive.writestr(_ABOUT, json.dumps(head, allow_nan=False))

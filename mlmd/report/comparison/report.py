@@ -38,6 +38,7 @@ class Compared:
 def write_comparison_report(
     path: str | Path,
     surrogates: Sequence[Compared],
+    force: bool = False,
     *,
     settings: Sequence[Group] = (),
     ranking: str = "",
@@ -50,6 +51,8 @@ def write_comparison_report(
         The HTML file; an earlier one is replaced.
     surrogates
         The best first.
+    force
+        Replace what else is there, but never a file of a run.
     settings
         How everything was done, beyond what the comparisons say themselves.
     ranking
@@ -62,7 +65,8 @@ def write_comparison_report(
     InputError
         If the file cannot be written.
     """
-    return write_page(comparison_page(surrogates, settings=settings, ranking=ranking), Path(path))
+    page = comparison_page(surrogates, settings=settings, ranking=ranking)
+    return write_page(page, Path(path), force)
 
 
 def comparison_page(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mlmd.studies.validation import ValidationStudy
 
 
-def write_study_report(study: ValidationStudy, path: str | Path | None = None) -> Path:
+def write_study_report(
+    study: ValidationStudy, path: str | Path | None = None, force: bool = False
+) -> Path:
     """Write the report of a study.
 
     Parameters
@@ -24,7 +26,10 @@ def write_study_report(study: ValidationStudy, path: str | Path | None = None) -
     study
         From :func:`mlmd.studies.validate`.
     path
-        The HTML file; ``report.html`` in the study's directory where not given.
+        The HTML file; ``report.html`` in the study's directory where not given. An earlier page
+        is replaced.
+    force
+        Replace what else is there, but never a file of a run.
 
     Raises
     ------
@@ -40,6 +45,7 @@ def write_study_report(study: ValidationStudy, path: str | Path | None = None) -
     return write_comparison_report(
         study.directory / REPORT if path is None else path,
         surrogates,
+        force,
         settings=_settings(study),
         ranking=RULE if len(surrogates) > 1 else "",
     )

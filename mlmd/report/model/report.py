@@ -24,7 +24,7 @@ _NOTED = 0.1
 _OPTIMISTIC = ("published", "random")
 
 
-def write_model_report(path: str | Path, study: ModelStudy) -> Path:
+def write_model_report(path: str | Path, study: ModelStudy, force: bool = False) -> Path:
     """Write a report of a model.
 
     Parameters
@@ -33,6 +33,8 @@ def write_model_report(path: str | Path, study: ModelStudy) -> Path:
         The HTML file; an earlier one is replaced.
     study
         What was found out.
+    force
+        Replace what else is there, but never a file of a run.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def write_model_report(path: str | Path, study: ModelStudy) -> Path:
     InputError
         If the file cannot be written.
     """
-    return write_page(model_page(study), Path(path))
+    return write_page(model_page(study), Path(path), force)
 
 
 def model_page(study: ModelStudy) -> str:

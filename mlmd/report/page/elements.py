@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlmd.plain import csv_text
 from mlmd.report.page.numbers import number, value_of, with_interval
 
 
@@ -101,7 +102,8 @@ def csv_block(
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([*map(value_of, row), *[""] * (len(columns) - len(row))])
+        cells = (csv_text(cell) if isinstance(cell, str) else value_of(cell) for cell in row)
+        writer.writerow([*cells, *[""] * (len(columns) - len(row))])
     return CopyBlock(f"csv-{title.lower()}", title, f"CSV, all digits{note}", buffer.getvalue())
 
 

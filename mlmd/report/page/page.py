@@ -11,6 +11,7 @@ from typing import Any
 
 from mlmd._version import __version__
 from mlmd.errors import MissingExtraError
+from mlmd.files import write_output
 from mlmd.report.page.numbers import number, value_of
 
 POLICY = (
@@ -61,17 +62,16 @@ def require_jinja() -> None:
         raise MissingExtraError("Jinja2", "report")
 
 
-def write_page(html: str, path: Path) -> Path:
+def write_page(html: str, path: Path, force: bool = False) -> Path:
     """Write a page where an earlier one may be.
 
     Raises
     ------
     InputError
-        If it cannot be written there, or something else than a page is there.
+        If it cannot be written there, or something else than an earlier page is there and `force`
+        is not given.
     """
-    from mlmd.files import write_output
-
-    with write_output(path, "page") as place:
+    with write_output(path, "page", force) as place:
         place.write_text(html, encoding="utf-8")
     return path
 

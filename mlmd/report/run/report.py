@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.analysis.diffusion.diffusivity import settled_estimator
 from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.errors import InputError
+from mlmd.files import check_output
 from mlmd.report.page.elements import (
     CopyBlock,
     Group,
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 
 def write_run_report(
-    run: Run, path: str | Path | None = None, **options: Unpack[DiffusivityOptions]
+    run: Run,
+    path: str | Path | None = None,
+    force: bool = False,
+    **options: Unpack[DiffusivityOptions],
 ) -> Path:
     """Write a report of a run, finished or not.
 
@@ -44,7 +49,10 @@ def write_run_report(
     run
         From :meth:`mlmd.Run.open`.
     path
-        The HTML file; ``report.html`` in the run's directory where not given.
+        The HTML file; ``report.html`` in the run's directory where not given. An earlier page is
+        replaced.
+    force
+        Replace what else is there, but never a file of a run.
     **options
         How diffusivities are measured: keywords of
         :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
@@ -54,22 +62,30 @@ def write_run_report(
     MissingExtraError
         If Jinja2 is not installed.
     InputError
-        If the file cannot be written.
+        If the file cannot be written, or diffusivities cannot be measured as `options` say.
     """
-    html = run_page(run, **options)
-    return write_page(html, run.path / "report.html" if path is None else Path(path))
+    place = check_output(run.path / "report.html" if path is None else path, "page", force)
+    return write_page(run_page(run, **options), place, force)
 
 
 def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     """Return the HTML of :func:`write_run_report`."""
+    settled_estimator(options.get("estimator"), options.get("window_ps"))
     views = overview(run)
     summary: AnalysisSummary | None = None
     notes: list[str] = []
     flags = {entry.name: entry.flags for entry in run.stages}
     try:
-        summary = summarize(measured_stages(run), flags=flags, **options)
+        stages = measured_stages(run)
     except InputError as error:
         notes.append(f"No diffusivity: {error}")
+    else:
+        try:
+            summary = summarize(stages, flags=flags, **options)
+        except InputError as error:
+            if any(options.get(name) is not None for name in ("estimator", "window_ps", "fit_ps")):
+                raise  # it may be for what was asked; a page that is there may be better
+            notes.append(f"No diffusivity: {error}")
     if summary is not None:
         notes += [finding.message for finding in summary.findings]
     notes += [f"{view.entry.name}: {view.entry.error}" for view in views if view.entry.error]
