@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, CheckedCommand
 
 calculators_app = typer.Typer(
     help="List the calculators that can be named; make an environment for one.",
@@ -38,7 +38,7 @@ def calculators_command(context: typer.Context, as_json: AsJson = False) -> None
     print(f"devices: {', '.join(machine) if machine else 'not known without torch'}")
 
 
-@calculators_app.command("install")
+@calculators_app.command("install", cls=CheckedCommand)
 def install_command(
     name: Annotated[str, typer.Argument(help="A calculator, such as mace.")],
     as_json: AsJson = False,

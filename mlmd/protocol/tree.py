@@ -11,6 +11,7 @@ from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.stages.registry import stage_class
 from mlmd.stages.stage import Stage
+from mlmd.yaml_text import to_yaml
 
 SCHEMA = 1
 KEYS = ("schema", "name", "reference", "description", "deviations", "sources", "stages")
@@ -127,11 +128,8 @@ class ProtocolTree:
 
     def save(self, path: str | Path) -> None:
         """Write the protocol as YAML; the file must not exist."""
-        import yaml
-
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         with write_output(path, "recipe") as place:
-            place.write_text(text, encoding="utf-8")
+            place.write_text(to_yaml(self.to_dict()), encoding="utf-8")
 
     def stage(self, name: str) -> Stage:
         """Return a stage by name.
