@@ -117,7 +117,7 @@ def usable_text(name: str, value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{name} is {ascii(value)}; expected text in UTF-8") from None
+        raise InputError(f"{name} is {value!a}; expected text in UTF-8") from None
     return value
 
 
@@ -166,11 +166,16 @@ def choice(name: str, value: Any, known: Collection[str]) -> str:
     return value
 
 
+def by_name(what: str, value: Any) -> Mapping[Any, Any]:
+    """Return a mapping."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what} is {shown(value)}; expected values by name")
+    return value
+
+
 def known_keys(what: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
     """Raise where a mapping has keys that mean nothing, instead of passing them over."""
-    if not isinstance(given, Mapping):
-        raise InputError(f"{what} is {shown(given)}; expected values by name")
-    unknown = sorted(str(key) for key in given if key not in known)
+    unknown = sorted(str(key) for key in by_name(what, given) if key not in known)
     if unknown:
         raise InputError(
             f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"

@@ -58,7 +58,10 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = read_yaml_file(path)
+    try:
+        content = read_yaml_file(path)
+    except InputError as error:
+        raise InputError(f"calculators of {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(
             f"{path} has no calculators; expected lines such as 'default: chgnet' and "

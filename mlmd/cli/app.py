@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -67,7 +68,7 @@ def _common(
     )
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "pack": pack.pack_command,
     "run": run.run_command,
     "status": status.status_command,

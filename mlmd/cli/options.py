@@ -67,6 +67,9 @@ MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps", "start", "stop")
 """Parameters whose number may be zero; that of every other one is above."""
 UNITS = ("g_cm3", "A3", "fs", "ps", "s", "K", "A")
 """As names of parameters end."""
+LARGEST = 1e12
+"""In the units of the options more is a slip of the pen, and so is less than one over it; squares
+and their products are then numbers still."""
 
 
 class CheckedCommand(TyperCommand):
@@ -76,6 +79,15 @@ class CheckedCommand(TyperCommand):
     and of the right sign, texts are texts, paths can be looked at. What else a command wants of a
     value it checks itself.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See that every word is a text, then parse them: an empty path would be this folder."""
+        for word in args:
+            option, equals, value = word.partition("=")
+            is_assigned = option.startswith("--") and bool(equals)
+            name = option if is_assigned else f"an argument of mlmd {ctx.info_name}"
+            usable_text(name, value if is_assigned else word)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Check the values, then run the command."""
@@ -92,8 +104,6 @@ def check_value(parameter: Any, value: Any) -> None:
             check_value(parameter, one)
     elif isinstance(value, Path):
         usable_path(_said(parameter), str(value))
-    elif isinstance(value, str):
-        usable_text(_said(parameter), value)
     elif isinstance(value, int) and not isinstance(value, bool):
         whole_number(name, value, least=int(name not in MAY_BE_ZERO))
     elif isinstance(value, float):
@@ -102,6 +112,10 @@ def check_value(parameter: Any, value: Any) -> None:
             number_of_at_least(name, value, 0, unit)
         else:
             positive_number(name, value, unit)
+        if value and not 1 / LARGEST < value < LARGEST:
+            raise InputError(
+                f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g} {unit}"
+            )
 
 
 def refuse_given(context: Any, names: Collection[str], why: str) -> None:
