@@ -121,6 +121,13 @@ def usable_text(name: str, value: Any) -> str:
     return value
 
 
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return several texts, of a list or tuple: one text alone is not a list of its letters."""
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{name} is {shown(value)}; expected a list of texts")
+    return tuple(usable_text(name, one) for one in value)
+
+
 def usable_path(name: str, value: Any) -> Path:
     """Return a path that the file system can look at, whether or not there is something."""
     if isinstance(value, bytes) or not isinstance(value, str | os.PathLike):
@@ -180,6 +187,15 @@ def known_keys(what: str, given: Mapping[Any, Any], known: Collection[str]) -> N
         raise InputError(
             f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def element(name: str, value: Any) -> str:
+    """Return the symbol of a chemical element."""
+    from ase.data import atomic_numbers
+
+    if not isinstance(value, str) or not atomic_numbers.get(value):
+        raise InputError(f"{name} {shown(value)} is unknown; expected one such as Li")
+    return value
 
 
 def one_structure(name: str, value: Any) -> Atoms:

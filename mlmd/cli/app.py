@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -92,10 +93,16 @@ def main() -> None:
     sys.exit(run_command_line(sys.argv[1:]))
 
 
+@cache
+def _command() -> Any:
+    """Make it once: it takes longer than most command lines."""
+    return typer.main.get_command(app)
+
+
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line; return the exit code (0 done, 1 failed, 2 bad input, 3 stopped)."""
     try:
-        code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
+        code = _command().main(arguments, "mlmd", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
     except BrokenPipeError:

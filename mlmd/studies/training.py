@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlmd.checks import choice, truth, whole_number
+from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.model.data.folds import FOLDS, GROUPINGS, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
@@ -88,7 +88,7 @@ class TrainingSettings:
             choice("target", self.target, TARGETS)
         if self.folds is not None:
             choice("folds", self.folds, FOLDS)
-        for name in self.beside or ():
+        for name in () if self.beside is None else texts("beside", self.beside):
             choice("beside", name, FOLDS)
         whole_number("n_repeats", self.n_repeats)
         whole_number("seed", self.seed, least=0, most=MOST_SEED)
@@ -165,7 +165,11 @@ def training_table(
     InputError
         If there are several files, or both files and folders, or they cannot be used.
     """
-    if all(Path(path).is_dir() for path in sources):
+    if not isinstance(sources, Sequence) or isinstance(sources, str | bytes) or not sources:
+        raise InputError(f"sources are {shown(sources)}; expected a list of paths")
+    choice("format", format, ("mlmd", "zheng2024"))
+    paths = [usable_path("source", path) for path in sources]
+    if all(path.is_dir() for path in paths):
         tell = counted(progress, "runs")
         return table_from_runs(sources, features_from, mobile, convention, tell)
     if len(sources) > 1:
