@@ -397,7 +397,7 @@ def test_selective_dynamics_of_a_poscar_holds_whole_atoms_or_is_refused(tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent.cif", None, "absent.cif' does not exist"),
+        ("absent.cif", None, "no structure file .*absent.cif"),
         (".", None, "is a folder"),
         ("broken.cif", "no cif at all", "cannot be read"),
         ("notes.unknown", "some words", "cannot be read .*expected a format that ASE knows"),
