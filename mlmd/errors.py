@@ -25,6 +25,11 @@ def _again(kind: type[MlmdError], arguments: tuple[Any, ...], more: dict[str, An
 class InputError(MlmdError, ValueError):
     """What was given cannot be used; nothing was written."""
 
+    def __str__(self) -> str:
+        """Return the message as one line that can be written anywhere, whatever it quotes."""
+        line = " ".join(super().__str__().split())
+        return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 class TimeUnknownError(InputError):
     """A file does not say the time between its frames, and it was not given."""

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
 from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
-from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.diffusivity import (
+    Diffusivity,
+    diffusivity,
+    diffusivity_settings,
+)
 from mlmd.analysis.diffusion.drift import never_moving
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
@@ -199,6 +203,7 @@ def summarize(
     Stages without diffusion have no ``D_cm2_s`` and are left out of the fit; a note says which
     they are. Points that only chance keeps out bias the law: where most are left out, run longer.
     """
+    diffusivity_settings(**settings)
     if not stages:
         raise InputError("no stage was given; expected at least one trajectory to analyse")
     wanted = [species] if isinstance(species, str) else species

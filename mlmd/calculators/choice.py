@@ -8,6 +8,7 @@ from typing import Any
 
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import InputError
+from mlmd.yaml_text import read_yaml_file
 
 DEFAULT = "default"
 """Key of the calculator of every stage that none is named for."""
@@ -57,14 +58,11 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"calculators of {path} cannot be read: {reason}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        content = read_yaml_file(path)
+    except InputError as error:
+        raise InputError(f"calculators of {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
         raise InputError(
             f"{path} has no calculators; expected lines such as 'default: chgnet' and "
             "'Production: {name: vasp, options: {encut_eV: 400}}'"

@@ -26,7 +26,8 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
+    from mlmd.analysis.diffusion.drift import Drift
+    from mlmd.analysis.summary import AnalysisSummary, DiffusivityOptions, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
 
 PUBLISHED_WINDOW_PS = 15.0
@@ -67,16 +68,24 @@ def analyze_command(
     as_json: AsJson = False,
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
-    from mlmd.analysis.diffusion.drift import Drift, check_drift
+    from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
     from mlmd.analysis.summary import summarize
 
-    check_drift(drift)
+    states = _oxidation_states(oxidation_states)
+    how: DiffusivityOptions = {
+        "estimator": estimator,
+        "window_ps": window_ps,
+        "fit_ps": fit_ps,
+        "drift": cast("Drift", drift),
+    }
+    diffusivity_settings(**how)
     source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
+    source.check()
     run = source.run
-    volumes = _plot_volumes(run, plot) if plot is not None and run is not None else []
     try:
         stages = source.stages()
     except InputError as error:
+        volumes = _plot_volumes(run, plot) if plot is not None and run is not None else []
         if not volumes:
             raise
         _print_volumes_only(volumes, error, as_json)
@@ -85,13 +94,13 @@ def analyze_command(
         stages,
         species=species or None,
         flags=None if run is None else _flags(run),
-        oxidation_states=_oxidation_states(oxidation_states),
-        estimator=estimator,
-        window_ps=window_ps,
-        fit_ps=fit_ps,
-        drift=cast(Drift, drift),
+        oxidation_states=states,
+        **how,
     )
-    written = [] if plot is None else [*volumes, *_plot(summary, plot)]
+    written = []
+    if plot is not None:
+        written = [] if run is None else _plot_volumes(run, plot)
+        written += _plot(summary, plot)
     if as_json:
         print(json.dumps(summary.to_dict()))
         return

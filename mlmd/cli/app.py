@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from mlmd.cli import (
     status,
     train,
 )
+from mlmd.cli.options import CheckedCommand
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
@@ -66,18 +68,22 @@ def _common(
     )
 
 
-app.command("pack")(pack.pack_command)
-app.command("run")(run.run_command)
-app.command("status")(status.status_command)
-app.command("export")(export.export_command)
-app.command("analyze")(analyze.analyze_command)
-app.command("rdf")(rdf.rdf_command)
-app.command("features")(features.features_command)
-app.command("train")(train.train_command)
-app.command("predict")(predict.predict_command)
-app.command("compare")(compare.compare_command)
-app.command("report")(report.report_command)
-app.command("protocols")(protocols.protocols_command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pack": pack.pack_command,
+    "run": run.run_command,
+    "status": status.status_command,
+    "export": export.export_command,
+    "analyze": analyze.analyze_command,
+    "rdf": rdf.rdf_command,
+    "features": features.features_command,
+    "train": train.train_command,
+    "predict": predict.predict_command,
+    "compare": compare.compare_command,
+    "report": report.report_command,
+    "protocols": protocols.protocols_command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=CheckedCommand)(_command)
 app.add_typer(calculators.calculators_app, name="calculators")
 
 

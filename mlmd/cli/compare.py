@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, assignments
+from mlmd.cli.options import AsJson, assignments, refuse_given
 from mlmd.errors import InputError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
     from mlmd.studies import Reference, StudySettings, ValidationStudy
 
+OF_A_STUDY = (
+    "skip_ps",
+    "equilibrate_ps",
+    "md_timestep_fs",
+    "seed",
+    "calculator_options",
+    "device",
+    "threads",
+    "checkpoint_every_s",
+)
+
 
 def compare_command(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -121,8 +133,12 @@ def compare_command(
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
     if not (reference or calculator or out):
-        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
-            raise InputError("options of a study need --reference, --calculator and --out")
+        refuse_given(
+            context,
+            OF_A_STUDY,
+            "is one of the options of a study, which need --reference, --calculator and --out",
+        )
+        _refuse_of_files(context, paths or [])
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
         _compare_two(paths or [], temperature_K or [], report, as_json, **options)
         return
@@ -153,6 +169,15 @@ def compare_command(
     )
     references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
     _study(references, specs, out, settings, options, as_json)
+
+
+def _refuse_of_files(context: typer.Context, paths: Sequence[Path]) -> None:
+    """Raise InputError for times between frames that no file is there for."""
+    why = "is of files; a run knows its times: leave it out"
+    if paths and paths[0].is_dir():
+        refuse_given(context, ("surrogate_timestep_fs",), why)
+    if paths and all(path.is_dir() for path in paths):
+        refuse_given(context, ("timestep_fs",), why)
 
 
 def _study(

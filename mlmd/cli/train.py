@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, refuse_given
 from mlmd.errors import InputError
 from mlmd.files import check_output
 
@@ -22,6 +22,7 @@ _HEAD = ("RMSE", "+-", "MAE", "R2", "in 68 %", "in 95 %", "fits")
 
 
 def train_command(
+    context: typer.Context,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -105,9 +106,10 @@ def train_command(
     """Train a model on a table of features; report its errors on rows left out."""
     from mlmd.cli.progress import shown_progress
     from mlmd.model import Tuning
-    from mlmd.studies.training import TrainingSettings, train_study, training_table
+    from mlmd.studies.training import TrainingSettings, train_study, trainable, training_table
 
     _check_files(sources, output, save_table, report)
+    _refuse_ignored(context, sources, output)
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
     if report is not None and n_trials is not None:
@@ -124,6 +126,7 @@ def train_command(
     if made.skipped:
         more = " ..." if len(made.skipped) > 1 else ""
         print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)
+    trainable(made.table, settings)
     if save_table is not None:
         made.table.to_csv(save_table)
     with shown_progress() as show:
@@ -148,6 +151,17 @@ def _check_files(
             check_output(path, kind)
     if save_table is not None and not all(path.is_dir() for path in sources):
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
+
+
+def _refuse_ignored(context: typer.Context, sources: list[Path], output: Path | None) -> None:
+    """Raise InputError for options that this way of training would pass over."""
+    if all(path.is_dir() for path in sources):
+        refuse_given(context, ("format",), "is of a table; what is given are runs: leave it out")
+    else:
+        of_runs = ("features_from", "mobile", "convention")
+        refuse_given(context, of_runs, "is of runs; a table has been made already: leave it out")
+    if output is None:
+        refuse_given(context, ("n_bootstrap",), "is of the model that --output keeps; give that")
 
 
 def _write_page(path: Path, made: TrainingStudy, seed: int) -> None:

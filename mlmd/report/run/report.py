@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
 from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.errors import InputError
 from mlmd.report.page.elements import (
@@ -62,6 +63,7 @@ def write_run_report(
 
 def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     """Return the HTML of :func:`write_run_report`."""
+    diffusivity_settings(**options)
     views = overview(run)
     summary: AnalysisSummary | None = None
     notes: list[str] = []
@@ -69,6 +71,8 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     try:
         summary = summarize(measured_stages(run), flags=flags, **options)
     except InputError as error:
+        if any(value not in (None, "cell") for value in options.values()):
+            raise  # what was asked for by hand cannot be had
         notes.append(f"No diffusivity: {error}")
     if summary is not None:
         notes += [finding.message for finding in summary.findings]

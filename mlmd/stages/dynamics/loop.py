@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.run.identity import structure_text
 from mlmd.stages.context import Progress
 from mlmd.stages.dynamics.frames import FrameTaker
+from mlmd.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,14 +182,12 @@ class DynamicsLoop:
 
     def _way_on(self, error: SimulationUnstable) -> str:
         """Say with which settings the stage goes on from its checkpoint."""
-        import yaml
-
         stage, ways = self._stage, []
         if self._context.is_part:
             return ""
         if error.remedy:
             limits = {**stage.guard, **error.remedy}
-            text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
+            text = to_yaml(limits, in_one_line=True).strip()
             ways.append(f"if it is sane: --set {stage.name}.guard='{text}'")
         if self._recovery.anchors:  # none: it is the beginning that is beyond a limit
             more = len(self._recovery.trips) + 2
