@@ -136,7 +136,7 @@ class Neighbourhood:
             cutoff_A = furthest_A * (1.0 + 1e-12) if known else cutoff_A * _GROWTH
 
     def nearest_pairs(self, cutoff_A: float) -> Pairs:
-        """Return all pairs up to the cutoff, within the reach; of atoms in a heap the nearest alone.
+        """Return all pairs up to the cutoff, at most the reach; of a heap the nearest alone.
 
         In a heap each atom is near all others: their number would grow with its square.
         """

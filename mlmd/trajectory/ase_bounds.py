@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmd.bounds.helper import run_helper
 from mlmd.bounds.memory import check_memory, memory_limit_bytes
@@ -30,7 +30,7 @@ _SMALL_BYTES = 2**26
 _SECONDS, _BYTES_PER_S = 6.0, 100e3
 _HELPER_BYTES = 2**30  # the libraries reserve half of it
 _HEAD_BYTES = 2**16
-_LARGE_CIF_BYTES = 200_000
+_SMALL_CIF_BYTES = 200_000  # says no numbers of atoms, but sites and symmetries multiply
 _BYTES_PER_ATOM = 1000  # ASE makes an object of every word of an atom's line
 
 _READ = """
@@ -71,11 +71,10 @@ def read_images(path: Path, index: slice, format: str | None = None) -> Iterator
     name = os.path.abspath(path)
     format = format or filetype(name)
     most = check_expansion(path)
-    check = _CHECKS.get(format)
-    if check is None or (format == "cif" and most > _LARGE_CIF_BYTES):
+    if format in _CHECKS:
+        _CHECKS[format](path)
+    if format not in _ENOUGH and not (format == "cif" and most <= _SMALL_CIF_BYTES):
         _rehearse(path, name, format, index, most)
-    else:
-        check(path)
     most = MOST_EXPANSION * most + _SMALL_BYTES
     for image in iread(name, index=index, format=format, do_not_split_by_at_sign=True):
         most -= image.positions.nbytes
@@ -186,14 +185,12 @@ def _check_traj(path: Path) -> None:
                 raise InputError(f"{path} is cut short, or damaged: a frame is not within it")
 
 
-def _check_nothing(path: Path) -> None:
-    """CIF says no numbers of atoms."""
-
-
-_CHECKS: dict[str, Callable[[Path], Any]] = {
+_CHECKS: dict[str, Callable[[Path], None]] = {
     "extxyz": _check_xyz,
     "vasp": _check_poscar,
+    "vasp-xdatcar": _check_poscar,
     "traj": _check_traj,
-    "cif": _check_nothing,
 }
-"""Formats that are read here, and what is looked at before."""
+"""Formats whose numbers are held against the size of the file."""
+_ENOUGH = ("extxyz", "vasp", "traj")
+"""Of which nothing else can make ASE run on."""

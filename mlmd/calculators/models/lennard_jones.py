@@ -46,7 +46,7 @@ MOST_DENSE = 300
 
 
 class LennardJones(Calculator):
-    """Lennard-Jones with shifted forces; fast at about 100 atoms, linear in time and memory beyond 300.
+    """Lennard-Jones with shifted forces; fast at about 100 atoms, linear beyond 300.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class LennardJones(Calculator):
         self._epsilon_eV = _checked("epsilon_eV", epsilon_eV, "eV")
         self._cutoff_A = None if cutoff_A is None else positive_number("cutoff_A", cutoff_A, "A")
         self._tables: tuple[bytes, FloatArray, FloatArray, float] | None = None
-        self._matrices: tuple[FloatArray, ...] | None = None
+        self._matrices: tuple[FloatArray, FloatArray] | None = None
 
     # Atoms on top of each other: forces that are not finite, which the dynamics reports.
     @np.errstate(divide="ignore", invalid="ignore", over="ignore")
@@ -123,7 +123,9 @@ class LennardJones(Calculator):
             self._matrices = None
         return self._tables[1:]
 
-    def _pair_matrices(self, sigma: FloatArray, epsilon: FloatArray) -> tuple[FloatArray, ...]:
+    def _pair_matrices(
+        self, sigma: FloatArray, epsilon: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return sigma and 4 epsilon of all pairs; kept while the atoms are the same."""
         if self._matrices is None:
             self._matrices = _mixed(
