@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real  # NumPy's numbers are registered with these
 from pathlib import Path
@@ -196,6 +197,42 @@ def element(name: str, value: Any) -> str:
     if not isinstance(value, str) or not atomic_numbers.get(value):
         raise InputError(f"{name} {shown(value)} is unknown; expected one such as Li")
     return value
+
+
+def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
+    """Return the path of an ordinary file that is there: to open another kind may never end.
+
+    Parameters
+    ----------
+    path
+        The file; symbolic links are followed.
+    expected
+        What it should be, for the message: "a trajectory (.h5md, .traj, ...)".
+    what
+        What to call it there.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(f"no {what} {path}; expected {expected}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{what} {shown(str(path))} cannot be read ({reason}); expected {expected}"
+        ) from error
+    if not stat.S_ISREG(mode):
+        kind = next(
+            name
+            for known, name in (
+                (stat.S_ISDIR, "a folder"),
+                (stat.S_ISFIFO, "a pipe, no ordinary file"),
+                (stat.S_ISSOCK, "a socket, no ordinary file"),
+                (lambda _: True, "a device, no ordinary file"),
+            )
+            if known(mode)
+        )
+        raise InputError(f"{what} {path} is {kind}; expected {expected}")
+    return Path(path)
 
 
 def one_structure(name: str, value: Any) -> Atoms:

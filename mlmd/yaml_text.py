@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 
 MOST_CHARACTERS = 500_000
@@ -79,8 +80,7 @@ def read_yaml_file(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            raise InputError(f"{path} is no file; expected one of YAML")
+        input_file(path, "one of YAML")
         with path.open("rb") as file:
             content = file.read(4 * MOST_CHARACTERS + 1)
         return read_yaml(content.decode("utf-8-sig"), str(path))

@@ -32,7 +32,7 @@ def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
     if text in recipe_names():
         content = (files("mlmd") / "recipes" / f"{text}.yaml").read_text(encoding="utf-8")
         recipe = read_yaml(content, text)
-    elif usable_path("protocol", text).is_file():
+    elif usable_path("protocol", text).exists():
         recipe = read_yaml_file(text)
     else:
         raise InputError(

@@ -157,12 +157,12 @@ def _read_file(path: Path, every: int, timestep_fs: float | None) -> Atoms | Tra
 
 def _is_one_structure(path: Path) -> bool:
     """Whether ASE finds exactly one structure in the file."""
-    from ase.io import iread
+    from mlmd.trajectory.ase_bounds import read_images
 
     if path.suffix == ".h5md":
         return False
     try:
-        return len(list(islice(iread(path, index=":", do_not_split_by_at_sign=True), 2))) == 1
+        return len(list(islice(read_images(path, slice(None)), 2))) == 1
     except Exception:  # the reader that is then tried says what is wrong
         return False
 

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmd.checks import is_whole, whole_number
+from mlmd.checks import input_file, is_whole, whole_number
 from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
@@ -102,10 +102,7 @@ def read_trajectory(
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
-        if not one.is_file():
-            raise InputError(
-                f"no file {one}; expected a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)"
-            )
+        input_file(one, "a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)")
     for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
         if number is not None and not is_whole(number):
             raise InputError(f"{name} is {number!r}; expected a whole number")
