@@ -199,6 +199,18 @@ def element(name: str, value: Any) -> str:
     return value
 
 
+def kind_of_no_file(mode: int) -> str:
+    """Say what something is that is no ordinary file, by its mode."""
+    for is_it, name in (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a pipe, no ordinary file"),
+        (stat.S_ISSOCK, "a socket, no ordinary file"),
+    ):
+        if is_it(mode):
+            return name
+    return "a device, no ordinary file"
+
+
 def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
     """Return the path of an ordinary file that is there: to open another kind may never end.
 
@@ -221,17 +233,7 @@ def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
             f"{what} {shown(str(path))} cannot be read ({reason}); expected {expected}"
         ) from error
     if not stat.S_ISREG(mode):
-        kind = next(
-            name
-            for known, name in (
-                (stat.S_ISDIR, "a folder"),
-                (stat.S_ISFIFO, "a pipe, no ordinary file"),
-                (stat.S_ISSOCK, "a socket, no ordinary file"),
-                (lambda _: True, "a device, no ordinary file"),
-            )
-            if known(mode)
-        )
-        raise InputError(f"{what} {path} is {kind}; expected {expected}")
+        raise InputError(f"{what} {path} is {kind_of_no_file(mode)}; expected {expected}")
     return Path(path)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from mlmd.errors import DiskFullError, InputError, RunDirectoryError, StoppedError
+from mlmd.errors import DiskFullError, InputError, StoppedError
 from mlmd.marks import is_earlier, seal
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ RUN_FILE, STUDY_FILE = "run.json", "study.json"
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _NEVER_OF_A_RUN = (*PLOT_SUFFIXES, ".html", ".htm")
 _OF_A_RUN = re.compile(
-    r"\.?(run\.json|study\.json|comparison\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
+    r"\.?(run\.json|run\.previous\.json|study\.json|comparison\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
     r"|(\d\d+-.+|runs)/.+"  # folders of stages, and the runs of a study
 )
 _inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs", default=())
@@ -363,79 +363,6 @@ def _keep_as(path: Path, previous: Path) -> None:
         return
     second_name.replace(previous)
     second_name.unlink(missing_ok=True)  # still there where both were one file already
-
-
-KINDS_OF_NO_FILE = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISCHR, "a device"),
-)
-
-
-def refuse_what_is_no_file(path: Path, folder: int | None = None, *, folders: bool = False) -> None:
-    """Raise where what is at the place of a run's file leads elsewhere or makes a reader wait.
-
-    Parameters
-    ----------
-    path
-        The place; nothing need be there.
-    folder
-        Open folder that it lies in, wherever that has been moved to.
-    folders
-        Whether a folder is right there too.
-
-    Raises
-    ------
-    RunDirectoryError
-        If a link, a pipe, a device or a folder is there.
-    """
-    try:
-        status = os.stat(
-            path if folder is None else path.name, dir_fd=folder, follow_symlinks=False
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    mode = status.st_mode
-    if stat.S_ISREG(mode) or (folders and stat.S_ISDIR(mode)):
-        return
-    if stat.S_ISLNK(mode):
-        what = "a symbolic link, and a run writes into its own folder only"
-    else:
-        what = next((name for is_it, name in KINDS_OF_NO_FILE if is_it(mode)), "no ordinary file")
-    expected = "a file or a folder" if folders else "a file"
-    raise RunDirectoryError(f"{path} is {what}; expected {expected} of the run: move it away")
-
-
-def open_ordinary(path: Path, flags: int, folder: int | None = None) -> int:
-    """Open a file of a run without following a link and without waiting for a pipe.
-
-    Parameters
-    ----------
-    path
-        The file.
-    flags
-        As for :func:`os.open`.
-    folder
-        See :func:`refuse_what_is_no_file`.
-
-    Returns
-    -------
-    int
-        The descriptor.
-
-    Raises
-    ------
-    RunDirectoryError
-        If it is no ordinary file.
-    OSError
-        If it cannot be opened.
-    """
-    refuse_what_is_no_file(path, folder)
-    # Whoever changes it in this moment is not followed and not waited for either.
-    careful = flags | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.open(path if folder is None else path.name, careful, 0o644, dir_fd=folder)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -25,7 +25,7 @@ _HELPER_BYTES = 3 * 2**28  # the libraries reserve half of it
 _KEPT = 1000
 
 _LOOK = """
-import json, sys
+import errno, json, sys
 import h5py
 path, most_bytes = arguments[0], int(arguments[1])
 
@@ -86,6 +86,8 @@ try:
 except MemoryError:
     raise
 except Exception as error:
+    if getattr(error, "errno", None) not in (None, errno.EINVAL):
+        end(errno=error.errno)
     end(damaged=" ".join(f"{error}".split()))
 end()
 """
@@ -102,11 +104,10 @@ def look_first(path: Path) -> None:
         If HDF5 cannot read it, does not come to an end, or crashes.
     InputError
         If it leads to other files, or its arrays are far larger than the file.
+    OSError
+        If the system does not let us read it, which says nothing of what is in it.
     """
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
+    stat = os.stat(path)
     _look(str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
@@ -127,6 +128,8 @@ def _look(path: str, device: int, number: int, n_bytes: int, changed_ns: int) ->
             f"{n_bytes} bytes"
         )
     said = json.loads(outcome.output or "{}")
+    if "errno" in said:
+        raise OSError(said["errno"], os.strerror(said["errno"]), path)
     if "refused" in said:
         raise InputError(f"{path}: {said['refused']}; expected a file that mlmd has written")
     if "damaged" in said:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmd.errors import RunDirectoryError
-from mlmd.files import open_ordinary
+from mlmd.run.ordinary_files import open_ordinary
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from typing import Any
 
 from mlmd.checks import is_whole
 from mlmd.errors import InputError, RunDirectoryError, RunLockedError, RunLostError
-from mlmd.files import FULL, disk_full_is_a_stop, open_ordinary, refuse_what_is_no_file
+from mlmd.files import FULL, disk_full_is_a_stop
 from mlmd.processes import is_alive_here, this_process
+from mlmd.run.ordinary_files import open_ordinary, refuse_what_is_no_file
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.bounds.hdf5 import look_first
 from mlmd.errors import DamagedDataError, StoppedError
 from mlmd.files import disk_full_is_a_stop, sync_folder
 from mlmd.trajectory.h5md.frame_checksums import FrameChecksums, shared_checksum
@@ -104,7 +105,9 @@ class Recorder:
         if not path.exists():
             raise DamagedDataError(f"{path} is missing")
         checksums = FrameChecksums.from_state(state)
-        if checksums is not None:
+        if checksums is None:
+            look_first(path)
+        else:
             checksums.verify(path)
         with disk_full_is_a_stop(str(path)):
             H5MDWriter.resume(path, int(state["n_frames"])).close()

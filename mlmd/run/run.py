@@ -161,7 +161,11 @@ class Run:
             If the file is not what was written.
         """
         from mlmd.trajectory import Trajectory
+        from mlmd.trajectory.h5md.reader import read_h5md
+        from mlmd.trajectory.reading import check_frames
 
+        frames = slice(start, stop, every)
+        check_frames(frames)
         entry = self.manifest.stage(stage)
         path = self.path / entry.folder / TRAJECTORY
         if entry.status == "stale":
@@ -171,10 +175,11 @@ class Run:
             raise RunDirectoryError(
                 f"stage '{stage}' of {self.path} has no trajectory (a {entry.kind}, {entry.status})"
             )
-        if not entry.checksums:
-            n_frames = _vouched_frames(path)
-            if n_frames is not None:
-                start, stop, every = slice(start, stop, every).indices(n_frames)
+        is_whole = TRAJECTORY in entry.checksums
+        if not is_whole and (n_frames := _vouched_frames(path)) is not None:
+            frames, is_whole = slice(*frames.indices(n_frames)), True
+        if is_whole:
+            return Trajectory(**read_h5md(path, frames, trusted=True))
         return Trajectory.read(path, start=start, stop=stop, every=every)
 
     def _refuse_damaged(self, entry: StageEntry, name: str) -> None:

@@ -103,11 +103,7 @@ def read_trajectory(
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
         input_file(one, "a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)")
-    for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
-        if number is not None and not is_whole(number):
-            raise InputError(f"{name} is {number!r}; expected a whole number")
-    if frames.step is not None:
-        whole_number("every", frames.step)
+    check_frames(frames)
     if any(one.suffix == ".h5md" for one in paths):
         from mlmd.trajectory.h5md.reader import read_h5md
 
@@ -120,6 +116,15 @@ def read_trajectory(
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     files = ((str(one), _blocks(one)) for one in paths)
     return join(files, source, timestep_fs, frames, long_steps)
+
+
+def check_frames(frames: slice) -> None:
+    """Raise InputError unless ``start:stop:every`` are whole numbers, as far as they are given."""
+    for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
+        if number is not None and not is_whole(number):
+            raise InputError(f"{name} is {number!r}; expected a whole number")
+    if frames.step is not None:
+        whole_number("every", frames.step)
 
 
 def format_of(source: TextSource) -> Format | None:

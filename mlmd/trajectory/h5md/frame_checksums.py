@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from mlmd.bounds.hdf5 import look_first
 from mlmd.errors import DamagedDataError
-from mlmd.trajectory.h5md.faults import damage_named
+from mlmd.trajectory.h5md.faults import damage_named, refuse_links
 from mlmd.trajectory.h5md.writer import columns_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class FrameChecksums:
         OSError
             If the system does not let us read it.
         """
+        look_first(path)
         with damage_named(path), h5py.File(path, "r", locking=False) as file:
+            refuse_links(file, path, DamagedDataError)
             particles = file["particles/trajectory"]
             numbers, masses_u = particles["species"][:], particles["mass"][:]
             pbc = [str(one) == "periodic" for one in particles["box"].attrs["boundary"]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlmd.bounds.hdf5 import look_first
 from mlmd.bounds.memory import check_memory
-from mlmd.errors import DamagedDataError, InputError
+from mlmd.errors import DamagedDataError, InputError, MlmdError
 from mlmd.trajectory.h5md.faults import damage_named, refuse_links
 from mlmd.trajectory.h5md.writer import SCHEMA, columns_of
 
@@ -67,7 +67,7 @@ def read_h5md(path: Path, frames: slice, trusted: bool = False) -> dict[str, Any
     DamagedDataError
         If HDF5 cannot open it.
     """
-    with _open(path, trusted) as file, damage_named(path):
+    with open_h5md(path, trusted) as file, damage_named(path):
         if "mlmd" not in file or "particles/trajectory/position/value" not in file:
             raise InputError(f"{path} was not written by mlmd; convert it to extended XYZ first")
         schema = int(file["mlmd"].attrs["schema"])
@@ -100,17 +100,20 @@ def read_scalars(path: Path, trusted: bool = False) -> dict[str, NDArray[Any]]:
         ``time_fs`` (frames,), ``cell_A`` (frames, 3, 3) and those of :data:`FIELDS` that were
         recorded, under the names that :class:`Trajectory` gives them.
     """
-    with _open(path, trusted) as file, damage_named(path):
+    with open_h5md(path, trusted) as file, damage_named(path):
         columns = columns_of(file)
         return {ARRAYS[name]: columns[name][:] for name in SCALARS if name in columns}
 
 
-def _open(path: Path, trusted: bool) -> h5py.File:
-    if not trusted:
-        look_first(path)
+def open_h5md(path: Path, trusted: bool) -> h5py.File:
+    """Open a file for reading, one that is not trusted after a look at it in a helper process."""
     try:
+        if not trusted:
+            look_first(path)
         # Without locking: a run that is still going may be read.
         file = h5py.File(path, "r", locking=False)
+    except MlmdError:
+        raise
     except (OSError, RuntimeError) as error:
         raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
     return refuse_links(file, path)
