@@ -40,6 +40,7 @@ from ase.io import write
 from vasp_files import outcar, run, vasprun, xdatcar
 
 from mlmd import Protocol, Trajectory
+from mlmd.bounds import helper
 from mlmd.errors import MlmdError
 from mlmd.structure import read_structure
 from mlmd.trajectory.export import export_trajectory
@@ -162,6 +163,7 @@ def _files(make: Callable[[Path], object]) -> dict[str, bytes]:
 def _read_trajectory(path: Path) -> object:
     back = Trajectory.read(path, timestep_fs=2.0, long_steps="warn")
     assert len(back) >= 1
+    assert ((back.numbers > 0) & (back.numbers < 119)).all()
     for array in (back.positions_A, back.cell_A, back.time_fs):
         assert np.isfinite(array).all(), f"{path.name}: numbers that are not finite were believed"
     return back
@@ -393,6 +395,7 @@ def main(group: str, number: int, seed: int, work: Path) -> None:
         ended[said if said in (READ, REFUSED) else "wrong"] += 1
         if said not in (READ, REFUSED):
             wrong.append([case.name, n, said])
+    helper._kill_all()  # what it has used counts only then
     used = [
         resource.getrusage(who).ru_maxrss * 1024
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -14,7 +14,7 @@ INPUTS = int(os.environ.get("MLMD_FUZZ_INPUTS", "2000"))
 """How many damaged files in all; ``MLMD_FUZZ_INPUTS=100000`` takes about an hour."""
 SEED = int(os.environ.get("MLMD_FUZZ_SEED", "0"))
 MOST_BYTES = 10**9
-SHARES = {"trajectories": 0.5, "structures": 0.25, "tables": 0.25}
+SHARES = {"trajectories": 0.6, "structures": 0.2, "tables": 0.2}
 
 
 @pytest.mark.parametrize("group", SHARES)

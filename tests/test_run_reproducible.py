@@ -159,7 +159,9 @@ def stopped(atoms: Atoms, folder: Path, spec: CalculatorSpec) -> None:
         )
 
 
-@pytest.mark.parametrize("change", [{"threads": 2}, {"python": sys.executable}])
+@pytest.mark.parametrize(
+    "change", [{"threads": 2}, pytest.param({"python": sys.executable}, marks=pytest.mark.slow)]
+)
 def test_a_run_that_went_on_in_another_way_says_so(
     tmp_path: Path, atoms: Atoms, change: dict[str, Any]
 ) -> None:

@@ -7,7 +7,6 @@ import lzma
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,30 +38,6 @@ NAMES = [
     "t",
     *(f"XDATCAR.{suffix}" for suffix in ("gz", "bz2", "xz")),
 ]
-WORDS = [
-    b"",
-    b"\n",
-    b"\0",
-    b" ",
-    b"-",
-    b"*" * 12,
-    b"nan",
-    b"1e308",
-    b"-1e999",
-    b"999999999999",
-    b"1" * 500,
-    b"Direct configuration=",
-    b"<calculation>",
-    b"</varray>",
-    b"<!DOCTYPE a>",
-    b"<v>",
-    b"&lt;",
-    b" POSITION    TOTAL-FORCE",
-    b"direct lattice vectors",
-    b"energy  without entropy=",
-    b"\xff\xfe\xc3",
-    b"\x1f\x8b\x08",
-]
 FAST = settings(
     max_examples=100,
     deadline=2000,
@@ -88,30 +63,6 @@ def attempt(name: str, content: bytes) -> Trajectory | None:
     assert "\n" not in message
     assert name in message
     return None
-
-
-@st.composite
-def mutations(draw, text: bytes) -> bytes:
-    """A few places overwritten, cut out or filled in."""
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(text)))
-        length = draw(st.sampled_from([0, 1, 3, 12, 40, 300]))
-        text = text[:at] + draw(st.sampled_from(WORDS)) + text[at + length :]
-    return text
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_mutated_files(name):
-    @FAST
-    @given(mutations(TEXTS[name].encode()))
-    def check(content):
-        back = attempt(name, content)
-        if back is not None:
-            assert 1 <= len(back) <= 12
-            assert np.isfinite(back.positions_A).all()
-            assert np.isfinite(back.cell_A).all()
-
-    check()
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -146,20 +97,6 @@ def test_a_valid_file_under_a_wrong_name_is_read_for_what_it_is(name, other):
     back = attempt(name, TEXTS[other].encode())
     assert back is not None
     assert back.positions_A == pytest.approx(MADE.positions, abs=6e-6)
-
-
-@pytest.mark.parametrize("module", [gzip, bz2, lzma], ids=["gz", "bz2", "xz"])
-def test_damaged_compression(module):
-    packed = module.compress(TEXTS["XDATCAR_fixed"].encode())
-
-    @FAST
-    @given(mutations(packed))
-    def check(content):
-        back = attempt("XDATCAR", content)
-        if back is not None:
-            assert np.isfinite(back.positions_A).all()
-
-    check()
 
 
 @pytest.mark.parametrize("module", [gzip, bz2, lzma], ids=["gz", "bz2", "xz"])

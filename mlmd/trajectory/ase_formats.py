@@ -113,4 +113,5 @@ def _results(images: list[Atoms], name: str) -> Any:
         image.calc is None or image.calc.results.get(name) is None for image in images
     ):
         return None
-    return np.array([image.calc.results[name] for image in images])
+    # A text in its place is what ASE's readers make of something else.
+    return np.array([image.calc.results[name] for image in images], dtype=float)

@@ -67,22 +67,23 @@ def refuse_links(file: h5py.File, path: Path, kind: type[MlmdError] = InputError
 
 def _data_elsewhere(file: h5py.File) -> str | None:
     """Say which part of a file is not in it; follow no link on the way."""
-    names: list[bytes] = []
+    names: dict[int, bytes] = {}  # by address: columns share their steps and times
     leaving: list[bytes] = []
 
     def look(name: bytes, link: h5py.h5l.LinkInfo) -> None:
         if link.type == h5py.h5l.TYPE_HARD:
-            names.append(name)
+            names.setdefault(link.u, name)
         elif link.type != h5py.h5l.TYPE_SOFT:  # which stays within the file
             leaving.append(name)
 
     file.id.links.visit(look, info=True)
     for name in leaving:
         return f"'{name.decode(errors='replace')}' is a link to another file"
-    for name in names:
-        if h5py.h5o.get_info(file.id, name).type != h5py.h5o.TYPE_DATASET:
+    for name in names.values():
+        part = h5py.h5o.open(file.id, name)
+        if not isinstance(part, h5py.h5d.DatasetID):
             continue
-        made = h5py.h5d.open(file.id, name).get_create_plist()
+        made = part.get_create_plist()
         layout, where = made.get_layout(), f"'{name.decode(errors='replace')}'"
         if layout == h5py.h5d.VIRTUAL:
             return f"{where} is a virtual data set"
