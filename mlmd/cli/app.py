@@ -126,4 +126,10 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return code, str(error)
     if hasattr(error, "format_message"):  # the command line itself: an unknown option, say
         return BAD_INPUT, error.format_message() or "see mlmd --help"
+    if isinstance(error, OSError) and error.strerror:
+        what = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        reason = f"{what}: {error.strerror}" if what else error.strerror
+        return FAILED, f"{reason} (mlmd -v ... shows where)"
+    if isinstance(error, MemoryError):
+        return FAILED, f"not enough memory: {error or 'take fewer atoms or frames'}"
     return FAILED, f"{type(error).__name__}: {error} (mlmd -v ... shows where)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.files import check_output
-from mlmd.model.data.folds import FOLDS, GROUPINGS, make_folds
+from mlmd.model.data.folds import FOLDS, GROUPINGS, known_folds, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
 from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.predictor.predictor import Predictor
@@ -88,9 +88,9 @@ class TrainingSettings:
         if self.target is not None:
             choice("target", self.target, TARGETS)
         if self.folds is not None:
-            choice("folds", self.folds, FOLDS)
+            known_folds(self.folds)
         for name in () if self.beside is None else texts("beside", self.beside):
-            choice("beside", name, FOLDS)
+            known_folds(name)
         whole_number("n_repeats", self.n_repeats)
         whole_number("seed", self.seed, least=0, most=MOST_SEED)
         whole_number("n_bootstrap", self.n_bootstrap)
