@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -428,3 +429,36 @@ def test_many_runs_are_a_line_each_and_damage_is_an_exit_code(
     }
     assert "04-cold/checkpoint.npz" in found["flipped"]["damage"]["cold"][0]
     assert "03-hot/trajectory.h5md" in found["frames"]["damage"]["hot"][0]
+
+
+@pytest.mark.parametrize("name", ["run.json", "structure.extxyz", "03-hot/trajectory.h5md",
+                                  "03-hot/checkpoint.npz", "log.jsonl"])  # fmt: skip
+def test_nothing_waits_for_a_pipe_in_the_place_of_a_file(
+    name: str, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole.path, folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+    def hangs(*_: object) -> None:
+        raise AssertionError(f"{arguments} waits for {name}")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    try:
+        for arguments in (["status"], ["status", "--verify"], ["report"], ["rdf"]):
+            signal.alarm(60)
+            command, *more = arguments
+            code = run_command_line([command, str(folder), *more])
+            needed = {
+                "run.json": True,
+                "log.jsonl": False,
+                "structure.extxyz": more or command == "report",
+                "03-hot/checkpoint.npz": bool(more),
+                "03-hot/trajectory.h5md": more or command != "status",
+            }
+            assert bool(code) == bool(needed[name]), arguments
+            capsys.readouterr()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.bounds.memory import check_memory
 from mlmd.errors import DamagedDataError
 from mlmd.files import write_atomically
+from mlmd.run.ordinary_files import open_ordinary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,7 +65,9 @@ class CheckpointStore:
         Raises
         ------
         DamagedDataError
-            If there are checkpoints and none can be read.
+            If there are checkpoints and none is whole.
+        OSError
+            If the system does not let us read one.
         """
         problems = []
         for path in (self.path, self.previous):
@@ -70,6 +76,8 @@ class CheckpointStore:
             try:
                 state = _read(path)
             except Exception as error:  # of zip, of NumPy, of JSON: each has its own kinds
+                if getattr(error, "errno", None) not in (None, errno.EINVAL):
+                    raise  # the system's: it says nothing of what is in the file
                 problems.append(f"{path}: {error}")
                 continue
             if problems:
@@ -96,7 +104,11 @@ def placed(atoms: Atoms, state: Mapping[str, Any]) -> Atoms:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
+    with (
+        os.fdopen(open_ordinary(path, os.O_RDONLY), "rb") as archive,
+        np.load(archive, allow_pickle=False) as file,
+    ):
+        check_memory(str(path), sum(entry.file_size for entry in file.zip.infolist()))
         # Reading every entry checks every checksum of the archive.
         state: dict[str, Any] = {name: file[name] for name in file.files}
     plain = json.loads(str(state.pop(PLAIN)))

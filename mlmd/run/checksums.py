@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmd.errors import DamagedDataError
+from mlmd.errors import DamagedDataError, RunDirectoryError
+from mlmd.run.ordinary_files import open_ordinary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,7 +54,7 @@ def file_checksum(path: Path, *, again: bool = False) -> str:
     OSError
         If it cannot be read.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_ordinary(path, os.O_RDONLY), "rb") as file:
         there = os.fstat(file.fileno())
         key = (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)
         if not again and key in _known:
@@ -107,8 +108,10 @@ def refuse_damaged(path: Path, recorded: str, *, again: bool = False) -> None:
     """
     try:
         found = file_checksum(path, again=again)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):
         raise DamagedDataError(f"{path} is missing") from None
+    except RunDirectoryError as error:  # a folder, a pipe, a link
+        raise DamagedDataError(str(error)) from error
     if found != recorded:
         what = "is empty" if path.stat().st_size == 0 else "is not what was written"
         raise DamagedDataError(

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlmd.errors import RunDirectoryError
-from mlmd.run.ordinary_files import open_ordinary
+from mlmd.errors import InputError, RunDirectoryError
+from mlmd.run.ordinary_files import open_ordinary, read_ordinary
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +127,8 @@ def _worked_s(folder: Path, stage: str, began: object) -> float:
 def _events(folder: Path) -> list[dict[str, Any]]:
     """Return the events that can be read; a killed process can leave half a line."""
     try:
-        handle = open_ordinary(folder / LOG, os.O_RDONLY)
-        with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
-    except (OSError, RunDirectoryError):
+        lines = read_ordinary(folder / LOG).decode(errors="replace").splitlines()
+    except (OSError, InputError):
         return []
     events = []
     for line in lines:

@@ -14,6 +14,7 @@ from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.run.checksums import checksum
 from mlmd.run.identity import digest
+from mlmd.run.ordinary_files import read_ordinary
 
 SCHEMA = 3
 MEASURED_OF_OLD = "Production"
@@ -136,7 +137,7 @@ class Manifest:
         """
         path = folder / name
         try:
-            content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+            content = json.loads(read_ordinary(path), parse_constant=_refuse_constant)
         except (FileNotFoundError, NotADirectoryError):
             raise RunDirectoryError(
                 f"{folder} is not a run directory (it has no {name}); give one made by mlmd run"

@@ -6,8 +6,12 @@ import os
 import stat
 from pathlib import Path
 
+from mlmd.bounds.memory import check_memory
 from mlmd.checks import kind_of_no_file
 from mlmd.errors import RunDirectoryError
+
+IN_MEMORY = 10
+"""A text with all the objects that Python makes of it takes about so many times its size."""
 
 
 def refuse_what_is_no_file(path: Path, folder: int | None = None, *, folders: bool = False) -> None:
@@ -72,3 +76,20 @@ def open_ordinary(path: Path, flags: int, folder: int | None = None) -> int:
     # Whoever changes it in this moment is not followed and not waited for either.
     careful = flags | os.O_NOFOLLOW | os.O_NONBLOCK
     return os.open(path if folder is None else path.name, careful, 0o644, dir_fd=folder)
+
+
+def read_ordinary(path: Path) -> bytes:
+    """Return what is in a file of a run.
+
+    Raises
+    ------
+    RunDirectoryError
+        If it is no ordinary file.
+    InputError
+        If it takes more memory than is allowed.
+    OSError
+        If it cannot be read.
+    """
+    with os.fdopen(open_ordinary(path, os.O_RDONLY), "rb") as file:
+        check_memory(str(path), IN_MEMORY * os.fstat(file.fileno()).st_size)
+        return file.read()

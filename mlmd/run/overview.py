@@ -119,7 +119,7 @@ def _n_frames(store: CheckpointStore) -> int:
     """Return the frames that a checkpoint vouches for; 0 where it cannot be read."""
     try:
         state: dict[str, Any] | None = store.load()
-    except MlmdError:
+    except (MlmdError, OSError):
         return 0
     return int((state or {}).get("n_frames", 0))
 

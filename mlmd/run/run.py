@@ -11,6 +11,7 @@ from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.run.checksums import damaged_files, refuse_damaged
 from mlmd.run.lock import is_at_work
 from mlmd.run.manifest import Manifest, StageEntry
+from mlmd.run.ordinary_files import read_ordinary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -95,9 +96,11 @@ class Run:
         """
         path = self.path / STRUCTURE
         try:
-            content = path.read_bytes()
+            content = read_ordinary(path)
         except FileNotFoundError:
             raise DamagedDataError(f"{path} is missing; {WRITTEN_AGAIN}") from None
+        except RunDirectoryError as error:  # a folder, a pipe, a link
+            raise DamagedDataError(f"{error}; {WRITTEN_AGAIN}") from error
         if hashlib.sha256(content).hexdigest() != self.manifest.identity.get("structure_sha256"):
             raise DamagedDataError(
                 f"{path} is not what the run started from: damaged or edited; {WRITTEN_AGAIN}"
