@@ -7,7 +7,10 @@ neither is a text that spells one.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import stat
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real  # NumPy's numbers are registered with these
 from pathlib import Path
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import FloatArray
 
+MOST_WHOLE = 2**63 - 1
+"""Largest whole number of HDF5 and of most programs."""
+MOST_SHOWN = 120
+"""Characters of a value that a message shows."""
+
 
 def is_number(value: Any) -> bool:
     """Tell whether a value is a real number, infinite ones and NaN included."""
@@ -32,40 +40,118 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of at least `least`."""
-    if not is_whole(value) or value < least:
-        raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}")
+def whole_number(name: str, value: Any, least: int = 1, most: int = MOST_WHOLE) -> int:
+    """Return a whole number from `least` to `most`."""
+    if not is_whole(value) or not least <= value <= most:
+        up_to = f" and at most {most}" if is_whole(value) and value > most else ""
+        raise InputError(
+            f"{name} is {shown(value)}; expected a whole number of at least {least}{up_to}"
+        )
     return int(value)
+
+
+def seed_number(name: str, value: Any) -> int:
+    """Return a seed of random numbers."""
+    return whole_number(name, value, least=0)
 
 
 def finite_number(name: str, value: Any, unit: str = "") -> float:
     """Return a number that is neither infinite nor NaN."""
-    if not is_number(value) or not math.isfinite(value):
-        raise InputError(f"{name} is {value!r}; expected a number{f' in {unit}' if unit else ''}")
-    return float(value)
+    number = _real(value)
+    if not math.isfinite(number):
+        wanted = f"a number{f' in {unit}' if unit else ''}"
+        raise InputError(f"{name} is {shown(value)}; expected {wanted}")
+    return number
+
+
+def number_of_at_least(name: str, value: Any, least: float, unit: str = "") -> float:
+    """Return a finite number of at least `least`."""
+    number = _real(value)
+    if not least <= number < math.inf:
+        wanted = f"a number of at least {least:g}{f' {unit}' if unit else ''}"
+        raise InputError(f"{name} is {shown(value)}; expected {wanted}")
+    return number
 
 
 def positive_number(name: str, value: Any, unit: str = "") -> float:
     """Return a finite number above zero; `unit` as ``eV`` or ``K``, in words for the message."""
-    if not is_number(value) or not 0 < value < math.inf:
+    number = _real(value)
+    if not 0 < number < math.inf:
         wanted = f"a positive number{f' in {unit}' if unit else ''}"
-        raise InputError(f"{name} is {value!r}; expected {wanted}")
-    return float(value)
+        raise InputError(f"{name} is {shown(value)}; expected {wanted}")
+    return number
 
 
 def fraction(name: str, value: Any) -> float:
     """Return a number between 0 and 1, both excluded."""
-    if not is_number(value) or not 0 < value < 1:
-        raise InputError(f"{name} is {value!r}; expected a number between 0 and 1")
-    return float(value)
+    number = _real(value)
+    if not 0 < number < 1:
+        raise InputError(f"{name} is {shown(value)}; expected a number between 0 and 1")
+    return number
+
+
+def _real(value: Any) -> float:
+    """Return a number as a float, NaN where it is none and infinity where it is too large."""
+    if not is_number(value):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: in one line, and not a page of it."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a whole number of more than 4300 digits, or the user's own class
+        return f"a {type(value).__name__} that cannot be written out"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def usable_text(name: str, value: Any) -> str:
+    """Return a text that is not empty and can be written to any file."""
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{name} is {shown(value)}; expected a text")
+    if "\0" in value:
+        raise InputError(f"{name} is {shown(value)}; expected a text without the character 0")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} is {value!a}; expected text in UTF-8") from None
+    return value
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return several texts, of a list or tuple: one text alone is not a list of its letters."""
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{name} is {shown(value)}; expected a list of texts")
+    return tuple(usable_text(name, one) for one in value)
+
+
+def usable_path(name: str, value: Any) -> Path:
+    """Return a path that the file system can look at, whether or not there is something."""
+    if isinstance(value, bytes) or not isinstance(value, str | os.PathLike):
+        raise InputError(f"{name} is {shown(value)}; expected a path")
+    path = Path(usable_text(name, os.fspath(value)))
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise InputError(
+                f"{name} {shown(str(path))} cannot be used ({error.strerror}); give another path"
+            ) from error
+    return path
 
 
 def finite_series(values: ArrayLike, least: int = 1) -> FloatArray:
     """Return values as an array of one dimension, of which there are enough, all finite."""
     import numpy as np
 
-    series = np.asarray(values, dtype=float)
+    try:
+        series = np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"values are {shown(values)}; expected numbers") from error
     if series.ndim != 1 or series.size < least or not np.isfinite(series).all():
         raise InputError(
             f"values of shape {series.shape} were given; expected one dimension with at least "
@@ -77,24 +163,78 @@ def finite_series(values: ArrayLike, least: int = 1) -> FloatArray:
 def truth(name: str, value: Any) -> bool:
     """Return True or False, and nothing that merely counts as one."""
     if not isinstance(value, bool):
-        raise InputError(f"{name} is {value!r}; expected true or false")
+        raise InputError(f"{name} is {shown(value)}; expected true or false")
     return value
 
 
 def choice(name: str, value: Any, known: Collection[str]) -> str:
     """Return a text that is one of those known."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{name} is {value!r}; expected {' or '.join(known)}")
+        raise InputError(f"{name} is {shown(value)}; expected {' or '.join(known)}")
+    return value
+
+
+def by_name(what: str, value: Any) -> Mapping[Any, Any]:
+    """Return a mapping."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what} is {shown(value)}; expected values by name")
     return value
 
 
 def known_keys(what: str, given: Mapping[Any, Any], known: Collection[str]) -> None:
     """Raise where a mapping has keys that mean nothing, instead of passing them over."""
-    unknown = sorted(str(key) for key in given if key not in known)
+    unknown = sorted(str(key) for key in by_name(what, given) if key not in known)
     if unknown:
         raise InputError(
             f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def element(name: str, value: Any) -> str:
+    """Return the symbol of a chemical element."""
+    from ase.data import atomic_numbers
+
+    if not isinstance(value, str) or not atomic_numbers.get(value):
+        raise InputError(f"{name} {shown(value)} is unknown; expected one such as Li")
+    return value
+
+
+def kind_of_no_file(mode: int) -> str:
+    """Say what something is that is no ordinary file, by its mode."""
+    for is_it, name in (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a pipe, no ordinary file"),
+        (stat.S_ISSOCK, "a socket, no ordinary file"),
+    ):
+        if is_it(mode):
+            return name
+    return "a device, no ordinary file"
+
+
+def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
+    """Return the path of an ordinary file that is there: to open another kind may never end.
+
+    Parameters
+    ----------
+    path
+        The file; symbolic links are followed.
+    expected
+        What it should be, for the message: "a trajectory (.h5md, .traj, ...)".
+    what
+        What to call it there.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(f"no {what} {path}; expected {expected}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{what} {shown(str(path))} cannot be read ({reason}); expected {expected}"
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{what} {path} is {kind_of_no_file(mode)}; expected {expected}")
+    return Path(path)
 
 
 def one_structure(name: str, value: Any) -> Atoms:

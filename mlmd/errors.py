@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST_LINE = 1000
+
 
 class MlmdError(Exception):
     """Base of every error that mlmd raises on purpose."""
@@ -24,6 +26,13 @@ def _again(kind: type[MlmdError], arguments: tuple[Any, ...], more: dict[str, An
 
 class InputError(MlmdError, ValueError):
     """What was given cannot be used; nothing was written."""
+
+    def __str__(self) -> str:
+        """Return the message as one line that can be written anywhere, whatever it quotes."""
+        line = " ".join(super().__str__().split())
+        if len(line) > LONGEST_LINE:
+            line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 2 :]}"
+        return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class TimeUnknownError(InputError):
@@ -70,6 +79,10 @@ class StoppedError(MlmdError):
 
 class DiskFullError(StoppedError):
     """The disk is full; everything up to the last checkpoint is readable."""
+
+
+class RunLostError(StoppedError):
+    """The run directory is not this process's any more; it stopped without writing there."""
 
 
 class CalculatorError(MlmdError):

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from mlmd.errors import DiskFullError, InputError
+from mlmd.errors import DiskFullError, InputError, StoppedError
 from mlmd.marks import is_earlier, seal
 
 logger = logging.getLogger(__name__)
@@ -35,13 +35,9 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _NEVER_OF_A_RUN = (*PLOT_SUFFIXES, ".html", ".htm")
 # What a run and a study write themselves: where that will be, no output goes.
 _OWN = {
-    RUN_FILE: (
-        "run",
-        re.compile(
-            r"\.?(run\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?|\d\d+-.+/.+"
-        ),
-    ),
-    STUDY_FILE: ("study", re.compile(r"\.?(study|comparison)\.json(\..*)?|runs/.+")),
+    RUN_FILE: r"\.?(run(\.previous)?\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
+    r"|\d\d+-.+/.+",
+    STUDY_FILE: r"\.?(study|comparison)\.json(\..*)?|runs/.+",
 }
 _inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs", default=())
 
@@ -185,9 +181,10 @@ def refuse_files_of_runs(path: Path) -> None:
         a_file = True
     place = Path(os.path.realpath(path))
     for folder in place.parents:
-        for name, (what, own) in _OWN.items():
-            theirs = a_file or own.fullmatch(place.relative_to(folder).as_posix())
+        for name, own in _OWN.items():
+            theirs = a_file or re.fullmatch(own, place.relative_to(folder).as_posix())
             if theirs and os.path.lexists(folder / name):
+                what = name.removesuffix(".json")
                 raise InputError(f"{path} is a file of the {what} in {folder}; give another name")
 
 
@@ -295,10 +292,15 @@ def _put_where_nothing_is(place: Path, path: Path) -> None:
 
 @contextmanager
 def disk_full_is_a_stop(what: str) -> Iterator[None]:
-    """Turn the system's "no space left" into :class:`DiskFullError`."""
+    """Turn the system's "no space left" into :class:`DiskFullError`; a read-only disk stops too."""
     try:
         yield
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EROFS:
+            raise StoppedError(
+                f"the disk has become read-only while {what} was to be written; everything up to "
+                "the last checkpoint is kept: make it writable"
+            ) from error
         if not _is_full(error):
             raise
         raise DiskFullError(
@@ -336,8 +338,9 @@ def write_atomically(
         If it cannot be written; nothing is left behind then.
     """
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:  # made anew: it is no link to somewhere else
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -141,6 +141,7 @@ def engine(request, tmp_path_factory):
         device="cpu",
         options=found.options,
         timeout_s=300.0,
+        trust=name == "mace",  # which saves whole models
     )
     with pytest.MonkeyPatch.context() as patch:
         # Stand-ins, workers and pools find mlmd and the modules beside this one, and nothing else:

@@ -8,6 +8,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.calculators.lj import LennardJones as AseLennardJones
 from ase.data import covalent_radii
 
+from mlmd.calculators.models import lennard_jones
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.errors import InputError
 
@@ -215,5 +216,46 @@ def test_bad_parameters_are_refused(bad):
 
 
 def test_atoms_on_top_of_each_other_give_forces_that_are_not_finite():
+    atoms = dimer("Ar2", 0.0)
+    assert not np.isfinite(atoms.get_forces()).all()
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """Every cell is large: pairs are searched for."""
+    monkeypatch.setattr(lennard_jones, "MOST_DENSE", 0)
+
+
+@pytest.mark.parametrize("cell", [np.diag([10.5, 11.0, 12.0]), SKEW], ids=["orthogonal", "skewed"])
+def test_pairs_that_are_searched_for_give_what_all_pairs_give(cell, monkeypatch):
+    atoms = mixture(cell)
+    dense = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+    monkeypatch.setattr(lennard_jones, "MOST_DENSE", 0)
+    atoms = mixture(cell)
+    assert atoms.get_potential_energy() == pytest.approx(dense[0], rel=1e-12)
+    assert atoms.get_forces() == pytest.approx(dense[1], abs=1e-12)
+    assert atoms.get_stress() == pytest.approx(dense[2], abs=1e-14)
+
+
+@pytest.mark.usefixtures("searched")
+@pytest.mark.parametrize("n", [2, 5])
+def test_a_search_does_not_remember_the_one_before(n):
+    """The same bits after other positions, in a fresh calculator, and of few or many atoms."""
+    rng = np.random.default_rng(n)
+    atoms = bulk("Ar", "fcc", a=7.5, cubic=True) * n
+    atoms.positions += rng.normal(0, 0.2, (len(atoms), 3))
+    atoms.calc = LennardJones(sigma_A=SIGMA_A, epsilon_eV=EPSILON_EV, cutoff_A=CUTOFF_A)
+    first, start = atoms.get_forces().copy(), atoms.get_positions()
+    for _ in range(3):
+        atoms.positions += rng.normal(0, 0.3, start.shape)
+        atoms.get_forces()
+    atoms.positions[:] = start
+    assert np.array_equal(atoms.get_forces(), first)
+    atoms.calc = LennardJones(sigma_A=SIGMA_A, epsilon_eV=EPSILON_EV, cutoff_A=CUTOFF_A)
+    assert np.array_equal(atoms.get_forces(), first)
+
+
+@pytest.mark.usefixtures("searched")
+def test_atoms_on_top_of_each_other_are_found_by_the_search():
     atoms = dimer("Ar2", 0.0)
     assert not np.isfinite(atoms.get_forces()).all()

@@ -37,7 +37,7 @@ environment, handlers = dict(os.environ), list(logging.root.handlers)
 import torch
 
 for dtype, eps_A, strain in (("float32", 0.005, 1e-3), ("float64", 1e-4, 1e-5)):
-    calculator = load_calculator("mace", model=model, device="cpu", dtype=dtype)
+    calculator = load_calculator("mace", trust=True, model=model, device="cpu", dtype=dtype)
     atoms = salt(5.2, seed=77)
     atoms.calc = calculator
     of = seen[dtype] = {"forces": atoms.get_forces().tolist()}
@@ -62,7 +62,7 @@ for dtype, eps_A, strain in (("float32", 0.005, 1e-3), ("float64", 1e-4, 1e-5)):
 
 torch.set_default_dtype(torch.float64)
 atoms = salt(5.2, seed=77)
-atoms.calc = load_calculator("mace", model=model, device="cpu")
+atoms.calc = load_calculator("mace", trust=True, model=model, device="cpu")
 seen["under_double"] = atoms.get_forces().tolist()
 seen["under_double_after"] = str(torch.get_default_dtype())
 torch.set_default_dtype(torch.float32)
@@ -83,7 +83,9 @@ def said(action):
     return None
 
 def load(**fields):
-    return lambda: CalculatorSpec("mace", **{"model": model, "device": "cpu", **fields}).load()
+    return lambda: CalculatorSpec(
+        "mace", **{"model": model, "device": "cpu", "trust": True, **fields}
+    ).load()
 
 def forces_of_sodium():
     atoms.symbols[3] = "Na"
@@ -275,7 +277,7 @@ def test_mace_and_sevennet_in_one_script(python, weights):
     """They cannot share an environment; here each call goes to the other in turn."""
     pytest.importorskip("sevenn", reason="needs the sevennet extra")
     atoms = tiny_models.salt(5.2, seed=77)
-    apart = load_calculator("mace", model=str(weights), python=python)
+    apart = load_calculator("mace", model=str(weights), python=python, trust=True)
     here = load_calculator("sevennet")
     first = {name: c.get_property("forces", atoms) for name, c in (("m", apart), ("s", here))}
     assert "mace" not in sys.modules

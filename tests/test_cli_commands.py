@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import edit_manifest
 
 from mlmd import Run, Trajectory
 from mlmd.cli.app import run_command_line
@@ -178,9 +179,7 @@ def test_unfinished_production_is_not_analysed(
 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
-    manifest = json.loads((copy / "run.json").read_text())
-    manifest["stages"][-1].update(status="failed", result=None)
-    (copy / "run.json").write_text(json.dumps(manifest))
+    edit_manifest(copy, lambda run: run["stages"][-1].update(status="failed", result=None))
     assert Run.open(copy).status == "failed"
     assert run_command_line(["analyze", str(copy), *WINDOW, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -17,13 +17,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
+from runs import edit_manifest
 
 from mlmd import Run
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
+from mlmd.processes import this_process
 from mlmd.protocol.plan import time_force_calls
 from mlmd.run.history import EventLog, wall_times
-from mlmd.run.lock import this_process
 from mlmd.run.overview import overview
 
 RECIPE = """\
@@ -71,13 +72,16 @@ def changed(finished: Path, tmp_path: Path):
     def change(**states: str) -> Path:
         copy = tmp_path / "copy"
         shutil.copytree(finished, copy)
-        manifest = json.loads((copy / "run.json").read_text())
-        for entry in manifest["stages"]:
-            status, _, error = states.get(entry["name"].replace("-", "_"), "done").partition(":")
-            entry.update(status=status, error=error or None)
-            if status != "done":
-                entry["result"] = None
-        (copy / "run.json").write_text(json.dumps(manifest))
+
+        def bring(manifest: dict) -> None:
+            for entry in manifest["stages"]:
+                state = states.get(entry["name"].replace("-", "_"), "done")
+                status, _, error = state.partition(":")
+                entry.update(status=status, error=error or None)
+                if status != "done":
+                    entry.update(result=None, checksums={})
+
+        edit_manifest(copy, bring)
         return copy
 
     return change
@@ -170,17 +174,15 @@ def test_flags_and_volume_searches_are_shown(
     finished: Path, changed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = changed()
-    manifest = json.loads((run / "run.json").read_text())
-    entry = manifest["stages"][1]
-    entry["flags"] = ["unconverged_volume"]
-    entry["result"] = {
+    result = {
         "status": "unconverged",
         "reason": "after 12 runs",
         "cell_volume_A3": 540.0,
         "volume_A3": 270.0,
         "points": [{"duration_ps": 4.0}, {"duration_ps": 8.5}, {"duration_ps": None}],
     }
-    (run / "run.json").write_text(json.dumps(manifest))
+    flags = ["unconverged_volume"]
+    edit_manifest(run, lambda content: content["stages"][1].update(flags=flags, result=result))
     (view,) = [view for view in overview(Run.open(run)) if view.entry.name == "melt"]
     assert view.volume_per_atom_A3 == 20.0  # that of the cell that later stages have
     assert (view.simulated_ps, view.duration_ps) == (12.5, None)

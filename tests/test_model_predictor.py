@@ -345,7 +345,7 @@ def test_damage_is_an_error_or_does_no_harm(saved, ridge):
             Predictor.load(broken)
     with pytest.raises(InputError, match="no model"):
         Predictor.load(saved.with_name("nothing"))
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="is a folder"):
         read_model(saved.parent, False)
 
 

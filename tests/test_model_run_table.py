@@ -14,6 +14,8 @@ from ase import Atoms
 
 pandas = pytest.importorskip("pandas", reason="needs the model extra")
 
+from runs import edit_manifest  # noqa: E402
+
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Relax, Run, featurize  # noqa: E402
 from mlmd.calculators.models.lennard_jones import LennardJones  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
@@ -56,11 +58,13 @@ def make(folder: Path, *stages: Any, symbols: str = "Li13Cl14", seed: int = 0, *
 def marked(run: Path, copy: Path, flag: str) -> None:
     """Copy a run as another one whose productions carry a flag."""
     shutil.copytree(run, copy)
-    content = json.loads((copy / "run.json").read_text())
-    content["identity_sha256"] = f"of {flag}"
-    for entry in content["stages"]:
-        entry["flags"] = [flag]
-    (copy / "run.json").write_text(json.dumps(content))
+
+    def mark(content: dict[str, Any]) -> None:
+        content["identity"]["seed"] = flag
+        for entry in content["stages"]:
+            entry["flags"] = [flag]
+
+    edit_manifest(copy, mark)
 
 
 @pytest.fixture(scope="module")

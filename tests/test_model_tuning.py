@@ -397,7 +397,7 @@ def test_files_that_cannot_be_used_are_said_and_left_alone(tmp_path):
     damaged.write_text("\n".join([*lines[:2], lines[2][:30], *lines[3:], ""]))
     for file, says in (
         (diary, "not written by Optuna"),
-        (tmp_path, "no ordinary file"),
+        (tmp_path, "is a folder"),
         (Path("/dev/full"), "no ordinary file"),
         (tmp_path / "no" / "folder.log", "No such file"),
         (diary / "file.log", "Not a directory"),

@@ -18,6 +18,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.calculators.mixing import LinearCombinationCalculator, SumCalculator
 from ase.stress import voigt_6_to_full_3x3_stress
+from runs import edit_manifest
 from test_calculators_espresso import HEADER
 
 from mlmd import (
@@ -230,9 +231,7 @@ def test_it_goes_on_with_another_where_versions_may_change(tmp_path):
 
 def test_of_a_run_that_recorded_nothing_it_is_said(tmp_path, caplog):
     run = SHORT.run(salt(), SWAPS["epsilon"][0], tmp_path / "run")
-    content = json.loads((run.path / "run.json").read_text())
-    content["calculator"] = {}
-    (run.path / "run.json").write_text(json.dumps(content))
+    edit_manifest(run.path, lambda content: content.update(calculator={}))
     assert SHORT.run(salt(), SWAPS["epsilon"][0], tmp_path / "run").status == "done"
     assert "cannot be told: nothing of it was recorded" in caplog.text
 

@@ -164,7 +164,9 @@ def test_a_manifest_that_is_none_is_refused_in_one_line(
 ) -> None:
     file = short.run(atoms, calculator, tmp_path / "run").path / "run.json"
     whole = file.read_text()
-    first, *others = json.loads(whole)["stages"]
+    older = {**json.loads(whole), "schema": 2}  # before there was a checksum, which tells all
+    del older["checksum"]
+    first, *others = older["stages"]
     inside = {
         "stages": [None, 3, "relax", {"name": "relax"}, [first, 3], [{"name": "relax"}, *others]],
         "identity": [[]],
@@ -176,15 +178,19 @@ def test_a_manifest_that_is_none_is_refused_in_one_line(
     stage = {"name": [3, None], "settings": [None, []], "result": [[]], "flags": ["none", [3]]}
     bad = [{key: value} for key, values in inside.items() for value in values]
     bad += [{"stages": [{**first, k: value}, *others]} for k, v in stage.items() for value in v]
-    texts = [json.dumps({**json.loads(whole), **one}) for one in bad]
+    bad += [{"stages": [{**first, "status": "finished"}]}, {"stages": [first, first]}]
+    bad += [{"stages": [{**first, "folder": place}, *others]} for place in ("../a", "/tmp", "02-x")]
+    bad += [{"identity": {**older["identity"], "seed": 99}}, {"schema": 3}]
+    texts = [json.dumps({**older, **one}) for one in bad]
     for text in ("[]", "[1]", "3", '"text"', "null", "true", 10_000 * "[", "", *texts):
         file.write_text(text)
         with pytest.raises(DamagedDataError) as caught:
             Run.open(file.parent)
         assert str(file) in str(caught.value)
         assert "\n" not in str(caught.value)
-    file.write_text(whole)
-    assert Run.open(file.parent).status == "done"
+    for text in (json.dumps(older), whole):
+        file.write_text(text)
+        assert Run.open(file.parent).status == "done"
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])

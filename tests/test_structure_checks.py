@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -397,7 +398,7 @@ def test_selective_dynamics_of_a_poscar_holds_whole_atoms_or_is_refused(tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent.cif", None, "absent.cif' does not exist"),
+        ("absent.cif", None, "no structure file .*absent.cif"),
         (".", None, "is a folder"),
         ("broken.cif", "no cif at all", "cannot be read"),
         ("notes.unknown", "some words", "cannot be read .*expected a format that ASE knows"),
@@ -419,3 +420,16 @@ def test_a_calculator_attached_does_not_matter():
     atoms = bulk("Cu", cubic=True)
     atoms.calc = EMT()
     check_structure(atoms)
+
+
+def test_a_heap_of_atoms_is_refused_in_little_memory():
+    """Each of 6000 atoms touches all others: 18 million pairs, which are not all written down."""
+    atoms = Atoms("Li6000", positions=np.full((6000, 3), 5.0), cell=[40] * 3, pbc=True)
+    atoms.positions[:3000] += np.random.default_rng(0).normal(0, 0.01, (3000, 3))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"overlap: 0\.000 A apart"):
+            check_structure(atoms)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()

@@ -1,6 +1,7 @@
 """Calculators by name: the part of mlmd that knows where forces come from.
 
-May import `arrays`, `calculators/isolation`, `calculators/models`, `checks`, `errors`, `numerics`.
+May import `arrays`, `calculators/isolation`, `calculators/models`, `checks`, `errors`, `numerics`,
+`yaml_text`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlmd.calculators.known import KNOWN
+from mlmd.calculators.registry import interpreter
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.checks import shown
 from mlmd.errors import InputError
+from mlmd.yaml_text import read_yaml_file
 
 DEFAULT = "default"
 """Key of the calculator of every stage that none is named for."""
@@ -48,6 +52,15 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
             if name in found:
                 raise InputError(f"two calculators are given for '{name}'; expected one")
             found[name] = CalculatorSpec.of(entry, **common)
+    for name in ("dtype", "deterministic", "timeout_s", "device"):
+        given = common.get(name) not in (None, False, "auto", "cpu")
+        if given and not any(_uses(spec, name) for spec in found.values()):
+            kinds = " and ".join(dict.fromkeys(spec.name for spec in found.values()))
+            of = {"timeout_s": "programs and of calculators in another environment"}
+            raise InputError(
+                f"{name} is of {of.get(name, 'models on torch')}; {kinds} would pass "
+                f"{shown(common[name])} over: leave it out"
+            )
     if len(found) > 1 and common.get("options"):
         raise InputError(
             "options for one of several calculators: give them in a YAML file, under options of "
@@ -56,15 +69,20 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
+def _uses(spec: CalculatorSpec, name: str) -> bool:
+    """Tell whether a field of a spec does anything for it."""
+    known = KNOWN.get(spec.name)
+    if name == "timeout_s":
+        return interpreter(spec) is not None or (known is not None and known.program is not None)
+    return known is not None and "torch" in known.distributions
 
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"calculators of {path} cannot be read: {reason}") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        content = read_yaml_file(path)
+    except InputError as error:
+        raise InputError(f"calculators of {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
         raise InputError(
             f"{path} has no calculators; expected lines such as 'default: chgnet' and "
             "'Production: {name: vasp, options: {encut_eV: 400}}'"

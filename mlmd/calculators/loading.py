@@ -21,6 +21,7 @@ def load_calculator(
     threads: int = 1,
     python: str | None = None,
     timeout_s: float | None = None,
+    trust: bool = False,
     directory: str | Path | None = None,
     **options: Any,
 ) -> Calculator:
@@ -46,6 +47,8 @@ def load_calculator(
         Interpreter of another environment to run the calculator in.
     timeout_s
         Wall time after which a force call in another process has hung.
+    trust
+        Load a file of weights that runs code of its own when it is loaded.
     directory
         Where a program (VASP, SIESTA, ...) keeps its files; a temporary folder where None.
     **options
@@ -59,7 +62,8 @@ def load_calculator(
     Raises
     ------
     InputError
-        If the name, the model or an option is not known.
+        If the name, the model or an option is not known, or the file of the model would run code
+        and is not trusted.
     MissingExtraError
         If the package is not installed; the message names the pip command.
     """
@@ -70,6 +74,7 @@ def load_calculator(
         "threads": threads,
         "python": python,
         "timeout_s": timeout_s,
+        "trust": trust,
         "options": options,
     }
     if model is not None:

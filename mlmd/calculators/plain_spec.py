@@ -33,6 +33,7 @@ class PlainSpec:
     deterministic: bool = False
     python: str | None = None
     timeout_s: float | None = None
+    trust: bool = False
 
     def __post_init__(self) -> None:
         """Freeze the options and check what can be checked without loading anything."""
@@ -44,6 +45,7 @@ class PlainSpec:
         if self.dtype is not None:
             choice("dtype", self.dtype, DTYPES)
         truth("deterministic", self.deterministic)
+        truth("trust", self.trust)
         if self.timeout_s is not None:
             object.__setattr__(self, "timeout_s", positive_number("timeout_s", self.timeout_s, "s"))
         object.__setattr__(self, "threads", whole_number("threads", self.threads))
@@ -143,6 +145,8 @@ class PlainSpec:
             "deterministic": self.deterministic,
             "python": self.python,
             "timeout_s": self.timeout_s,
+            # Only where given: runs made before there was a choice stay what they were.
+            **({"trust": True} if self.trust else {}),
         }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Collection
 from dataclasses import asdict, replace
@@ -85,16 +88,19 @@ def build(spec: PlainSpec, directory: Path | None = None) -> Calculator:
 def _build_from_factory(spec: PlainSpec) -> Calculator:
     """Call the user's own factory and see that it gave a calculator."""
     module_name, _, factory_name = spec.name.partition(":")
+    _find_modules_here_too()
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
+        module = importlib.import_module(module_name)
+        factory = getattr(module, factory_name)
     except ImportError as error:
         raise InputError(
             f"calculator '{spec.name}': module '{module_name}' cannot be imported ({error}); "
-            "put it on PYTHONPATH or install it"
+            "put it into the working directory or on PYTHONPATH, or install it"
         ) from error
     except AttributeError as error:
         raise InputError(
-            f"calculator '{spec.name}': module '{module_name}' has no '{factory_name}'"
+            f"calculator '{spec.name}': module '{module_name}' "
+            f"({getattr(module, '__file__', None) or 'of Python itself'}) has no '{factory_name}'"
         ) from error
     options = dict(spec.options)
     if spec.model is not None:
@@ -112,6 +118,14 @@ def _build_from_factory(spec: PlainSpec) -> Calculator:
             "expected an ASE calculator"
         )
     return calculator  # type: ignore[no-any-return]
+
+
+def _find_modules_here_too() -> None:
+    """Have the user's modules found in the working directory, after all that is installed."""
+    with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+        here = os.getcwd()
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def physics(spec: PlainSpec, elements: Collection[str] | None = None) -> dict[str, Any]:
@@ -187,6 +201,42 @@ def device_and_dtype(calculator: Calculator) -> dict[str, str | None]:
         "dtype": None if dtype is None else str(dtype),
         **({} if version is None else {"version": str(version)}),
     }
+
+
+def way_of_computing(spec: PlainSpec, calculator: Calculator) -> dict[str, Any]:
+    """Return what decides the last bits of the forces besides the physics.
+
+    :func:`device_and_dtype`, the model of the processor or GPU, the threads and the interpreter.
+    """
+    return {
+        **device_and_dtype(calculator),
+        "hardware": hardware_of(calculator),
+        "threads": spec.threads,
+        "python": interpreter(spec) or "that of mlmd",
+    }
+
+
+def hardware_of(calculator: Calculator) -> str:
+    """Return the model of the GPU or the processor that a calculator computes on."""
+    known = getattr(calculator, "hardware", None)  # of one in another interpreter
+    device = str(getattr(calculator, "device", None) or "cpu")
+    if isinstance(known, str):
+        return known
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    return _processor()
+
+
+@cache
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> tuple[bool | None, str]:

@@ -44,6 +44,9 @@ class CalculatorSpec(PlainSpec):
     timeout_s
         Wall time after which a force call of a calculator in its own process, or of a
         program, has hung; no limit where None.
+    trust
+        Load a file of weights that runs code of its own when it is loaded (a pickled model, such
+        as MACE saves): it is refused otherwise. Not part of the physics.
     """
 
     def load(self, directory: Path | None = None) -> Calculator:
@@ -60,7 +63,8 @@ class CalculatorSpec(PlainSpec):
         MissingExtraError
             If its package is not installed.
         InputError
-            If the model or an option is not known to it.
+            If the model or an option is not known to it, or the file of the model would run code
+            and is not trusted.
         """
         return registry.build(self, directory)
 

@@ -2,5 +2,5 @@
 
 May import `_version`, `analysis`, `calculators`, `checks`, `comparison`, `descriptors`, `errors`,
 `files`, `model`, `plot`, `protocol`, `report`, `run`, `stages`, `structure`, `studies`,
-`trajectory`.
+`temporary`, `trajectory`, `yaml_text`.
 """

@@ -28,7 +28,8 @@ from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
+    from mlmd.analysis.diffusion.drift import Drift
+    from mlmd.analysis.summary import AnalysisSummary, DiffusivityOptions, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
     from mlmd.stages.volume.result import VolumeResult
     from mlmd.trajectory import Trajectory
@@ -73,11 +74,19 @@ def analyze_command(
     as_json: AsJson = False,
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
-    from mlmd.analysis.diffusion.drift import Drift, check_drift
+    from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
     from mlmd.analysis.summary import summarize
 
-    check_drift(drift)
+    states = _oxidation_states(oxidation_states)
+    how: DiffusivityOptions = {
+        "estimator": estimator,
+        "window_ps": window_ps,
+        "fit_ps": fit_ps,
+        "drift": cast("Drift", drift),
+    }
+    diffusivity_settings(**how)
     source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
+    source.check()
     run = source.run
     volumes = _volumes(run) if plot is not None and run is not None else {}
     if plot is not None:
@@ -95,11 +104,8 @@ def analyze_command(
         stages,
         species=species or None,
         flags=None if run is None else _flags(run),
-        oxidation_states=_oxidation_states(oxidation_states),
-        estimator=estimator,
-        window_ps=window_ps,
-        fit_ps=fit_ps,
-        drift=cast(Drift, drift),
+        oxidation_states=states,
+        **how,
     )
     written = []
     if plot is not None:

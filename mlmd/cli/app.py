@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +27,9 @@ from mlmd.cli import (
     status,
     train,
 )
+from mlmd.cli.options import CheckedCommand
 from mlmd.cli.outputs import Commands
+from mlmd.cli.streams import open_standard_streams
 from mlmd.errors import InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
@@ -67,36 +70,43 @@ def _common(
     )
 
 
-app.command("pack")(pack.pack_command)
-app.command("run")(run.run_command)
-app.command("status")(status.status_command)
-app.command("export")(export.export_command)
-app.command("analyze")(analyze.analyze_command)
-app.command("rdf")(rdf.rdf_command)
-app.command("features")(features.features_command)
-app.command("train")(train.train_command)
-app.command("predict")(predict.predict_command)
-app.command("compare")(compare.compare_command)
-app.command("report")(report.report_command)
-app.command("protocols")(protocols.protocols_command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pack": pack.pack_command,
+    "run": run.run_command,
+    "status": status.status_command,
+    "export": export.export_command,
+    "analyze": analyze.analyze_command,
+    "rdf": rdf.rdf_command,
+    "features": features.features_command,
+    "train": train.train_command,
+    "predict": predict.predict_command,
+    "compare": compare.compare_command,
+    "report": report.report_command,
+    "protocols": protocols.protocols_command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=CheckedCommand)(_command)
 app.add_typer(calculators.calculators_app, name="calculators")
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_standard_streams()
     sys.exit(run_command_line(sys.argv[1:]))
+
+
+@cache
+def _whole_command() -> Any:
+    """Make it once: it takes longer than most command lines."""
+    return typer.main.get_command(app)
 
 
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line; return the exit code (0 done, 1 failed, 2 bad input, 3 stopped)."""
     try:
-        code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
+        code = _whole_command().main(arguments, "mlmd", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except (Exception, KeyboardInterrupt) as error:
         logging.getLogger(__name__).info("traceback", exc_info=error)
         code, message = _verdict(error)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlmd.cli.options import AsJson
+from mlmd.cli.options import AsJson, CheckedCommand, refuse_given
 from mlmd.cli.outputs import Commands
 
 calculators_app = Commands(
@@ -22,6 +22,8 @@ calculators_app = Commands(
 def calculators_command(context: typer.Context, as_json: AsJson = False) -> None:
     """List the known calculators: what is installed, which weights and devices are there."""
     if context.invoked_subcommand is not None:
+        command = f"mlmd calculators {context.invoked_subcommand}"
+        refuse_given(context, ("as_json",), f"stands before {command}; put it at the end")
         return
     from mlmd.calculators.inventory import devices, inventory
 
@@ -39,7 +41,7 @@ def calculators_command(context: typer.Context, as_json: AsJson = False) -> None
     print(f"devices: {', '.join(machine) if machine else 'not known without torch'}")
 
 
-@calculators_app.command("install")
+@calculators_app.command("install", cls=CheckedCommand)
 def install_command(
     name: Annotated[str, typer.Argument(help="A calculator, such as mace.")],
     as_json: AsJson = False,

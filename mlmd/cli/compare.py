@@ -12,16 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, Force, assignments
+from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
-from mlmd.errors import InputError, StageFailedError, StoppedError
+from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
     from mlmd.studies import Reference, StudySettings, ValidationStudy
 
+OF_A_STUDY = (
+    "trust",
+    "skip_ps",
+    "equilibrate_ps",
+    "md_timestep_fs",
+    "seed",
+    "calculator_options",
+    "device",
+    "threads",
+    "checkpoint_every_s",
+)
+
 
 def compare_command(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -106,6 +119,7 @@ def compare_command(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -127,8 +141,12 @@ def compare_command(
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
     if not (reference or calculator or out):
-        if equilibrate_ps or md_timestep_fs or seed or skip_ps or calculator_options:
-            raise InputError("options of a study need --reference, --calculator and --out")
+        refuse_given(
+            context,
+            OF_A_STUDY,
+            "is one of the options of a study, which need --reference, --calculator and --out",
+        )
+        _refuse_of_files(context, paths or [])
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
         _compare_two(paths or [], temperature_K or [], report, force, as_json, **options)
         return
@@ -152,6 +170,7 @@ def compare_command(
         calculator,
         device=device,
         threads=threads,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     settings = StudySettings(
@@ -159,6 +178,15 @@ def compare_command(
     )
     references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
     _study(references, specs, out, settings, options, force, as_json)
+
+
+def _refuse_of_files(context: typer.Context, paths: Sequence[Path]) -> None:
+    """Raise InputError for times between frames that no file is there for."""
+    why = "is of files; a run knows its times: leave it out"
+    if paths and paths[0].is_dir():
+        refuse_given(context, ("surrogate_timestep_fs",), why)
+    if paths and all(path.is_dir() for path in paths):
+        refuse_given(context, ("timestep_fs",), why)
 
 
 def _study(
@@ -182,6 +210,8 @@ def _study(
                 references, specs, out, settings=settings, compare_options=options,
                 progress=progress, stop=stop,
             )  # fmt: skip
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     written = write_study_report(study, force=force)

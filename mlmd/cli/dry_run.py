@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.cli.progress import clock
 from mlmd.errors import CalculatorError
+from mlmd.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,21 +39,17 @@ def show_plan(
     """
     from mlmd.protocol.calculators import StageCalculators
 
-    folder = Path(tempfile.mkdtemp(prefix="mlmd-dry-run-"))
-    calculators = StageCalculators(specs, protocol, folder)
-    keep = False
+    folder = TemporaryFolder("dry-run")
+    calculators = StageCalculators(specs, protocol, folder.path)
     try:
         content = _content(protocol, atoms, calculators, out, seed, extend)
     except CalculatorError:
-        keep = True  # it points to the program's files
+        calculators.close()
+        folder.keep()  # it points to the program's files
         raise
     finally:
         calculators.close()
-        if keep:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
     content["calculators"] = {key: spec.to_dict() for key, spec in specs.items()}
     if as_json:
         print(json.dumps(content))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.checks import whole_number
-from mlmd.cli.options import AsJson, Force
+from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def features_command(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -63,11 +63,14 @@ def features_command(
 ) -> None:
     """Features of runs, trajectories and structures, one row each, as a table."""
     if list_all:
+        others = {parameter.name for parameter in context.command.params}
+        refuse_given(context, others - {"list_all", "as_json"}, "is nothing to list: leave it out")
         _print_list(as_json)
         return
-    whole_number("--every", every)
     if start and last:
         raise InputError("--start and --last are two different frames; give one of them")
+    if start or last:
+        refuse_given(context, ("every",), "is of a mean over frames; leave it out for one frame")
     from mlmd.cli.progress import shown_progress
     from mlmd.studies.file_features import featurize_files
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from mlmd.checks import (
+    number_of_at_least,
+    positive_number,
+    usable_path,
+    usable_text,
+    whole_number,
+)
 from mlmd.errors import InputError
+from mlmd.yaml_text import read_yaml
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[
@@ -50,6 +60,9 @@ Vacancies = Annotated[
         help="Li=0.02 takes out 2 % of the Li atoms, Li=2 two of them; may be repeated.",
     ),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load files of weights that run code when they are loaded.")
+]
 WindowPs = Annotated[float | None, typer.Option("--window-ps", help="Length of a window.")]
 FitPs = Annotated[
     tuple[float, float] | None, typer.Option("--fit-ps", help="Lags that the line is fitted to.")
@@ -60,23 +73,99 @@ AtRest = Annotated[
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 
+MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps", "start", "stop")
+"""Parameters whose number may be zero; that of every other one is above."""
+UNITS = ("g_cm3", "A3", "fs", "ps", "s", "K", "A")
+"""As names of parameters end."""
+LARGEST = 1e12
+"""In the units of the options more is a slip of the pen, and so is less than one over it; squares
+and their products are then numbers still."""
+
+
+class CheckedCommand(TyperCommand):
+    """A command that looks at each of its values before it does anything.
+
+    What can be told from the type of an option is told here for all of them: numbers are finite
+    and of the right sign, texts are texts, paths can be looked at. What else a command wants of a
+    value it checks itself.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See that every word is a text, then parse them: an empty path would be this folder."""
+        for word in args:
+            option, equals, value = word.partition("=")
+            is_assigned = option.startswith("--") and bool(equals)
+            name = option if is_assigned else f"an argument of mlmd {ctx.info_name}"
+            usable_text(name, value if is_assigned else word)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Check the values, then run the command."""
+        for parameter in self.params:
+            check_value(parameter, ctx.params.get(str(parameter.name)))
+        return super().invoke(ctx)
+
+
+def check_value(parameter: Any, value: Any) -> None:
+    """Raise InputError where a value cannot be meant, whatever the command."""
+    name = str(parameter.name)
+    if isinstance(value, list | tuple):
+        for one in value:
+            check_value(parameter, one)
+    elif isinstance(value, Path):
+        usable_path(_said(parameter), str(value))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        whole_number(name, value, least=int(name not in MAY_BE_ZERO))
+    elif isinstance(value, float):
+        unit = next((unit for unit in UNITS if name.endswith(f"_{unit}")), "").replace("_", "/")
+        if name in MAY_BE_ZERO:
+            number_of_at_least(name, value, 0, unit)
+        else:
+            positive_number(name, value, unit)
+        if value and not 1 / LARGEST < value < LARGEST:
+            raise InputError(
+                f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g} {unit}"
+            )
+
+
+def refuse_given(context: Any, names: Collection[str], why: str) -> None:
+    """Raise InputError for options that were given and would be passed over.
+
+    Parameters
+    ----------
+    context
+        Of the command, which knows what was given.
+    names
+        Of the parameters that do nothing as the command is used.
+    why
+        What they belong to and what to do, as the end of a sentence that begins with the option.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"{_said(parameter)} {why}")
+
+
+def _said(parameter: Any) -> str:
+    """Return what a parameter is called on the command line."""
+    option: str = parameter.opts[0]
+    return option if option.startswith("-") else str(parameter.metavar or option.upper())
+
+
 def assignments(texts: list[str], option: str) -> dict[str, Any]:
     """Read ``KEY=VALUE`` texts; values as YAML reads them (numbers, true, text, lists).
 
     Raises
     ------
     InputError
-        If a text has no ``=`` or its value is not YAML.
+        If a text has no ``=``, its value is not YAML, or a key comes twice.
     """
-    import yaml
-
     values: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{option} '{text}' is not understood; expected KEY=VALUE")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"{option} '{text}': the value is not YAML") from error
+        if key in values:
+            raise InputError(f"{option} {key} is given twice; give it once")
+        values[key] = read_yaml(value, f"the value of {option} '{key}'")
     return values

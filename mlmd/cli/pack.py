@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +41,11 @@ def pack_command(
 ) -> None:
     """Pack a composition into a cubic periodic cell."""
     from ase.io import write
-    from ase.io.formats import filetype, ioformats
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-    format = filetype(str(output), read=False)
+    format = ""
+    with suppress(UnknownFileTypeError):
+        format = filetype(str(output), read=False)
     known = ioformats.get(format)
     if known is None or not known.can_write:
         raise InputError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, Force
+from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def predict_command(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -55,7 +56,11 @@ def predict_command(
     predictor = load_model(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
-        at_K = [None]
+        refuse_given(
+            context,
+            ("temperatures_K",),
+            f"is of models of D; {model} gives an activation energy, which has none: leave it out",
+        )
     found, failed = [], []
     for path in structures:
         try:

@@ -17,12 +17,13 @@ from mlmd.cli.options import (
     Seed,
     SupercellAtoms,
     SupercellDiameter,
+    Trust,
     Vacancies,
     VolumePerAtom,
     assignments,
 )
 from mlmd.cli.outputs import Output
-from mlmd.errors import RunDirectoryError, StoppedError
+from mlmd.errors import DamagedDataError, RunDirectoryError, RunLostError, StoppedError
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -90,6 +91,7 @@ def run_command(
         float | None,
         typer.Option("--timeout-s", help="Time after which a force call there has hung."),
     ] = None,
+    trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")
     ] = 30.0,
@@ -122,6 +124,7 @@ def run_command(
         deterministic=deterministic,
         python=python,
         timeout_s=timeout_s,
+        trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     kept = RunSettings(checkpoint_every_s, allow_version_change, take_over)
@@ -144,7 +147,7 @@ def run_command(
 
         show_plan(chosen, atoms, calculators, out, seed, more, as_json)
         return
-    was_done = _is_done(out)
+    before = _n_sessions(out)
     with stop_on_signals() as stop, shown_progress() as progress:
         try:
             run = chosen.run(
@@ -157,18 +160,21 @@ def run_command(
                 extend=more,
                 settings=kept,
             )
+        except RunLostError:
+            raise  # the same command is not what helps
         except StoppedError as error:
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
-    _report(run, out, was_done and not extend, as_json)
+    _report(run, out, before == len(run.manifest.sessions), as_json)
 
 
-def _is_done(out: Path) -> bool:
+def _n_sessions(out: Path) -> int:
+    """Return how often somebody began to work on a run; one that is done is left alone."""
     from mlmd.run.run import Run
 
     try:
-        return Run.open(out).status == "done"
-    except RunDirectoryError:
-        return False
+        return len(Run.open(out).manifest.sessions)
+    except (RunDirectoryError, DamagedDataError):
+        return 0
 
 
 def _report(run: Run, out: Path, nothing_to_do: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mlmd.checks import choice, positive_number
+from mlmd.checks import choice
 from mlmd.errors import InputError, TimeUnknownError
 
 if TYPE_CHECKING:
@@ -61,6 +61,35 @@ class Source:
         """The run directory; None for files."""
         return self.paths[0] if self.paths[0].is_dir() else None
 
+    def check(self) -> None:
+        """See, before anything is read, that the options go with what was named.
+
+        Raises
+        ------
+        InputError
+            If one does not.
+        """
+        choice("--long-steps", self.long_steps, ("refuse", "warn"))
+        if any(path.is_dir() for path in self.paths):
+            if len(self.paths) > 1:
+                raise InputError(
+                    f"{len(self.paths)} paths were given, a run among them; give one run"
+                )
+            if self != Source(self.paths, needs_time=self.needs_time):
+                raise InputError(
+                    "a run knows its times, temperatures and frames; leave those options out"
+                )
+        elif any(path.suffix == ".h5md" for path in self.paths):
+            if self.timestep_fs is not None:
+                raise InputError(
+                    "--timestep-fs is of files that do not say their times; a .h5md does: leave "
+                    "it out"
+                )
+            if self.long_steps != "refuse":
+                raise InputError(
+                    "--long-steps is of files to unwrap; a .h5md is unwrapped: leave it out"
+                )
+
     def stages(self) -> dict[str, tuple[Trajectory, float | None]]:
         """Return trajectory and thermostat temperature (K) by stage name.
 
@@ -69,30 +98,27 @@ class Source:
         InputError
             If an option does not go with what was named, or it cannot be read.
         """
-        if self.temperature_K is not None:
-            positive_number("--temperature-K", self.temperature_K, "K")
-        choice("--long-steps", self.long_steps, ("refuse", "warn"))
+        self.check()
         if self.run is None:
             return {"trajectory": (self._read(self.timestep_fs), self.temperature_K)}
-        if len(self.paths) > 1:
-            raise InputError(f"{len(self.paths)} paths were given, a run among them; give one run")
-        if self != Source(self.paths, needs_time=self.needs_time):
-            raise InputError(
-                "a run knows its times, temperatures and frames; leave those options out"
-            )
         from mlmd.run.measured import measured_stages
         from mlmd.run.run import Run
 
         return measured_stages(Run.open(self.run))
 
     def _read(self, timestep_fs: float | None) -> Trajectory:
-        from mlmd.trajectory import Trajectory
+        from mlmd.run.measured import read_file
 
         paths = self.paths if len(self.paths) > 1 else self.paths[0]
         long_steps = cast("LongSteps", self.long_steps)
         try:
-            return Trajectory.read(
-                paths, timestep_fs, self.start, self.stop, self.every, long_steps
+            return read_file(
+                paths,
+                timestep_fs,
+                start=self.start,
+                stop=self.stop,
+                every=self.every,
+                long_steps=long_steps,
             )
         except TimeUnknownError:
             if self.needs_time:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mlmd.cli.options import AsJson, RunDirectory
+import typer
+
+from mlmd.cli.options import AsJson
 from mlmd.cli.progress import clock
+from mlmd.errors import DamagedDataError, RunDirectoryError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -16,6 +21,12 @@ if TYPE_CHECKING:
     from mlmd.run.overview import StageView
     from mlmd.run.run import Run
 
+RunDirectories = Annotated[
+    list[Path], typer.Argument(metavar="DIR...", help="A run directory, or several.")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every file and hold it against its checksum.")
+]
 COLOURS = {
     "done": "green",
     "running": "cyan",
@@ -23,6 +34,8 @@ COLOURS = {
     "failed": "bold red",
     "blocked": "red",
     "pending": "dim",
+    "stale": "yellow",
+    "damaged": "bold red",
 }
 ASCII = str.maketrans("├└│", "|`|")
 BELOW = str.maketrans("├└`", "│  ")
@@ -30,20 +43,109 @@ BELOW = str.maketrans("├└`", "│  ")
 HEADS = ("stage", "status", "T/K", "A3/atom", "P/GPa", "ps", "wall")
 
 
-def status_command(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show the stages of a run, what they found, and what comes next.
+def status_command(
+    directories: RunDirectories, verify: Verify = False, as_json: AsJson = False
+) -> None:
+    """Show the stages of a run, what they found, and what comes next; of several, a line each.
 
-    T, volume per atom and P are averages; ps is the simulated time, so far and in all.
+    T, volume per atom and P are averages; ps is the simulated time, so far and in all. Exit code 1
+    where --verify finds damage.
     """
     from mlmd.run.overview import overview
     from mlmd.run.run import Run
 
-    run = Run.open(directory)
-    views = overview(run)
+    if len(directories) > 1:
+        damaged = _show_many(directories, verify, as_json)
+    else:
+        run = Run.open(directories[0])
+        found = run.verify() if verify else {}
+        damaged = bool(found)
+        views = overview(run)
+        if as_json:
+            print(json.dumps(_json(run, views) | ({"damage": found} if verify else {})))
+        else:
+            show(run, views)
+            if verify:
+                print(*_verified(found), sep="\n")
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _verified(found: dict[str, list[str]]) -> list[str]:
+    """Return what a verification found, a line for each file."""
+    lines = [line for lines in found.values() for line in lines]
+    if not lines:
+        return ["verified: every file is what was written"]
+    return [
+        f"verified: {len(lines)} file{'s are' if len(lines) > 1 else ' is'} damaged; the same "
+        "mlmd run command sets them aside and does those stages again",
+        *(f"  {line}" for line in lines),
+    ]
+
+
+def _show_many(directories: list[Path], verify: bool, as_json: bool) -> bool:
+    """Show a line for each of several directories; tell whether one of them is damaged."""
+    rows, contents = [], []
+    for directory in directories:
+        status, n_done, n_stages, note, found = _summary(directory, verify)
+        rows.append((str(directory), status, f"{n_done}/{n_stages}", note))
+        contents.append(
+            {
+                "directory": str(directory),
+                "status": status,
+                "n_stages_done": n_done,
+                "n_stages": n_stages,
+                "note": note or None,
+                **({"damage": found} if verify else {}),
+            }
+        )
     if as_json:
-        print(json.dumps(_json(run, views)))
-        return
-    show(run, views)
+        print(json.dumps({"runs": contents}))
+    else:
+        _print_table(rows)
+    return any(row[1] == "damaged" for row in rows)
+
+
+def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
+    """Print a line for each run and how many are in which state."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False) if sys.stdout.isatty() else None
+    heads = ("run", "status", "stages", "")
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(3)]
+    for row in (heads, *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row[:3], widths, strict=True))
+        text = "  ".join([*cells, row[3]]).rstrip()
+        if console is None:
+            print(text)
+            continue
+        line = Text(text, no_wrap=True, overflow="ellipsis")
+        start = widths[0] + 2
+        line.stylize(COLOURS.get(row[1], "bold"), start, start + len(row[1]))
+        console.print(line)
+    counts = Counter(row[1] for row in rows)
+    print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
+
+
+def _summary(directory: Path, verify: bool) -> tuple[str, int, int, str, dict[str, list[str]]]:
+    """Return status, stages done, stages, a note and what is damaged of a directory."""
+    from mlmd.run.run import Run
+
+    try:
+        run = Run.open(directory)
+    except RunDirectoryError as error:
+        return "no run", 0, 0, str(error), {}
+    except DamagedDataError as error:
+        return "damaged", 0, 0, str(error), {"": [str(error)]}
+    found = run.verify() if verify else {}
+    left = [entry for entry in run.stages if entry.status != "done"]
+    at = next((f"{entry.name}: {entry.error}" for entry in left if entry.error), "")
+    note = at or (left[0].name if left else "")
+    status = "damaged" if found else run.status
+    if found:
+        note = next(iter(found.values()))[0]
+    return status, len(run.stages) - len(left), len(run.stages), note, found
 
 
 def show(run: Run, views: list[StageView]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlmd.cli.options import AsJson, Force
+from mlmd.checks import element
+from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
 
@@ -22,6 +23,7 @@ _HEAD = ("RMSE", "+-", "MAE", "R2", "in 68 %", "in 95 %", "fits")
 
 
 def train_command(
+    context: typer.Context,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -111,10 +113,11 @@ def train_command(
     """Train a model on a table of features; report its errors on rows left out."""
     from mlmd.cli.progress import shown_progress
     from mlmd.model import Tuning
-    from mlmd.studies.training import TrainingSettings, train_study, training_table
+    from mlmd.studies.training import TrainingSettings, train_study, trainable, training_table
 
     if save_table is not None and not all(path.is_dir() for path in sources):
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
+    _check_ways(context, sources, output, mobile, convention)
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
     if report is not None and n_trials is not None:
@@ -131,6 +134,7 @@ def train_command(
     if made.skipped:
         more = " ..." if len(made.skipped) > 1 else ""
         print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)
+    trainable(made.table, settings)
     if save_table is not None:
         made.table.to_csv(save_table, force)
     with shown_progress() as show:
@@ -144,6 +148,27 @@ def train_command(
     if report is not None:
         _write_page(report, study, seed, force)
         print(f"written: {report}", file=sys.stderr if as_json else sys.stdout)
+
+
+def _check_ways(
+    context: typer.Context,
+    sources: list[Path],
+    output: Path | None,
+    mobile: str,
+    convention: str,
+) -> None:
+    """Raise InputError for options that this way of training would pass over."""
+    from mlmd.descriptors.conventions import convention_of
+
+    if all(path.is_dir() for path in sources):
+        refuse_given(context, ("format",), "is of a table; what is given are runs: leave it out")
+        convention_of(convention)
+        element("mobile element", mobile)
+    else:
+        of_runs = ("features_from", "mobile", "convention")
+        refuse_given(context, of_runs, "is of runs; a table has been made already: leave it out")
+    if output is None:
+        refuse_given(context, ("n_bootstrap",), "is of the model that --output keeps; give that")
 
 
 def _write_page(path: Path, made: TrainingStudy, seed: int, force: bool) -> None:

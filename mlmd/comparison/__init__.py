@@ -1,8 +1,8 @@
 """Judging: how far a surrogate potential can be trusted against its reference.
 
-May import `analysis`, `arrays`, `calculators`, `comparison/features`, `comparison/forces`,
-`comparison/motion`, `comparison/structure`, `comparison/verdict`, `errors`, `findings`,
-`trajectory`.
+May import `analysis`, `arrays`, `bounds`, `calculators`, `checks`, `comparison/features`,
+`comparison/forces`, `comparison/motion`, `comparison/structure`, `comparison/verdict`, `errors`,
+`findings`, `trajectory`.
 """
 
 from mlmd.comparison.checks import Functionals

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.bounds.memory import check_memory
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.analysis.structure.radial_distribution import RadialDistribution
     from mlmd.arrays import FloatArray
+
+_MEMORY_PER_BYTE = 60  # every cell of a table is a text of its own first
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +70,13 @@ class PairCurves:
         InputError
             If the file is absent, has no such columns, or a value is not a finite number.
         """
-        file = Path(path)
-        if not file.is_file():
-            raise InputError(f"no file {file}; expected a CSV table with g(r) by pair")
-        with file.open(newline="", encoding="utf-8") as text:
-            rows = list(csv.reader(text))
+        file = input_file(path, "a CSV table with g(r) by pair")
+        check_memory(f"table {file}", file.stat().st_size * _MEMORY_PER_BYTE)
+        try:
+            with file.open(newline="", encoding="utf-8") as text:
+                rows = list(csv.reader(text))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{file} cannot be read as a CSV table ({error})") from error
         header = rows[0] if rows else []
         pairs = [i for i, name in enumerate(header) if name.count("-") == 1]
         if "r" not in header or not pairs or len(rows) < 3:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import atomic_numbers
 
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class ElementTable:
             If the file cannot be read, lacks a column or has something that is no number.
         """
         file = Path(__file__).with_name("elements.csv") if path is None else Path(path)
+        input_file(file, "one in the format of elements.csv", "element table")
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

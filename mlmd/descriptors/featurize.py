@@ -22,6 +22,7 @@ from mlmd.descriptors.features import FEATURES, measure, measure_composition
 from mlmd.descriptors.snapshot import Snapshot
 from mlmd.descriptors.table import ABOUT, FRAMES, FeatureTable, import_pandas
 from mlmd.errors import InputError, MlmdError
+from mlmd.processes import end_with_parent, started_safely
 from mlmd.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -190,7 +191,10 @@ def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
         return
     # Fresh processes: a fork would copy the locks of threads that the caller may run.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_jobs, mp_context=context) as pool:
+    with (
+        started_safely(),
+        ProcessPoolExecutor(n_jobs, mp_context=context, initializer=end_with_parent) as pool,
+    ):
         waiting: deque[Future[list[_Row]]] = deque()
         try:
             while chunk := list(islice(work, _CHUNK)):

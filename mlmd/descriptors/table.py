@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.bounds.memory import check_memory
+from mlmd.checks import input_file
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError, MissingExtraError
@@ -21,6 +23,9 @@ ABOUT = ("formula", "temperature_K", "n_frames")
 FRAMES = "frames"
 SPREAD_SUFFIX = "_std"
 _HEAD = "# mlmd features "
+_MEMORY_PER_BYTE = 60  # every cell of a table is a text of its own first
+UNREADABLE = (OSError, ValueError, KeyError, OverflowError, RecursionError)
+"""What pandas and JSON raise for a text that is none of theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +138,16 @@ class FeatureTable:
         InputError
             If there is no such file, or it is no table of features of this schema.
         """
-        path, pandas = Path(path), import_pandas()
+        path, pandas = table_file(path, "a table of mlmd features -o FILE"), import_pandas()
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 head = _read_head(file.readline(), path)
                 # As text: pandas' own reading of numbers loses the last digit, and NA is a name.
                 frame = pandas.read_csv(file, index_col="name", dtype=str, keep_default_na=False)
-        except (OSError, ValueError, KeyError) as error:
-            if isinstance(error, InputError):
-                raise
-            reason = str(error).splitlines()[0]
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
             raise InputError(f"{path} cannot be read as a table of features ({reason})") from error
         names = [name for name in head["units"] if name in frame]
         spread = [f"{name}{SPREAD_SUFFIX}" for name in names]
@@ -160,7 +165,7 @@ class FeatureTable:
                 n_frames=frame["n_frames"].astype(int),
                 **{FRAMES: frame.get(FRAMES, "")},  # which tables of before do not have
             )
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise InputError(f"{path} has something that is no number ({error})") from error
         deviations.columns = values.columns
         elements = str(head.get("elements_sha256", ""))
@@ -179,6 +184,19 @@ class FeatureTable:
 def repr_float(value: float) -> str:
     """Write a number so that reading gives the same one."""
     return repr(float(value))
+
+
+def table_file(path: str | Path, expected: str) -> Path:
+    """Return the path of a table that is there and not too large to be taken in.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    found = input_file(path, expected)
+    check_memory(f"table {found}", found.stat().st_size * _MEMORY_PER_BYTE)
+    return found
 
 
 def import_pandas() -> Any:
@@ -203,7 +221,7 @@ def _read_head(line: str, path: Path) -> dict[str, Any]:
         head = json.loads(line[len(_HEAD) :])
         schema, units = head["schema"], head["units"]
         complete = {"convention", "mobile"} <= head.keys() and isinstance(units, dict)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"{path}: its first line is damaged; make the table anew") from error
     if schema != SCHEMA or not complete:
         raise InputError(f"{path} has schema {schema}; this version of mlmd reads {SCHEMA}")

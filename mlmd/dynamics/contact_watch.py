@@ -87,15 +87,16 @@ class ContactWatch:
     def _narrowest(self) -> Contact | None:
         """Search for near pairs; None where every gap is wider than is of interest."""
         reach_A = 2.0 * float(self._radii_A.max()) + _FURTHEST_GAP_A
-        near = Neighbourhood(self._atoms.positions, self._cell_A(), reach_A).pairs(reach_A)
+        around = Neighbourhood(self._atoms.positions, self._cell_A(), reach_A)
+        near = around.nearest_pairs(reach_A)
         limits_A = self._radii_A[near.first] + self._radii_A[near.second]
-        gaps_A = np.where(near.first < near.second, near.distance_A - limits_A, np.inf)
+        gaps_A = np.where(near.first != near.second, near.distance_A - limits_A, np.inf)
         if not len(gaps_A) or not gaps_A.min() < _FURTHEST_GAP_A:
             return None
         at = int(np.argmin(gaps_A))
         return Contact(
-            int(near.first[at]),
-            int(near.second[at]),
+            int(min(near.first[at], near.second[at])),
+            int(max(near.first[at], near.second[at])),
             float(near.distance_A[at]),
             float(limits_A[at]),
         )

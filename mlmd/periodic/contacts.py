@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.periodic.cell import opened_cells
+from mlmd.periodic.neighbourhood import Neighbourhood
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -32,7 +35,8 @@ class Contact:
 def closest_contact(atoms: Atoms, radii_A: FloatArray) -> Contact | None:
     """Return the worst pair of atoms closer than the sum of their radii, or None.
 
-    The worst pair has the smallest distance relative to that sum. Every periodic image in a
+    The worst pair has the smallest distance relative to that sum (of atoms in a heap, where each is
+    near hundreds, among those that are nearest to each other). Every periodic image in a
     periodic direction counts, for cells of any shape and however small.
 
     Parameters
@@ -42,18 +46,23 @@ def closest_contact(atoms: Atoms, radii_A: FloatArray) -> Contact | None:
     radii_A : (atoms,)
         Radius of each atom in angstrom; two spheres may touch but not overlap.
     """
-    from ase.neighborlist import primitive_neighbor_list  # brings in scipy
-
-    first, second, distances_A = primitive_neighbor_list(
-        "ijd", atoms.pbc, atoms.cell.array, atoms.positions, np.asarray(radii_A, dtype=float)
-    )
-    limits_A = radii_A[first] + radii_A[second]
-    overlapping = np.flatnonzero(distances_A < limits_A)
+    radii_A = np.asarray(radii_A, dtype=float)
+    reach_A = 2.0 * float(radii_A.max(initial=0.0))
+    cell_A = atoms.cell.complete().array
+    if not all(atoms.pbc):
+        extent = np.ptp(atoms.positions @ np.linalg.inv(cell_A), axis=0)
+        cell_A = opened_cells(cell_A, extent, atoms.pbc)
+    pairs = Neighbourhood(atoms.positions, cell_A, reach_A).nearest_pairs(reach_A)
+    limits_A = radii_A[pairs.first] + radii_A[pairs.second]
+    overlapping = np.flatnonzero(pairs.distance_A < limits_A)
     if overlapping.size == 0:
         return None
-    worst = overlapping[np.argmin(distances_A[overlapping] / limits_A[overlapping])]
+    worst = overlapping[np.argmin(pairs.distance_A[overlapping] / limits_A[overlapping])]
     return Contact(
-        int(first[worst]), int(second[worst]), float(distances_A[worst]), float(limits_A[worst])
+        int(pairs.first[worst]),
+        int(pairs.second[worst]),
+        float(pairs.distance_A[worst]),
+        float(limits_A[worst]),
     )
 
 

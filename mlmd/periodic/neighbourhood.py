@@ -23,6 +23,7 @@ REACH_A = 5.0
 """Radius of the one search; the features' own cutoff is 4 A."""
 
 _GROWTH = 1.5
+_MOST_PER_ATOM = 500  # five times what diamond has within 5 A
 _MOST_DENSE = 1_000_000  # distances; beyond some 400 atoms a tree is faster than all of them
 
 
@@ -133,6 +134,26 @@ class Neighbourhood:
             # Where the nearest of some atom is not even found yet, look further step by step.
             known = np.isfinite(furthest_A)
             cutoff_A = furthest_A * (1.0 + 1e-12) if known else cutoff_A * _GROWTH
+
+    def nearest_pairs(self, cutoff_A: float) -> Pairs:
+        """Return all pairs up to the cutoff, at most the reach; of a heap the nearest alone.
+
+        In a heap each atom is near all others: their number would grow with its square.
+        """
+        from scipy.spatial import cKDTree
+
+        index, images_A = self._near_images
+        if self.n_atoms * len(index) > _MOST_DENSE:
+            tree = cKDTree(images_A)
+            n_pairs = cKDTree(self._origins_A).count_neighbors(tree, cutoff_A)
+            if n_pairs > _MOST_PER_ATOM * self.n_atoms:
+                distance_A, image = tree.query(self._origins_A, k=2)
+                first = np.arange(self.n_atoms)
+                # Of atoms in one place either may be the one that is found first.
+                other = np.where(index[image[:, 0]] == first, 1, 0)
+                image, distance_A = image[first, other], distance_A[first, other]
+                return Pairs(first, index[image], distance_A, image, self._origins_A, images_A)
+        return self.pairs(cutoff_A)
 
     def around(self, points_A: FloatArray, cutoff_A: float) -> Pairs:
         """Return all pairs of a point, anywhere, with an atom no further from it than the cutoff.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.calculators.choice import DEFAULT
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.precision import parts_of
-from mlmd.calculators.registry import device_and_dtype, repeats_bitwise
+from mlmd.calculators.registry import repeats_bitwise, way_of_computing
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.calculators.weights import by_content
 from mlmd.errors import InputError
@@ -198,10 +198,10 @@ class StageCalculators:
             for key, source in sorted(self._sources.items())
         }
 
-    def made(self) -> dict[str, dict[str, str | None]]:
-        """Return device and floating-point type of the calculators made so far, by key."""
+    def made(self) -> dict[str, dict[str, Any]]:
+        """Return on what the calculators made so far compute, and how, by key."""
         return {
-            key: device_and_dtype(self._made[source])
+            key: way_of_computing(source, self._made[source])
             for key, source in sorted(self._sources.items())
             if isinstance(source, CalculatorSpec) and source in self._made
         }

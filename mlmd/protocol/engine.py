@@ -24,9 +24,17 @@ from mlmd.errors import (
     VolumeNotFoundError,
 )
 from mlmd.files import disk_full_is_a_stop
+from mlmd.processes import this_process
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
+from mlmd.protocol.mending import (
+    is_whole,
+    mend_manifest,
+    set_damaged_aside,
+    settle_stale,
+)
 from mlmd.protocol.plan import check_sources
+from mlmd.protocol.reproducibility import note_way_of_running
 from mlmd.protocol.settings import RunSettings
 from mlmd.protocol.start import Asked, create_run, find_run, refuse_other_versions, versions
 from mlmd.protocol.trials import (
@@ -36,16 +44,18 @@ from mlmd.protocol.trials import (
     try_calculators,
 )
 from mlmd.run.checkpoint import CheckpointStore, placed
+from mlmd.run.checksums import folder_checksums, state_checksum
 from mlmd.run.directory import StageFolder
 from mlmd.run.history import EventLog
 from mlmd.run.identity import structure_from_text
-from mlmd.run.lock import RunLock, this_process
+from mlmd.run.lock import RunLock
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import Run
 from mlmd.run.stopping import StopToken
 from mlmd.stages.context import Progress, ProgressReport, StageContext
 from mlmd.stages.dynamics.results import OWN_FLAGS
 from mlmd.structure.checks import check_structure
+from mlmd.temporary import clear_leftovers
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -76,6 +86,7 @@ def run_protocol(
     check_sources(protocol)
     for stage in protocol.stages:
         stage.check_atoms(atoms)
+    clear_leftovers()
     # Calculators and workflow engines change the working directory.
     folder = folder.absolute()
     calculators = StageCalculators(calculator, protocol, folder)
@@ -123,13 +134,14 @@ def _run(
                 f"{folder} holds another run: {other}; give another directory, or the calculator "
                 "of that run (with --allow-version-change it goes on)"
             )
-        if _is_done(found) and not register(found, extend):
+        if _is_done(found) and not register(found, extend) and is_whole(folder):
             return Run.open(folder)
         left = [stage for stage in protocol.stages if found.stage(stage.name).status != "done"]
         make_calculators(calculators, left)
     with disk_full_is_a_stop(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder, take_over=settings.take_over) as lock:
+        mend_manifest(folder)
         manifest = find_run(folder, asked) or create_run(folder, asked, tried)
         now = versions(calculators)
         if not settings.allow_version_change:
@@ -146,13 +158,15 @@ def _run(
         if stages != manifest.protocol["stages"]:
             events.write("guards changed")
             manifest.protocol = {**manifest.protocol, "stages": stages}
+        structure = asked.structure(manifest.identity_version)
+        set_damaged_aside(manifest, protocol, folder, structure, events)
         for name in register(manifest, extend):
             events.write("stage extended", stage=name, duration_ps=manifest.extensions[name])
         manifest.sessions.append({**this_process(), "calculators": calculators.to_dict()})
         manifest.write(folder)
         work = _Work(
             protocol=extended(protocol, manifest.extensions),
-            structure=asked.structure(manifest.identity_version),
+            structure=structure,
             manifest=manifest,
             folder=folder,
             lock=lock,
@@ -196,7 +210,11 @@ class _Work:
                 entry.status, entry.error = "pending", None
         failures: list[StageFailedError] = []
         for stage in self.protocol.stages:
-            if self.manifest.stage(stage.name).status in ("done", "blocked"):
+            entry, parent = self.manifest.stage(stage.name), self.protocol.parent(stage.name)
+            if entry.status == "stale" and parent is not None:
+                settle_stale(entry, self.manifest.stage(parent.name), self.folder, self.events)
+                self.manifest.write(self.folder)
+            if entry.status in ("done", "blocked", "stale"):
                 continue
             try:
                 self._run_stage(stage)
@@ -228,6 +246,7 @@ class _Work:
             raise StageFailedError(_one_line(error)) from error
         entry.status, entry.error = "running", None
         entry.settings = stage.to_dict()
+        entry.start, entry.end, entry.checksums = state_checksum(start), None, {}
         parent = self.protocol.parent(stage.name)
         inherited = self.manifest.stage(parent.name).flags if parent else self._flags_of_start()
         doubts = flags_of(self.manifest.calculator, self.calculators.key_of(stage))
@@ -238,9 +257,7 @@ class _Work:
         clock = time.monotonic()
         try:
             calculator = self.calculators.serve(stage)
-            promise = self.calculators.reproducible()
-            self.manifest.reproducible, self.manifest.reproducible_because = promise
-            self.manifest.sessions[-1]["computed_on"] = self.calculators.made()
+            note_way_of_running(self.manifest, self.calculators, self.events)
             context = StageContext(
                 calculator=calculator,
                 rng=stage_generator(self.seed, stage.name),
@@ -265,6 +282,9 @@ class _Work:
                 entry.result = asdict(error.result)
             self._leave(entry, "failed", error, clock)
             raise StageFailedError(_one_line(error)) from error
+        end = self._end_of(stage)
+        entry.end = None if end is None else state_checksum(placed(start, end))
+        entry.checksums = folder_checksums(context.folder.path)
         entry.status, entry.result = "done", asdict(result)
         entry.flags = list(dict.fromkeys([*entry.flags, *getattr(result, "flags", ())]))
         self.manifest.write(self.folder)
@@ -303,7 +323,7 @@ class _Work:
         blocked = []
         for stage in self.protocol.descendants(name):
             entry = self.manifest.stage(stage.name)
-            if entry.status != "done":
+            if entry.status not in ("done", "stale"):
                 entry.status, entry.error = "blocked", f"waits for '{name}', which failed"
                 blocked.append(entry.name)
         return blocked

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mlmd.checks import known_keys, positive_number
 from mlmd.errors import InputError
 from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
@@ -35,13 +36,15 @@ def extended(
     InputError
         If a stage is unknown, is not dynamics, would be shortened, or is where another starts.
     """
+    known_keys("extend", durations_ps, [stage.name for stage in protocol.stages])
     durations_ps = {**before, **durations_ps}
-    for name, duration_ps in durations_ps.items():
+    for name, given_ps in durations_ps.items():
         stage = protocol.stage(name)
         if not isinstance(stage, MolecularDynamicsStage):
             raise InputError(f"stage '{name}' ({type(stage).__name__}) has no duration to extend")
         there_ps = before.get(name, stage.duration_ps)
-        if isinstance(duration_ps, int | float) and duration_ps < there_ps:
+        duration_ps = positive_number(f"stage '{name}': duration_ps", given_ps, "ps")
+        if duration_ps < there_ps:
             raise InputError(
                 f"stage '{name}' already has {there_ps:g} ps; an extension to "
                 f"{duration_ps:g} ps would shorten it: give the new total"
@@ -68,5 +71,5 @@ def register(manifest: Manifest, durations_ps: Mapping[str, float]) -> list[str]
             entry.earlier_results.append(entry.result)
             entry.result = None
         if entry.status == "done":
-            entry.status = "stopped"
+            entry.status, entry.checksums = "stopped", {}
     return longer

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.calculators.evaluation import evaluate
+from mlmd.checks import whole_number
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
 from mlmd.stages.relax import Relax
 from mlmd.stages.sample_inherent_structures import SampleInherentStructures
@@ -64,6 +65,7 @@ def plan(protocol: ProtocolTree, n_atoms: int) -> list[StagePlan]:
         If a stage cannot find there what it starts from.
     """
     check_sources(protocol)
+    n_atoms = whole_number("n_atoms", n_atoms)
     stages = []
     for stage in protocol.stages:
         parent = protocol.parent(stage.name)

@@ -6,7 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mlmd.checks import usable_path
 from mlmd.errors import InputError
+from mlmd.yaml_text import read_yaml, read_yaml_file
 
 
 def recipe_names() -> list[str]:
@@ -26,21 +28,16 @@ def read_recipe(name_or_path: str | Path) -> dict[str, Any]:
     InputError
         If there is no such name or file, or the file is not YAML with a mapping at the top.
     """
-    import yaml
-
     text = str(name_or_path)
     if text in recipe_names():
         content = (files("mlmd") / "recipes" / f"{text}.yaml").read_text(encoding="utf-8")
-    elif Path(text).is_file():
-        content = Path(text).read_text(encoding="utf-8")
+        recipe = read_yaml(content, text)
+    elif usable_path("protocol", text).exists():
+        recipe = read_yaml_file(text)
     else:
         raise InputError(
             f"no protocol '{text}'; expected a YAML file or one of {', '.join(recipe_names())}"
         )
-    try:
-        recipe = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise InputError(f"{text} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
         raise InputError(f"{text} holds {type(recipe).__name__}; expected a mapping of a protocol")
     return recipe

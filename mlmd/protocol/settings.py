@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlmd.errors import InputError
+from mlmd.checks import positive_number, truth
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class RunSettings:
     take_over: bool = False
 
     def __post_init__(self) -> None:
-        """Check the interval."""
-        if not self.checkpoint_every_s > 0:
-            raise InputError(
-                f"checkpoint_every_s is {self.checkpoint_every_s!r}; expected a number above zero"
-            )
+        """Check the interval and the choices."""
+        positive_number("checkpoint_every_s", self.checkpoint_every_s, "s")
+        truth("allow_version_change", self.allow_version_change)
+        truth("take_over", self.take_over)

@@ -18,9 +18,10 @@ from mlmd._version import __version__
 from mlmd.errors import InputError, RunDirectoryError
 from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.protocol.calculators import FILES_PREFIX
+from mlmd.protocol.mending import readable_manifest
+from mlmd.run.checksums import checksum
 from mlmd.run.identity import (
     IDENTITY_VERSION,
-    checksum,
     digest,
     digest_text,
     how_made,
@@ -29,7 +30,7 @@ from mlmd.run.identity import (
     structure_from_text,
     structure_text,
 )
-from mlmd.run.manifest import NAME, Manifest, StageEntry
+from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import STRUCTURE
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def find_run(folder: Path, asked: Asked) -> Manifest | None:
         raise RunDirectoryError(
             f"{place} is a file or a broken link; expected a directory for the run"
         )
-    if (folder / NAME).exists():
-        manifest = Manifest.read(folder)
+    manifest = readable_manifest(folder)
+    if manifest is not None:
         version = manifest.identity_version
         if version > IDENTITY_VERSION:
             raise RunDirectoryError(

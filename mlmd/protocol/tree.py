@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from mlmd.checks import by_name, is_whole, shown, usable_text
 from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.stages.registry import stage_class
 from mlmd.stages.stage import Stage
+from mlmd.yaml_text import to_yaml
 
 SCHEMA = 1
 KEYS = ("schema", "name", "reference", "description", "deviations", "sources", "stages")
@@ -52,8 +54,16 @@ class ProtocolTree:
 
     def __post_init__(self) -> None:
         """Check that names are unique and that every stage knows where it starts."""
-        object.__setattr__(self, "stages", tuple(self.stages))
-        object.__setattr__(self, "deviations", tuple(self.deviations))
+        usable_text("name of the protocol", self.name)
+        for name in ("reference", "description"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} is {shown(getattr(self, name))}; expected a text")
+        for name, kind in (("stages", Stage), ("deviations", str)):
+            given = getattr(self, name)
+            if not isinstance(given, list | tuple) or not all(isinstance(x, kind) for x in given):
+                wanted = "stages" if kind is Stage else "texts"
+                raise InputError(f"{name} is {shown(given)}; expected a list of {wanted}")
+            object.__setattr__(self, name, tuple(given))
         if not self.stages:
             raise InputError(f"protocol '{self.name}' has no stages; expected at least one")
         seen: set[str] = set()
@@ -86,15 +96,18 @@ class ProtocolTree:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Make a protocol from plain data, as YAML gives it; unknown keys are errors."""
+        if not isinstance(content, Mapping):
+            raise InputError(f"protocol is {shown(content)}; expected a mapping with its stages")
         unknown = [str(key) for key in content if key not in KEYS]
         if unknown:
             raise InputError(
                 f"protocol has unknown key(s) {', '.join(unknown)}; expected among "
                 f"{', '.join(KEYS)}"
             )
-        if content.get("schema") != SCHEMA:
+        schema = content.get("schema")
+        if not is_whole(schema) or schema != SCHEMA:
             raise InputError(
-                f"protocol has schema {content.get('schema')!r}; this mlmd reads schema {SCHEMA}"
+                f"protocol has schema {shown(schema)}; this mlmd reads schema {SCHEMA}"
             )
         if not isinstance(content.get("name"), str) or not content["name"]:
             raise InputError("protocol has no name; expected a text under 'name'")
@@ -102,14 +115,14 @@ class ProtocolTree:
         if not isinstance(stages, list):
             raise InputError("protocol has no list of stages under 'stages'")
         made = tuple(_stage(item) for item in stages)
-        sources = content.get("sources") or {}
+        sources = _or_none(content, "sources", {})
         _check_sources(sources, made)
         return cls(
             name=content["name"],
             stages=made,
-            reference=content.get("reference", ""),
-            description=content.get("description", ""),
-            deviations=tuple(content.get("deviations") or ()),
+            reference=_or_none(content, "reference", ""),
+            description=_or_none(content, "description", ""),
+            deviations=_or_none(content, "deviations", ()),
             sources=sources,
         )
 
@@ -127,11 +140,8 @@ class ProtocolTree:
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the protocol as YAML; what is there is replaced only with `force`."""
-        import yaml
-
-        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         with write_output(path, "recipe", force) as place:
-            place.write_text(text, encoding="utf-8")
+            place.write_text(to_yaml(self.to_dict()), encoding="utf-8")
 
     def stage(self, name: str) -> Stage:
         """Return a stage by name.
@@ -142,10 +152,10 @@ class ProtocolTree:
             If there is none such.
         """
         for stage in self.stages:
-            if stage.name == name:
+            if isinstance(name, str) and stage.name == name:
                 return stage
         raise InputError(
-            f"protocol '{self.name}' has no stage '{name}'; it has "
+            f"protocol '{self.name}' has no stage {shown(name)}; it has "
             f"{', '.join(stage.name for stage in self.stages)}"
         )
 
@@ -187,7 +197,7 @@ class ProtocolTree:
             If the name or the field is unknown or the value not allowed.
         """
         changes: dict[str, dict[str, Any]] = {}
-        for key, value in settings.items():
+        for key, value in by_name("settings", settings).items():
             for stage in self._addressed(key):
                 changes.setdefault(stage.name, {})[key.rpartition(".")[2]] = value
         # All changes of a stage at once: one alone may not fit what the others are still.
@@ -203,6 +213,7 @@ class ProtocolTree:
 
     def _addressed(self, key: str) -> list[Stage]:
         """Return the stages that ``NAME.field`` addresses."""
+        usable_text("setting", key)
         target, dot, name = key.rpartition(".")
         if not dot:
             raise InputError(f"setting '{key}' names no field; expected NAME.field=value")
@@ -224,24 +235,30 @@ class ProtocolTree:
 def _stage(content: Any) -> Stage:
     if not isinstance(content, dict) or "name" not in content or "class" not in content:
         raise InputError(
-            f"stage {content!r} is not understood; expected a mapping with 'name' and 'class'"
+            f"stage {shown(content)} is not understood; expected a mapping with 'name' and 'class'"
         )
     settings = {key: value for key, value in content.items() if key != "class"}
     return stage_class(content["class"]).from_dict(settings)
 
 
+def _or_none(content: Mapping[str, Any], key: str, nothing: Any) -> Any:
+    """Return what stands under a key that may be left out or empty."""
+    value = content.get(key)
+    return nothing if value is None else value
+
+
 def _check_sources(sources: Any, stages: tuple[Stage, ...]) -> None:
     """Raise InputError unless every source is a text about a field that is there."""
     if not isinstance(sources, Mapping):
-        raise InputError(f"sources is {sources!r}; expected a mapping of NAME.field to a text")
+        raise InputError(f"sources is {shown(sources)}; expected a mapping of NAME.field to a text")
     for key, text in sources.items():
         target, _, name = str(key).rpartition(".")
         meant = [stage for stage in stages if target in (stage.name, type(stage).__name__)]
         known = target in BESIDE_THE_STAGES or any(name in stage.to_dict() for stage in meant)
         if not known or not isinstance(text, str) or not text:
             raise InputError(
-                f"source '{key}: {text}' is not understood; expected STAGE.field or Class.field of "
-                "this protocol, and a text"
+                f"source '{key}: {shown(text)}' is not understood; expected STAGE.field or "
+                "Class.field of this protocol, and a text"
             )
 
 

@@ -1,4 +1,4 @@
 """The run directory: manifest, lock, recorder, checkpoints. Knows nothing of stages.
 
-May import `arrays`, `checks`, `errors`, `files`, `structure`, `trajectory`.
+May import `arrays`, `bounds`, `checks`, `errors`, `files`, `processes`, `structure`, `trajectory`.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlmd.errors import DamagedDataError
 from mlmd.files import disk_full_is_a_stop, sync_folder
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.lock import RunLock
-from mlmd.run.recorder import Recorder, set_aside
+from mlmd.run.recorder import Recorder
 from mlmd.run.run import TRAJECTORY
 from mlmd.trajectory.h5md.reader import read_scalars
 
@@ -46,25 +47,25 @@ class StageFolder:
         """Return the newest checkpoint that the trajectory goes with, or None.
 
         A trajectory that cannot be continued (HDF5 was killed in the middle of its own
-        bookkeeping) is set aside under another name and the stage starts again from its
-        beginning; the same seed gives the same frames.
+        bookkeeping, or its frames are not what was written), and checkpoints none of which can
+        be read, are set aside under another name and the stage starts again from its beginning;
+        the same seed gives the same frames.
         """
         with disk_full_is_a_stop(str(self.path)):
             self.path.mkdir(parents=True, exist_ok=True)
             sync_folder(self.path.parent)
-        state = CheckpointStore(self.path).load()
-        if state is None:
-            self._keep_unvouched_frames()
-        if state is None or "n_frames" not in state:
-            return state
         try:
-            Recorder.probe(self.trajectory_path, int(state["n_frames"]))
+            state = CheckpointStore(self.path).load()
+            if state is not None and "n_frames" in state:
+                Recorder.probe(self.trajectory_path, state)
         except DamagedDataError as error:
             logger.warning("%s; the stage starts again from its beginning", error)
             for path in (*self.path.glob("checkpoint*.npz"), self.trajectory_path):
-                if path.exists():
+                if path.exists() and ".damaged-" not in path.name:
                     logger.warning("kept as %s", set_aside(path))
             return None
+        if state is None:
+            self._keep_unvouched_frames()
         return state
 
     def _keep_unvouched_frames(self) -> None:
@@ -93,14 +94,31 @@ class StageFolder:
             CheckpointStore(self.path).save(state)
 
     def recorder(
-        self, atoms: Atoms, *, n_frames_planned: int, resume_after: int | None, velocities: bool
+        self,
+        atoms: Atoms,
+        *,
+        n_frames_planned: int,
+        resume_from: Mapping[str, Any] | None,
+        velocities: bool,
     ) -> Recorder:
         """Open the stage's trajectory for recording; see :class:`Recorder`."""
         return Recorder(
             self.trajectory_path,
             atoms,
             n_frames_planned=n_frames_planned,
-            resume_after=resume_after,
+            resume_from=resume_from,
             velocities=velocities,
             check_ownership=self.lock.check,
         )
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file or folder another name, so that nothing is lost; return that."""
+    is_file = path.is_file() and not path.is_symlink()
+    stem, suffix = (path.stem, path.suffix) if is_file else (path.name, "")
+    for number in range(1, 1000):
+        aside = path.with_name(f"{stem}.damaged-{number}{suffix}")
+        if not os.path.lexists(aside):
+            os.rename(path, aside)
+            return aside
+    raise FileExistsError(f"too many damaged copies of {path}")

@@ -13,6 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mlmd.errors import RunDirectoryError
+from mlmd.run.ordinary_files import open_ordinary
+
 logger = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
@@ -35,8 +38,8 @@ class EventLog:
             line |= self._killed_before(str(details.get("stage")))
         logger.info("%s %s", event, details)
         text = (json.dumps(line) + "\n").encode()
-        with contextlib.suppress(OSError):
-            handle = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+        with contextlib.suppress(OSError, RunDirectoryError):
+            handle = open_ordinary(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
             try:
                 written = os.write(handle, text)
                 if written < len(text):  # the disk is full: no half a line before the next one
@@ -124,8 +127,10 @@ def _worked_s(folder: Path, stage: str, began: object) -> float:
 def _events(folder: Path) -> list[dict[str, Any]]:
     """Return the events that can be read; a killed process can leave half a line."""
     try:
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        handle = open_ordinary(folder / LOG, os.O_RDONLY)
+        with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except (OSError, RunDirectoryError):
         return []
     events = []
     for line in lines:

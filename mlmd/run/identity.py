@@ -162,11 +162,6 @@ def digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checksum(content: bytes) -> str:
-    """Return the checksum of a file's content, with the name of the algorithm."""
-    return f"blake2b:{hashlib.blake2b(content, digest_size=32).hexdigest()}"
-
-
 def identity_differences(there: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """Return in words where the identity of a run differs from what was given."""
     return list(_differences(json.loads(json.dumps(there)), json.loads(json.dumps(given))))

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mlmd.checks import is_number
 from mlmd.errors import DamagedDataError, RunDirectoryError
-from mlmd.files import disk_full_is_a_stop, write_json
+from mlmd.files import disk_full_is_a_stop, write_atomically
+from mlmd.run.checksums import checksum
+from mlmd.run.identity import digest
 
-SCHEMA = 2
+SCHEMA = 3
 MEASURED_OF_OLD = "Production"
 """The one class whose trajectories were analysed before the manifest itself said which are."""
 NAME = "run.json"
+PREVIOUS = "run.previous.json"
+"""As it was before it was last written: the run goes on from it where the newest is damaged."""
+STATUSES = ("pending", "running", "stopped", "failed", "done", "blocked", "stale")
 
 
 @dataclass
 class StageEntry:
     """One stage in the manifest.
 
-    ``status`` is one of ``pending``, ``running``, ``stopped``, ``failed``, ``done``, and
-    ``blocked``: not run, because a stage that it descends from failed. ``result`` is the stage's
+    ``status`` is one of ``pending``, ``running``, ``stopped``, ``failed``, ``done``;
+    ``blocked``: not run, because a stage that it descends from failed; and ``stale``: it was done,
+    and a stage that it descends from has to be done again. ``result`` is the stage's
     result where done, or what a failed search has seen; ``error`` the one line that it failed
     with, or that names what blocks it. ``earlier_results`` keeps what an extension replaced.
     ``flags`` are doubts about every number of the stage, its own and those of the stages that it
     descends from: ``unconverged_volume``, ``virial_pressure_volume``. ``measured`` says whether its
-    trajectory is what the protocol is for.
+    trajectory is what the protocol is for. ``start`` and ``end`` are checksums of the state that
+    the stage began with and ended with, ``checksums`` those of its files, by their paths in its
+    folder, once it is done.
     """
 
     name: str
@@ -41,6 +50,9 @@ class StageEntry:
     measured: bool = False
     earlier_results: list[dict[str, Any]] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    start: str | None = None
+    end: str | None = None
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,9 +66,11 @@ class Manifest:
     calculators promise the same bits again, null where that is not known, and
     ``reproducible_because`` why. ``identity_version`` is the rule that `identity` follows;
     ``calculator`` holds the ``probe``: energy (eV) and forces (eV/A) of step 0; ``checksums`` those
-    of the files that do not change, by their name.
+    of the files that do not change, by their name. The file has one more entry, ``checksum``: of
+    all the others as JSON with sorted keys.
 
-    Schema 1 lacks the last four and the flag ``measured`` of stages.
+    Schema 1 lacks the last four and the flag ``measured`` of stages; schema 2 ``checksum`` and
+    what stages have since: ``start``, ``end``, ``checksums``.
     """
 
     identity: dict[str, Any]
@@ -95,17 +109,22 @@ class Manifest:
         return None if duration is None else float(duration)
 
     def write(self, folder: Path) -> None:
-        """Write ``run.json``, atomically."""
+        """Write ``run.json``, atomically; the one before stays beside it."""
         content = {
             "schema": SCHEMA,
             **{key: value for key, value in vars(self).items() if key != "stages"},
             "stages": [vars(entry) for entry in self.stages],
         }
+        text = json.dumps({**content, "checksum": _checksum(content)}, indent=1, allow_nan=False)
         with disk_full_is_a_stop(str(folder / NAME)):
-            write_json(folder / NAME, content)
+            write_atomically(
+                folder / NAME,
+                lambda file: file.write(f"{text}\n".encode()),
+                previous=folder / PREVIOUS,
+            )
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
+    def read(cls, folder: Path, name: str = NAME) -> Manifest:
         """Read ``run.json``.
 
         Raises
@@ -113,19 +132,25 @@ class Manifest:
         RunDirectoryError
             If there is none, or its schema is newer than this mlmd.
         DamagedDataError
-            If it cannot be understood.
+            If it cannot be understood, or is not what was written.
         """
-        path = folder / NAME
+        path = folder / name
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
         except (FileNotFoundError, NotADirectoryError):
             raise RunDirectoryError(
-                f"{folder} is not a run directory (it has no {NAME}); give one made by mlmd run"
+                f"{folder} is not a run directory (it has no {name}); give one made by mlmd run"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise DamagedDataError(f"{path} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise DamagedDataError(f"{path} is not a manifest of mlmd: it is no object of JSON")
+        recorded = content.pop("checksum", None)
+        if recorded is not None and recorded != _checksum(content):
+            raise DamagedDataError(
+                f"{path} is not what was written (its checksum differs): it was damaged or edited; "
+                f"the mlmd run command that made the run mends it from {PREVIOUS}"
+            )
         schema = content.pop("schema", None)
         if not isinstance(schema, int) or schema > SCHEMA:
             raise RunDirectoryError(
@@ -140,16 +165,47 @@ class Manifest:
                 for entry in found.stages:
                     entry.measured = entry.kind == MEASURED_OF_OLD
             _check(found)
-            for entry in found.stages:
+            for number, entry in enumerate(found.stages, start=1):
                 _check(entry)
+                _check_stage(entry, number, [other.name for other in found.stages])
+            if recorded is None and schema > 2:
+                raise TypeError("it has no checksum")
+            if digest(found.identity) != found.identity_sha256:
+                raise TypeError("its identity is not what it was made with")
         except TypeError as error:
             raise DamagedDataError(f"{path} is not a manifest of mlmd: {error}") from error
         return found
 
 
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Return the checksum of what a manifest says, however it is laid out."""
+    return checksum(json.dumps(content, sort_keys=True, allow_nan=False).encode())
+
+
+def _check_stage(entry: StageEntry, number: int, names: list[str]) -> None:
+    """Raise TypeError where a value cannot be; a folder is one in the run, of a known name."""
+    if names.count(entry.name) > 1:
+        raise TypeError(f"it has two stages {entry.name!r}")
+    if entry.folder != f"{number:02d}-{entry.name}" or Path(entry.folder).name != entry.folder:
+        raise TypeError(f"folder of stage {entry.name!r} is {entry.folder!r}")
+    if entry.status not in STATUSES:
+        raise TypeError(f"status of stage {entry.name!r} is {entry.status!r}")
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in entry.checksums):
+        raise TypeError(f"checksums of stage {entry.name!r} name a file outside of the run")
+
+
+@cache
+def _hints(of_stage: bool) -> dict[str, Any]:
+    return get_type_hints(StageEntry if of_stage else Manifest)
+
+
 def _check(part: Manifest | StageEntry) -> None:
     """Raise TypeError where a value is not of the type that its class declares."""
-    hints = get_type_hints(type(part))
+    hints = _hints(isinstance(part, StageEntry))
     for one in fields(part):
         if not _fits(getattr(part, one.name), hints[one.name]):
             owner = f" of stage {part.name!r}" if isinstance(part, StageEntry) else ""

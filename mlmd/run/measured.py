@@ -1,14 +1,18 @@
-"""Which trajectories of a run are there to be analysed."""
+"""Which trajectories are there to be analysed: of a run, or in files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
+from mlmd.run.manifest import NAME
+from mlmd.run.run import TRAJECTORY, Run
+from mlmd.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from mlmd.run.run import Run
-    from mlmd.trajectory import Trajectory
+    from mlmd.trajectory.joining.unwrapping import LongSteps
 
 
 def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
@@ -30,3 +34,31 @@ def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
         entry.name: (run.trajectory(entry.name), entry.settings.get("temperature_K"))
         for entry in done
     }
+
+
+def read_file(
+    path: str | Path | Sequence[str | Path],
+    timestep_fs: float | None = None,
+    *,
+    long_steps: LongSteps = "refuse",
+    **frames: Any,
+) -> Trajectory:
+    """Read a trajectory as :meth:`mlmd.Trajectory.read` does, one of a run through that run.
+
+    So its file is held against its checksum, as where the run is named.
+
+    Raises
+    ------
+    InputError
+        As :meth:`mlmd.Trajectory.read`.
+    DamagedDataError
+        If it is a run's and not what was written.
+    """
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    one = Path(paths[0]).absolute() if len(paths) == 1 else None
+    if one is not None and one.name == TRAJECTORY and (one.parent.parent / NAME).exists():
+        run = Run.open(one.parent.parent)
+        for entry in run.stages:
+            if entry.folder == one.parent.name:
+                return run.trajectory(entry.name, **frames)
+    return Trajectory.read(path, timestep_fs, long_steps=long_steps, **frames)

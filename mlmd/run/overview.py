@@ -6,16 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import MlmdError
+from mlmd.errors import DamagedDataError, MlmdError
 from mlmd.run.checkpoint import CheckpointStore
 from mlmd.run.history import WallTime, wall_times
-from mlmd.run.run import STRUCTURE
 
 if TYPE_CHECKING:
     from mlmd.run.manifest import StageEntry
     from mlmd.run.run import Run
 
-TO_DO = ("running", "stopped", "failed", "pending", "blocked")
+TO_DO = ("running", "stopped", "failed", "pending", "blocked", "stale")
 
 
 @dataclass(frozen=True)
@@ -126,9 +125,8 @@ def _n_frames(store: CheckpointStore) -> int:
 
 
 def _n_atoms(run: Run) -> int | None:
-    """Return the number of atoms, the first line of the structure."""
+    """Return the number of atoms, the first line of the structure; None where that is damaged."""
     try:
-        with (run.path / STRUCTURE).open(encoding="utf-8") as file:
-            return int(file.readline())
-    except (OSError, ValueError):
+        return int(run.structure_text().partition("\n")[0])
+    except (DamagedDataError, OSError, ValueError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.bounds.hdf5 import look_first
 from mlmd.errors import DamagedDataError, StoppedError
 from mlmd.files import disk_full_is_a_stop, sync_folder
+from mlmd.trajectory.h5md.frame_checksums import FrameChecksums, shared_checksum
 from mlmd.trajectory.h5md.writer import OBSERVABLES, H5MDWriter
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class Recorder:
         Whose frames are recorded; they keep their number and order.
     n_frames_planned
         For the file's layout.
-    resume_after
-        Frames that the checkpoint vouches for; later ones are dropped. None starts a new
-        file, and a file that no checkpoint vouches for is replaced.
+    resume_from
+        The checkpoint to go on from: frames after its ``n_frames`` are dropped. None starts a
+        new file, and a file that no checkpoint vouches for is replaced.
     velocities
         Whether to record velocities.
     check_ownership
@@ -50,14 +51,17 @@ class Recorder:
         atoms: Atoms,
         *,
         n_frames_planned: int,
-        resume_after: int | None = None,
+        resume_from: Mapping[str, Any] | None = None,
         velocities: bool = False,
         check_ownership: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
         self._check_ownership = check_ownership
+        shared = shared_checksum(atoms.numbers, atoms.get_masses(), atoms.pbc)
+        known = None if resume_from is None else FrameChecksums.from_state(resume_from)
+        self._checksums = known or FrameChecksums(shared)
         with disk_full_is_a_stop(str(path)):
-            if resume_after is None:
+            if resume_from is None:
                 path.unlink(missing_ok=True)
                 self._writer = H5MDWriter.create(
                     path,
@@ -69,7 +73,9 @@ class Recorder:
                 )
                 sync_folder(path.parent)
             else:
-                self._writer = H5MDWriter.resume(path, resume_after, n_frames_planned)
+                n_frames = int(resume_from["n_frames"])
+                self._writer = H5MDWriter.resume(path, n_frames, n_frames_planned)
+                self._checksums.end_at(n_frames, self._writer.rows)
         count = len(atoms)
         rows = BUFFERED_FRAMES
         self._rows: dict[str, NDArray[Any]] = {
@@ -81,6 +87,8 @@ class Recorder:
         }
         if velocities:
             self._rows["velocity"] = np.empty((rows, count, 3), dtype=np.float32)
+        # Filled in turn: checksums of the one are computed while the other takes frames.
+        self._other_rows = {name: row.copy() for name, row in self._rows.items()}
         self._filled = 0
 
     @property
@@ -89,12 +97,20 @@ class Recorder:
         return "velocity" in self._rows
 
     @staticmethod
-    def probe(path: Path, n_frames: int) -> None:
-        """Raise DamagedDataError unless `path` can be continued after `n_frames`."""
+    def probe(path: Path, state: Mapping[str, Any]) -> None:
+        """Raise DamagedDataError unless `path` can be continued from a checkpoint.
+
+        Its frames are held against the checksums that the checkpoint has of them.
+        """
         if not path.exists():
             raise DamagedDataError(f"{path} is missing")
+        checksums = FrameChecksums.from_state(state)
+        if checksums is None:
+            look_first(path)
+        else:
+            checksums.verify(path)
         with disk_full_is_a_stop(str(path)):
-            H5MDWriter.resume(path, n_frames).close()
+            H5MDWriter.resume(path, int(state["n_frames"])).close()
 
     @property
     def n_frames(self) -> int:
@@ -139,17 +155,32 @@ class Recorder:
         if not self._filled:
             return
         self._check_ownership()
+        block = {name: row[: self._filled] for name, row in self._rows.items()}
         with disk_full_is_a_stop(str(self._path)):
-            self._writer.append({name: row[: self._filled] for name, row in self._rows.items()})
+            self._writer.append(block)
+        self._checksums.wait()
+        self._checksums.add(block)
+        self._rows, self._other_rows = self._other_rows, self._rows
         self._filled = 0
 
+    def vouch(self, n_frames: int) -> dict[str, Any]:
+        """Return what a checkpoint has to say of the first `n_frames`, all of them on the disk.
+
+        Frames after them that are not yet in the file are dropped, those that are stay until
+        :meth:`rewind`: were they dropped first, a kill before the checkpoint is written would
+        leave fewer frames than the checkpoint before vouches for.
+        """
+        if n_frames >= self._writer.n_frames:
+            self._filled = n_frames - self._writer.n_frames
+            self.sync()
+        self._checksums.end_at(n_frames, self._writer.rows)
+        return {"n_frames": n_frames, **self._checksums.state()}
+
     def rewind(self, n_frames: int) -> None:
-        """Drop all frames after the first `n_frames`."""
-        buffered = n_frames - self._writer.n_frames
-        if buffered >= 0:
-            self._filled = buffered
-            return
+        """Drop all frames after the first `n_frames`, which :meth:`vouch` was called with."""
         self._filled = 0
+        if n_frames == self._writer.n_frames:
+            return
         self._check_ownership()
         with disk_full_is_a_stop(str(self._path)):
             self._writer.close()
@@ -185,13 +216,3 @@ class Recorder:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-def set_aside(path: Path) -> Path:
-    """Give a damaged file another name, so that nothing is lost; return the name."""
-    for number in range(1, 1000):
-        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
-        if not aside.exists():
-            os.rename(path, aside)
-            return aside
-    raise FileExistsError(f"too many damaged copies of {path}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import DamagedDataError, RunDirectoryError
-from mlmd.run.lock import is_alive_here, read_owner
+from mlmd.run.checksums import damaged_files, refuse_damaged
+from mlmd.run.lock import is_at_work
 from mlmd.run.manifest import Manifest, StageEntry
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 TRAJECTORY = "trajectory.h5md"
 STRUCTURE = "structure.extxyz"
+WRITTEN_AGAIN = "the mlmd run command that made the run writes it again"
+MENDED_BY = "the mlmd run command that made the run sets the stage aside and does it again"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ class Run:
         states = [entry.status for entry in self.manifest.stages]
         if all(state == "done" for state in states):
             return "done"
-        owner = read_owner(self.path)
-        if owner is not None and is_alive_here(owner) is not False:
+        if is_at_work(self.path):
             return "running"
         if "failed" in states:
             return "failed"
@@ -71,10 +74,35 @@ class Run:
 
     @property
     def atoms(self) -> Atoms:
-        """The structure that the run started from."""
+        """The structure that the run started from.
+
+        Raises
+        ------
+        DamagedDataError
+            If its file is not what the run started from.
+        """
         from mlmd.run.identity import structure_from_text
 
-        return structure_from_text((self.path / STRUCTURE).read_text(encoding="utf-8"))
+        return structure_from_text(self.structure_text())
+
+    def structure_text(self) -> str:
+        """Return the text of the structure that the run started from, held against its checksum.
+
+        Raises
+        ------
+        DamagedDataError
+            If the file is lost or was changed.
+        """
+        path = self.path / STRUCTURE
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise DamagedDataError(f"{path} is missing; {WRITTEN_AGAIN}") from None
+        if hashlib.sha256(content).hexdigest() != self.manifest.identity.get("structure_sha256"):
+            raise DamagedDataError(
+                f"{path} is not what the run started from: damaged or edited; {WRITTEN_AGAIN}"
+            )
+        return content.decode()
 
     def end_of(self, stage: str) -> Atoms:
         """Return the end of a finished stage, to start another run from.
@@ -104,12 +132,14 @@ class Run:
                 f"stage '{stage}' of {self.path} is {entry.status}; expected one that is done "
                 f"({done or 'none is yet'})"
             )
-        state = CheckpointStore(self.path / entry.folder).load()
+        store = CheckpointStore(self.path / entry.folder)
+        state = store.load()
         if state is None or state["nsteps"] != _n_steps(entry):
             raise DamagedDataError(
                 f"stage '{stage}' of {self.path} has no checkpoint of its end in {entry.folder}; "
                 "the command that made the run repeats the stage"
             )
+        self._refuse_damaged(entry, store.path.name)
         atoms = placed(self.atoms, state)
         source: dict[str, Any] = {"run": self.manifest.identity_sha256, "stage": stage}
         atoms.info["started_from"] = {**source, "flags": entry.flags} if entry.flags else source
@@ -120,20 +150,89 @@ class Run:
     ) -> Trajectory:
         """Read the trajectory of a stage, frames ``start:stop:every``.
 
+        The file of a finished stage is held against its checksum first. Of any other stage the
+        frames are given that its last checkpoint vouches for, held against theirs.
+
         Raises
         ------
         RunDirectoryError
-            If there is no such stage, or it has recorded nothing (yet).
+            If there is no such stage, it has recorded nothing (yet), or it is stale.
+        DamagedDataError
+            If the file is not what was written.
         """
         from mlmd.trajectory import Trajectory
+        from mlmd.trajectory.h5md.reader import read_h5md
+        from mlmd.trajectory.reading import check_frames
 
+        frames = slice(start, stop, every)
+        check_frames(frames)
         entry = self.manifest.stage(stage)
         path = self.path / entry.folder / TRAJECTORY
+        if entry.status == "stale":
+            raise RunDirectoryError(f"stage '{stage}' of {self.path} is stale: {entry.error}")
+        self._refuse_damaged(entry, TRAJECTORY)
         if not path.exists():
             raise RunDirectoryError(
                 f"stage '{stage}' of {self.path} has no trajectory (a {entry.kind}, {entry.status})"
             )
+        is_whole = TRAJECTORY in entry.checksums
+        if not is_whole and (n_frames := _vouched_frames(path)) is not None:
+            frames, is_whole = slice(*frames.indices(n_frames)), True
+        if is_whole:
+            return Trajectory(**read_h5md(path, frames, trusted=True))
         return Trajectory.read(path, start=start, stop=stop, every=every)
+
+    def _refuse_damaged(self, entry: StageEntry, name: str) -> None:
+        """Raise DamagedDataError where a file of a finished stage is not what was written."""
+        if name not in entry.checksums:
+            return
+        try:
+            refuse_damaged(self.path / entry.folder / name, entry.checksums[name])
+        except DamagedDataError as error:
+            raise DamagedDataError(f"{error}; {MENDED_BY}") from error
+
+    def verify(self) -> dict[str, list[str]]:
+        """Read every file that has a checksum, and hold it against that.
+
+        Returns
+        -------
+        dict
+            What is wrong, a line for each file, by stage; the structure's under an empty name.
+            Of a stage that is not done, the frames that its checkpoint vouches for.
+        """
+        found: dict[str, list[str]] = {}
+        try:
+            self.structure_text()
+        except (DamagedDataError, OSError) as error:
+            found[""] = [str(error)]
+        for entry in self.stages:
+            folder = self.path / entry.folder
+            problems = []
+            try:
+                problems += damaged_files(folder, entry.checksums)
+                for path in () if entry.checksums else sorted(folder.rglob(TRAJECTORY)):
+                    _vouched_frames(path)
+            except (DamagedDataError, OSError) as error:
+                problems.append(str(error))
+            if problems:
+                found[entry.name] = problems
+        return found
+
+
+def _vouched_frames(path: Path) -> int | None:
+    """Return the frames of a trajectory that its checkpoint vouches for, held against it.
+
+    None where the checkpoint is lost, or older than checksums of frames.
+    """
+    from mlmd.run.checkpoint import CheckpointStore
+    from mlmd.trajectory.h5md.frame_checksums import FrameChecksums
+
+    state = CheckpointStore(path.parent).load()
+    checksums = None if state is None else FrameChecksums.from_state(state)
+    if state is None or checksums is None:
+        return None
+    checksums.verify(path)
+    return int(state["n_frames"])
 
 
 def _n_steps(entry: StageEntry) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlmd.checks import is_number, shown
 from mlmd.errors import InputError
 from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 from mlmd.stages.stage import require_positive
@@ -39,6 +40,7 @@ class Quench(MolecularDynamicsStage):
 
     def __post_init__(self) -> None:
         """See that it is either a ramp or instantaneous."""
+        self.settle_numbers()
         if (self.from_temperature_K is None) != (self.rate_K_ps is None):
             raise InputError(
                 f"stage '{self.name}': a ramp needs both from_temperature_K and rate_K_ps; an "
@@ -51,12 +53,12 @@ class Quench(MolecularDynamicsStage):
                 from_temperature_K=self.from_temperature_K,
                 rate_K_ps=self.rate_K_ps,
             )
-            if self.ensemble != "nvt":
+            if not isinstance(self.ensemble, str) or self.ensemble != "nvt":
                 raise InputError(
-                    f"stage '{self.name}': a ramp needs ensemble nvt; given {self.ensemble}"
+                    f"stage '{self.name}': a ramp needs ensemble nvt; given {shown(self.ensemble)}"
                 )
             duration = abs(self.temperature_K - self.from_temperature_K) / self.rate_K_ps
-            if self.duration_ps not in (0.0, duration):
+            if not is_number(self.duration_ps) or self.duration_ps not in (0.0, duration):
                 raise InputError(
                     f"stage '{self.name}': the ramp takes {duration:g} ps; leave duration_ps out"
                 )

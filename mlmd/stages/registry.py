@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlmd.checks import shown
 from mlmd.errors import InputError
 from mlmd.stages.equilibrate import Equilibrate
 from mlmd.stages.equilibrate_volume import EquilibrateVolume
@@ -32,6 +33,8 @@ def stage_class(name: str) -> type[Stage]:
     InputError
         If there is none such.
     """
-    if name not in STAGES:
-        raise InputError(f"stage class '{name}' is not known; expected one of {', '.join(STAGES)}")
+    if not isinstance(name, str) or name not in STAGES:
+        raise InputError(
+            f"stage class {shown(name)} is not known; expected one of {', '.join(STAGES)}"
+        )
     return STAGES[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlmd.errors import InputError
+from mlmd.checks import whole_number
 from mlmd.stages.relaxation.relaxing import RelaxationLimits, relax
 from mlmd.stages.stage import Stage, require_positive
 
@@ -59,11 +59,8 @@ class Relax(Stage):
     def __post_init__(self) -> None:
         """Check the numbers."""
         super().__post_init__()
-        require_positive(self, max_force_eV_A=self.max_force_eV_A, max_steps=self.max_steps)
-        if not isinstance(self.max_steps, int):
-            raise InputError(
-                f"stage '{self.name}': max_steps is {self.max_steps!r}; expected a whole number"
-            )
+        require_positive(self, max_force_eV_A=self.max_force_eV_A)
+        whole_number(f"stage '{self.name}': max_steps", self.max_steps)
 
     def run(self, atoms: Atoms, context: StageContext) -> tuple[Atoms, RelaxResult]:
         """Relax and say how far it came."""

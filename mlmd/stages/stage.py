@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mlmd.checks import positive_number
+from mlmd.checks import by_name, is_number, positive_number, shown
 from mlmd.errors import InputError
 from mlmd.structure.constraints import held_atoms
 
@@ -43,15 +44,29 @@ class Stage(ABC):
     """Whether the stage's trajectory is what the protocol is for: analysed by default."""
 
     def __post_init__(self) -> None:
-        """Check what all stages share; whole numbers become floats where floats are meant."""
+        """Check what all stages share."""
+        self.settle_numbers()
+        name = self.name
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.\-]{,99}", name):
+            raise InputError(
+                f"stage name {shown(name)} cannot be used; expected at most 100 letters, digits, "
+                "'-', '_', '.'"
+            )
+        if self.starts_from is not None and not isinstance(self.starts_from, str):
+            raise InputError(
+                f"stage '{name}': starts_from is {shown(self.starts_from)}; expected the name of a "
+                "stage"
+            )
+
+    def settle_numbers(self) -> None:
+        """Make plain floats of numbers where floats are meant, whoever made them."""
         for item in fields(self):
             value = getattr(self, item.name)
-            if str(item.type).startswith("float") and type(value) is int:
-                object.__setattr__(self, item.name, float(value))
-        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.\-]*", self.name):
-            raise InputError(
-                f"stage name {self.name!r} cannot be used; expected letters, digits, '-', '_', '.'"
-            )
+            if str(item.type).startswith("float") and is_number(value):
+                try:
+                    object.__setattr__(self, item.name, float(value))
+                except OverflowError:
+                    object.__setattr__(self, item.name, math.inf)  # refused with its name
 
     @property
     def stress_is_for(self) -> str:
@@ -133,6 +148,7 @@ class Stage(ABC):
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Stage:
         """Make a stage from plain data, all of whose keys must be fields of the class."""
+        by_name(f"stage of class {cls.__name__}", settings)
         known = {item.name for item in fields(cls)}
         unknown = [str(key) for key in settings if key not in known]
         if unknown:

@@ -1,6 +1,6 @@
 """Structures to start from: random packings of a composition, files, and crystals made larger.
 
-May import `arrays`, `checks`, `errors`, `periodic`, `plain`.
+May import `arrays`, `bounds`, `checks`, `errors`, `periodic`, `plain`, `temporary`, `trajectory`.
 """
 
 from mlmd.structure.checks import check_structure

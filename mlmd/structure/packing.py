@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
+from mlmd.bounds.memory import check_memory
 from mlmd.checks import positive_number, whole_number
 from mlmd.errors import InputError, PackingError
 from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact
@@ -20,6 +21,8 @@ from mlmd.structure.volume import VolumeEstimate, starting_volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_BYTES_PER_ATOM = 5000  # PACKMOL's arrays, its files, and the check of what it has made
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ def pack(
     counts = composition.counts(n_atoms)
     radii_A = {symbol: _keeping_radius(symbol, tolerance_A) for symbol in counts}
     total = sum(counts.values())
+    check_memory(f"a packing of {total} atoms", total * _BYTES_PER_ATOM, "take fewer atoms")
     volume = starting_volume(
         composition,
         density_g_cm3=density_g_cm3,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 from mlmd.structure.checks import check_bulk
 
@@ -39,16 +41,14 @@ def read_structure(path: str | Path, format: str | None = None) -> Atoms:
     InputError
         If there is no such file or format, ASE cannot read it, or `check_bulk` refuses it.
     """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"structure file {str(path)!r} {what}; expected a file that ASE can read")
+    path = input_file(path, "a file that ASE can read", "structure file")
     try:
         with warnings.catch_warnings(record=True) as said:
             atoms = _last_structure(path, format)
         check_bulk(atoms)
     except InputError as error:
-        raise InputError(f"structure file {str(path)!r}: {error}") from error
+        what = str(error).removeprefix(str(path)).lstrip(",: ")
+        raise InputError(f"structure file {str(path)!r}: {what}") from error
     except Exception as error:  # each of ASE's readers has its own kinds
         reason = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
@@ -65,11 +65,12 @@ def read_structure(path: str | Path, format: str | None = None) -> Atoms:
 
 def _last_structure(path: Path, format: str | None) -> Atoms:
     """Read it; what is to be said of it is a warning."""
-    from ase.io import read
     from ase.io.formats import filetype, get_ioformat, ioformats
 
+    from mlmd.trajectory.ase_bounds import read_images
+
     if format is None:
-        format = filetype(str(path))
+        format = filetype(os.path.abspath(path))
     else:
         known = [name for name, kind in ioformats.items() if kind.can_read]
         if format not in known:
@@ -84,11 +85,9 @@ def _last_structure(path: Path, format: str | None) -> Atoms:
     warnings.filterwarnings("error", message="Wrong number|Badly formed")
     # Two where there can be several: the last, and whether there are others.
     index = slice(-1 if get_ioformat(format).single else -2, None)
-    # Of names with "@" ASE would take a part for an index.
-    found: Any = read(path, index=index, format=format, do_not_split_by_at_sign=True)
+    found = list(read_images(path, index, format))
     if not found:
         raise InputError("there is no structure in it")
     if len(found) > 1:
         warnings.warn("it holds several structures; the last is taken", stacklevel=2)
-    last: Atoms = found[-1]
-    return last
+    return found[-1]

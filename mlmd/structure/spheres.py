@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from mlmd.arrays import FloatArray
 from mlmd.errors import PackingError
+from mlmd.temporary import TemporaryFolder
 
 _ADVICE = "lower the density, or use a smaller tolerance_A or another seed"
 
@@ -69,8 +69,7 @@ def place_spheres(kinds: list[Spheres], edge_A: float, seed: int) -> FloatArray:
     total = sum(kind.number for kind in kinds)
     limit_s = _SECONDS + _SECONDS_PER_ATOM * total
     program = _program()
-    with tempfile.TemporaryDirectory(prefix="mlmd-pack-") as name:
-        folder = Path(name)
+    with TemporaryFolder("pack") as folder:
         (folder / "packmol.inp").write_text(_input(kinds, edge_A, seed))
         for kind in kinds:
             (folder / f"{kind.name}.xyz").write_text(f"1\n\n{kind.name} 0.0 0.0 0.0\n")

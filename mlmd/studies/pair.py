@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import positive_number, usable_path
 from mlmd.comparison import Comparison, compare
 from mlmd.errors import InputError
-from mlmd.run.measured import measured_stages
+from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
 from mlmd.trajectory import Trajectory
 
@@ -45,7 +46,14 @@ def compare_files(
     InputError
         If a file cannot be read, or a run has not measured anything at that temperature.
     """
-    paths = Path(surrogate), Path(reference)
+    for name, value in (
+        ("temperature_K", temperature_K),
+        ("timestep_fs", timestep_fs),
+        ("surrogate_timestep_fs", surrogate_timestep_fs),
+    ):
+        if value is not None:
+            positive_number(name, value)
+    paths = usable_path("surrogate", surrogate), usable_path("reference", reference)
     steps_fs = surrogate_timestep_fs or timestep_fs, timestep_fs
     sides = [_by_temperature(*one) for one in zip(paths, steps_fs, strict=True)]
     known = [set(side) - {None} for side in sides]
@@ -61,7 +69,7 @@ def compare_files(
 def _by_temperature(path: Path, timestep_fs: float | None) -> Side:
     """Read a file, or what a run has measured where its temperature is known."""
     if not path.is_dir():
-        return {None: Trajectory.read(path, timestep_fs)}
+        return {None: read_file(path, timestep_fs)}
     return {T: run for run, T in measured_stages(Run.open(path)).values() if T is not None}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
-from mlmd.run.measured import measured_stages
+from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ class Reference:
         skip_ps
             Left out at its beginning, in ps.
         """
-        from mlmd.trajectory import Trajectory
-
         paths = [path] if isinstance(path, str | Path) else list(path)
-        trajectory = Trajectory.read(path, timestep_fs)
+        trajectory = read_file(path, timestep_fs)
         if not (math.isfinite(skip_ps) and skip_ps >= 0):
             raise InputError(f"skip_ps is {skip_ps!r}; expected a time of at least 0 ps")
         if skip_ps > 0:
@@ -182,12 +180,10 @@ def _without_beginning(
     timestep_fs: float | None,
 ) -> Trajectory:
     """Read again from the frame that ends the beginning."""
-    from mlmd.trajectory import Trajectory
-
     first = math.ceil(skip_ps * 1000.0 / trajectory.uniform_interval_fs() - 1e-9)
     if first > len(trajectory) - 2:
         raise InputError(
             f"{trajectory.source} is {trajectory.duration_ps:g} ps long; expected more than the "
             f"{skip_ps:g} ps that are to be left out of it"
         )
-    return Trajectory.read(paths, timestep_fs, start=first)
+    return read_file(paths, timestep_fs, start=first)

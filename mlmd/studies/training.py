@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.files import check_output
 from mlmd.model.data.folds import FOLDS, GROUPINGS, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
-from mlmd.model.data.table import TrainingTable
+from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.predictor.predictor import Predictor
 from mlmd.model.predictor.published import PUBLISHED_SCORES
 from mlmd.model.regressors import regressor_of
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _SHUFFLED = ("formula", "chemical_system")
 _JUDGED = "chemical_system"  # intervals of bootstrapped models take many fits
 _FEWEST_JUDGED = 25
+MOST_SEED = 2**32 - 1
+"""Of scikit-learn's random numbers."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class TrainingSettings:
     Raises
     ------
     InputError
-        If the model is unknown.
+        If the model or another name is unknown, or a number cannot be.
     """
 
     model: str = "random_forest"
@@ -80,8 +83,18 @@ class TrainingSettings:
     published: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an unknown model before any table is read."""
+        """Refuse what no table could be used for before any is read."""
         regressor_of(self.model)
+        if self.target is not None:
+            choice("target", self.target, TARGETS)
+        if self.folds is not None:
+            choice("folds", self.folds, FOLDS)
+        for name in () if self.beside is None else texts("beside", self.beside):
+            choice("beside", name, FOLDS)
+        whole_number("n_repeats", self.n_repeats)
+        whole_number("seed", self.seed, least=0, most=MOST_SEED)
+        whole_number("n_bootstrap", self.n_bootstrap)
+        truth("weighted", self.weighted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +166,11 @@ def training_table(
     InputError
         If there are several files, or both files and folders, or they cannot be used.
     """
-    if all(Path(path).is_dir() for path in sources):
+    if not isinstance(sources, Sequence) or isinstance(sources, str | bytes) or not sources:
+        raise InputError(f"sources are {shown(sources)}; expected a list of paths")
+    choice("format", format, ("mlmd", "zheng2024"))
+    paths = [usable_path("source", path) for path in sources]
+    if all(path.is_dir() for path in paths):
         tell = counted(progress, "runs")
         return table_from_runs(sources, features_from, mobile, convention, tell)
     if len(sources) > 1:
@@ -194,10 +211,7 @@ def train_study(
     """
     settings = settings or TrainingSettings()
     model = settings.model
-    target = settings.target or (_published_target(model) if settings.published else "ln_D")
-    elements = regressor_of(model).learns_elements
-    problem = table.problem(target, settings.weighted, elements)
-    names = _fold_names(problem, settings, table.mobile)
+    problem, target, names = trainable(table, settings)
     predictor = None
     if path is not None:  # made first, so that it refuses its settings before the folds
         check_output(path, "model", force)
@@ -215,6 +229,25 @@ def train_study(
         predictor,
         None if path is None else Path(path),
     )
+
+
+def trainable(
+    table: TrainingTable, settings: TrainingSettings
+) -> tuple[Problem, str, Sequence[str]]:
+    """Return what is to be learnt, the target's name, and the folds, before anything is trained.
+
+    Raises
+    ------
+    InputError
+        If the table has not what that takes.
+    """
+    model = settings.model
+    target = settings.target or (_published_target(model) if settings.published else "ln_D")
+    problem = table.problem(target, settings.weighted, regressor_of(model).learns_elements)
+    names = _fold_names(problem, settings, table.mobile)
+    for name in names:
+        make_folds(name, problem.formulas, mobile=table.mobile)
+    return problem, target, names
 
 
 def usable_folds(problem: Problem, mobile: str) -> list[str]:

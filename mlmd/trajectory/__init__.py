@@ -1,6 +1,6 @@
 """Trajectories: the noun, its readers and its writer.
 
-May import `arrays`, `checks`, `errors`, `files`, `trajectory/h5md`, `trajectory/joining`,
+May import `arrays`, `bounds`, `checks`, `errors`, `files`, `trajectory/h5md`, `trajectory/joining`,
 `trajectory/text`.
 """
 

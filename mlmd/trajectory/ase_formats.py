@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlmd.errors import InputError, MlmdError
+from mlmd.trajectory.ase_bounds import read_images
 from mlmd.trajectory.frame_block import FrameBlock
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def read_ase(path: Path) -> Iterator[FrameBlock]:
     InputError
         If ASE cannot read it or the atoms change.
     """
-    from ase.io import iread
-
-    interval = _interval_fs(path)
     n = 0
     try:
-        images = iread(path, index=":")
+        images = read_images(path, slice(None))
+        first = next(images, None)
+        interval = _interval_fs(path)  # its bounds were looked at with the first
+        images = chain([] if first is None else [first], images)
         while block := list(islice(images, BLOCK_FRAMES)):
             yield _block(path, block, interval, n)
             n += len(block)

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmd.checks import is_whole, whole_number
+from mlmd.checks import input_file, is_whole, whole_number
 from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
@@ -102,15 +102,8 @@ def read_trajectory(
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
-        if not one.is_file():
-            raise InputError(
-                f"no file {one}; expected a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)"
-            )
-    for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
-        if number is not None and not is_whole(number):
-            raise InputError(f"{name} is {number!r}; expected a whole number")
-    if frames.step is not None:
-        whole_number("every", frames.step)
+        input_file(one, "a trajectory (.h5md, .traj, .extxyz, XDATCAR, ...)")
+    check_frames(frames)
     if any(one.suffix == ".h5md" for one in paths):
         from mlmd.trajectory.h5md.reader import read_h5md
 
@@ -123,6 +116,15 @@ def read_trajectory(
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     files = ((str(one), _blocks(one)) for one in paths)
     return join(files, source, timestep_fs, frames, long_steps)
+
+
+def check_frames(frames: slice) -> None:
+    """Raise InputError unless ``start:stop:every`` are whole numbers, as far as they are given."""
+    for name, number in (("start", frames.start), ("stop", frames.stop), ("every", frames.step)):
+        if number is not None and not is_whole(number):
+            raise InputError(f"{name} is {number!r}; expected a whole number")
+    if frames.step is not None:
+        whole_number("every", frames.step)
 
 
 def format_of(source: TextSource) -> Format | None:

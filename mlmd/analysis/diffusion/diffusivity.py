@@ -17,6 +17,7 @@ from mlmd.analysis.diffusion.estimators.windowed import windowed
 from mlmd.analysis.diffusion.gate import Motion, MotionVerdict, judge_motion
 from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
 from mlmd.analysis.diffusion.upper_bound import upper_bound_cm2_s
+from mlmd.checks import shown
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -179,6 +180,46 @@ class Diffusivity:
         }
 
 
+def diffusivity_settings(
+    estimator: str | None = None,
+    window_ps: float | None = None,
+    fit_ps: tuple[float, float] | None = None,
+    drift: Drift = "cell",
+    mobile: str | None = None,
+    origins: Origins = "sliding",
+    options: EstimatorOptions | None = None,
+) -> DiffusivitySettings:
+    """Return how :func:`diffusivity` is to measure, checked as far as it goes without data.
+
+    Raises
+    ------
+    InputError
+        If the estimator is not known, or something does not go with it.
+    """
+    if estimator is None:
+        estimator = "gls" if window_ps is None else "windowed"
+    if not isinstance(estimator, str) or estimator not in ESTIMATORS:
+        raise InputError(f"estimator {shown(estimator)} is not known; give {', '.join(ESTIMATORS)}")
+    if window_ps is not None and estimator != "windowed":
+        raise InputError(
+            f"a window of {shown(window_ps)} ps was given for the estimator '{estimator}', which "
+            "has none; leave it out, or take estimator 'windowed'"
+        )
+    if options is not None and estimator not in WITH_OPTIONS:
+        raise InputError(
+            f"{options} was given for estimator '{estimator}', which has none of its own"
+        )
+    return DiffusivitySettings(
+        estimator=estimator,
+        window_ps=window_ps,
+        fit_ps=fit_ps,
+        origins=origins,
+        drift=drift,
+        mobile=mobile,
+        options=options,
+    )
+
+
 def diffusivity(
     trajectory: Trajectory,
     species: str,
@@ -241,23 +282,13 @@ def diffusivity(
         fewer than three lags.
     """
     check_trajectory(trajectory)
-    estimator = settled_estimator(estimator, window_ps)
-    if options is not None and estimator not in WITH_OPTIONS:
-        raise InputError(
-            f"{options} was given for estimator '{estimator}', which has none of its own"
-        )
-    drift = settled_drift(trajectory, drift)
-    settings = DiffusivitySettings(
-        estimator=estimator,
-        window_ps=window_ps,
-        fit_ps=fit_ps,
-        origins=origins,
-        drift=drift,
-        mobile=(mobile or species) if drift == "framework" else None,
-        options=options,
+    settings = diffusivity_settings(estimator, window_ps, fit_ps, drift, mobile, origins, options)
+    drift = settled_drift(trajectory, settings.drift)
+    settings = replace(
+        settings, drift=drift, mobile=(mobile or species) if drift == "framework" else None
     )
     msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
-    estimate = ESTIMATORS[estimator](trajectory, species, settings, msd)
+    estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)
     motion = _judge(estimate, msd)
     bound = None
     if not motion.is_diffusive:

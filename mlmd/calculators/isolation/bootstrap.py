@@ -13,8 +13,10 @@ def main() -> None:
     """Import mlmd from the folder given and hand over to the worker."""
     if sys.version_info < (3, 11):  # noqa: UP036  (the other interpreter may be any)
         sys.exit(f"Python {sys.version.split()[0]} in {sys.prefix}; mlmd's workers need 3.11")
-    # This file's own folder is first in the path; its neighbours are not top-level modules.
-    del sys.path[0]
+    # This file's own folder is first in the path unless PYTHONSAFEPATH is set; its neighbours are
+    # not top-level modules.
+    own = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [place for place in sys.path if place != own]
     folder, command = sys.argv[1:]
     spec = importlib.util.spec_from_file_location(
         "mlmd", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]

@@ -16,6 +16,7 @@ from pathlib import Path
 from mlmd.calculators.weights import READY, environment_python
 from mlmd.errors import CalculatorError, InputError
 from mlmd.files import check_folder
+from mlmd.processes import safe_environment
 
 PINNED = Path(__file__).parents[1] / "environments"
 """One file of pinned versions, as pip reads it, for each environment that can be made."""
@@ -124,7 +125,9 @@ def _command(command: list[str], log: Path) -> None:
     with log.open("a") as file:
         file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {' '.join(command)}\n")
         file.flush()
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, check=False, env=safe_environment()
+        )
     if done.returncode != 0:
         said = [line.strip() for line in log.read_text().split("\n") if line.strip()]
         raise CalculatorError(

@@ -10,10 +10,8 @@ sent. A client that cannot compute a virial sends zeros, which cannot be told fr
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import struct
-import tempfile
 import time
 import weakref
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from ase.units import Bohr, Hartree
 
 from mlmd.arrays import FloatArray
 from mlmd.errors import CalculatorError, InputError
+from mlmd.temporary import PREFIXES, TemporaryFolder
 
 # Clients put this before the name that they are given; it is fixed in their sources.
 PREFIX = "/tmp/ipi_"
@@ -88,14 +87,14 @@ class IpiServer:
     def __init__(self, path: Path | None = None, tcp: bool = False) -> None:
         self._client: socket.socket | None = None
         self.port: int | None = None
-        folder: str | None = None
+        folder: TemporaryFolder | None = None
         if tcp:
             self.address = "127.0.0.1"
             self._listener = socket.socket(socket.AF_INET)
         else:
             if path is None:
-                folder = tempfile.mkdtemp(prefix=Path(PREFIX).name, dir=Path(PREFIX).parent)
-                path = Path(folder) / "s"
+                folder = TemporaryFolder("", str(Path(PREFIX).parent), PREFIXES[1])
+                path = folder.path / "s"
             self.address = str(path)
             if len(os.fsencode(self.address)) > LONGEST_PATH:
                 raise InputError(
@@ -332,9 +331,9 @@ def _closed() -> CalculatorError:
     return CalculatorError("the client closed the connection; look at its output")
 
 
-def _remove(listener: socket.socket, address: str | None, folder: str | None) -> None:
+def _remove(listener: socket.socket, address: str | None, folder: TemporaryFolder | None) -> None:
     listener.close()
     if address is not None:
         Path(address).unlink(missing_ok=True)
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()

@@ -57,6 +57,7 @@ class IsolatedCalculator(Calculator):
         self.spec = spec
         self.device: str | None = None
         self.dtype: str | None = None
+        self.hardware: str | None = None
         self.n_unconverged_scf = self._n_unconverged_now = self._counted = 0
         # A worker that is started again later finds files by the paths of now.
         self._place = Path.cwd()
@@ -114,6 +115,7 @@ class IsolatedCalculator(Calculator):
         known = connection.about["properties"]
         self.implemented_properties = [name for name in PROPERTIES if name in known]
         self.device, self.dtype = connection.about["device"], connection.about["dtype"]
+        self.hardware = connection.about["hardware"]
         self._connection = connection
         return connection
 

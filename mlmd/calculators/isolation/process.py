@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,6 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mlmd import errors
 from mlmd.errors import CalculatorError, InputError, MlmdError
+from mlmd.processes import safe_environment
+from mlmd.temporary import SHORT_PARENT, TemporaryFolder
 
 if TYPE_CHECKING:
     from mlmd.calculators.plain_spec import PlainSpec
@@ -33,7 +34,8 @@ class WorkerProcess:
     """The other interpreter at work, with a private folder for its socket, answer and log."""
 
     def __init__(self, spec: PlainSpec, directory: Path | None, place: Path) -> None:
-        self.folder = private_folder()
+        self._private = private_folder()
+        self.folder = self._private.path
         self.socket = self.folder / SOCKET_NAME
         self._spec = spec
         self._directory = directory
@@ -82,7 +84,7 @@ class WorkerProcess:
                 with contextlib.suppress(OSError):
                     self._process.stdin.close()
             self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._private.remove()
 
 
 def describe(spec: PlainSpec, elements: Collection[str] | None) -> dict[str, Any]:
@@ -100,8 +102,7 @@ def describe(spec: PlainSpec, elements: Collection[str] | None) -> dict[str, Any
     InputError
         If the interpreter cannot be started or the spec means nothing to it.
     """
-    folder = private_folder()
-    try:
+    with private_folder() as folder:
         with (folder / "log").open("w") as log:
             process = _popen(spec, "describe", log)
         try:
@@ -116,24 +117,22 @@ def describe(spec: PlainSpec, elements: Collection[str] | None) -> dict[str, Any
             process.kill()
             process.wait()
         return _answer(spec, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def private_folder() -> Path:
+def private_folder() -> TemporaryFolder:
     """Return a new folder that only this user can enter, with room for a socket's name."""
     parent = tempfile.gettempdir()
-    return Path(
-        tempfile.mkdtemp(prefix="mlmd-", dir=parent if len(parent) < LONGEST_PARENT else "/tmp")
-    )
+    return TemporaryFolder("", parent if len(parent) < LONGEST_PARENT else SHORT_PARENT)
 
 
 def _popen(
     spec: PlainSpec, command: str, log: IO[str], place: Path | None = None
 ) -> subprocess.Popen[str]:
     assert spec.python is not None
-    environment = {**os.environ, "OMP_NUM_THREADS": str(spec.threads)}
+    environment = {**safe_environment(), "OMP_NUM_THREADS": str(spec.threads)}
     environment.pop("PYTHONHOME", None)
+    if "PYTHONSAFEPATH" not in os.environ:  # a script has its own folder first, not this one
+        environment.pop("PYTHONSAFEPATH")  # and what a calculator starts shall be as it was
     try:
         return subprocess.Popen(
             [spec.python, str(BOOTSTRAP), str(PACKAGE), command],

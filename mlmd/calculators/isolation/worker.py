@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.calculators.evaluation import evaluate
-from mlmd.calculators.registry import device_and_dtype
+from mlmd.calculators.registry import device_and_dtype, hardware_of
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import MlmdError
 from mlmd.structure.carried import arrays_of, restored_info
@@ -38,7 +38,8 @@ def main(command: str) -> None:
         directory = request["directory"]
         calculator = spec.load(None if directory is None else Path(directory))
         properties = list(calculator.implemented_properties)
-        _write(answer, {"properties": properties, **device_and_dtype(calculator)})
+        about = {**device_and_dtype(calculator), "hardware": hardware_of(calculator)}
+        _write(answer, {"properties": properties, **about})
     except Exception as error:  # whatever a package raises is told to the caller
         traceback.print_exc()
         _write(answer, _told(error))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmd.calculators.models.torch_settings import apply_settings, loading, refuse_double
+from mlmd.calculators.models.trust import refuse_code
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import given_file, package_folder, sha256_of, weights_file
 
@@ -23,7 +24,7 @@ def build(spec: CalculatorSpec) -> Calculator:
     """Load the weights and make the calculator.
 
     Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions).
-    A file of weights is unpickled by the package: load only files you trust.
+    A file of weights that would run code is refused unless the spec trusts it.
     """
     weights = _weights(spec)
     refuse_unknown(spec, OPTIONS)
@@ -35,6 +36,7 @@ def build(spec: CalculatorSpec) -> Calculator:
         from chgnet.model import CHGNet, CHGNetCalculator
 
         if given_file(spec):
+            refuse_code(spec, weights)
             model = CHGNet.from_file(str(weights))
         else:
             model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)

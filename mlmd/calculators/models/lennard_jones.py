@@ -1,7 +1,8 @@
 r"""A small Lennard-Jones calculator for tests and benchmarks.
 
-Dense minimum image, no neighbour list and no state: forces depend on the positions alone, so
-that a restarted run repeats them bit for bit.
+No neighbour list that is kept, and no other state: forces depend on the positions alone, so that a
+restarted run repeats them bit for bit. Of few atoms all pairs are formed; of more, those within
+the cutoff are found in a tree, in memory that grows with the number of atoms.
 
 .. math::
 
@@ -16,6 +17,7 @@ Unlike pairs by Lorentz and Berthelot: sigma the arithmetic, epsilon the geometr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from mlmd.checks import positive_number
 from mlmd.errors import InputError
 from mlmd.numerics.voigt import to_voigt
 from mlmd.periodic.cell import cell_heights, minimum_image
+from mlmd.periodic.neighbourhood import Neighbourhood
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -38,10 +41,12 @@ DEFAULT_EPSILON_EV = 0.02
 # Two atoms of one element then have their minimum at the sum of their covalent radii.
 SIGMA_PER_RADIUS = 2.0 / 2.0 ** (1.0 / 6.0)
 DEFAULT_CUTOFF_PER_SIGMA = 2.0
+MOST_DENSE = 300
+"""Atoms up to which all pairs are formed; beyond, searching for the near ones is faster, too."""
 
 
 class LennardJones(Calculator):
-    """Lennard-Jones with shifted forces; fast at about 100 atoms.
+    """Lennard-Jones with shifted forces; fast at about 100 atoms, linear beyond 300.
 
     Parameters
     ----------
@@ -68,6 +73,7 @@ class LennardJones(Calculator):
         self._epsilon_eV = _checked("epsilon_eV", epsilon_eV, "eV")
         self._cutoff_A = None if cutoff_A is None else positive_number("cutoff_A", cutoff_A, "A")
         self._tables: tuple[bytes, FloatArray, FloatArray, float] | None = None
+        self._matrices: tuple[FloatArray, FloatArray] | None = None
 
     # Atoms on top of each other: forces that are not finite, which the dynamics reports.
     @np.errstate(divide="ignore", invalid="ignore", over="ignore")
@@ -80,7 +86,7 @@ class LennardJones(Calculator):
         """Compute energy (eV), forces (eV/A) and stress (eV/A^3, Voigt) by all pairs."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None  # the line above copies them
-        sigma, epsilon4, cutoff = self._pair_tables(self.atoms.numbers)
+        sigma, epsilon, cutoff = self._atom_tables(self.atoms.numbers)
         cell = self.atoms.cell.array
         if not self.atoms.pbc.all() or self.atoms.cell.rank < 3:
             raise InputError(
@@ -93,47 +99,39 @@ class LennardJones(Calculator):
                 f"Lennard-Jones cutoff {cutoff:.3f} A is more than half the smallest cell height "
                 f"{heights.min():.3f} A; give a smaller cutoff_A or a larger cell"
             )
-        separation = minimum_image(self.atoms.positions, cell)
-        squared = np.einsum("kij,kij->ij", separation, separation)
-        np.fill_diagonal(squared, np.inf)
-        squared[squared > cutoff**2] = np.inf
-        inverse = 1.0 / squared
-        sixth = (sigma**2 * inverse) ** 3
-        at_cutoff6 = (sigma / cutoff) ** 6
-        energy_cutoff = epsilon4 * (at_cutoff6**2 - at_cutoff6)
-        slope_cutoff = -6.0 * epsilon4 * (2.0 * at_cutoff6**2 - at_cutoff6) / cutoff
-        inside = np.isfinite(squared)
-        distance = np.sqrt(np.where(inside, squared, 1.0))
-        energies = epsilon4 * (sixth**2 - sixth)
-        energies -= inside * (energy_cutoff + (distance - cutoff) * slope_cutoff)
-        # (du/dr) / r, so that the force on i is the sum over j of this times (r_j - r_i).
-        slope_over_r = -6.0 * epsilon4 * (2.0 * sixth**2 - sixth) * inverse
-        slope_over_r -= inside * slope_cutoff / distance
-        pair_gradient = slope_over_r * separation
-        virial = np.einsum("aij,bij->ab", pair_gradient, separation)
-        stress = 0.5 * virial / abs(np.linalg.det(cell))
-        energy = 0.5 * float(energies.sum())
+        positions = self.atoms.positions
+        if len(positions) <= MOST_DENSE:
+            found = _all_pairs(positions, cell, *self._pair_matrices(sigma, epsilon), cutoff)
+        else:
+            found = _near_pairs(positions, cell, sigma, epsilon, cutoff)
+        stress = 0.5 * found.virial_eV / abs(np.linalg.det(cell))
         self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": pair_gradient.sum(axis=2).T.copy(),
+            "energy": found.energy_eV,
+            "free_energy": found.energy_eV,
+            "forces": found.forces_eV_A,
             "stress": to_voigt(stress),
         }
 
-    def _pair_tables(self, numbers: IntArray) -> tuple[FloatArray, FloatArray, float]:
-        """Return sigma, 4 epsilon (atoms, atoms) and the cutoff; kept while the atoms are."""
+    def _atom_tables(self, numbers: IntArray) -> tuple[FloatArray, FloatArray, float]:
+        """Return sigma, epsilon (atoms,) and the cutoff; kept while the atoms are the same."""
         key = numbers.tobytes()
         if self._tables is None or self._tables[0] != key:
             sigma = np.array([self._sigma_of(int(number)) for number in numbers])
             epsilon = np.array([self._epsilon_of(int(number)) for number in numbers])
             cutoff = self._cutoff_A or DEFAULT_CUTOFF_PER_SIGMA * float(sigma.max())
-            self._tables = (
-                key,
-                0.5 * (sigma[:, None] + sigma[None, :]),
-                4.0 * np.sqrt(epsilon[:, None] * epsilon[None, :]),
-                cutoff,
-            )
+            self._tables = (key, sigma, epsilon, cutoff)
+            self._matrices = None
         return self._tables[1:]
+
+    def _pair_matrices(
+        self, sigma: FloatArray, epsilon: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return sigma and 4 epsilon of all pairs; kept while the atoms are the same."""
+        if self._matrices is None:
+            self._matrices = _mixed(
+                sigma[:, None], sigma[None, :], epsilon[:, None], epsilon[None, :]
+            )
+        return self._matrices
 
     def _sigma_of(self, number: int) -> float:
         default = SIGMA_PER_RADIUS * float(covalent_radii[number])
@@ -141,6 +139,78 @@ class LennardJones(Calculator):
 
     def _epsilon_of(self, number: int) -> float:
         return _of_species(self._epsilon_eV, number, DEFAULT_EPSILON_EV)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What the pairs add up to; the virial counts each of them twice."""
+
+    energy_eV: float
+    forces_eV_A: FloatArray
+    virial_eV: FloatArray
+
+
+def _all_pairs(
+    positions: FloatArray, cell: FloatArray, sigma: FloatArray, epsilon4: FloatArray, cutoff: float
+) -> _Sums:
+    """Form every pair."""
+    separation = minimum_image(positions, cell)
+    squared = np.einsum("kij,kij->ij", separation, separation)
+    np.fill_diagonal(squared, np.inf)
+    squared[squared > cutoff**2] = np.inf
+    energies, slope_over_r = _pair_terms(squared, sigma, epsilon4, cutoff)
+    pair_gradient = slope_over_r * separation
+    virial = np.einsum("aij,bij->ab", pair_gradient, separation)
+    return _Sums(0.5 * float(energies.sum()), pair_gradient.sum(axis=2).T.copy(), virial)
+
+
+def _near_pairs(
+    positions: FloatArray, cell: FloatArray, sigma: FloatArray, epsilon: FloatArray, cutoff: float
+) -> _Sums:
+    """Search for the pairs anew in each call: what was near before makes no difference."""
+    near = Neighbourhood(positions, cell, cutoff).pairs(cutoff)
+    near = near.where(near.first < near.second)
+    i, j = near.first, near.second
+    separation = near.vector_A
+    squared = np.einsum("pk,pk->p", separation, separation)
+    squared[squared > cutoff**2] = np.inf
+    mixed = _mixed(sigma[i], sigma[j], epsilon[i], epsilon[j])
+    energies, slope_over_r = _pair_terms(squared, *mixed, cutoff)
+    pair_gradient = slope_over_r[:, None] * separation
+    forces = np.empty_like(positions)
+    for axis, gradient in enumerate(pair_gradient.T):
+        forces[:, axis] = np.bincount(i, gradient, len(positions))
+        forces[:, axis] -= np.bincount(j, gradient, len(positions))
+    virial = 2.0 * np.einsum("pa,pb->ab", pair_gradient, separation)
+    return _Sums(float(energies.sum()), forces, virial)
+
+
+def _mixed(
+    sigma_i: FloatArray, sigma_j: FloatArray, epsilon_i: FloatArray, epsilon_j: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return sigma and 4 epsilon of pairs by the rules of Lorentz and Berthelot."""
+    return 0.5 * (sigma_i + sigma_j), 4.0 * np.sqrt(epsilon_i * epsilon_j)
+
+
+def _pair_terms(
+    squared: FloatArray, sigma: FloatArray, epsilon4: FloatArray, cutoff: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return u and (du/dr) / r of pairs by their squared distance, infinite beyond the cutoff.
+
+    The force on i is the sum over j of the latter times (r_j - r_i).
+    """
+    inverse = 1.0 / squared
+    sixth = (sigma**2 * inverse) ** 3
+    at_cutoff6 = (sigma / cutoff) ** 6
+    energy_cutoff = epsilon4 * (at_cutoff6**2 - at_cutoff6)
+    slope_cutoff = -6.0 * epsilon4 * (2.0 * at_cutoff6**2 - at_cutoff6) / cutoff
+    inside = np.isfinite(squared)
+    distance = np.sqrt(np.where(inside, squared, 1.0))
+    energies = epsilon4 * (sixth**2 - sixth)
+    energies -= inside * (energy_cutoff + (distance - cutoff) * slope_cutoff)
+    slope_over_r = -6.0 * epsilon4 * (2.0 * sixth**2 - sixth) * inverse
+    slope_over_r -= inside * slope_cutoff / distance
+    return energies, slope_over_r
 
 
 def _checked(

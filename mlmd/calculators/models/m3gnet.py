@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.models.torch_settings import apply_settings, guard, guarded, loading
+from mlmd.calculators.models.trust import refuse_classes
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import sha256_of, weights_folder
 from mlmd.errors import InputError
@@ -30,6 +32,8 @@ PUBLISHED = (
 )
 HUB = "https://huggingface.co/materialyze"
 """Where matgl itself looks for a name (``HF_MATGL_ORG`` of its ``utils/io.py``)."""
+CLASSES = re.compile(r"matgl\.(models|layers|apps\.pes|apps\._pes)(\.|$)")
+"""Modules with the classes that a saved potential is made of."""
 FILES = ("model.json", "model.pt", "state.pt")
 
 
@@ -37,7 +41,8 @@ def build(spec: CalculatorSpec) -> Calculator:
     """Load a potential and make the calculator.
 
     Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions; matgl's
-    own calculator gives GPa and a matrix). Any potential that matgl saved will do.
+    own calculator gives GPa and a matrix). Any potential that matgl saved will do; a folder whose
+    files would run other code is refused unless the spec trusts it.
     """
     folder = _weights(spec)
     refuse_unknown(spec, ())
@@ -47,6 +52,8 @@ def build(spec: CalculatorSpec) -> Calculator:
         from matgl.apps.pes import Potential
         from matgl.ext.ase import PESCalculator
 
+        if _is_folder(spec):
+            refuse_classes(spec, folder / "model.pt", CLASSES)
         potential = Potential.load({name: folder / name for name in FILES})
         # What was saved may be a potential in training, or one for other quantities.
         potential.eval().requires_grad_(False)

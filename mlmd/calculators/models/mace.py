@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.models.torch_settings import apply_settings, guard, guarded, loading
+from mlmd.calculators.models.trust import refuse_code
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import given_file, sha256_of, weights_file, weights_folder
 from mlmd.errors import InputError
@@ -39,7 +40,8 @@ def build(spec: CalculatorSpec) -> Calculator:
     """Load the weights and make the calculator.
 
     Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions).
-    A file of weights is unpickled by the package: load only files you trust.
+    MACE saves whole models, which run code when they are loaded: a file that is not one of the
+    published models is refused unless the spec trusts it.
     """
     weights = _weights(spec)
     refuse_unknown(spec, OPTIONS)
@@ -49,6 +51,8 @@ def build(spec: CalculatorSpec) -> Calculator:
         from ase.data import chemical_symbols
         from mace.calculators import MACECalculator
 
+        if given_file(spec):
+            refuse_code(spec, weights)
         model = _unpickled(weights, device)
         _check_head(spec, getattr(model, "heads", ["Default"]))
         dtype = spec.dtype or str(next(model.parameters()).dtype).removeprefix("torch.")

@@ -12,6 +12,7 @@ from mlmd.calculators.models.torch_settings import (
     loading,
     refuse_double,
 )
+from mlmd.calculators.models.trust import refuse_code
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import (
     given_file,
@@ -51,7 +52,7 @@ def build(spec: CalculatorSpec) -> Calculator:
     """Load the weights and make the calculator.
 
     Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions); single
-    precision. A file of weights is unpickled by the package: load only files you trust.
+    precision. A file of weights that would run code is refused unless the spec trusts it.
     """
     weights = _weights(spec)
     refuse_unknown(spec, OPTIONS)
@@ -62,6 +63,8 @@ def build(spec: CalculatorSpec) -> Calculator:
         from ase.data import chemical_symbols
         from sevenn.calculator import SevenNetCalculator
 
+        if given_file(spec):
+            refuse_code(spec, weights)
         made = guarded(SevenNetCalculator)(model=str(weights), device=device, **options)
         guard(made, spec, [chemical_symbols[z] for z in made.type_map], "float32")
     calculator: Calculator = made

@@ -13,7 +13,7 @@ import numpy as np
 from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import FEATURES, UNITS
-from mlmd.descriptors.table import FRAMES, FeatureTable, import_pandas
+from mlmd.descriptors.table import FRAMES, UNREADABLE, FeatureTable, import_pandas, table_file
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
 from mlmd.model.data.composition_columns import with_fractions
@@ -175,10 +175,9 @@ class TrainingTable:
             If the file cannot be read, lacks a column, has something that is no number, or
             diffusivities of more than one origin.
         """
-        if not Path(path).is_file():
-            raise InputError(f"no file {path}; expected a table of features with diffusivities")
+        path = table_file(path, "a table of features with diffusivities")
         choice("format", format, ("zheng2024", "mlmd"))
-        table = (_read_mlmd if format == "mlmd" else _read_zheng2024)(Path(path))
+        table = (_read_mlmd if format == "mlmd" else _read_zheng2024)(path)
         rows = table.features.assign(D=table.D_cm2_s, T=table.temperature_K, of=table.formulas)
         if n_twice := int(rows.duplicated().sum()):
             logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
@@ -290,7 +289,7 @@ def _read_zheng2024(path: Path) -> TrainingTable:
             "zheng2024",
             D_from=AS_PUBLISHED,
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _no_number(path, error) from error
 
 
@@ -331,7 +330,7 @@ def _read_mlmd(path: Path) -> TrainingTable:
             tuple(map(str, table.about[FRAMES])),
             str(origins[0]),
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _no_number(path, error) from error
 
 
@@ -344,8 +343,8 @@ def known_features(values: pd.DataFrame) -> pd.DataFrame:
 def _read(path: Path, **options: Any) -> pd.DataFrame:
     try:
         return import_pandas().read_csv(path, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as a table ({reason})") from error
 
 
@@ -355,7 +354,8 @@ def _need(path: Path, frame: pd.DataFrame, wanted: list[str]) -> None:
         raise InputError(f"{path} has no column {', '.join(missing)}; is it of another --format?")
 
 
-def _no_number(path: Path, error: ValueError) -> InputError:
+def _no_number(path: Path, error: Exception) -> InputError:
     if isinstance(error, InputError):
         return InputError(f"{path}: {error}")
-    return InputError(f"{path} has something that is no number ({str(error).splitlines()[0]})")
+    reason = " ".join(str(error).split())
+    return InputError(f"{path} has something that is no number ({reason})")

@@ -256,7 +256,7 @@ class Predictor:
                 columns = {name: np.array(column, dtype=float) for name, column in values.items()}
                 one._elements = ElementTable(columns)
             learnt = tuple(map(str, one._pipeline.feature_names_in_))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{path} is no complete model of mlmd; train it anew") from error
         if learnt != one.training.columns:
             raise InputError(f"{path}: its columns are not those of its model; train it anew")

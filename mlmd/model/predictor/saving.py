@@ -8,6 +8,7 @@ one that predicts nonsense.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mlmd._version import __version__
+from mlmd.bounds.memory import check_memory
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.model.extra import import_extra
@@ -24,7 +27,9 @@ from mlmd.model.validation.spread import Calibration
 
 SCHEMA = 2
 _ABOUT, _MODEL = "about.json", "model.skops"
-_MOST_BYTES = {_ABOUT: 10_000_000, _MODEL: 4_000_000_000}
+_MOST_ABOUT_BYTES = 10_000_000
+_MOST_EXPANSION = 100  # of arrays that are compressed; of zeros it is 1000
+_SMALL_BYTES = 2**20
 _KINDS = frozenset(
     {
         "mlmd.model.best.ensemble.ArrheniusEnsemble",
@@ -149,21 +154,36 @@ def _hash(about: dict[str, Any], content: bytes) -> str:
 
 
 def _members(path: Path) -> tuple[dict[str, Any], bytes]:
+    input_file(path, "one of mlmd train TABLE -o FILE", "model")
     try:
         with zipfile.ZipFile(path) as archive:
-            for name, most in _MOST_BYTES.items():
-                if archive.getinfo(name).file_size > most:
-                    raise InputError(f"{path}: {name} has more than {most} bytes; do not use it")
-            return dict(json.loads(archive.read(_ABOUT))), archive.read(_MODEL)
+            if archive.getinfo(_ABOUT).file_size > _MOST_ABOUT_BYTES:
+                raise InputError(
+                    f"{path}: {_ABOUT} has more than {_MOST_ABOUT_BYTES} bytes; do not use it"
+                )
+            _check_size(path, [archive.getinfo(_MODEL)])
+            about, content = dict(json.loads(archive.read(_ABOUT))), archive.read(_MODEL)
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            _check_size(path, parts.infolist())
+        return about, content
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"no model {path}; train one with mlmd train TABLE -o FILE") from error
     except Exception as error:  # a damaged file may be wrong in any way
         reason = type(error).__name__
         raise InputError(
             f"{path} is no model of mlmd, or is damaged ({reason}); train it anew"
         ) from error
+
+
+def _check_size(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """See that what is unpacked is no more than a file of this size can be meant to hold."""
+    n_bytes = sum(member.file_size for member in members)
+    if n_bytes > _MOST_EXPANSION * path.stat().st_size + _SMALL_BYTES:
+        raise InputError(
+            f"{path} becomes more than {_MOST_EXPANSION} times as large as it is when it is "
+            "unpacked; do not use it"
+        )
+    check_memory(f"model {path}", 2 * n_bytes)  # as bytes, then as arrays
 
 
 def _check_versions(path: Path, saved: Any, model: str) -> None:

@@ -1,4 +1,5 @@
 """Nested tuning of a model's settings with Optuna.
 
-May import `checks`, `errors`, `model/data`, `model/extra`, `model/fitting`, `model/regressors`.
+May import `bounds`, `checks`, `errors`, `model/data`, `model/extra`, `model/fitting`,
+`model/regressors`.
 """

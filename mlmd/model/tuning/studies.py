@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.bounds.memory import check_memory
+from mlmd.checks import input_file
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ REASON = "reason"
 
 _START_OF_FILE = b'{"op_code":'
 _BLOCK = 4096
+_MEMORY_PER_BYTE = 30  # Optuna keeps every trial as objects
 
 
 class Study:
@@ -55,13 +58,12 @@ class Study:
     def find(self, params: Mapping[str, Any]) -> FrozenTrial | None:
         """Return the trial of these settings, if it is done."""
         with self._problems_said():
-            trials = self._study.get_trials(deepcopy=False)
-        done = (
-            t
-            for t in trials
-            if t.params == params and (t.value is not None or REASON in t.user_attrs)
-        )
-        return next(done, None)
+            done = (
+                t
+                for t in self._study.get_trials(deepcopy=False)
+                if t.params == params and (t.value is not None or REASON in t.user_attrs)
+            )
+            return next(done, None)
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a trial, unless another process has just done so."""
@@ -80,7 +82,7 @@ class Study:
                 f"study file {self._path} cannot be used ({error.strerror or error}); free the "
                 "disk or give another file: trials that are done are kept"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        except Exception as error:  # Optuna repeats whatever the lines of the file say
             raise InputError(
                 f"study file {self._path} is damaged, or was not written by Optuna; give another"
             ) from error
@@ -127,10 +129,10 @@ def _cut_part_of_line(file: int) -> None:
 
 def _refuse_other_files(path: Path) -> None:
     """Before anything is written to it."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    if not path.is_file():
-        raise InputError(f"study file {path} is no ordinary file; give another")
+    input_file(path, "one that Optuna has written, or a new name", "study file")
+    check_memory(f"study file {path}", path.stat().st_size * _MEMORY_PER_BYTE)
     with path.open("rb") as file:
         start = file.read(len(_START_OF_FILE))
     if not _START_OF_FILE.startswith(start):

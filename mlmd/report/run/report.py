@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.analysis.diffusion.diffusivity import settled_estimator
+from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
 from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.errors import InputError
 from mlmd.files import check_output
@@ -70,22 +70,17 @@ def write_run_report(
 
 def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     """Return the HTML of :func:`write_run_report`."""
-    settled_estimator(options.get("estimator"), options.get("window_ps"))
+    diffusivity_settings(**options)
     views = overview(run)
     summary: AnalysisSummary | None = None
     notes: list[str] = []
     flags = {entry.name: entry.flags for entry in run.stages}
     try:
-        stages = measured_stages(run)
+        summary = summarize(measured_stages(run), flags=flags, **options)
     except InputError as error:
+        if any(value not in (None, "cell") for value in options.values()):
+            raise  # what was asked for by hand cannot be had; a page that is there may be better
         notes.append(f"No diffusivity: {error}")
-    else:
-        try:
-            summary = summarize(stages, flags=flags, **options)
-        except InputError as error:
-            if any(options.get(name) is not None for name in ("estimator", "window_ps", "fit_ps")):
-                raise  # it may be for what was asked; a page that is there may be better
-            notes.append(f"No diffusivity: {error}")
     if summary is not None:
         notes += [finding.message for finding in summary.findings]
     notes += [f"{view.entry.name}: {view.entry.error}" for view in views if view.entry.error]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.run.identity import structure_text
 from mlmd.stages.context import Progress
 from mlmd.stages.dynamics.frames import FrameTaker
+from mlmd.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,14 +142,13 @@ class DynamicsLoop:
 
     def _save(self) -> None:
         """Put the frames on the disk, then a checkpoint that vouches for them."""
-        n_frames = self._recorder.sync()
-        self._checkpoint(n_frames)
+        self._checkpoint(self._recorder.n_frames)
 
     def _checkpoint(self, n_frames: int) -> None:
         state = {
             **self._dynamics.state(),
             **self._recovery.state(),
-            "n_frames": n_frames,
+            **self._recorder.vouch(n_frames),
             UNCONVERGED_SCF: self.n_unconverged_scf,
         }
         self._context.folder.save(state)
@@ -182,14 +181,12 @@ class DynamicsLoop:
 
     def _way_on(self, error: SimulationUnstable) -> str:
         """Say with which settings the stage goes on from its checkpoint."""
-        import yaml
-
         stage, ways = self._stage, []
         if self._context.is_part:
             return ""
         if error.remedy:
             limits = {**stage.guard, **error.remedy}
-            text = yaml.safe_dump(limits, default_flow_style=True, width=math.inf).strip()
+            text = to_yaml(limits, in_one_line=True).strip()
             ways.append(f"if it is sane: --set {stage.name}.guard='{text}'")
         if self._recovery.anchors:  # none: it is the beginning that is beyond a limit
             more = len(self._recovery.trips) + 2

@@ -61,7 +61,7 @@ class MolecularDynamicsStage(DynamicsSettings):
         with context.folder.recorder(
             atoms,
             n_frames_planned=self.n_steps // self.steps_per_frame + 1,
-            resume_after=None if checkpoint is None else int(checkpoint["n_frames"]),
+            resume_from=checkpoint,
             velocities=self.record_velocities,
         ) as recorder:
             loop = DynamicsLoop(self, dynamics, guard, recorder, recovery, context, offset)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlmd.checks import choice, finite_number, truth, whole_number
+from mlmd.checks import choice, finite_number, shown, truth, whole_number
 from mlmd.dynamics.guards import GuardLimits
 from mlmd.errors import InputError
 from mlmd.stages.stage import SINCE_RUNS, Stage, require_positive
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 THERMOSTATS = ("nose_hoover", "bussi", "langevin")
 ENSEMBLES = ("nvt", "nve", "npt")
+MOST_STEPS = 10**12
+"""Of a stage: decades of computing, so that more is a slip of the pen."""
 FRICTION_PER_PS = 1.0
 """Usual are 1 to 10: more holds the temperature better and slows more motion down."""
 
@@ -90,9 +92,14 @@ class DynamicsSettings(Stage):
         truth(f"{where} record_velocities", self.record_velocities)
         if not isinstance(self.guard, Mapping):
             raise InputError(
-                f"stage '{self.name}': guard is {self.guard!r}; expected limits by name"
+                f"stage '{self.name}': guard is {shown(self.guard)}; expected limits by name"
             )
         GuardLimits.from_dict(self.guard)
+        if 1000.0 * self.duration_ps > MOST_STEPS * self.timestep_fs:
+            raise InputError(
+                f"stage '{self.name}': duration_ps ({self.duration_ps:g}) is more than "
+                f"{MOST_STEPS:.0e} time steps of {self.timestep_fs:g} fs; expected fewer"
+            )
         if _ratio(self.record_every_fs, self.timestep_fs) is None:
             raise InputError(
                 f"stage '{self.name}': record_every_fs ({self.record_every_fs:g}) is not a whole "
@@ -109,7 +116,7 @@ class DynamicsSettings(Stage):
         if self.thermostat != "langevin":
             if self.friction_per_ps is not None:
                 raise InputError(
-                    f"stage '{self.name}': friction_per_ps is {self.friction_per_ps!r} with "
+                    f"stage '{self.name}': friction_per_ps is {shown(self.friction_per_ps)} with "
                     f"thermostat {self.thermostat}; only langevin has one: leave it out"
                 )
             return
@@ -146,5 +153,7 @@ class DynamicsSettings(Stage):
 def _ratio(whole: float, part: float) -> int | None:
     """Return `whole` / `part` where that is a whole number of at least 1, else None."""
     ratio = whole / part
+    if not math.isfinite(ratio):
+        return None
     nearest = round(ratio)
     return nearest if nearest >= 1 and math.isclose(ratio, nearest, rel_tol=1e-9) else None

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from mlmd.checks import choice, finite_number, is_number
+from mlmd.checks import choice, finite_number, is_number, shown
 from mlmd.errors import InputError
 from mlmd.stages.equilibrate import Equilibrate
 from mlmd.stages.stage import SINCE_RUNS, Stage, require_positive
@@ -151,5 +151,5 @@ def _check_scales(stage: VolumeSettings) -> None:
 
 def _refuse(stage: VolumeSettings, name: str, expected: str) -> NoReturn:
     raise InputError(
-        f"stage '{stage.name}': {name} is {getattr(stage, name)!r}; expected {expected}"
+        f"stage '{stage.name}': {name} is {shown(getattr(stage, name))}; expected {expected}"
     )

@@ -1,4 +1,4 @@
 """The H5MD files that mlmd writes and reads, whatever was done to them meanwhile.
 
-May import `_version`, `arrays`, `errors`, `files`.
+May import `_version`, `arrays`, `bounds`, `errors`, `files`.
 """

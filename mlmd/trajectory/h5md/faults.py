@@ -11,7 +11,7 @@ from pathlib import Path
 
 import h5py
 
-from mlmd.errors import DamagedDataError, MlmdError
+from mlmd.errors import DamagedDataError, InputError, MlmdError
 from mlmd.files import CANNOT
 
 
@@ -31,6 +31,64 @@ def damage_named(path: Path) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())
         raise DamagedDataError(f"{path} cannot be read as H5MD: {reason}") from error
+
+
+def refuse_links(file: h5py.File, path: Path, kind: type[MlmdError] = InputError) -> h5py.File:
+    """Return a file whose data are all its own; close one that takes them from elsewhere.
+
+    A link to another file, a virtual data set and one with external storage would have whoever
+    reads a trajectory read, and whoever goes on with it write, any file of the machine.
+
+    Parameters
+    ----------
+    file
+        Just opened, nothing of it looked at.
+    path
+        Its name for the message.
+    kind
+        Of the error.
+
+    Raises
+    ------
+    InputError
+        Or another `kind`, if it does.
+    """
+
+    try:
+        with damage_named(path):
+            found = _data_elsewhere(file)
+        if found is not None:
+            raise kind(f"{path} does not hold its own data: {found}; expected all in one file")
+    except BaseException:
+        let_go(file)
+        raise
+    return file
+
+
+def _data_elsewhere(file: h5py.File) -> str | None:
+    """Say which part of a file is not in it; follow no link on the way."""
+    names: list[bytes] = []
+    leaving: list[bytes] = []
+
+    def look(name: bytes, link: h5py.h5l.LinkInfo) -> None:
+        if link.type == h5py.h5l.TYPE_HARD:
+            names.append(name)
+        elif link.type != h5py.h5l.TYPE_SOFT:  # which stays within the file
+            leaving.append(name)
+
+    file.id.links.visit(look, info=True)
+    for name in leaving:
+        return f"'{name.decode(errors='replace')}' is a link to another file"
+    for name in names:
+        if h5py.h5o.get_info(file.id, name).type != h5py.h5o.TYPE_DATASET:
+            continue
+        made = h5py.h5d.open(file.id, name).get_create_plist()
+        layout, where = made.get_layout(), f"'{name.decode(errors='replace')}'"
+        if layout == h5py.h5d.VIRTUAL:
+            return f"{where} is a virtual data set"
+        if layout == h5py.h5d.CONTIGUOUS and made.get_external_count():
+            return f"{where} is stored outside the file"
+    return None
 
 
 def reserve(file: h5py.File, start: int, length: int) -> None:

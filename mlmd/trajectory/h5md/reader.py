@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from mlmd.errors import DamagedDataError, InputError
-from mlmd.trajectory.h5md.faults import damage_named
+from mlmd.bounds.hdf5 import look_first
+from mlmd.bounds.memory import check_memory
+from mlmd.errors import DamagedDataError, InputError, MlmdError
+from mlmd.trajectory.h5md.faults import damage_named, refuse_links
 from mlmd.trajectory.h5md.writer import SCHEMA, columns_of
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ ARRAYS = {
 }
 
 
-def read_h5md(path: Path, frames: slice) -> dict[str, Any]:
+def read_h5md(path: Path, frames: slice, trusted: bool = False) -> dict[str, Any]:
     """Read a file written by mlmd.
 
     Parameters
@@ -49,6 +51,9 @@ def read_h5md(path: Path, frames: slice) -> dict[str, Any]:
         The file.
     frames
         Which frames, counted from the first.
+    trusted
+        Whether the file is known to be as mlmd has written it. Any other is looked at first in a
+        helper process with limits of time and memory: HDF5 itself has none.
 
     Returns
     -------
@@ -58,11 +63,11 @@ def read_h5md(path: Path, frames: slice) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is not ours or of a newer schema.
+        If the file is not ours or of a newer schema, or takes more memory than is allowed.
     DamagedDataError
         If HDF5 cannot open it.
     """
-    with _open(path) as file, damage_named(path):
+    with open_h5md(path, trusted) as file, damage_named(path):
         if "mlmd" not in file or "particles/trajectory/position/value" not in file:
             raise InputError(f"{path} was not written by mlmd; convert it to extended XYZ first")
         schema = int(file["mlmd"].attrs["schema"])
@@ -79,8 +84,15 @@ def read_h5md(path: Path, frames: slice) -> dict[str, Any]:
         return _read(file, path, frames)
 
 
-def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
+def read_scalars(path: Path, trusted: bool = False) -> dict[str, NDArray[Any]]:
     """Read time, cell and the recorded scalars without the positions.
+
+    Parameters
+    ----------
+    path
+        The file.
+    trusted
+        As for :func:`read_h5md`.
 
     Returns
     -------
@@ -88,17 +100,23 @@ def read_scalars(path: Path) -> dict[str, NDArray[Any]]:
         ``time_fs`` (frames,), ``cell_A`` (frames, 3, 3) and those of :data:`FIELDS` that were
         recorded, under the names that :class:`Trajectory` gives them.
     """
-    with _open(path) as file, damage_named(path):
+    with open_h5md(path, trusted) as file, damage_named(path):
         columns = columns_of(file)
         return {ARRAYS[name]: columns[name][:] for name in SCALARS if name in columns}
 
 
-def _open(path: Path) -> h5py.File:
+def open_h5md(path: Path, trusted: bool) -> h5py.File:
+    """Open a file for reading, one that is not trusted after a look at it in a helper process."""
     try:
+        if not trusted:
+            look_first(path)
         # Without locking: a run that is still going may be read.
-        return h5py.File(path, "r", locking=False)
+        file = h5py.File(path, "r", locking=False)
+    except MlmdError:
+        raise
     except (OSError, RuntimeError) as error:
         raise DamagedDataError(f"{path} cannot be opened as HDF5: {error}") from error
+    return refuse_links(file, path)
 
 
 def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
@@ -110,6 +128,12 @@ def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
     if whole > 1 and not (growing := np.diff(step) > 0).all():
         whole = int(np.argmin(growing)) + 1
     start, stop, every = frames.indices(whole)
+    n_taken = len(range(start, stop, every))
+    check_memory(
+        f"{path}: {n_taken} frames",
+        n_taken * sum(_row_bytes(column) for column in columns.values()),
+        "take fewer frames (--every, every=)",
+    )
     arrays = {name: _slice(column, start, stop, every) for name, column in columns.items()}
     cells = arrays["cell_A"]
     if len(cells) and (cells == cells[0]).all():
@@ -130,7 +154,11 @@ def _slice(column: h5py.Dataset, start: int, stop: int, every: int) -> NDArray[A
     """Read ``column[start:stop:every]`` block by block; HDF5's own strides are slow."""
     if every == 1:
         return np.asarray(column[start:stop])
-    row_bytes = column.dtype.itemsize * math.prod(column.shape[1:])
-    block = every * max(1, BLOCK_BYTES // (row_bytes * every))
+    block = every * max(1, BLOCK_BYTES // (_row_bytes(column) * every))
     parts = [column[at : min(at + block, stop)][::every] for at in range(start, stop, block)]
     return np.concatenate(parts) if parts else np.asarray(column[0:0])
+
+
+def _row_bytes(column: h5py.Dataset) -> int:
+    row: int = column.dtype.itemsize * math.prod(column.shape[1:])
+    return max(1, row)

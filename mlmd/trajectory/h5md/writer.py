@@ -30,7 +30,7 @@ import numpy as np
 
 from mlmd._version import __version__
 from mlmd.errors import DamagedDataError
-from mlmd.trajectory.h5md.faults import damage_named, let_go, reserve
+from mlmd.trajectory.h5md.faults import damage_named, let_go, refuse_links, reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,7 +212,8 @@ class H5MDWriter:
         partial = path.with_name(f".{path.name}.partial")
         partial.unlink(missing_ok=True)
         with damage_named(path):
-            writer = cls(h5py.File(path, "r+", **OPEN))
+            file = h5py.File(path, "r+", **OPEN)
+            writer = cls(refuse_links(file, path, DamagedDataError))
             lengths = [len(column) for column in writer._columns.values()]
             rows = writer._columns["position"].chunks[0]
         if min(lengths) < n_frames:
@@ -249,16 +250,18 @@ class H5MDWriter:
             observables=tuple(self._file.get("observables", ())),
         ) as copy:
             for at in range(0, n_frames, rows):
-                part = slice(at, min(at + rows, n_frames))
-                with damage_named(Path(self._file.filename)):
-                    block = {name: column[part] for name, column in self._columns.items()}
-                copy.append(block)
+                copy.append(self.rows(at, min(at + rows, n_frames)))
             copy.sync()
 
     @property
     def n_frames(self) -> int:
         """Frames in the file."""
         return len(self._columns["step"])
+
+    def rows(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return frames as they are appended, from one to before another."""
+        with damage_named(Path(self._file.filename)):
+            return {name: column[start:stop] for name, column in self._columns.items()}
 
     def append(self, block: Mapping[str, NDArray[Any]]) -> None:
         """Append frames and hand them to the operating system.

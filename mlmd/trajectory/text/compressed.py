@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import os
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Protocol
+
+from mlmd.errors import InputError
 
 COMPRESSIONS = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
 """Suffix and first bytes of each compression that is undone."""
 
 # Small, since what a piece holds before its damage is lost.
 PIECE_BYTES = 2**14
+
+MOST_EXPANSION = 100
+"""Text may be so many times larger than what it is compressed to: of programs it is 5 to 20."""
+_SMALL_BYTES = 2**21  # whatever it is compressed to, it may be as long as this
+_CHUNK_BYTES = 2**20
+
+
+class Expansion(Exception):
+    """Compressed data are far more than they can be meant to; the one who reads catches it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"its compressed data become more than {MOST_EXPANSION} times as long as they are; "
+            "decompress it first if that is right"
+        )
 
 
 class Damage(Exception):
@@ -70,6 +89,8 @@ def plain_chunks(file: IO[bytes], compression: str | None, chunk_bytes: int) -> 
     ------
     Damage
         Where the compressed data are damaged or end too early, after what came before.
+    Expansion
+        Where they become far longer than they are.
     OSError
         If the file cannot be read.
     """
@@ -77,6 +98,40 @@ def plain_chunks(file: IO[bytes], compression: str | None, chunk_bytes: int) -> 
         while chunk := file.read(chunk_bytes):
             yield chunk
         return
+    most = MOST_EXPANSION * os.fstat(file.fileno()).st_size + _SMALL_BYTES
+    for chunk in _decompressed(file, compression, chunk_bytes):
+        most -= len(chunk)
+        if most < 0:
+            raise Expansion
+        yield chunk
+
+
+def check_expansion(path: Path) -> int:
+    """Return how long a file's text is once it is decompressed.
+
+    Raises
+    ------
+    InputError
+        If that is far longer than the file, or it cannot be read.
+    """
+    n_bytes = 0
+    try:
+        with path.open("rb") as file:
+            compression = compression_of(file)
+            if compression is None:
+                return os.fstat(file.fileno()).st_size
+            for chunk in plain_chunks(file, compression, _CHUNK_BYTES):
+                n_bytes += len(chunk)
+    except Expansion as error:
+        raise InputError(f"{path}: {error}") from error
+    except Damage:
+        pass  # said when it is read
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return n_bytes
+
+
+def _decompressed(file: IO[bytes], compression: str, chunk_bytes: int) -> Iterator[bytes]:
     left = b""
     member = 0
     while True:

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.checks import input_file
 from mlmd.errors import InputError
-from mlmd.trajectory.text.compressed import COMPRESSIONS, Damage, compression_of, plain_chunks
+from mlmd.trajectory.text.compressed import (
+    COMPRESSIONS,
+    Damage,
+    Expansion,
+    compression_of,
+    plain_chunks,
+)
 from mlmd.trajectory.text.number_table import finite_numbers, parse_table
 
 if TYPE_CHECKING:
@@ -68,7 +75,7 @@ class TextSource:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = input_file(path, "a program's output")
         self.name = self.path.name
         if self.path.suffix.lower() in COMPRESSIONS:
             self.name = self.path.stem
@@ -199,7 +206,7 @@ class TextSource:
         """Return the next line that is not empty, or None at the end of the text."""
         return next((line for line in self if line.strip()), None)
 
-    def count_of_atoms(self, line: str) -> int:
+    def count_of_atoms(self, line: str, least: int = 1) -> int:
         """Return the number of atoms that a line just read is, if so many can be in this file.
 
         Raises
@@ -209,7 +216,7 @@ class TextSource:
         """
         if not re.fullmatch(r"\s*-?\d{1,18}\s*", line, re.ASCII):
             raise self.unexpected(line, "a number of atoms")
-        return self.check_atoms(int(line))
+        return self.check_atoms(int(line), least)
 
     def check_cell(
         self,
@@ -228,18 +235,20 @@ class TextSource:
             raise self.error(given, expected)
         return cell_A
 
-    def check_atoms(self, n_atoms: int) -> int:
+    def check_atoms(self, n_atoms: int, least: int = 1) -> int:
         """Return `n_atoms` if so many can be in this file.
 
         Raises
         ------
         InputError
-            If it is less than one or more than a file of this size can hold.
+            If it is less than `least` or more than a file of this size can hold.
         """
         # The shortest line of a position, "0 0 0\n"; what compression hides is not known.
         most = min(MOST_ATOMS, self._size // 6) if self._compression is None else MOST_ATOMS
-        if not 1 <= n_atoms <= max(most, 1):
-            raise self.error(f"{n_atoms} atoms", f"1 to {max(most, 1)} in a file of this size")
+        if not least <= n_atoms <= max(most, 1):
+            raise self.error(
+                f"{n_atoms} atoms", f"{least} to {max(most, 1)} in a file of this size"
+            )
         return n_atoms
 
     def error(self, given: str, expected: str, line_number: int | None = None) -> InputError:
@@ -302,6 +311,10 @@ class TextSource:
                 self._unended = True
                 pieces.append(b"\n")
         text = b"".join(pieces)
+        if n_bytes >= CHUNK_BYTES and not text.strip():
+            raise self.error(
+                f"{n_bytes} characters of blank lines", "a program's output", self.line_number + 1
+            )
         fresh = np.frombuffer(text, np.uint8)[len(left) :]
         ends += (np.flatnonzero(fresh == NEWLINE) + len(left)).tolist()
         if not ends and len(text) > LONGEST_LINE_BYTES:
@@ -318,6 +331,8 @@ class TextSource:
             return next(self._chunks, b"")
         except Damage as error:
             self.damage = str(error)
+        except Expansion as error:
+            raise InputError(f"{self.path}: {error}") from error
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror}") from error
         return b""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
 from mlmd.analysis.diffusion.drift import Drift, check_drift
-from mlmd.checks import choice, positive_number
+from mlmd.checks import choice, finite_number, positive_number, shown
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,11 +98,9 @@ def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple
     InputError
         If it is none, or does not lie within the window, if there is one.
     """
-    if len(fit_ps) != 2:
-        raise InputError(
-            f"fit_ps has {len(fit_ps)} value(s); expected the first and the last lag in ps"
-        )
-    start, end = (float(lag_ps) for lag_ps in fit_ps)
+    if not isinstance(fit_ps, Sequence) or isinstance(fit_ps, str) or len(fit_ps) != 2:
+        raise InputError(f"fit_ps is {shown(fit_ps)}; expected the first and the last lag in ps")
+    start, end = (finite_number("fit_ps", lag_ps, "ps") for lag_ps in fit_ps)
     if window_ps is None:
         if not (0 <= start < end and math.isfinite(end)):
             raise InputError(

@@ -1,7 +1,7 @@
 """SIESTA for molecular dynamics.
 
 May import `arrays`, `calculators/isolation`, `calculators/plain_spec`, `calculators/programs`,
-`checks`, `errors`, `numerics`.
+`checks`, `errors`, `numerics`, `temporary`.
 """
 
 from mlmd.calculators.programs.siesta.calculator import Siesta, model_identity

@@ -7,16 +7,15 @@ that is named on the command line, and ``.psml`` too.
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mlmd.calculators.programs.process import Program, end_program
 from mlmd.checks import is_number
 from mlmd.errors import InputError
+from mlmd.temporary import TemporaryFolder
 
 # A whole line: half of one is a version too.
 LINE = re.compile(r"^ *(?:Siesta +)?Version *: *(\S.*?)\s*?\n", re.MULTILINE | re.IGNORECASE)
@@ -47,8 +46,8 @@ def ask(program: Program) -> str | None:
     One that does not know the argument prints its version and finds no input; one that then
     waits for something is ended.
     """
-    with tempfile.TemporaryDirectory(prefix="mlmd-siesta-") as folder:
-        short = replace(program, folder=Path(folder))
+    with TemporaryFolder("siesta") as folder:
+        short = replace(program, folder=folder)
         process = short.start(["-version"])
         until = time.monotonic() + LIMIT_S
         try:
