@@ -33,10 +33,12 @@ RUN_FILE, STUDY_FILE = "run.json", "study.json"
 """The file that makes a folder a run directory, and that of a study."""
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _NEVER_OF_A_RUN = (*PLOT_SUFFIXES, ".html", ".htm")
-_OF_A_RUN = re.compile(
-    r"\.?(run\.json|run\.previous\.json|study\.json|comparison\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
-    r"|(\d\d+-.+|runs)/.+"  # folders of stages, and the runs of a study
-)
+# What a run and a study write themselves: where that will be, no output goes.
+_OWN = {
+    RUN_FILE: r"\.?(run(\.previous)?\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
+    r"|\d\d+-.+/.+",
+    STUDY_FILE: r"\.?(study|comparison)\.json(\..*)?|runs/.+",
+}
 _inputs: ContextVar[tuple[Path, ...]] = ContextVar("inputs", default=())
 
 
@@ -64,7 +66,7 @@ def check_output(
     ----------
     path
         Where it is to be. A symbolic link is refused, `force` or not: neither the link nor what
-        it points to was made to be replaced.
+        it points to was made to be replaced. A folder on the way may be one.
     kind
         One of :data:`mlmd.marks.KINDS`.
     force
@@ -98,8 +100,8 @@ def check_output(
             raise InputError(f"{path} was not written by Optuna; give another file")
         if not force:
             raise InputError(
-                f"{path} exists; nothing is overwritten: give another name, or replace it with "
-                "--force"
+                f"{path} exists; nothing is overwritten: give another name, or --force (in Python "
+                "force=True) to replace it"
             )
     return path
 
@@ -179,9 +181,10 @@ def refuse_files_of_runs(path: Path) -> None:
         a_file = True
     place = Path(os.path.realpath(path))
     for folder in place.parents:
-        for name, what in ((RUN_FILE, "run"), (STUDY_FILE, "study")):
-            theirs = a_file or _OF_A_RUN.fullmatch(place.relative_to(folder).as_posix())
+        for name, own in _OWN.items():
+            theirs = a_file or re.fullmatch(own, place.relative_to(folder).as_posix())
             if theirs and os.path.lexists(folder / name):
+                what = name.removesuffix(".json")
                 raise InputError(f"{path} is a file of the {what} in {folder}; give another name")
 
 

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
@@ -21,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlmd import CalculatorSpec, Production, Protocol
+from mlmd.calculators.weights import environment_python
 from mlmd.cli.app import app, run_command_line
 from mlmd.cli.outputs import FOLDERS, Output, outputs_of
 from mlmd.descriptors import FeatureTable
@@ -425,3 +427,19 @@ def test_tables_give_back_names_that_look_like_formulas(tmp_path_factory, names,
 def test_the_numbers_to_copy_from_a_page_hold_no_formulas():
     block = csv_block("T", "", ("label", "value"), [("=cmd", -1.5), ("a", "-x")])
     assert block.text.splitlines() == ["label,value", "'=cmd,-1.5", "a,'-x"]
+
+
+def test_an_environment_does_not_take_the_place_of_other_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("the work began"))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("MLMD_CACHE", str(cache))
+    folder = environment_python("mace").parents[1]
+    folder.mkdir(parents=True)
+    (folder / "mine").write_text("mine")
+    assert run_command_line(["calculators", "install", "mace"]) == 2
+    assert "holds files and is no environment" in capsys.readouterr().err
+    assert (folder / "mine").read_text() == "mine"
+    monkeypatch.setenv("MLMD_CACHE", str(folder / "mine" / "below"))
+    assert run_command_line(["calculators", "install", "mace"]) == 2
+    assert "is no folder" in capsys.readouterr().err

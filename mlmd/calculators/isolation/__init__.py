@@ -1,7 +1,7 @@
 """Calculators that run in another Python interpreter, as a process of their own.
 
 May import `arrays`, `calculators/evaluation`, `calculators/plain_spec`, `calculators/registry`,
-`calculators/spec`, `calculators/weights`, `errors`, `numerics`, `processes`,
+`calculators/spec`, `calculators/weights`, `errors`, `files`, `numerics`, `processes`,
 `structure`, `temporary`.
 """
 

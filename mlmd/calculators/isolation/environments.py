@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from mlmd.calculators.weights import READY, environment_python
 from mlmd.errors import CalculatorError, InputError
+from mlmd.files import check_folder
 from mlmd.processes import safe_environment
 
 PINNED = Path(__file__).parents[1] / "environments"
@@ -45,7 +47,7 @@ def install(name: str, say: Callable[[str], None]) -> Path:
     Raises
     ------
     InputError
-        If no environment of that name can be made.
+        If no environment of that name can be made, or something else is at its place.
     CalculatorError
         If making it failed; nothing of it is left then.
     """
@@ -58,11 +60,16 @@ def install(name: str, say: Callable[[str], None]) -> Path:
     folder = python.parents[1]
     ready = folder / READY
     version = hashlib.sha256(pinned.read_bytes()).hexdigest()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(folder.parent, f"{folder} cannot be made", new=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); set MLMD_CACHE") from error
     with _alone(folder.with_suffix(".lock"), say):
         if ready.is_file() and ready.read_text().strip() == version:
             say(f"{folder} is there already")
             return python
+        _refuse_what_is_no_environment(folder)
         # Not finished, or of other versions: from nothing, so that it is what the file says.
         shutil.rmtree(folder, ignore_errors=True)
         log = folder.with_suffix(".log")
@@ -83,6 +90,20 @@ def install(name: str, say: Callable[[str], None]) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return python
+
+
+def _refuse_what_is_no_environment(folder: Path) -> None:
+    """Raise where somebody else's files would be removed."""
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise InputError(f"{folder} is no folder; remove it, or set MLMD_CACHE to another place")
+    ours = any((folder / name).is_file() for name in ("pyvenv.cfg", READY))
+    if any(folder.iterdir()) and not ours:
+        raise InputError(
+            f"{folder} holds files and is no environment; remove it, or set MLMD_CACHE to another "
+            "place"
+        )
 
 
 @contextlib.contextmanager

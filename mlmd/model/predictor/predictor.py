@@ -214,7 +214,7 @@ class Predictor:
         Raises
         ------
         InputError
-            If the file exists or cannot be written.
+            If the file exists and `force` is not given, or it cannot be written.
         """
         about = plain_fields(self.training)
         if self._elements is not None:
