@@ -155,8 +155,8 @@ def test_what_is_written_is_read_back() -> None:
 def test_no_text_gives_a_foreign_exception() -> None:
     rng = random.Random(1)
     parts = [*NUMBERS, *TEXTS, *(text[:30] for text in REFUSED), "{", "}", "[", "]", ": ", ", ",
-             "\n", "- ", "  ", "&a ", "*a", "<<: ", "? ", "|", ">", "'", '"', "\\x", "%YAML 1.2\n", "---",
-             "...", "#", "!!str ", "!!map ", "!!seq ", "!<tag:x> ", "\t", "\r", "\x85",
+             "\n", "- ", "  ", "&a ", "*a", "<<: ", "? ", "|", ">", "'", '"', "\\x", "%YAML 1.2\n",
+             "---", "...", "#", "!!str ", "!!map ", "!!seq ", "!<tag:x> ", "\t", "\r", "\x85",
              "\ufeff"]  # fmt: skip
     for _ in range(3000):
         text = "".join(rng.choices(parts, k=rng.randint(1, 12)))
