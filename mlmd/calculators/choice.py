@@ -9,7 +9,7 @@ from typing import Any
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.registry import interpreter
 from mlmd.calculators.spec import CalculatorSpec
-from mlmd.checks import shown
+from mlmd.checks import shown, texts
 from mlmd.errors import InputError
 from mlmd.yaml_text import read_yaml_file
 
@@ -40,7 +40,7 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
         If a word is not understood, or a stage is served twice.
     """
     found: dict[str, CalculatorSpec] = {}
-    for word in words:
+    for word in texts("calculators", words):
         key, equals, value = word.partition("=")
         if word.endswith((".yaml", ".yml")):
             entries = _read(Path(word))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.checks import positive_number
+from mlmd.checks import listed, number_of_at_least, positive_number, usable_path
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
@@ -75,10 +75,11 @@ class Reference:
         skip_ps
             Left out at its beginning, in ps.
         """
-        paths = [path] if isinstance(path, str | Path) else list(path)
-        trajectory = read_file(path, timestep_fs)
-        if not (math.isfinite(skip_ps) and skip_ps >= 0):
-            raise InputError(f"skip_ps is {skip_ps!r}; expected a time of at least 0 ps")
+        given = [path] if isinstance(path, str | Path) else listed("path", path, "files")
+        paths: list[str | Path] = [usable_path("path", one) for one in given]
+        positive_number("temperature_K", temperature_K, "K")
+        skip_ps = number_of_at_least("skip_ps", skip_ps, 0, "ps")
+        trajectory = read_file(paths, timestep_fs)
         if skip_ps > 0:
             trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)
         return cls(trajectory, temperature_K, tuple(str(one) for one in paths))
@@ -150,6 +151,9 @@ def read_references(
     InputError
         If temperatures are missing or too many, or a file cannot be read.
     """
+    paths = [usable_path("reference", path) for path in listed("references", paths, "files")]
+    for one in listed("temperatures_K", temperatures_K, "temperatures"):
+        positive_number("temperature_K", one, "K")
     if any(Path(path).is_dir() for path in paths):
         if temperatures_K or timestep_fs is not None or skip_ps:
             raise InputError(
@@ -180,7 +184,9 @@ def _without_beginning(
     timestep_fs: float | None,
 ) -> Trajectory:
     """Read again from the frame that ends the beginning."""
-    first = math.ceil(skip_ps * 1000.0 / trajectory.uniform_interval_fs() - 1e-9)
+    first = math.ceil(
+        min(skip_ps * 1000.0 / trajectory.uniform_interval_fs(), len(trajectory)) - 1e-9
+    )
     if first > len(trajectory) - 2:
         raise InputError(
             f"{trajectory.source} is {trajectory.duration_ps:g} ps long; expected more than the "
