@@ -16,6 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -65,13 +66,21 @@ def test_more_than_a_file_can_hold_is_refused(tmp_path, name, read):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3e5  # kB
 
 
-@pytest.mark.parametrize("pack_bytes", [gzip.compress, bz2.compress, lzma.compress])
-@pytest.mark.parametrize("inside", [b"\n", b"1", b"\0", b"1\n\nLi 0 0 0\n", b"data_x\n"])
+COMPRESSED = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@cache
+def little(suffix: str, inside: bytes) -> bytes:
+    """Five megabytes of the same, compressed."""
+    return COMPRESSED[suffix](inside * (5_000_000 // len(inside)))
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+@pytest.mark.parametrize("inside", [b"\n", b"1", b"1\n\nLi 0 0 0\n"])
 @pytest.mark.parametrize("name", ["t.extxyz", "XDATCAR", "s.cif", "t.lammpstrj"])
-def test_little_that_becomes_much_is_refused(tmp_path, pack_bytes, inside, name):
-    suffix = {gzip.compress: "gz", bz2.compress: "bz2", lzma.compress: "xz"}[pack_bytes]
+def test_little_that_becomes_much_is_refused(tmp_path, suffix, inside, name):
     path = tmp_path / f"{name}.{suffix}"
-    path.write_bytes(pack_bytes(inside * (2_600_000 // len(inside))))
+    path.write_bytes(little(suffix, inside))
     for read in (Trajectory.read, read_structure):
         with pytest.raises(InputError, match=path.name):
             read(path)
@@ -319,3 +328,24 @@ def test_good_files_are_read_as_before(tmp_path, monkeypatch, name, suffix):
     back = read_structure(path)
     assert sorted(back.numbers) == sorted(atoms.numbers)
     assert back.get_volume() == pytest.approx(atoms.get_volume())
+
+
+@pytest.mark.parametrize("name", ["t.extxyz", "t.traj"])
+def test_whole_frames_of_a_cut_file_are_read_with_a_warning(tmp_path, caplog, name):
+    images = [bulk("LiCl", "rocksalt", a=5.1 + 0.01 * i, cubic=True) for i in range(5)]
+    write(tmp_path / name, images)
+    content = (tmp_path / name).read_bytes()
+    whole = Trajectory.read(tmp_path / name, 1.0).positions_A
+    assert len(whole) == 5
+    seen = set()
+    for cut in np.linspace(len(content) // 3, len(content) - 2, 25, dtype=int):
+        caplog.clear()
+        (tmp_path / name).write_bytes(content[:cut])
+        back = Trajectory.read(tmp_path / name, 1.0).positions_A
+        assert np.array_equal(back, whole[: len(back)])
+        assert len(back) == 5 or "cut short" in caplog.text
+        seen.add(len(back))
+        if name == "t.traj" and len(back) < 5:
+            with pytest.raises(InputError):
+                read_structure(tmp_path / name)
+    assert {2, 3, 4} <= seen

@@ -7,6 +7,7 @@ read once in a helper process that is ended if it takes too long or too much.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import struct
@@ -22,6 +23,8 @@ from mlmd.trajectory.text.source import TextSource
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+logger = logging.getLogger(__name__)
 
 MOST_EXPANSION = 100
 """What is read takes at most so many times the memory that the text takes on the disk."""
@@ -44,7 +47,9 @@ for image in iread(path, index=index, format=format, do_not_split_by_at_sign=Tru
 """
 
 
-def read_images(path: Path, index: slice, format: str | None = None) -> Iterator[Atoms]:
+def read_images(
+    path: Path, index: slice, format: str | None = None, cut: bool = False
+) -> Iterator[Atoms]:
     """Give the structures of a file that ASE reads.
 
     Parameters
@@ -55,6 +60,9 @@ def read_images(path: Path, index: slice, format: str | None = None) -> Iterator
         Which of its structures.
     format
         ASE's name of the format; told by name and content if not given.
+    cut
+        Take the whole frames of an extended XYZ or ``.traj`` that is cut short, with a warning,
+        instead of none; `index` is all of them then.
 
     Raises
     ------
@@ -71,8 +79,12 @@ def read_images(path: Path, index: slice, format: str | None = None) -> Iterator
     name = os.path.abspath(path)
     format = format or filetype(name)
     most = check_expansion(path)
-    if format in _CHECKS:
-        _CHECKS[format](path)
+    n_whole = _CHECKS[format](path) if format in _CHECKS else None
+    if cut and n_whole:
+        logger.warning("%s: it is cut short; the %d frames before that are read", path, n_whole)
+        index = slice(0, n_whole)
+    elif n_whole is not None and format == "traj":
+        raise InputError(f"{path}: it is cut short, or damaged; expected a whole .traj of ASE's")
     if format not in _ENOUGH and not (format == "cif" and most <= _SMALL_CIF_BYTES):
         _rehearse(path, name, format, index, most)
     most = MOST_EXPANSION * most + _SMALL_BYTES
@@ -99,8 +111,9 @@ def _rehearse(path: Path, name: str, format: str, index: slice, n_bytes: int) ->
         )
 
 
-def _check_xyz(path: Path) -> None:
+def _check_xyz(path: Path) -> int | None:
     """See that every frame of an XYZ file has its lines and, in each, its columns."""
+    n_whole = 0
     with TextSource(path) as source:
         while (line := source.read_line()) is not None and line.strip():
             n_atoms = source.count_of_atoms(line, least=0)
@@ -108,13 +121,15 @@ def _check_xyz(path: Path) -> None:
             comment = source.read_line() or ""
             _check_columns(source, comment)
             lines = source.read_lines(n_atoms)
-            if len(lines) < n_atoms:
-                return  # ASE says that it is cut short
+            if len(lines) < n_atoms or source.ends_early(lines):
+                return n_whole
+            n_whole += 1
             while (source.peek_line() or "").lstrip().startswith("VEC"):
                 lines.append(source.read_line() or "")
             # To ASE this ends a line too: the next frame would begin elsewhere.
             if "\r" in line or "\r" in comment or any("\r" in one for one in lines):
                 raise source.error("a carriage return within a line", "lines that end alike")
+    return None
 
 
 def _check_columns(source: TextSource, comment: str) -> None:
@@ -140,7 +155,7 @@ def _check_columns(source: TextSource, comment: str) -> None:
             raise source.error(f"a property of {number} columns", f"at most {n_words}, as below it")
 
 
-def _check_poscar(path: Path) -> None:
+def _check_poscar(path: Path) -> int | None:
     """See that a POSCAR does not count more atoms than it can hold."""
     with path.open("rb") as file:
         chunks = plain_chunks(file, compression_of(file), _HEAD_BYTES)
@@ -156,9 +171,10 @@ def _check_poscar(path: Path) -> None:
             if n_atoms > 0:
                 source.check_atoms(n_atoms)
                 check_memory(f"{path}: {n_atoms} atoms", _BYTES_PER_ATOM * n_atoms)
+    return None
 
 
-def _check_traj(path: Path) -> None:
+def _check_traj(path: Path) -> int | None:
     """See that the frames of a ``.traj`` lie within it.
 
     Layout from ASE's ulm.py: 24 bytes that name the format, then version, number of frames and
@@ -166,11 +182,11 @@ def _check_traj(path: Path) -> None:
     """
     with path.open("rb") as file:
         if compression_of(file) is not None:
-            return  # ASE seeks in it: what is not there is met as the end of the file
+            return None  # ASE seeks in it: what is not there is met as the end of the file
         size = os.fstat(file.fileno()).st_size
         head = file.read(48)
         if len(head) < 48 or not head.startswith(b"- of Ulm"):
-            return  # ASE says that it is none
+            return None  # ASE says that it is none
         n_frames, table = struct.unpack("<2q", head[32:])
         if not 0 <= n_frames <= size // 8 or not 0 <= table <= size - 8 * n_frames:
             raise InputError(f"{path} has {size} bytes and says that it holds {n_frames} frames")
@@ -178,19 +194,23 @@ def _check_traj(path: Path) -> None:
         places = struct.unpack(f"<{n_frames}q", file.read(8 * n_frames))
         if len(set(places)) < n_frames:
             raise InputError(f"{path} has the same frame more than once in its table")
-        for place in places:
+        for n_whole, place in enumerate(places):
             file.seek(min(max(place, 0), size))
             length = file.read(8)
-            if len(length) < 8 or not 0 <= struct.unpack("<q", length)[0] <= size - place:
-                raise InputError(f"{path} is cut short, or damaged: a frame is not within it")
+            if len(length) < 8 or not 0 <= struct.unpack("<q", length)[0] <= size - place - 8:
+                return n_whole
+    return None
 
 
-_CHECKS: dict[str, Callable[[Path], None]] = {
+_CHECKS: dict[str, Callable[[Path], int | None]] = {
     "extxyz": _check_xyz,
     "vasp": _check_poscar,
     "vasp-xdatcar": _check_poscar,
     "traj": _check_traj,
 }
-"""Formats whose numbers are held against the size of the file."""
+"""Formats whose numbers are held against the size of the file.
+
+Where it is cut short what is returned is how many of its frames are whole.
+"""
 _ENOUGH = ("extxyz", "vasp", "traj")
 """Of which nothing else can make ASE run on."""

@@ -34,7 +34,7 @@ def read_ase(path: Path) -> Iterator[FrameBlock]:
     """
     n = 0
     try:
-        images = read_images(path, slice(None))
+        images = read_images(path, slice(None), cut=True)
         first = next(images, None)
         interval = _interval_fs(path)  # its bounds were looked at with the first
         images = chain([] if first is None else [first], images)

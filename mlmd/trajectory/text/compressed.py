@@ -18,9 +18,9 @@ COMPRESSIONS = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
 # Small, since what a piece holds before its damage is lost.
 PIECE_BYTES = 2**14
 
-MOST_EXPANSION = 100
+MOST_EXPANSION = 50
 """Text may be so many times larger than what it is compressed to: of programs it is 5 to 20."""
-_SMALL_BYTES = 2**21  # whatever it is compressed to, it may be as long as this
+_SMALL_BYTES = 2**20  # whatever it is compressed to, it may be as long as this
 _CHUNK_BYTES = 2**20
 
 
