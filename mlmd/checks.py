@@ -223,18 +223,14 @@ def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
     what
         What to call it there.
     """
+    place = usable_path(what, path)
     try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise InputError(f"no {what} {path}; expected {expected}") from error
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{what} {shown(str(path))} cannot be read ({reason}); expected {expected}"
-        ) from error
+        mode = place.stat().st_mode
+    except OSError as error:
+        raise InputError(f"no {what} {path}; expected {expected}") from error
     if not stat.S_ISREG(mode):
         raise InputError(f"{what} {path} is {kind_of_no_file(mode)}; expected {expected}")
-    return Path(path)
+    return place
 
 
 def one_structure(name: str, value: Any) -> Atoms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import usable_path
 from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.run.checksums import damaged_files, refuse_damaged
 from mlmd.run.lock import is_at_work
@@ -48,7 +49,7 @@ class Run:
         RunDirectoryError
             If `path` is not a run directory.
         """
-        path = Path(path)
+        path = usable_path("run directory", path)
         return cls(path, Manifest.read(path))
 
     @property

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mlmd.checks import input_file, is_whole, whole_number
+from mlmd.checks import input_file, is_whole, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
@@ -98,7 +98,8 @@ def read_trajectory(
     long_steps: LongSteps = "refuse",
 ) -> dict[str, Any]:
     """Return what a trajectory is made of; see :meth:`mlmd.Trajectory.read`."""
-    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    given = list(path) if isinstance(path, list | tuple) else [path]
+    paths = [usable_path("file", one) for one in given]
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
