@@ -11,7 +11,7 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real  # NumPy's numbers are registered with these
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,11 +48,6 @@ def whole_number(name: str, value: Any, least: int = 1, most: int = MOST_WHOLE) 
             f"{name} is {shown(value)}; expected a whole number of at least {least}{up_to}"
         )
     return int(value)
-
-
-def seed_number(name: str, value: Any) -> int:
-    """Return a seed of random numbers."""
-    return whole_number(name, value, least=0)
 
 
 def finite_number(name: str, value: Any, unit: str = "") -> float:
@@ -119,6 +114,18 @@ def usable_text(name: str, value: Any) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InputError(f"{name} is {value!a}; expected text in UTF-8") from None
+    return value
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return several texts, of a list or tuple: one text alone is not a list of its letters."""
+    return tuple(usable_text(name, one) for one in listed(name, value, "texts"))
+
+
+def listed(name: str, value: Any, of: str) -> Sequence[Any]:
+    """Return a list or tuple; `of` what is in it, for the message."""
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{name} is {shown(value)}; expected a list of {of}")
     return value
 
 
@@ -217,6 +224,15 @@ def input_file(path: str | Path, expected: str, what: str = "file") -> Path:
         )
         raise InputError(f"{what} {path} is {kind}; expected {expected}")
     return Path(path)
+
+
+def element(name: str, value: Any) -> str:
+    """Return the symbol of a chemical element."""
+    from ase.data import atomic_numbers
+
+    if not isinstance(value, str) or not atomic_numbers.get(value):
+        raise InputError(f"{name} {shown(value)} is unknown; expected one such as Li")
+    return value
 
 
 def one_structure(name: str, value: Any) -> Atoms:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LONGEST_LINE = 1000
+
 
 class MlmdError(Exception):
     """Base of every error that mlmd raises on purpose."""
@@ -28,6 +30,8 @@ class InputError(MlmdError, ValueError):
     def __str__(self) -> str:
         """Return the message as one line that can be written anywhere, whatever it quotes."""
         line = " ".join(super().__str__().split())
+        if len(line) > LONGEST_LINE:
+            line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 2 :]}"
         return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -60,3 +60,41 @@ def test_messages_say_name_value_and_unit():
         checks.truth("save", 1)
     with pytest.raises(InputError, match=r"^stage 'melt' has no colour; it has name, time_ps$"):
         checks.known_keys("stage 'melt'", {"colour": 1, "name": 2}, ("time_ps", "name"))
+
+
+def test_numbers_that_no_float_holds_are_refused():
+    for value in (10**400, -(10**400), Fraction(10**400)):
+        for check in (checks.positive_number, checks.finite_number, checks.fraction):
+            with pytest.raises(InputError, match=r"^x is "):
+                check("x", value)
+    with pytest.raises(InputError, match="at most 9223372036854775807"):
+        checks.whole_number("x", 2**64)
+    assert checks.number_of_at_least("x", 0, 0) == 0.0
+    with pytest.raises(InputError, match="at least 0 ps"):
+        checks.number_of_at_least("x", -1, 0, "ps")
+
+
+@pytest.mark.parametrize("value", ["", "  ", "a\0b", "\udcff", b"x", None, 5])
+def test_what_is_no_text_is_refused(value):
+    for check in (checks.usable_text, checks.usable_path):
+        with pytest.raises(InputError) as caught:
+            check("x", value)
+        str(caught.value).encode()
+
+
+def test_paths_that_the_file_system_cannot_look_at(tmp_path):
+    (tmp_path / "round").symlink_to("round")
+    for name, reason in (("round", "symbolic links"), ("x" * 300, "too long")):
+        with pytest.raises(InputError, match=reason):
+            checks.usable_path("x", tmp_path / name)
+    for name in ("absent", "absent/more"):
+        assert checks.usable_path("x", tmp_path / name) == tmp_path / name
+
+
+def test_a_message_is_one_line_and_no_page():
+    with pytest.raises(InputError) as caught:
+        checks.truth("x", "a\nb" * 5000)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert str(InputError("one\n  two \udcff")) == "one two \\udcff"
+    assert len(str(InputError("x" * 5000))) < 1010

@@ -1,7 +1,7 @@
 """Measurement: pure functions from a Trajectory to a frozen result with its uncertainty.
 
 May import `analysis/activation`, `analysis/diffusion`, `analysis/energies`, `analysis/events`,
-`analysis/structure`, `analysis/transport`, `arrays`, `errors`, `findings`, `periodic`,
+`analysis/structure`, `analysis/transport`, `arrays`, `checks`, `errors`, `findings`, `periodic`,
 `plain`, `run`, `trajectory`.
 """
 

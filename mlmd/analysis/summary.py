@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
 from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
+from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.diffusivity import (
     Diffusivity,
     diffusivity,
@@ -18,6 +19,7 @@ from mlmd.analysis.diffusion.drift import never_moving
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
+from mlmd.checks import by_name, shown, texts
 from mlmd.errors import InputError
 from mlmd.findings import Finding
 from mlmd.plain import plain_fields, to_plain
@@ -204,11 +206,21 @@ def summarize(
     they are. Points that only chance keeps out bias the law: where most are left out, run longer.
     """
     diffusivity_settings(**settings)
+    by_name("stages", stages)
+    by_name("flags", {} if flags is None else flags)
     if not stages:
         raise InputError("no stage was given; expected at least one trajectory to analyse")
-    wanted = [species] if isinstance(species, str) else species
+    wanted = species
+    if species is not None:
+        wanted = texts("species", [species] if isinstance(species, str) else species)
     results: dict[str, StageDiffusivity] = {}
-    for name, (trajectory, temperature_K) in stages.items():
+    for name, stage in stages.items():
+        if not isinstance(stage, tuple | list) or len(stage) != 2:
+            raise InputError(
+                f"stage {shown(name)} is {shown(stage)}; expected a trajectory and its temperature"
+            )
+        trajectory, temperature_K = stage
+        check_trajectory(trajectory)
         try:
             by_species = {
                 symbol: diffusivity(trajectory, symbol, **settings)

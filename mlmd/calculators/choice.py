@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlmd.calculators.known import KNOWN
+from mlmd.calculators.registry import interpreter
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.checks import shown, texts
 from mlmd.errors import InputError
 from mlmd.yaml_text import read_yaml_file
 
@@ -37,7 +40,7 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
         If a word is not understood, or a stage is served twice.
     """
     found: dict[str, CalculatorSpec] = {}
-    for word in words:
+    for word in texts("calculators", words):
         key, equals, value = word.partition("=")
         if word.endswith((".yaml", ".yml")):
             entries = _read(Path(word))
@@ -49,12 +52,29 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
             if name in found:
                 raise InputError(f"two calculators are given for '{name}'; expected one")
             found[name] = CalculatorSpec.of(entry, **common)
+    for name in ("dtype", "deterministic", "timeout_s", "device"):
+        given = common.get(name) not in (None, False, "auto", "cpu")
+        if given and not any(_uses(spec, name) for spec in found.values()):
+            kinds = " and ".join(dict.fromkeys(spec.name for spec in found.values()))
+            of = {"timeout_s": "programs and of calculators in another environment"}
+            raise InputError(
+                f"{name} is of {of.get(name, 'models on torch')}; {kinds} would pass "
+                f"{shown(common[name])} over: leave it out"
+            )
     if len(found) > 1 and common.get("options"):
         raise InputError(
             "options for one of several calculators: give them in a YAML file, under options of "
             "the calculator that they are for"
         )
     return found
+
+
+def _uses(spec: CalculatorSpec, name: str) -> bool:
+    """Tell whether a field of a spec does anything for it."""
+    known = KNOWN.get(spec.name)
+    if name == "timeout_s":
+        return interpreter(spec) is not None or (known is not None and known.program is not None)
+    return known is not None and "torch" in known.distributions
 
 
 def _read(path: Path) -> dict[str, Any]:

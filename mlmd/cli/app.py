@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -92,10 +93,16 @@ def main() -> None:
     sys.exit(run_command_line(sys.argv[1:]))
 
 
+@cache
+def _made() -> Any:
+    """Make it once: it takes longer than most command lines."""
+    return typer.main.get_command(app)
+
+
 def run_command_line(arguments: list[str]) -> int:
     """Run a command line; return the exit code (0 done, 1 failed, 2 bad input, 3 stopped)."""
     try:
-        code = typer.main.get_command(app).main(arguments, "mlmd", standalone_mode=False)
+        code = _made().main(arguments, "mlmd", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
     except BrokenPipeError:
@@ -121,4 +128,10 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return code, str(error)
     if hasattr(error, "format_message"):  # the command line itself: an unknown option, say
         return BAD_INPUT, error.format_message() or "see mlmd --help"
+    if isinstance(error, OSError) and error.strerror:
+        what = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        reason = f"{what}: {error.strerror}" if what else error.strerror
+        return FAILED, f"{reason} (mlmd -v ... shows where)"
+    if isinstance(error, MemoryError):
+        return FAILED, f"not enough memory: {error or 'take fewer atoms or frames'}"
     return FAILED, f"{type(error).__name__}: {error} (mlmd -v ... shows where)"

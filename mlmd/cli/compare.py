@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OF_A_STUDY = (
     "skip_ps",
-    "equilibrate_ps",
+    "equilibration_ps",
     "md_timestep_fs",
     "seed",
     "calculator_options",
@@ -71,7 +71,7 @@ def compare_command(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Directory of the study.")] = None,
-    equilibrate_ps: Annotated[
+    equilibration_ps: Annotated[
         float | None,
         typer.Option(
             "--equilibrate-ps",
@@ -136,7 +136,7 @@ def compare_command(
         refuse_given(
             context,
             OF_A_STUDY,
-            "is one of the options of a study, which need --reference, --calculator and --out",
+            "is for a study: options of a study need --reference, --calculator and --out",
         )
         _refuse_of_files(context, paths or [])
         options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
@@ -165,7 +165,7 @@ def compare_command(
         options=assignments(calculator_options or [], "--calculator-option"),
     )
     settings = StudySettings(
-        equilibrate_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
+        equilibration_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
     references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
     _study(references, specs, out, settings, options, as_json)

@@ -145,17 +145,17 @@ def _said(parameter: Any) -> str:
 def assignments(texts: list[str], option: str) -> dict[str, Any]:
     """Read ``KEY=VALUE`` texts; values as YAML reads them (numbers, true, text, lists).
 
+    Of a key that comes twice the last counts, as of an option.
+
     Raises
     ------
     InputError
-        If a text has no ``=``, its value is not YAML, or a key comes twice.
+        If a text has no ``=`` or its value is not YAML.
     """
     values: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise InputError(f"{option} '{text}' is not understood; expected KEY=VALUE")
-        if key in values:
-            raise InputError(f"{option} {key} is given twice; give it once")
         values[key] = read_yaml(value, f"the value of {option} '{key}'")
     return values

@@ -11,7 +11,7 @@ import typer
 
 from mlmd.cli.options import AsJson, refuse_given
 from mlmd.errors import InputError
-from mlmd.files import check_output
+from mlmd.files import KINDS, check_output
 
 if TYPE_CHECKING:
     from mlmd.model import Prediction
@@ -52,6 +52,10 @@ def predict_command(
 
     if plot is not None:
         check_output(plot, "plot")
+        if plot.suffix.lower() not in KINDS["plot"]:
+            raise InputError(
+                f"--plot {plot} is no image; expected one of {', '.join(KINDS['plot'])}"
+            )
     predictor = load_model(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
     if predictor.target == "E_a":
@@ -91,12 +95,7 @@ def _plot(found: list[tuple[Path, Prediction]], path: Path) -> None:
     by_structure: dict[str, list[Prediction]] = {}
     for structure, one in found:
         by_structure.setdefault(structure.name, []).append(one)
-    try:
-        save_axes(plot_predictions(by_structure), path)
-    except InputError:
-        raise
-    except ValueError as error:  # a format that Matplotlib does not know
-        raise InputError(f"--plot {path} cannot be written ({error}); give a .png file") from error
+    save_axes(plot_predictions(by_structure), path)
 
 
 def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mlmd.checks import element
 from mlmd.cli.options import AsJson, refuse_given
 from mlmd.errors import InputError
 from mlmd.files import check_output
@@ -109,7 +110,7 @@ def train_command(
     from mlmd.studies.training import TrainingSettings, train_study, trainable, training_table
 
     _check_files(sources, output, save_table, report)
-    _refuse_ignored(context, sources, output)
+    _check_ways(context, sources, output, mobile, convention)
     if storage is not None and n_trials is None:
         raise InputError("--study keeps what --tune tries; give --tune N as well")
     if report is not None and n_trials is not None:
@@ -153,10 +154,20 @@ def _check_files(
         raise InputError("--save-table keeps a table made of runs; what is given is a table")
 
 
-def _refuse_ignored(context: typer.Context, sources: list[Path], output: Path | None) -> None:
+def _check_ways(
+    context: typer.Context,
+    sources: list[Path],
+    output: Path | None,
+    mobile: str,
+    convention: str,
+) -> None:
     """Raise InputError for options that this way of training would pass over."""
+    from mlmd.descriptors.conventions import convention_of
+
     if all(path.is_dir() for path in sources):
         refuse_given(context, ("format",), "is of a table; what is given are runs: leave it out")
+        convention_of(convention)
+        element("mobile element", mobile)
     else:
         of_runs = ("features_from", "mobile", "convention")
         refuse_given(context, of_runs, "is of runs; a table has been made already: leave it out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 
-from mlmd.checks import one_structure
+from mlmd.checks import element, one_structure
 from mlmd.descriptors.composition import ElementalAverages
 from mlmd.descriptors.conventions import CONVENTIONS, Convention
 from mlmd.descriptors.elements import ElementTable, package_elements
@@ -68,8 +68,7 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         """Refuse what is no bulk structure with mobile atoms."""
-        if self.mobile not in atomic_numbers or self.mobile == "X":
-            raise InputError(f"mobile element {self.mobile!r} is unknown; expected one such as Li")
+        element("mobile element", self.mobile)
         if len(self.numbers) == 0:
             raise InputError("the structure has no atoms; expected a bulk structure")
         if not (self.numbers.min() > 0 and self.numbers.max() < len(atomic_masses)):

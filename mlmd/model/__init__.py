@@ -4,8 +4,8 @@
 well on compositions that were not learnt from, and `Predictor` is the result, which can be saved.
 `mlmd.model.sisso.regressor` is imported by name: it needs scikit-learn, the rest only in use.
 
-May import `descriptors`, `errors`, `model/best`, `model/data`, `model/predictor`, `model/sisso`,
-`model/tuning`, `model/validation`.
+May import `checks`, `descriptors`, `errors`, `model/best`, `model/data`, `model/predictor`,
+`model/sisso`, `model/tuning`, `model/validation`.
 """
 
 from __future__ import annotations

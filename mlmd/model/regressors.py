@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlmd.checks import shown
 from mlmd.errors import InputError
 from mlmd.model.extra import import_extra
 
@@ -62,8 +63,8 @@ def make_regressor(name: str, seed: int = PUBLISHED_SEED, target: str = "ln_D") 
 
 def regressor_of(name: str) -> Regressor:
     """Return what is known of a regressor by its name."""
-    if name not in REGRESSORS:
-        raise InputError(f"no model '{name}'; expected {', '.join(REGRESSORS)}")
+    if not isinstance(name, str) or name not in REGRESSORS:
+        raise InputError(f"no model {shown(name)}; expected {', '.join(REGRESSORS)}")
     import_extra("sklearn", "scikit-learn")
     return REGRESSORS[name]
 

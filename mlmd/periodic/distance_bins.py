@@ -49,7 +49,7 @@ class DistanceBins:
         r_max_A = positive_number("r_max_A", r_max_A, "A")
         width_A = positive_number("bin_A", width_A, "A")
         # Room for the rounding of 0.3 / 0.1.
-        n_bins = math.floor(r_max_A / width_A * (1 + 1e-12) + 1e-9)
+        n_bins = math.floor(min(r_max_A / width_A, 1e18) * (1 + 1e-12) + 1e-9)
         if not 2 <= n_bins <= MOST_BINS:
             raise InputError(
                 f"bins of {width_A:g} A up to {r_max_A:g} A were asked for, {n_bins} of them; "

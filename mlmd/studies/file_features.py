@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mlmd.checks import element, positive_number, shown, usable_path, whole_number
+from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
 from mlmd.descriptors.table import FRAMES
 from mlmd.errors import InputError
@@ -73,9 +75,17 @@ def featurize_files(
         If a path is given twice or cannot be read, a run has no finished production, or nothing
         is given.
     """
+    if not isinstance(paths, Sequence) or isinstance(paths, str | bytes):
+        raise InputError(f"paths are {shown(paths)}; expected a list of files and run directories")
+    whole_number("every", every)
+    convention_of(convention)
+    element("mobile element", mobile)
+    for name, value in (("timestep_fs", timestep_fs), ("temperature_K", temperature_K)):
+        if value is not None:
+            positive_number(name, value)
     sources = [
         source
-        for path in _each_once([Path(path) for path in paths])
+        for path in _each_once([usable_path("path", path) for path in paths])
         for source in _sources(path, chosen, every, timestep_fs, temperature_K)
     ]
     if not sources:
@@ -113,7 +123,7 @@ def _sources(
     path: Path, chosen: Chosen, every: int, timestep_fs: float | None, temperature_K: float | None
 ) -> Iterator[_Source]:
     """Find what is to be read, without reading it."""
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         raise InputError(f"no file or run directory {path}")
     if not path.is_dir():
         load = partial(_read_file, path, every, timestep_fs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mlmd.model.explaining.shapley import ShapValues
     from mlmd.model.validation.cross_validation import OutOfFold, Report
     from mlmd.stages.context import ProgressReport
+
+logger = logging.getLogger(__name__)
 
 _BACKGROUND, _FEW = 40, 6
 _FEWEST_ROWS = 20
@@ -216,7 +219,11 @@ def _pearson(table: TrainingTable, target: str) -> tuple[PearsonTable, ...]:
     highest = float(table.temperature_K.max())
     if target == "E_a" or np.all(table.temperature_K == highest):
         return (everything,)
-    return everything, pearson_table(table, highest, target)
+    try:
+        return everything, pearson_table(table, highest, target)
+    except InputError as error:  # one of few rows that are as hot
+        logger.info("no correlations at %g K alone: %s", highest, error)
+        return (everything,)
 
 
 def _versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import positive_number, usable_path
 from mlmd.comparison import Comparison, compare
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages
@@ -45,7 +46,14 @@ def compare_files(
     InputError
         If a file cannot be read, or a run has not measured anything at that temperature.
     """
-    paths = Path(surrogate), Path(reference)
+    for name, value in (
+        ("temperature_K", temperature_K),
+        ("timestep_fs", timestep_fs),
+        ("surrogate_timestep_fs", surrogate_timestep_fs),
+    ):
+        if value is not None:
+            positive_number(name, value)
+    paths = usable_path("surrogate", surrogate), usable_path("reference", reference)
     steps_fs = surrogate_timestep_fs or timestep_fs, timestep_fs
     sides = [_by_temperature(*one) for one in zip(paths, steps_fs, strict=True)]
     known = [set(side) - {None} for side in sides]

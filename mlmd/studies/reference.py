@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.checks import positive_number
+from mlmd.checks import listed, number_of_at_least, positive_number, usable_path
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages
 from mlmd.run.run import Run
@@ -77,10 +77,11 @@ class Reference:
         """
         from mlmd.trajectory import Trajectory
 
-        paths = [path] if isinstance(path, str | Path) else list(path)
-        trajectory = Trajectory.read(path, timestep_fs)
-        if not (math.isfinite(skip_ps) and skip_ps >= 0):
-            raise InputError(f"skip_ps is {skip_ps!r}; expected a time of at least 0 ps")
+        given = [path] if isinstance(path, str | Path) else listed("path", path, "files")
+        paths: list[str | Path] = [usable_path("path", one) for one in given]
+        positive_number("temperature_K", temperature_K, "K")
+        skip_ps = number_of_at_least("skip_ps", skip_ps, 0, "ps")
+        trajectory = Trajectory.read(paths, timestep_fs)
         if skip_ps > 0:
             trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)
         return cls(trajectory, temperature_K, tuple(str(one) for one in paths))
@@ -152,6 +153,9 @@ def read_references(
     InputError
         If temperatures are missing or too many, or a file cannot be read.
     """
+    paths = [usable_path("reference", path) for path in listed("references", paths, "files")]
+    for one in listed("temperatures_K", temperatures_K, "temperatures"):
+        positive_number("temperature_K", one, "K")
     if any(Path(path).is_dir() for path in paths):
         if temperatures_K or timestep_fs is not None or skip_ps:
             raise InputError(
@@ -184,7 +188,9 @@ def _without_beginning(
     """Read again from the frame that ends the beginning."""
     from mlmd.trajectory import Trajectory
 
-    first = math.ceil(skip_ps * 1000.0 / trajectory.uniform_interval_fs() - 1e-9)
+    first = math.ceil(
+        min(skip_ps * 1000.0 / trajectory.uniform_interval_fs(), len(trajectory)) - 1e-9
+    )
     if first > len(trajectory) - 2:
         raise InputError(
             f"{trajectory.source} is {trajectory.duration_ps:g} ps long; expected more than the "

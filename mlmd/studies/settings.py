@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlmd.checks import positive_number, whole_number
+from mlmd.checks import listed, positive_number, whole_number
 from mlmd.errors import InputError
 from mlmd.plain import plain_fields
 from mlmd.protocol.settings import RunSettings
@@ -37,7 +37,9 @@ class StudySettings:
         for name, unit in (("equilibration_ps", "ps"), ("timestep_fs", "fs")):
             if getattr(self, name) is not None:
                 positive_number(name, getattr(self, name), unit)
-        seeds = tuple(whole_number("seed", seed, least=0) for seed in self.seeds)
+        seeds = tuple(
+            whole_number("seed", seed, least=0) for seed in listed("seeds", self.seeds, "seeds")
+        )
         if not seeds or len(set(seeds)) < len(seeds):
             raise InputError(f"seeds are {seeds}; expected at least one, each different")
         object.__setattr__(self, "seeds", seeds)

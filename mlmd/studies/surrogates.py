@@ -9,6 +9,7 @@ from typing import Any
 
 from mlmd.calculators.choice import DEFAULT, chosen_calculators
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.checks import listed, texts
 from mlmd.errors import InputError
 
 Calculators = str | CalculatorSpec | Sequence[str | CalculatorSpec] | Mapping[str, Any]
@@ -32,7 +33,9 @@ def labelled(calculators: Calculators) -> dict[str, CalculatorSpec]:
         found = {str(label): CalculatorSpec.of(value) for label, value in calculators.items()}
     else:
         given = (
-            [calculators] if isinstance(calculators, str | CalculatorSpec) else list(calculators)
+            [calculators]
+            if isinstance(calculators, str | CalculatorSpec)
+            else listed("calculators", calculators, "calculators")
         )
         found = {}
         for spec in map(CalculatorSpec.of, given):
@@ -60,7 +63,7 @@ def read_surrogates(words: Sequence[str], **common: Any) -> dict[str, Calculator
     """
     named: dict[str, CalculatorSpec] = {}
     bare: list[CalculatorSpec] = []
-    for word in words:
+    for word in texts("calculators", words):
         found = chosen_calculators([word], **common)
         if DEFAULT in found:
             bare.append(found.pop(DEFAULT))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlmd.checks import choice, truth, whole_number
+from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
-from mlmd.model.data.folds import FOLDS, GROUPINGS, make_folds
+from mlmd.model.data.folds import FOLDS, GROUPINGS, known_folds, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
 from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.predictor.predictor import Predictor
@@ -87,9 +87,9 @@ class TrainingSettings:
         if self.target is not None:
             choice("target", self.target, TARGETS)
         if self.folds is not None:
-            choice("folds", self.folds, FOLDS)
-        for name in self.beside or ():
-            choice("beside", name, FOLDS)
+            known_folds(self.folds)
+        for name in () if self.beside is None else texts("beside", self.beside):
+            known_folds(name)
         whole_number("n_repeats", self.n_repeats)
         whole_number("seed", self.seed, least=0, most=MOST_SEED)
         whole_number("n_bootstrap", self.n_bootstrap)
@@ -165,7 +165,11 @@ def training_table(
     InputError
         If there are several files, or both files and folders, or they cannot be used.
     """
-    if all(Path(path).is_dir() for path in sources):
+    if not isinstance(sources, Sequence) or isinstance(sources, str | bytes) or not sources:
+        raise InputError(f"sources are {shown(sources)}; expected a list of paths")
+    choice("format", format, ("mlmd", "zheng2024"))
+    paths = [usable_path("source", path) for path in sources]
+    if all(path.is_dir() for path in paths):
         tell = counted(progress, "runs")
         return table_from_runs(sources, features_from, mobile, convention, tell)
     if len(sources) > 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.checks import whole_number
+from mlmd.checks import usable_text, whole_number
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ class Trajectory:
         InputError
             If no atom of that species is in the trajectory.
         """
+        usable_text("species", symbol)
         found = np.array([i for i, s in enumerate(self.symbols) if s == symbol], dtype=int)
         if found.size == 0:
             raise InputError(

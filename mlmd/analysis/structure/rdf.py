@@ -16,6 +16,7 @@ from mlmd.analysis.structure.radial_distribution import (
     RadialDistribution,
     RdfSettings,
 )
+from mlmd.checks import shown, texts
 from mlmd.errors import InputError
 from mlmd.periodic.pair_counts import pair_counts, self_image_counts
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Frames of a changing cell whose histograms are held at once, before each gets its volume.
 _FRAMES_AT_ONCE = 256
+MOST_PAIRS = 2e9
+"""Of a frame: minutes of counting, so that a longer range is a slip of the pen."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +101,13 @@ def rdf(
     if r_max_A is None:
         r_max_A = way.r_max_A or range_A
     bins = way.bins(r_max_A, way.bin_A if bin_A is None else bin_A)
+    sphere_A3 = 4.0 / 3.0 * np.pi * r_max_A**3
+    pairs_of_a_frame = trajectory.n_atoms**2 * sphere_A3 / float(volumes_A3.min())
+    if pairs_of_a_frame > MOST_PAIRS:
+        raise InputError(
+            f"r_max_A is {r_max_A:g}: {pairs_of_a_frame:.1e} pairs in each frame; expected fewer "
+            f"than {MOST_PAIRS:.0e}: half the smallest height of the cell is {range_A:.3g} A"
+        )
     species = trajectory.species
     groups = np.array([species.index(symbol) for symbol in trajectory.symbols])
     blocks = first_blocks(len(trajectory))
@@ -205,6 +215,8 @@ def _wanted(pairs: Sequence[Pair] | None, trajectory: Trajectory) -> list[Pair]:
     species = trajectory.species
     if pairs is None:
         return list(combinations_with_replacement(species, 2))
+    if not isinstance(pairs, list | tuple) or any(len(texts("pair", p)) != 2 for p in pairs):
+        raise InputError(f"pairs are {shown(pairs)}; expected a list such as [('Li', 'O')]")
     for symbol in {symbol for pair in pairs for symbol in pair}:
         trajectory.indices(symbol)
     if not pairs:

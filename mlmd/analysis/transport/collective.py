@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from mlmd.checks import choice, finite_number
+from mlmd.checks import by_name, choice, finite_number, texts, usable_text
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -64,10 +64,11 @@ def checked_carriers(
         species has none or zero, or the cell is not neutral.
     """
     choice("reference", reference, get_args(Reference))
-    mobile = (species,) if isinstance(species, str) else tuple(dict.fromkeys(species))
+    named = (species,) if isinstance(species, str) else species
+    mobile = tuple(dict.fromkeys(texts("species", named)))
     states = {
-        symbol: finite_number(f"the oxidation state of {symbol}", state)
-        for symbol, state in oxidation_states.items()
+        usable_text("species", symbol): finite_number(f"the oxidation state of {symbol}", state)
+        for symbol, state in by_name("oxidation_states", oxidation_states).items()
     }
     absent = [symbol for symbol in (*states, *mobile) if symbol not in trajectory.species]
     if absent or not mobile:

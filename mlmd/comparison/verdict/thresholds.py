@@ -62,8 +62,11 @@ class Thresholds:
             positive_number(f"threshold {item.name}", getattr(self, item.name))
         for name in ("r2_min", "r2_same", "vdos_overlap_min", "force_cosine_min", "share"):
             if getattr(self, name) > 1:
-                raise InputError(f"threshold {name} is {getattr(self, name):g}; expected at most 1")
+                raise InputError(
+                    f"threshold {name} is {float(getattr(self, name)):g}; expected at most 1"
+                )
         if self.diffusivity_factor <= 1:
             raise InputError(
-                f"threshold diffusivity_factor is {self.diffusivity_factor:g}; expected more than 1"
+                f"threshold diffusivity_factor is {float(self.diffusivity_factor):g}; expected "
+                "more than 1"
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.checks import whole_number
+from mlmd.checks import shown, whole_number
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 
@@ -59,6 +59,12 @@ class Split:
     test: IntArray | None = None
 
 
+def known_folds(name: str) -> None:
+    """Raise InputError where a name is of none of `FOLDS`."""
+    if not isinstance(name, str) or name not in FOLDS:
+        raise InputError(f"no folds {shown(name)}; expected {', '.join(FOLDS)}")
+
+
 def make_folds(
     name: str,
     formulas: Sequence[str],
@@ -88,8 +94,7 @@ def make_folds(
     InputError
         If there is no such way, or too few rows or groups for it.
     """
-    if name not in FOLDS:
-        raise InputError(f"no folds '{name}'; expected {', '.join(FOLDS)}")
+    known_folds(name)
     whole_number("n_splits", n_splits, least=2)
     whole_number("n_repeats", n_repeats)
     if name == "published":

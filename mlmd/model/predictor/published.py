@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase.formula import Formula
 
+from mlmd.checks import usable_path
 from mlmd.errors import InputError
 from mlmd.model.data.table import AS_PUBLISHED
 from mlmd.model.predictor.prediction import Prediction, features_of
@@ -192,9 +193,9 @@ def load_model(name: str | Path, other_versions: bool = False) -> Predictor | Pu
     InputError
         If there is neither, or the file cannot be used (`Predictor.load`).
     """
-    if name in PUBLISHED_MODELS:
-        return PUBLISHED_MODELS[str(name)]
-    if not Path(name).exists():
+    if isinstance(name, str) and name in PUBLISHED_MODELS:
+        return PUBLISHED_MODELS[name]
+    if not usable_path("model", name).exists():
         raise InputError(
             f"no model {name}; expected a file of mlmd train -o, or {', '.join(PUBLISHED_MODELS)}"
         )

@@ -69,8 +69,7 @@ class Tuning:
         whole_number("n_trials", self.n_trials)
         whole_number("n_splits", self.n_splits, least=2)
         whole_number("n_repeats", self.n_repeats)
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed {self.seed} of tuning; expected 0 to 4294967295")
+        whole_number("seed of tuning", self.seed, 0, 2**32 - 1)
 
 
 @dataclass(frozen=True)

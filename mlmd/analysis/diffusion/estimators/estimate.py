@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 import numpy as np
 
 from mlmd.analysis.diffusion.drift import Drift, check_drift
-from mlmd.checks import choice, finite_number, positive_number, shown
+from mlmd.checks import choice, is_number, positive_number, shown
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple
     """
     if not isinstance(fit_ps, Sequence) or isinstance(fit_ps, str) or len(fit_ps) != 2:
         raise InputError(f"fit_ps is {shown(fit_ps)}; expected the first and the last lag in ps")
-    start, end = (finite_number("fit_ps", lag_ps, "ps") for lag_ps in fit_ps)
+    if not all(is_number(lag_ps) for lag_ps in fit_ps):
+        raise InputError(f"fit_ps is {shown(fit_ps)}; expected two numbers in ps")
+    start, end = (float(lag) if -1e300 < lag < 1e300 else math.nan for lag in fit_ps)
     if window_ps is None:
         if not (0 <= start < end and math.isfinite(end)):
             raise InputError(

@@ -71,7 +71,7 @@ def windowed(
     fit_ps = checked_range(settings.fit_ps or PUBLISHED_FIT_PS, window_ps)
     # Adjacent windows share the frame on their boundary. A window that is no multiple of the
     # interval holds whole frames only and starts on the frame at or before its time.
-    width = window_ps / interval_ps
+    width = min(window_ps / interval_ps, 2.0 * len(trajectory))  # longer is refused below
     frames = math.floor(width + 1e-6)
     n_windows = math.floor((len(trajectory) - 1) / width + 1e-6)
     if frames == 0 or n_windows == 0:
