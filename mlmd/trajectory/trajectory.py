@@ -209,6 +209,9 @@ class Trajectory:
         Positions are unwrapped. Results larger than about 256 MB lie in a file without a name
         in the temporary folder (``TMPDIR``), mapped into memory.
 
+        A file that says that it holds more than its size allows is refused, as is an H5MD file that
+        takes more than half of the machine's memory (``MLMD_MEMORY_LIMIT_GB`` sets another limit).
+
         Parameters
         ----------
         path
