@@ -40,10 +40,10 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def whole_number(name: str, value: Any, least: int = 1, most: int = MOST_WHOLE) -> int:
-    """Return a whole number from `least` to `most`."""
-    if not is_whole(value) or not least <= value <= most:
-        up_to = f" and at most {most}" if is_whole(value) and value > most else ""
+def whole_number(name: str, value: Any, least: int = 1, most: int | None = MOST_WHOLE) -> int:
+    """Return a whole number from `least` to `most`, which None leaves open."""
+    if not is_whole(value) or value < least or (most is not None and value > most):
+        up_to = f" and at most {most}" if is_whole(value) and value >= least else ""
         raise InputError(
             f"{name} is {shown(value)}; expected a whole number of at least {least}{up_to}"
         )

@@ -81,7 +81,7 @@ def run_protocol(
 ) -> Run:
     """Run a protocol; see :meth:`mlmd.Protocol.run`."""
     settings = settings or RunSettings()
-    seed = whole_number("seed", seed, 0)
+    seed = whole_number("seed", seed, least=0, most=None)
     check_structure(atoms)
     check_sources(protocol)
     for stage in protocol.stages:

@@ -71,7 +71,7 @@ def pack(
     """
     if not isinstance(composition, Composition):
         composition = Composition.parse(composition)
-    seed = whole_number("seed", seed, least=0)
+    seed = whole_number("seed", seed, least=0, most=None)
     tolerance_A = positive_number("tolerance_A", tolerance_A, "A")
     counts = composition.counts(n_atoms)
     radii_A = {symbol: _keeping_radius(symbol, tolerance_A) for symbol in counts}

@@ -67,7 +67,7 @@ def with_vacancies(
     out anions as well, by a second call, or substitute.
     """
     checks.one_structure("atoms", atoms)
-    seed = checks.whole_number("seed", seed, least=0)
+    seed = checks.whole_number("seed", seed, least=0, most=None)
     sites = np.flatnonzero(np.asarray(atoms.symbols) == symbol)
     if sites.size == 0:
         present = ", ".join(sorted(set(atoms.symbols)))

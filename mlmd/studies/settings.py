@@ -38,7 +38,8 @@ class StudySettings:
             if getattr(self, name) is not None:
                 positive_number(name, getattr(self, name), unit)
         seeds = tuple(
-            whole_number("seed", seed, least=0) for seed in listed("seeds", self.seeds, "seeds")
+            whole_number("seed", seed, least=0, most=None)
+            for seed in listed("seeds", self.seeds, "seeds")
         )
         if not seeds or len(set(seeds)) < len(seeds):
             raise InputError(f"seeds are {seeds}; expected at least one, each different")

@@ -11,14 +11,21 @@ import logging
 import os
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmd.bounds.helper import run_helper
 from mlmd.bounds.memory import check_memory, memory_limit_bytes
 from mlmd.errors import InputError
-from mlmd.trajectory.text.compressed import check_expansion, compression_of, plain_chunks
+from mlmd.trajectory.text.compressed import (
+    Damage,
+    check_expansion,
+    compression_of,
+    plain_chunks,
+)
 from mlmd.trajectory.text.source import TextSource
 
 if TYPE_CHECKING:
@@ -88,11 +95,37 @@ def read_images(
     if format not in _ENOUGH and not (format == "cif" and most <= _SMALL_CIF_BYTES):
         _rehearse(path, name, format, index, most)
     most = MOST_EXPANSION * most + _SMALL_BYTES
-    for image in iread(name, index=index, format=format, do_not_split_by_at_sign=True):
-        most -= image.positions.nbytes
-        if most < 0:
-            raise InputError(f"{path} gives more than {MOST_EXPANSION} times what it holds")
-        yield image
+    with ExitStack() as stack:
+        if format == "extxyz" and _is_compressed(path):
+            # ASE goes back for each frame, in a compressed file from its beginning on.
+            name = stack.enter_context(_decompressed(path))
+        for image in iread(name, index=index, format=format, do_not_split_by_at_sign=True):
+            most -= image.positions.nbytes
+            if most < 0:
+                raise InputError(f"{path} gives more than {MOST_EXPANSION} times what it holds")
+            yield image
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return compression_of(file) is not None
+
+
+@contextmanager
+def _decompressed(path: Path) -> Iterator[str]:
+    """Give the name of a copy that is not compressed, as far as its data are whole."""
+    with tempfile.NamedTemporaryFile(prefix="mlmd-") as copy:
+        try:
+            with path.open("rb") as file, suppress(Damage):
+                for chunk in plain_chunks(file, compression_of(file), _HEAD_BYTES):
+                    copy.write(chunk)
+            copy.flush()
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be decompressed into {tempfile.gettempdir()} ({error.strerror}); "
+                "decompress it first, or set TMPDIR to a folder on a larger disk"
+            ) from error
+        yield copy.name
 
 
 def _rehearse(path: Path, name: str, format: str, index: slice, n_bytes: int) -> None:
@@ -129,7 +162,7 @@ def _check_xyz(path: Path) -> int | None:
             # To ASE this ends a line too: the next frame would begin elsewhere.
             if "\r" in line or "\r" in comment or any("\r" in one for one in lines):
                 raise source.error("a carriage return within a line", "lines that end alike")
-    return None
+        return n_whole if source.damage else None
 
 
 def _check_columns(source: TextSource, comment: str) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.joining.unwrapping import LongSteps
 
+HEAVIEST = 118
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
@@ -68,6 +70,11 @@ class Trajectory:
                 f"positions_A has shape {self.positions_A.shape}; expected (frames, atoms, 3)"
             )
         frames, atoms = self.positions_A.shape[:2]
+        if not np.all((self.numbers >= 0) & (self.numbers <= HEAVIEST)):
+            raise InputError(
+                f"{self.source} has atomic numbers from {self.numbers.min()} to "
+                f"{self.numbers.max()}; expected those of elements, up to {HEAVIEST}"
+            )
         if self.masses_u is None:
             from ase.data import atomic_masses
 
@@ -201,6 +208,9 @@ class Trajectory:
 
         Positions are unwrapped. Results larger than about 256 MB lie in a file without a name
         in the temporary folder (``TMPDIR``), mapped into memory.
+
+        A file that says that it holds more than its size allows is refused, as is an H5MD file that
+        takes more than half of the machine's memory (``MLMD_MEMORY_LIMIT_GB`` sets another limit).
 
         Parameters
         ----------
