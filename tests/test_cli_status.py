@@ -430,8 +430,8 @@ def test_a_cell_of_one_atom_is_enough_where_it_is_repeated(
     ("more", "said"),
     [
         (["--supercell-n-atoms", "50", "--supercell-diameter-A", "9"], "give either"),
-        (["--supercell-diameter-A", "-1"], "min_diameter_A"),
-        (["--supercell-n-atoms", "0"], "n_atoms"),
+        (["--supercell-diameter-A", "-1"], "--supercell-diameter-A is -1"),
+        (["--supercell-n-atoms", "0"], "--supercell-n-atoms is 0"),
         (["--vacancies", "Na=0.1"], "no 'Na'"),
         (["--vacancies", "Li"], "expected KEY=VALUE"),
         (["--vacancies", "Li=many"], "expected a fraction"),

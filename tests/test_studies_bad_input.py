@@ -92,7 +92,7 @@ BAD = {
     "all skipped": (study(skip_ps="5"), "is 0.78 ps long"),
     "skip backwards": (study(skip_ps="-1"), "at least 0 ps"),
     "time step too long": (study(md_timestep_fs="50"), "20 fs apart"),
-    "negative equilibration": (study(equilibrate_ps="-1"), "equilibration_ps is -1"),
+    "negative equilibration": (study(equilibrate_ps="-1"), "--equilibrate-ps is -1"),
     "negative seed": (study(seed="-1"), "seed is -1"),
     "seed twice": ([*study(), "--seed", "1", "--seed", "1"], "each different"),
     "unknown threshold": (study(threshold="r3=1"), "has no r3"),

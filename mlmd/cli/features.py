@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.checks import whole_number
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
@@ -68,7 +67,6 @@ def features_command(
         refuse_given(context, others - {"list_all", "as_json"}, "is nothing to list: leave it out")
         _print_list(as_json)
         return
-    whole_number("--every", every)
     if start and last:
         raise InputError("--start and --last are two different frames; give one of them")
     if start or last:

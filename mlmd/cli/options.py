@@ -73,8 +73,10 @@ AtRest = Annotated[
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 
-MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps", "start", "stop")
+MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps")
 """Parameters whose number may be zero; that of every other one is above."""
+OF_A_SLICE = ("start", "stop")
+"""Parameters whose number may be below zero too: counted from the end."""
 UNITS = ("g_cm3", "A3", "fs", "ps", "s", "K", "A")
 """As names of parameters end."""
 LARGEST = 1e12
@@ -108,23 +110,23 @@ class CheckedCommand(TyperCommand):
 
 def check_value(parameter: Any, value: Any) -> None:
     """Raise InputError where a value cannot be meant, whatever the command."""
-    name = str(parameter.name)
+    name, said = str(parameter.name), _said(parameter)
     if isinstance(value, list | tuple):
         for one in value:
             check_value(parameter, one)
     elif isinstance(value, Path):
-        usable_path(_said(parameter), str(value))
-    elif isinstance(value, int) and not isinstance(value, bool):
-        whole_number(name, value, least=int(name not in MAY_BE_ZERO))
+        usable_path(said, str(value))
+    elif isinstance(value, int) and not isinstance(value, bool) and name not in OF_A_SLICE:
+        whole_number(said, value, least=int(name not in MAY_BE_ZERO))
     elif isinstance(value, float):
         unit = next((unit for unit in UNITS if name.endswith(f"_{unit}")), "").replace("_", "/")
         if name in MAY_BE_ZERO:
-            number_of_at_least(name, value, 0, unit)
+            number_of_at_least(said, value, 0, unit)
         else:
-            positive_number(name, value, unit)
+            positive_number(said, value, unit)
         if value and not 1 / LARGEST < value < LARGEST:
             raise InputError(
-                f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g} {unit}"
+                f"{said} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g} {unit}"
             )
 
 
