@@ -89,7 +89,7 @@ BAD = {
     ),
     "zero temperature": (setting("melt.temperature_K=0"), "temperature_K is 0"),
     "negative temperature": (setting("melt.temperature_K=-5"), "temperature_K is -5"),
-    "zero time step": (setting("melt.timestep_fs=0"), "--timestep-fs is 0"),
+    "zero time step": (setting("melt.timestep_fs=0"), "timestep_fs is 0"),
     "negative duration": (setting("Production.duration_ps=-1"), "duration_ps is -1"),
     "infinite duration": (setting("Production.duration_ps=.inf"), "duration_ps is inf"),
     "temperature in words": (setting("melt.temperature_K=hot"), "temperature_K is 'hot'"),
@@ -190,7 +190,7 @@ BAD = {
     "times not known": (["analyze", "good.extxyz"], "--timestep-fs"),
     "zero time between frames": (
         ["analyze", "good.extxyz", "--timestep-fs", "0"],
-        "timestep_fs is 0",
+        "--timestep-fs is 0",
     ),
 }
 

@@ -73,10 +73,8 @@ AtRest = Annotated[
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 
-MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps")
+MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps", "start", "stop")
 """Parameters whose number may be zero; that of every other one is above."""
-OF_A_SLICE = ("start", "stop")
-"""Parameters whose number may be below zero too: counted from the end."""
 UNITS = ("g_cm3", "A3", "fs", "ps", "s", "K", "A")
 """As names of parameters end."""
 LARGEST = 1e12
@@ -116,7 +114,7 @@ def check_value(parameter: Any, value: Any) -> None:
             check_value(parameter, one)
     elif isinstance(value, Path):
         usable_path(said, str(value))
-    elif isinstance(value, int) and not isinstance(value, bool) and name not in OF_A_SLICE:
+    elif isinstance(value, int) and not isinstance(value, bool):
         whole_number(said, value, least=int(name not in MAY_BE_ZERO))
     elif isinstance(value, float):
         unit = next((unit for unit in UNITS if name.endswith(f"_{unit}")), "").replace("_", "/")
