@@ -30,7 +30,7 @@ from mlmd.cli import (
 from mlmd.cli.options import CheckedCommand
 from mlmd.cli.outputs import Commands
 from mlmd.cli.streams import open_standard_streams
-from mlmd.errors import InputError, MlmdError, StoppedError
+from mlmd.errors import DamagedDataError, InputError, MlmdError, StoppedError
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 3
 INTERRUPTED = 130
@@ -121,7 +121,11 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return STOPPED, "interrupted; the same command goes on from what runs and studies keep"
     if isinstance(error, MlmdError):
-        kinds = ((StoppedError, STOPPED), (InputError, BAD_INPUT))
+        kinds = (
+            (StoppedError, STOPPED),
+            (InputError, BAD_INPUT),
+            (DamagedDataError, BAD_INPUT),
+        )
         code = next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
         return code, str(error)
     if hasattr(error, "format_message"):  # the command line itself: an unknown option, say
