@@ -29,7 +29,7 @@ class InputError(MlmdError, ValueError):
 
     def __str__(self) -> str:
         """Return the message as one line that can be written anywhere, whatever it quotes."""
-        line = " ".join(super().__str__().split())
+        line = " ".join(part.strip() for part in super().__str__().splitlines()).strip()
         if len(line) > LONGEST_LINE:
             line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 2 :]}"
         return line.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms
-from runs import assert_equal_bits
+from runs import assert_equal_bits, edit_manifest
 
 from mlmd import CalculatorSpec, Protocol, Run
 from mlmd.calculators.models.lennard_jones import LennardJones
@@ -96,9 +97,8 @@ def test_newer_schema_is_refused(
     tmp_path: Path, atoms: Atoms, calculator: CalculatorSpec, short: Protocol
 ) -> None:
     run = short.run(atoms, calculator, tmp_path / "run")
-    manifest = json.loads((run.path / "run.json").read_text())
-    assert manifest["schema"] == SCHEMA
-    (run.path / "run.json").write_text(json.dumps({**manifest, "schema": SCHEMA + 1}))
+    assert json.loads((run.path / "run.json").read_text())["schema"] == SCHEMA
+    edit_manifest(run.path, lambda content: content.update(schema=SCHEMA + 1))
     with pytest.raises(RunDirectoryError, match=rf"schema {SCHEMA + 1}.*install a newer"):
         Run.open(run.path)
 
@@ -107,10 +107,12 @@ def test_other_versions_are_refused_unless_allowed(
     tmp_path: Path, atoms: Atoms, calculator: CalculatorSpec, short: Protocol
 ) -> None:
     run = short.run(atoms, calculator, tmp_path / "run")
-    manifest = json.loads((run.path / "run.json").read_text())
-    manifest["versions"]["ase"] = "3.1.4"
-    manifest["stages"][1].update(status="stopped", result=None)
-    (run.path / "run.json").write_text(json.dumps(manifest))
+
+    def older(manifest: dict[str, Any]) -> None:
+        manifest["versions"]["ase"] = "3.1.4"
+        manifest["stages"][1].update(status="stopped", result=None, checksums={})
+
+    edit_manifest(run.path, older)
     with pytest.raises(InputError, match=r"ase 3.1.4 then, .* now"):
         short.run(atoms, calculator, run.path)
     allowed = RunSettings(allow_version_change=True)

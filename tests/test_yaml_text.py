@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, said in (("latin", "not UTF-8"), ("absent", "no file"), ("x" * 300, "too long")):
         with pytest.raises(InputError, match=said):
             read_yaml_file(tmp_path / name)
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="is a folder"):
         read_yaml_file(tmp_path)
 
 

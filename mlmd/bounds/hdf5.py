@@ -10,10 +10,11 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from mlmd.bounds.helper import run_helper
 from mlmd.bounds.memory import memory_limit_bytes
-from mlmd.errors import DamagedDataError, InputError
+from mlmd.errors import DamagedDataError, InputError, MlmdError
 
 MOST_EXPANSION = 100
 """Data may be so many times larger than the file: zlib's best is 1000, of zeros."""
@@ -38,15 +39,15 @@ def members(group, *names):
         link = group.get(name, getlink=True) if name in group.keys() else None
         if link is None:
             continue
-        if type(link) is not h5py.HardLink:
-            end(refused=f"{group.name}/{name} is a link to another place, which is not followed")
+        if type(link) is h5py.ExternalLink:
+            end(elsewhere=f"'{group.name}/{name}' is a link to another file")
         yield name, group[name]
 
 def look(name, column):
     if not isinstance(column, h5py.Dataset):
         end(refused=f"{name} is no array")
     if column.is_virtual or column.external:
-        end(refused=f"{name} lies in another file, which is not followed")
+        end(elsewhere=f"'{name}' is stored outside the file")
     if column.dtype.kind not in "iuf":
         end(refused=f"{name} is of type {column.dtype}, not of numbers")
     if column.size is None or column.size * column.dtype.itemsize > most_bytes:
@@ -93,26 +94,42 @@ end()
 """
 
 
-def look_first(path: Path) -> None:
+def look_first(path: Path, kind: type[MlmdError] = InputError) -> None:
     """See that an H5MD file can be read to its end here, in time and memory that its size allows.
 
     The same file is looked at once, until it changes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        Of the error where it is no file that mlmd has written.
 
     Raises
     ------
     DamagedDataError
         If HDF5 cannot read it, does not come to an end, or crashes.
     InputError
-        If it leads to other files, or its arrays are far larger than the file.
+        Or another `kind`, if it leads to other files, or its arrays are far larger than the file.
     OSError
         If the system does not let us read it, which says nothing of what is in it.
     """
     stat = os.stat(path)
-    _look(str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    said = _look(str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if "errno" in said:
+        _look.cache_clear()
+        raise OSError(said["errno"], os.strerror(said["errno"]), path)
+    if "elsewhere" in said:
+        raise kind(f"{path} does not hold its own data: {said['elsewhere']}")
+    if "refused" in said:
+        raise kind(f"{path}: {said['refused']}; expected a file that mlmd has written")
+    if "damaged" in said:
+        raise DamagedDataError(f"{path} cannot be read as H5MD: {said['damaged']}")
 
 
 @lru_cache(maxsize=_KEPT)
-def _look(path: str, device: int, number: int, n_bytes: int, changed_ns: int) -> None:
+def _look(path: str, device: int, number: int, n_bytes: int, changed_ns: int) -> dict[str, Any]:
     """Look at a file; what it is called and when it changed say whether it is the same."""
     most = MOST_EXPANSION * n_bytes + SMALL_BYTES
     outcome = run_helper(
@@ -123,14 +140,6 @@ def _look(path: str, device: int, number: int, n_bytes: int, changed_ns: int) ->
         _HELPER_BYTES + min(most, memory_limit_bytes()),
     )
     if outcome.ended_by:
-        raise DamagedDataError(
-            f"{path} cannot be read as H5MD: HDF5 was ended by {outcome.ended_by} on "
-            f"{n_bytes} bytes"
-        )
-    said = json.loads(outcome.output or "{}")
-    if "errno" in said:
-        raise OSError(said["errno"], os.strerror(said["errno"]), path)
-    if "refused" in said:
-        raise InputError(f"{path}: {said['refused']}; expected a file that mlmd has written")
-    if "damaged" in said:
-        raise DamagedDataError(f"{path} cannot be read as H5MD: {said['damaged']}")
+        return {"damaged": f"HDF5 was ended by {outcome.ended_by} on {n_bytes} bytes"}
+    said: dict[str, Any] = json.loads(outcome.output or "{}")
+    return said

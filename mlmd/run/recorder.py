@@ -106,7 +106,7 @@ class Recorder:
             raise DamagedDataError(f"{path} is missing")
         checksums = FrameChecksums.from_state(state)
         if checksums is None:
-            look_first(path)
+            look_first(path, DamagedDataError)
         else:
             checksums.verify(path)
         with disk_full_is_a_stop(str(path)):

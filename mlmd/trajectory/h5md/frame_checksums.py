@@ -107,7 +107,7 @@ class FrameChecksums:
         OSError
             If the system does not let us read it.
         """
-        look_first(path)
+        look_first(path, DamagedDataError)
         with damage_named(path), h5py.File(path, "r", locking=False) as file:
             refuse_links(file, path, DamagedDataError)
             particles = file["particles/trajectory"]
