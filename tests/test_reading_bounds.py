@@ -195,28 +195,6 @@ def test_arrays_that_are_not_in_the_file_are_refused(ours, name, what):
         Trajectory.read(ours)
 
 
-@pytest.mark.parametrize(
-    "link",
-    [h5py.ExternalLink("other.h5md", "/mass"), h5py.SoftLink("/particles/trajectory/species")],
-)
-def test_links_to_other_places_are_not_followed(ours, link):
-    with h5py.File(ours, "r+") as file:
-        del file["particles/trajectory/mass"]
-        file["particles/trajectory/mass"] = link
-    with pytest.raises(InputError, match="not followed"):
-        Trajectory.read(ours)
-
-
-def test_arrays_in_other_files_are_not_read(ours, tmp_path):
-    (tmp_path / "raw").write_bytes(bytes(1000))
-    instead(
-        ours, "particles/trajectory/mass", shape=(6,), dtype="f8",
-        external=[(str(tmp_path / "raw"), 0, 48)],
-    )  # fmt: skip
-    with pytest.raises(InputError, match="not followed"):
-        Trajectory.read(ours)
-
-
 def test_a_good_file_is_looked_at_once(ours, monkeypatch):
     whole = Trajectory.read(ours)
     monkeypatch.setattr(hdf5, "run_helper", None)
