@@ -27,9 +27,10 @@ lint: $(VENV)/.test-ready  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-examples: $(VENV)/.test-ready  ## every example in smoke mode
-	set -e; for file in examples/*.py; do echo "== $$file"; \
-	  folder=$$(mktemp -d); $(BIN)/python $$file --smoke --out $$folder/run; rm -rf $$folder; done
+examples: $(VENV)/.test-ready  ## every example in smoke mode, two at a time
+	printf '%s\n' examples/*.py | xargs -P 2 -I FILE sh -c 'folder=$$(mktemp -d); \
+	  $(BIN)/python FILE --smoke --out $$folder/run || { echo "FILE failed"; exit 1; }; \
+	  echo "== FILE runs"; rm -rf $$folder'
 
 wheel-check:  ## build the wheel, install it in a clean environment, run from there
 	PYTHON=$(PYTHON) bash .ci/wheel-check
