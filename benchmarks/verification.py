@@ -30,9 +30,6 @@ from mlmd.trajectory.h5md.writer import OBSERVABLES
 class NoChecksums(recorder.FrameChecksums):
     """As if there were none."""
 
-    def wait(self) -> None:
-        """Nothing to wait for."""
-
     def add(self, block: object) -> None:
         """Pass a block by."""
 

@@ -87,8 +87,6 @@ class Recorder:
         }
         if velocities:
             self._rows["velocity"] = np.empty((rows, count, 3), dtype=np.float32)
-        # Filled in turn: checksums of the one are computed while the other takes frames.
-        self._other_rows = {name: row.copy() for name, row in self._rows.items()}
         self._filled = 0
 
     @property
@@ -158,9 +156,7 @@ class Recorder:
         block = {name: row[: self._filled] for name, row in self._rows.items()}
         with disk_full_is_a_stop(str(self._path)):
             self._writer.append(block)
-        self._checksums.wait()
         self._checksums.add(block)
-        self._rows, self._other_rows = self._other_rows, self._rows
         self._filled = 0
 
     def vouch(self, n_frames: int) -> dict[str, Any]:

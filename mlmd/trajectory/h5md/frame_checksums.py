@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +42,7 @@ class FrameChecksums:
 
     def __init__(self, shared: bytes) -> None:
         self._ends = [0]
-        self._digests: list[bytes | Future[bytes]] = [shared]
-        self._thread = ThreadPoolExecutor(1, "mlmd-checksums")  # ends with this object
+        self._digests = [shared]
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> FrameChecksums | None:
@@ -58,26 +56,13 @@ class FrameChecksums:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the blocks as entries of a checkpoint."""
-        self.wait()
-        found = b"".join(one for one in self._digests if isinstance(one, bytes))
-        digests = np.frombuffer(found, dtype=np.uint8).reshape(-1, SIZE)
+        digests = np.frombuffer(b"".join(self._digests), dtype=np.uint8).reshape(-1, SIZE)
         return {ENDS: np.array(self._ends, dtype=np.int64), DIGESTS: digests}
 
     def add(self, block: Rows) -> None:
-        """Take a block of frames, the rows of every column, as they are appended to the file.
-
-        They must not change before :meth:`wait`: another thread works on them, beside the dynamics.
-        """
+        """Take a block of frames, the rows of every column, as they are appended to the file."""
         self._ends.append(self._ends[-1] + len(block["step"]))
-        self._digests.append(self._thread.submit(_digest, block))
-
-    def wait(self) -> None:
-        """Wait for the checksums of the blocks that were taken."""
-        for i in range(len(self._digests) - 1, -1, -1):
-            pending = self._digests[i]
-            if isinstance(pending, bytes):
-                return
-            self._digests[i] = pending.result()
+        self._digests.append(_digest(block))
 
     def end_at(self, n_frames: int, rows: Callable[[int, int], Rows]) -> None:
         """Have the blocks end with the frame before `n_frames`.
@@ -113,7 +98,6 @@ class FrameChecksums:
             particles = file["particles/trajectory"]
             numbers, masses_u = particles["species"][:], particles["mass"][:]
             pbc = [str(one) == "periodic" for one in particles["box"].attrs["boundary"]]
-            self.wait()
             if shared_checksum(numbers, masses_u, pbc) != self._digests[0]:
                 raise DamagedDataError(f"{path}: species, masses or periodicity were changed")
             columns = columns_of(file)
@@ -131,7 +115,7 @@ class FrameChecksums:
 
     def _blocks(
         self, columns: Mapping[str, h5py.Dataset]
-    ) -> Iterator[tuple[tuple[int, int], bytes | Future[bytes], dict[str, NDArray[Any]]]]:
+    ) -> Iterator[tuple[tuple[int, int], bytes, dict[str, NDArray[Any]]]]:
         """Give the blocks with their rows, several of them from each reading of the file."""
         frame_bytes = sum(_row_bytes(column) for column in columns.values())
         most, first = max(1, READ_BYTES // frame_bytes), 1
