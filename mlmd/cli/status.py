@@ -123,7 +123,7 @@ def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
         line = Text(text, no_wrap=True, overflow="ellipsis")
         start = widths[0] + 2
         line.stylize(COLOURS.get(row[1], "bold"), start, start + len(row[1]))
-        console.print(line)
+        console.print(line, no_wrap=True, overflow="ellipsis")
     counts = Counter(row[1] for row in rows)
     print(", ".join(f"{count} {status}" for status, count in counts.most_common()))
 
