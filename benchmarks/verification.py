@@ -1,9 +1,11 @@
 """What checksums cost: writing and reading a run's trajectory with and without them; many runs.
 
-Writing is `Recorder`, from atoms in memory to a checkpoint's sync every 1000 frames. Reading is
-`Run.trajectory` against the same reading without its checksum, from the page cache, the first time
-in a process (all of the file is hashed) and again (nobody wrote to it since). Status is one call of
-``mlmd status`` with 500 run directories.
+Writing is `Recorder`, from atoms in memory to a checkpoint's sync every 1000 frames, and a
+Nose-Hoover step of 100 atoms with its frame, whose forces cost nothing (`step_and_record.py`).
+Reading is `Run.trajectory` against the same reading without its checksum, from the page cache: the
+first time in a process (all of the file is hashed), again (nobody wrote to it since), and with the
+mean squared displacement that it is read for. Status is one call of ``mlmd status`` with 500 run
+directories.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from step_and_record import ours_s_per_step
 
 from mlmd import CalculatorSpec, Production, Protocol, Run, Trajectory
+from mlmd.analysis.diffusion.msd import mean_squared_displacement
 from mlmd.run import checksums, recorder
 from mlmd.run.recorder import Recorder
 from mlmd.trajectory.h5md.writer import OBSERVABLES
@@ -104,6 +108,16 @@ def main() -> None:
             f"writing {frames} frames of {n_atoms} atoms: {1e3 * with_s:.0f} ms with checksums, "
             f"{1e3 * without_s:.0f} ms without, ratio {with_s / without_s:.3f}"
         )
+
+    def step_s(kind: type) -> float:
+        recorder.FrameChecksums = kind  # type: ignore[misc]
+        return ours_s_per_step(folder, 2000)
+
+    with_s, without_s = in_turn(lambda: step_s(plain), lambda: step_s(NoChecksums), times)
+    print(
+        f"a step of 100 atoms with its frame: {1e6 * with_s:.0f} us with checksums, "
+        f"{1e6 * without_s:.0f} us without, ratio {with_s / without_s:.3f}"
+    )
     recorder.FrameChecksums = plain  # type: ignore[misc]
     for n_atoms, frames in ((100, 1000), (100, 10000), (500, 10000)):
         run = long_run(folder / f"run-{n_atoms}-{frames}", n_atoms, frames)
@@ -121,10 +135,20 @@ def main() -> None:
 
         first_s, unchecked_s = in_turn(first, unchecked, times)
         again_s, _ = in_turn(again, unchecked, times)
+
+        def measured(run: Run = run) -> float:
+            checksums._known.clear()
+            return timed(lambda: mean_squared_displacement(run.trajectory("production"), "Li"))
+
+        def measured_unchecked(file: Path = file) -> float:
+            return timed(lambda: mean_squared_displacement(Trajectory.read(file), "Li"))
+
+        with_s, without_s = in_turn(measured, measured_unchecked, min(times, 5))
         print(
             f"reading {frames} frames of {n_atoms} atoms ({file.stat().st_size / 1e6:.1f} MB): "
             f"{1e3 * unchecked_s:.1f} ms without a checksum, ratio {first_s / unchecked_s:.2f} the "
-            f"first time in a process, {again_s / unchecked_s:.2f} after that"
+            f"first time in a process, {again_s / unchecked_s:.2f} after that; of reading and its "
+            f"mean squared displacement {with_s / without_s:.2f}"
         )
     many = folder / "many"
     source = long_run(folder / "small", 32, 100).path
