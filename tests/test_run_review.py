@@ -487,3 +487,18 @@ def test_failed_write_leaves_nothing_half_done(tmp_path: Path) -> None:
         write_atomically(path, failing, previous=tmp_path / "older")
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def test_a_place_where_nothing_may_be_written_is_told_before_anything_is_computed(
+    tmp_path: Path, atoms: Atoms, short: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root writes everywhere but on a read-only disk; here the system says so."""
+
+    class Silent(LennardJones):
+        def calculate(self, *args: object, **kwargs: object) -> None:
+            raise AssertionError("asked for forces")
+
+    monkeypatch.setattr(os, "access", lambda *args, **kwargs: False)
+    with pytest.raises(InputError, match="nothing may be written into"):
+        short.run(atoms, Silent(cutoff_A=4.5), tmp_path / "new" / "run")
+    assert list(tmp_path.iterdir()) == []

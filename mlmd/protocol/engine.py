@@ -23,7 +23,7 @@ from mlmd.errors import (
     StoppedError,
     VolumeNotFoundError,
 )
-from mlmd.files import disk_full_is_a_stop
+from mlmd.files import check_folder, disk_full_is_a_stop
 from mlmd.processes import this_process
 from mlmd.protocol.calculators import StageCalculators
 from mlmd.protocol.extension import extended, register
@@ -118,6 +118,7 @@ def _run(
     tried: dict[str, Any] = {}
     other: str | None = None
     if found is None:
+        check_folder(folder, f"no run can be made in {folder}", new=True)
         start = structure_from_text(asked.structure())
         try:
             tried = try_calculators(calculators, protocol.stages, start)
