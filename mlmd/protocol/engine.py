@@ -150,15 +150,7 @@ def _run(
         events = EventLog(folder)
         if tried:
             events.write("calculators tried", checks=tried["checks"])
-        if now != manifest.versions:
-            events.write("versions changed", then=manifest.versions, now=now)
-            manifest.versions = now
-        if other is not None:
-            events.write("calculator changed", how=other)
-        stages = json.loads(json.dumps(protocol.to_dict()["stages"]))
-        if stages != manifest.protocol["stages"]:
-            events.write("guards changed")
-            manifest.protocol = {**manifest.protocol, "stages": stages}
+        _note_changes(manifest, protocol, now, other, events)
         structure = asked.structure(manifest.identity_version)
         set_damaged_aside(manifest, protocol, folder, structure, events)
         for name in register(manifest, extend):
@@ -180,6 +172,25 @@ def _run(
         )
         work.run()
     return Run.open(folder)
+
+
+def _note_changes(
+    manifest: Manifest,
+    protocol: ProtocolTree,
+    now: dict[str, str],
+    other: str | None,
+    events: EventLog,
+) -> None:
+    """Note what was allowed to be another than before: versions, the calculator, guards."""
+    if now != manifest.versions:
+        events.write("versions changed", then=manifest.versions, now=now)
+        manifest.versions = now
+    if other is not None:
+        events.write("calculator changed", how=other)
+    stages = json.loads(json.dumps(protocol.to_dict()["stages"]))
+    if stages != manifest.protocol["stages"]:
+        events.write("guards changed")
+        manifest.protocol = {**manifest.protocol, "stages": stages}
 
 
 @dataclass
