@@ -103,8 +103,8 @@ def test_a_place_that_cannot_be_written_is_bad_input(salt, tmp_path, capsys):
         (["--species", "Na"], "--species 'Na' is not a pair; expected one such as Li-O"),
         (["--species", "Na-Xe"], "no atom of species 'Xe'"),
         (["--convention", "best"], "convention is 'best'; expected exact or zheng2024"),
-        (["--r-max-A", "-2"], "r_max_A is -2"),
-        (["--bin-A", "nan"], "bin_A is nan"),
+        (["--r-max-A", "-2"], "--r-max-A is -2"),
+        (["--bin-A", "nan"], "--bin-A is nan"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(salt, capsys, options, message):

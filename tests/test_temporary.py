@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,14 +33,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty temporary folder of the system."""
-    folder = tmp_path / "t"
-    folder.mkdir()
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give an empty temporary folder of the system; a short name, for the sockets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("mlmd.temporary.SHORT_PARENT", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def made_by_another(place: Path) -> tuple[subprocess.Popen[str], list[Path]]:
