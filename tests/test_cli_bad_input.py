@@ -518,3 +518,12 @@ def test_odd_values_are_taken_or_refused(
                 assert said.err.count("mlmd: ") == 1, arguments
                 assert now == before, arguments
             before = now
+
+
+@pytest.mark.parametrize("words", [["--n-atoms", "1e1"], ["--n-atoms=1_0"], ["--n-atoms", "10"]])
+def test_whole_numbers_are_read_as_people_write_them(words: list[str], tmp_path: Path) -> None:
+    from ase.io import read
+
+    file = tmp_path / "p.xyz"
+    assert run_command_line(["pack", "LiCl", *words, "--seed=0e0", "-o", str(file)]) == 0
+    assert len(read(file)) == 10

@@ -17,7 +17,7 @@ from mlmd.checks import (
     whole_number,
 )
 from mlmd.errors import InputError
-from mlmd.yaml_text import read_yaml
+from mlmd.yaml_text import number_of, read_yaml
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[
@@ -97,13 +97,40 @@ class CheckedCommand(TyperCommand):
             is_assigned = option.startswith("--") and bool(equals)
             name = option if is_assigned else f"an argument of mlmd {ctx.info_name}"
             usable_text(name, value if is_assigned else word)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self._with_whole_numbers(args))
+
+    def _with_whole_numbers(self, words: list[str]) -> list[str]:
+        """Spell whole numbers that are written as 1e3 or 1_000 as Typer wants them."""
+        options = {
+            option
+            for parameter in self.params
+            if getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+            in (int, list[int])
+            for option in parameter.opts
+        }
+        spelt = list(words)
+        for i, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if option in options and equals:
+                spelt[i] = f"{option}={_whole(value)}"
+            elif i and words[i - 1] in options:
+                spelt[i] = _whole(word)
+        return spelt
 
     def invoke(self, ctx: Any) -> Any:
         """Check the values, then run the command."""
         for parameter in self.params:
             check_value(parameter, ctx.params.get(str(parameter.name)))
         return super().invoke(ctx)
+
+
+def _whole(text: str) -> str:
+    """Return a whole number in digits, however it is spelt; any other text as it is."""
+    try:
+        value = number_of(text)
+    except ValueError:
+        return text
+    return str(value) if isinstance(value, int) else text
 
 
 def check_value(parameter: Any, value: Any) -> None:
