@@ -27,7 +27,6 @@ from mlmd.cli import (
     status,
     train,
 )
-from mlmd.cli.options import CheckedCommand
 from mlmd.cli.outputs import Commands
 from mlmd.cli.streams import open_standard_streams
 from mlmd.errors import DamagedDataError, InputError, MlmdError, StoppedError
@@ -85,7 +84,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "protocols": protocols.protocols_command,
 }
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=CheckedCommand)(_command)
+    app.command(_name)(_command)
 app.add_typer(calculators.calculators_app, name="calculators")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlmd.cli.options import AsJson, CheckedCommand, refuse_given
+from mlmd.cli.options import AsJson, refuse_given
 from mlmd.cli.outputs import Commands
 
 calculators_app = Commands(
@@ -41,7 +41,7 @@ def calculators_command(context: typer.Context, as_json: AsJson = False) -> None
     print(f"devices: {', '.join(machine) if machine else 'not known without torch'}")
 
 
-@calculators_app.command("install", cls=CheckedCommand)
+@calculators_app.command("install")
 def install_command(
     name: Annotated[str, typer.Argument(help="A calculator, such as mace.")],
     as_json: AsJson = False,

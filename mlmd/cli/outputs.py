@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 import typer
 
+from mlmd.cli.options import CheckedCommand
 from mlmd.errors import InputError
 from mlmd.files import (
     check_folder,
@@ -58,11 +59,11 @@ class Output:
 
 
 class Commands(typer.Typer):
-    """Commands, none of which begins before the places of all its outputs are good."""
+    """Commands, none of which begins before its values and the places of its outputs are good."""
 
     def command(self, *names: Any, **settings: Any) -> Callable[[Any], Any]:
         """Register a command."""
-        register = super().command(*names, **settings)
+        register = super().command(*names, cls=CheckedCommand, **settings)
         return lambda function: register(_checked_first(function))
 
 

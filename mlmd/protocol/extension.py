@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlmd.checks import positive_number, shown
+from mlmd.checks import by_name, positive_number
 from mlmd.errors import InputError
 from mlmd.stages.dynamics.molecular_dynamics import MolecularDynamicsStage
 
@@ -36,9 +36,7 @@ def extended(
     InputError
         If a stage is unknown, is not dynamics, would be shortened, or is where another starts.
     """
-    if not isinstance(durations_ps, Mapping):
-        raise InputError(f"extend is {shown(durations_ps)}; expected durations in ps by stage")
-    durations_ps = {**before, **durations_ps}
+    durations_ps = {**before, **by_name("extend", durations_ps)}
     for name, given_ps in durations_ps.items():
         stage = protocol.stage(name)
         if not isinstance(stage, MolecularDynamicsStage):

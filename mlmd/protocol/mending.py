@@ -48,18 +48,16 @@ def mend_manifest(folder: Path) -> None:
 
     The stage that was finished in between is gone on with from its last checkpoint, its end.
     """
-    manifest = readable_manifest(folder)
-    if manifest is None:
-        return
     try:
         Manifest.read(folder)
-    except DamagedDataError as error:
-        aside = set_aside(folder / NAME)
-        logger.warning("%s; kept as %s, the run goes on from %s", error, aside, PREVIOUS)
-    except RunDirectoryError:
-        logger.warning("%s is lost; the run goes on from %s", folder / NAME, PREVIOUS)
-    else:
         return
+    except (DamagedDataError, RunDirectoryError) as error:
+        if readable_manifest(folder) is None:
+            return  # no run is here yet
+        kept = "it is lost"
+        if (folder / NAME).exists():
+            kept = f"kept as {set_aside(folder / NAME)}"
+        logger.warning("%s; %s, the run goes on from %s", error, kept, PREVIOUS)
     with disk_full_is_a_stop(str(folder)):
         content = (folder / PREVIOUS).read_bytes()
         write_atomically(folder / NAME, lambda file: file.write(content))

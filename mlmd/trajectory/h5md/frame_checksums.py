@@ -13,7 +13,7 @@ import numpy as np
 from mlmd.bounds.hdf5 import look_first
 from mlmd.errors import DamagedDataError
 from mlmd.trajectory.h5md.faults import damage_named, refuse_links
-from mlmd.trajectory.h5md.writer import columns_of
+from mlmd.trajectory.h5md.writer import columns_of, row_bytes, shared_by_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,10 +95,7 @@ class FrameChecksums:
         look_first(path, DamagedDataError)
         with damage_named(path), h5py.File(path, "r", locking=False) as file:
             refuse_links(file, path, DamagedDataError)
-            particles = file["particles/trajectory"]
-            numbers, masses_u = particles["species"][:], particles["mass"][:]
-            pbc = [str(one) == "periodic" for one in particles["box"].attrs["boundary"]]
-            if shared_checksum(numbers, masses_u, pbc) != self._digests[0]:
+            if shared_checksum(*shared_by_frames(file)) != self._digests[0]:
                 raise DamagedDataError(f"{path}: species, masses or periodicity were changed")
             columns = columns_of(file)
             there = min(len(column) for column in columns.values())
@@ -117,7 +114,7 @@ class FrameChecksums:
         self, columns: Mapping[str, h5py.Dataset]
     ) -> Iterator[tuple[tuple[int, int], bytes, dict[str, NDArray[Any]]]]:
         """Give the blocks with their rows, several of them from each reading of the file."""
-        frame_bytes = sum(_row_bytes(column) for column in columns.values())
+        frame_bytes = sum(row_bytes(column) for column in columns.values())
         most, first = max(1, READ_BYTES // frame_bytes), 1
         while first < len(self._ends):
             start, last = self._ends[first - 1], first
@@ -147,7 +144,3 @@ def _digest(block: Rows) -> bytes:
     for name in sorted(block):
         found.update(np.ascontiguousarray(block[name]).data)
     return found.digest()
-
-
-def _row_bytes(column: h5py.Dataset) -> int:
-    return int(column.dtype.itemsize * np.prod(column.shape[1:], dtype=int))

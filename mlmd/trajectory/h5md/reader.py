@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from mlmd.bounds.hdf5 import look_first
 from mlmd.bounds.memory import check_memory
 from mlmd.errors import DamagedDataError, InputError, MlmdError
 from mlmd.trajectory.h5md.faults import damage_named, refuse_links
-from mlmd.trajectory.h5md.writer import SCHEMA, columns_of
+from mlmd.trajectory.h5md.writer import SCHEMA, columns_of, row_bytes, shared_by_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,7 +130,7 @@ def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
     n_taken = len(range(start, stop, every))
     check_memory(
         f"{path}: {n_taken} frames",
-        n_taken * sum(_row_bytes(column) for column in columns.values()),
+        n_taken * sum(row_bytes(column) for column in columns.values()),
         "take fewer frames (--every, every=)",
     )
     arrays = {name: _slice(column, start, stop, every) for name, column in columns.items()}
@@ -144,21 +143,13 @@ def _read(file: h5py.File, path: Path, frames: slice) -> dict[str, Any]:
         for name, array in arrays.items()
         if name not in FIELDS.values() or np.isfinite(array).any()
     }
-    numbers, masses_u = (file[f"particles/trajectory/{name}"][:] for name in ("species", "mass"))
-    boundary = file["particles/trajectory/box"].attrs["boundary"]
-    pbc = tuple(str(one) == "periodic" for one in boundary)
-    return {"numbers": numbers, "masses_u": masses_u, "source": str(path), "pbc": pbc, **known}
+    return {**shared_by_frames(file)._asdict(), "source": str(path), **known}
 
 
 def _slice(column: h5py.Dataset, start: int, stop: int, every: int) -> NDArray[Any]:
     """Read ``column[start:stop:every]`` block by block; HDF5's own strides are slow."""
     if every == 1:
         return np.asarray(column[start:stop])
-    block = every * max(1, BLOCK_BYTES // (_row_bytes(column) * every))
+    block = every * max(1, BLOCK_BYTES // (row_bytes(column) * every))
     parts = [column[at : min(at + block, stop)][::every] for at in range(start, stop, block)]
     return np.concatenate(parts) if parts else np.asarray(column[0:0])
-
-
-def _row_bytes(column: h5py.Dataset) -> int:
-    row: int = column.dtype.itemsize * math.prod(column.shape[1:])
-    return max(1, row)

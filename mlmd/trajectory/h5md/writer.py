@@ -23,7 +23,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -234,17 +234,13 @@ class H5MDWriter:
 
     def _copy(self, path: Path, n_frames: int, n_frames_planned: int) -> None:
         """Copy the first frames to a new file with room for more."""
-        particles = self._file["particles/trajectory"]
         with damage_named(Path(self._file.filename)):
-            numbers, masses_u = particles["species"][:], particles["mass"][:]
-            pbc = [boundary == "periodic" for boundary in particles["box"].attrs["boundary"]]
-        frame_bytes = sum(_row_bytes(column) for column in self._columns.values())
+            shared = shared_by_frames(self._file)
+        frame_bytes = sum(row_bytes(column) for column in self._columns.values())
         rows = max(1, COPY_BYTES // frame_bytes)
         with H5MDWriter.create(
             path,
-            numbers,
-            masses_u,
-            pbc,
+            *shared,
             n_frames_planned=n_frames_planned,
             velocities="velocity" in self._columns,
             observables=tuple(self._file.get("observables", ())),
@@ -339,14 +335,14 @@ class H5MDWriter:
     def _reserve(self, start: int, end: int) -> None:
         """Have the system set blocks aside for rows `start` to `end`, or raise OSError."""
         for column in self._columns.values():
-            rows, row_bytes = column.chunks[0], _row_bytes(column)
+            rows, n_bytes = column.chunks[0], row_bytes(column)
             for first in range(start - start % rows, end, rows):
                 if first >= len(column):
                     break  # there is no such chunk yet
                 chunk = column.id.get_chunk_info_by_coord((first,) + (0,) * (column.ndim - 1))
                 low, high = max(start, first), min(end, first + rows)
-                place = chunk.byte_offset + (low - first) * row_bytes
-                reserve(self._file, place, (high - low) * row_bytes)
+                place = chunk.byte_offset + (low - first) * n_bytes
+                reserve(self._file, place, (high - low) * n_bytes)
 
     def __enter__(self) -> H5MDWriter:
         """Return the writer."""
@@ -377,5 +373,21 @@ def columns_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     return columns | {name: observables[f"{name}/value"] for name in observables}
 
 
-def _row_bytes(column: h5py.Dataset) -> int:
-    return int(column.dtype.itemsize * math.prod(column.shape[1:]))
+def row_bytes(column: h5py.Dataset) -> int:
+    """Return the bytes of a row of a column, at least one: a file may say that it has no atoms."""
+    return max(1, int(column.dtype.itemsize * math.prod(column.shape[1:])))
+
+
+class Shared(NamedTuple):
+    """What all frames of a file share: atomic numbers, masses in u, periodicity."""
+
+    numbers: IntArray
+    masses_u: FloatArray
+    pbc: tuple[bool, ...]
+
+
+def shared_by_frames(file: h5py.File) -> Shared:
+    """Read what all frames of a file share."""
+    particles = file["particles/trajectory"]
+    pbc = tuple(str(one) == "periodic" for one in particles["box"].attrs["boundary"])
+    return Shared(particles["species"][:], particles["mass"][:], pbc)
