@@ -57,6 +57,9 @@ class Diffusivity:
         Its standard error; None where the estimator has none.
     D_interval68_cm2_s : (float, float) or None
         Its interval of 68.27 %; None where there is no error.
+    df : float
+        Degrees of freedom of the standard error, for Student's t; infinite where it is known, 0
+        where there is none.
     D_axes_cm2_s : (3,)
         Along x, y and z.
     D_upper_bound_cm2_s, D_lower_bound_cm2_s : float or None
@@ -90,6 +93,7 @@ class Diffusivity:
     D_raw_cm2_s: float
     D_stderr_cm2_s: float | None
     D_interval68_cm2_s: tuple[float, float] | None
+    df: float
     D_axes_cm2_s: FloatArray
     D_upper_bound_cm2_s: float | None
     n_windows: int
@@ -301,6 +305,7 @@ def diffusivity(
         D_raw_cm2_s=estimate.D_cm2_s,
         D_stderr_cm2_s=estimate.D_stderr_cm2_s,
         D_interval68_cm2_s=estimate.D_interval68_cm2_s,
+        df=estimate.df,
         D_axes_cm2_s=estimate.D_axes_cm2_s,
         D_upper_bound_cm2_s=bound,
         n_windows=estimate.n_windows,
