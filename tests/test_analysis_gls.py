@@ -65,10 +65,9 @@ def test_it_is_the_default_and_recovers_a_walk():
     assert result.D_cm2_s == pytest.approx(5e-4, abs=3 * result.D_stderr_cm2_s)
     # Single steps would give 2 / (3 N A) in relative variance; not to know that there is no cage
     # makes it three times that (X. Michalet, Phys. Rev. E 82, 041914 (2010)), and to start at the
-    # third frame for safety another three times.
-    assert result.D_stderr_cm2_s / result.D_cm2_s == pytest.approx(
-        np.sqrt(18 / (3 * 2000 * 50)), rel=0.15
-    )
+    # third frame, where the atoms have moved by 1.8 A^2 four times, up to four times more.
+    best = 2 / (3 * 2000 * 50)
+    assert 3 * best < (result.D_stderr_cm2_s / result.D_cm2_s) ** 2 < 25 * best
     assert result.D_axes_cm2_s.mean() == pytest.approx(result.D_cm2_s)
     assert result.D_upper_bound_cm2_s is None
 
@@ -79,10 +78,9 @@ def test_an_axis_that_diffuses_alone():
     result = diffusivity(trajectory_of(positions), "Li", drift="none")
     assert result.D_axes_cm2_s[0] == pytest.approx(5e-4, abs=9 * result.D_stderr_cm2_s)
     assert result.D_axes_cm2_s[1:] == pytest.approx([0, 0], abs=1e-12)
-    # A third of the data is there: the relative error is sqrt(3) larger.
-    assert result.D_stderr_cm2_s / result.D_cm2_s == pytest.approx(
-        np.sqrt(18 / (1000 * 30)), rel=0.15
-    )
+    # A third of the data is there.
+    best = 2 / (1000 * 30)
+    assert 3 * best < (result.D_stderr_cm2_s / result.D_cm2_s) ** 2 < 40 * best
 
 
 def test_short_lags_that_look_straight_are_not_taken_for_diffusion():
@@ -109,7 +107,8 @@ def test_atoms_that_move_together_widen_the_error():
     rng = np.random.default_rng(7)
     alone = diffusivity(trajectory_of(walk(rng, 400, 40)), "Li", drift="none")
     grouped = diffusivity(trajectory_of(in_groups(rng, 400, 40, 8)), "Li", drift="none")
-    assert grouped.details["error_scale"] == pytest.approx(np.sqrt(8), rel=0.6)
+    assert 3 < grouped.details["collective"] < 20  # eight atoms move as one
+    assert 0.4 < alone.details["collective"] < 2
     assert grouped.D_stderr_cm2_s > 1.5 * alone.D_stderr_cm2_s
 
 

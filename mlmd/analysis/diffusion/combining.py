@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.diffusion.gate import JUMP_LENGTH_A
-from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
-from mlmd.analysis.diffusion.upper_bound import PROBABILITY
+from mlmd.analysis.diffusion.bounds import error_bound_cm2_s, jumps_bound_cm2_s
+from mlmd.analysis.diffusion.estimators.interval import diffusion_interval
+from mlmd.analysis.diffusion.gate import Exponent, judge, upper_relative_stderr
 from mlmd.errors import InputError
-from mlmd.numerics.student import independent_mean, student_factor
+from mlmd.numerics.student import independent_mean
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.diffusion.gate import MotionVerdict
+    from mlmd.analysis.diffusion.gate import Motion, MotionVerdict
+    from mlmd.arrays import FloatArray
 
-_CONSISTENT = 0.05  # below this probability of chi-squared the runs' own errors are too small
+FEWEST_REPLICAS = 3
+"""From so many runs on their spread is the error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,24 +35,21 @@ class CombinedDiffusivity:
     D_raw_cm2_s : float
         Mean of the runs, weighted by atoms times duration.
     D_stderr_cm2_s : float or None
-        Its standard error.
+        Its standard error: from three runs on their spread, with two both sources pooled.
     D_interval68_cm2_s : (float, float) or None
         Its interval of 68.27 %.
+    df : float
+        Degrees of freedom of the error.
+    within_stderr_cm2_s : float or None
+        The error of the mean that the runs' own errors give.
+    between_stderr_cm2_s : float or None
+        The one that the spread between the runs gives; None for one.
     D_axes_cm2_s : (3,)
         Along x, y and z.
-    D_upper_bound_cm2_s : float or None
-        Where the motion is not diffusive: what D is below with 95 %, all runs together.
-    verdict : {"diffusive", "localised", "subdiffusive", "too_short"}
-        That of the first run that is not diffusive; ``diffusive`` where every run is.
-    needs_ps : float or None
-        The longest run that one of them needs to tell.
-    reason : str
-        What was found, in words.
-    chi2_per_df, p_value : float or None
-        Consistency of the runs: squared deviations over their own errors, and the probability of
-        more if only those errors are at work; None without errors.
-    error_scale : float
-        Factor on the propagated error: sqrt(chi2/df) where the runs are not consistent, else 1.
+    D_upper_bound_cm2_s, D_lower_bound_cm2_s : float or None
+        Where the motion is not diffusive: what D is below and above with 95 %.
+    motion : Motion
+        Verdict on all runs together: their mean exponents, all their relaxation times.
     results : tuple of Diffusivity
         The runs.
     """
@@ -59,29 +58,40 @@ class CombinedDiffusivity:
     D_raw_cm2_s: float
     D_stderr_cm2_s: float | None
     D_interval68_cm2_s: tuple[float, float] | None
-    D_axes_cm2_s: np.ndarray[Any, Any]
+    df: float
+    within_stderr_cm2_s: float | None
+    between_stderr_cm2_s: float | None
+    D_axes_cm2_s: FloatArray
     D_upper_bound_cm2_s: float | None
-    verdict: MotionVerdict
-    needs_ps: float | None
-    reason: str
-    chi2_per_df: float | None
-    p_value: float | None
-    error_scale: float
+    D_lower_bound_cm2_s: float | None
+    motion: Motion
     results: tuple[Diffusivity, ...]
 
     @property
-    def is_diffusive(self) -> bool:
-        """Whether every run is."""
-        return self.verdict == "diffusive"
+    def verdict(self) -> MotionVerdict:
+        """What the motion is."""
+        return self.motion.verdict
 
     @property
-    def D_lower_bound_cm2_s(self) -> float | None:
-        """As of one run: 0 where the motion is not diffusive."""
-        return None if self.is_diffusive else 0.0
+    def reason(self) -> str:
+        """What was found, in words."""
+        return self.motion.reason
+
+    @property
+    def needs_ps(self) -> float | None:
+        """Length of each run that would tell; None where unknown."""
+        times = self.motion.needs_times
+        mean_ps = sum(result.duration_ps for result in self.results) / len(self.results)
+        return None if times is None else times * mean_ps
+
+    @property
+    def is_diffusive(self) -> bool:
+        """Whether the runs together are."""
+        return self.motion.is_diffusive
 
     @property
     def D_cm2_s(self) -> float | None:
-        """The diffusivity; None where the motion of a run is not diffusive."""
+        """The diffusivity; None where the motion is not diffusive."""
         return self.D_raw_cm2_s if self.is_diffusive else None
 
 
@@ -89,9 +99,9 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
     """Combine the diffusivities of independent runs (seeds) of the same system.
 
     Runs are weighted by their atoms times their duration, not by their own errors: those grow
-    with D, so that runs that happen to be slow would count for more. The errors are propagated;
-    where chi-squared says that the runs differ by more (p < 0.05), the error is multiplied by
-    sqrt(chi2/df), with Student's t. Runs without errors get theirs from the scatter between runs.
+    with D, so that runs that happen to be slow would count for more. From three runs on the spread
+    between them is the error, with Student's t: it knows all that differs between runs. With two,
+    the errors of the runs and their spread are pooled by their degrees of freedom.
 
     Parameters
     ----------
@@ -116,82 +126,115 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
     weights = sizes / sizes.sum()
     values = np.array([result.D_raw_cm2_s for result in results])
     D = float(weights @ values)
-    errors = [result.D_stderr_cm2_s for result in results]
-    known = [error for error in errors if error is not None and error > 0]
-    chi2_per_df = p_value = stderr = interval = None
-    scale = 1.0
-    if len(known) == len(results):
-        sigma = np.array(known)
-        stderr = float(np.sqrt(weights**2 @ sigma**2))
-        half = _half_widths(results, weights)
-        df = len(results) - 1
-        if df:
-            chi2_per_df, p_value = _consistency(values, sigma, sizes)
-            if p_value < _CONSISTENT:
-                scale = math.sqrt(max(1.0, chi2_per_df))
-                half = half * (scale * student_factor(df))
-                stderr *= scale
-        interval = (D - float(half[0]), D + float(half[1]))
-    elif len(results) > 1:
-        mean = independent_mean(values)
-        assert mean.interval68 is not None
-        stderr = mean.stderr
-        width = (mean.interval68[1] - mean.interval68[0]) / 2.0
-        interval = (D - width, D + width)
-    still = [r for r in results if not r.is_diffusive]
+    within, df_within = _within(results, weights)
+    between = None
+    if len(results) > 1:
+        # Each run's variance about the mean is that of a run of average size over its own.
+        shares = sizes * len(sizes) / sizes.sum()
+        between = math.sqrt(
+            float((shares * (values - D) ** 2).sum()) / (len(results) - 1) / len(results)
+        )
+    stderr, df = _joined(within, df_within, between, len(results))
+    interval = None
+    if stderr is not None and stderr > 0:
+        interval = diffusion_interval(D, stderr**2, 0.0, df=df)
+    motion = _pooled(results, weights, D, stderr, df)
     return CombinedDiffusivity(
         species=species[0],
         D_raw_cm2_s=D,
         D_stderr_cm2_s=stderr,
         D_interval68_cm2_s=interval,
+        df=df,
+        within_stderr_cm2_s=within,
+        between_stderr_cm2_s=between,
         D_axes_cm2_s=weights @ np.array([result.D_axes_cm2_s for result in results]),
-        D_upper_bound_cm2_s=_bound(D, interval, float(sizes.sum())) if still else None,
-        verdict=still[0].verdict if still else "diffusive",
-        needs_ps=max((r.needs_ps for r in still if r.needs_ps is not None), default=None),
-        reason=f"{len(still)} of {len(results)} runs are not diffusive: {still[0].reason}"
-        if still
-        else f"all {len(results)} runs are diffusive",
-        chi2_per_df=chi2_per_df,
-        p_value=p_value,
-        error_scale=scale,
+        D_upper_bound_cm2_s=None if motion.is_diffusive else _bound(D, stderr, df, sizes.sum()),
+        D_lower_bound_cm2_s=None if motion.is_diffusive else _lower(results),
+        motion=motion,
         results=tuple(results),
     )
 
 
-def _half_widths(
-    results: Sequence[Diffusivity], weights: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """Lower and upper half of the interval, each added in squares."""
-    halves = []
-    for result in results:
-        assert result.D_interval68_cm2_s is not None
-        low, high = result.D_interval68_cm2_s
-        halves.append((result.D_raw_cm2_s - low, high - result.D_raw_cm2_s))
-    combined: np.ndarray[Any, Any] = np.sqrt(weights**2 @ np.array(halves) ** 2)
-    return combined
+def _within(results: Sequence[Diffusivity], weights: FloatArray) -> tuple[float | None, float]:
+    """Error that the runs' own errors give the mean, and its degrees of freedom."""
+    errors = [result.D_stderr_cm2_s for result in results]
+    if any(error is None or error <= 0 for error in errors):
+        return None, 0.0
+    parts = (weights * np.array(errors, dtype=float)) ** 2
+    # Satterthwaite: the degrees of freedom of a sum of variances.
+    spread = sum(part**2 / r.df for part, r in zip(parts, results, strict=True) if r.df > 0)
+    variance = float(parts.sum())
+    return math.sqrt(variance), float(variance**2 / spread) if spread > 0 else math.inf
 
 
-def _consistency(
-    values: np.ndarray[Any, Any], sigma: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any]
-) -> tuple[float, float]:
-    """Chi-squared per degree of freedom about the common value, and its probability.
-
-    The variances are those of one mean D: they fall as one over atoms times duration.
-    """
-    from scipy.special import chdtrc
-
-    variances = float((sigma**2 * sizes).mean()) / sizes
-    best = (values * sizes).sum() / sizes.sum()
-    chi2, df = float(((values - best) ** 2 / variances).sum()), len(values) - 1
-    return chi2 / df, float(chdtrc(df, chi2))
+def _joined(
+    within: float | None, df_within: float, between: float | None, n: int
+) -> tuple[float | None, float]:
+    """The error that is given: between three runs or more their spread; else both pooled."""
+    if between is None:
+        return within, df_within
+    if n >= FEWEST_REPLICAS or within is None:
+        return between, n - 1.0
+    df = min(df_within, 1e6)
+    pooled = (df * within**2 + (n - 1) * between**2) / (df + n - 1)
+    return math.sqrt(pooled), df + n - 1
 
 
-def _bound(D: float, interval: tuple[float, float] | None, atom_ps: float) -> float:
-    """As :func:`mlmd.analysis.diffusion.upper_bound.upper_bound_cm2_s`, for the sum of the runs."""
-    from scipy.special import chdtri
+def _pooled(
+    results: Sequence[Diffusivity], weights: FloatArray, D: float, stderr: float | None, df: float
+) -> Motion:
+    """Judge the runs as one: mean exponents, all relaxation times together."""
+    motions = [result.motion for result in results]
+    if len(motions) == 1:
+        return motions[0]
+    if all(motion.verdict == "localised" for motion in motions):
+        return motions[0]
+    turning = next((motion for motion in motions if motion.rotation is not None), None)
+    if turning is not None:
+        return turning
+    reached = float(weights @ np.array([motion.msd_reached_A2 for motion in motions]))
+    early = _mean([motion.log_log_slope for motion in motions])
+    late = _mean([None if motion.late is None else motion.late.value for motion in motions])
+    known = [motion.relaxation for motion in motions]
+    relaxed = [one for one in known if one is not None]
+    times = [one.time_ps for one in relaxed if one.time_ps is not None]
+    relaxation = None
+    if relaxed:
+        total = sum(one.relaxations for one in relaxed)
+        mean_ps = float(np.mean(times)) if len(times) == len(relaxed) else None
+        relaxation = replace(relaxed[0], time_ps=mean_ps, relaxations=total)
+    relative = None
+    if stderr is not None and D > 0:
+        relative = upper_relative_stderr(stderr / D, df)
+    motion = judge(
+        reached,
+        None if early is None else early.value,
+        late,
+        sum(result.n_atoms for result in results),
+        relaxation,
+        relative,
+    )
+    n_diffusive = sum(one.is_diffusive for one in motions)
+    text = f"{n_diffusive} of {len(motions)} runs are diffusive by themselves; together: "
+    return replace(motion, reason=text + motion.reason)
 
-    one_jump = JUMP_LENGTH_A**2 / (6.0 * atom_ps) * A2_PS_IN_CM2_S
+
+def _mean(values: Sequence[float | None]) -> Exponent | None:
+    """Mean of the runs' exponents, and its error from their spread."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    mean = independent_mean(known)
+    return Exponent(mean.mean, mean.stderr)
+
+
+def _lower(results: Sequence[Diffusivity]) -> float:
+    """The lowest of the runs' bounds: one that is above it all cannot be had from a part."""
+    return min(result.D_lower_bound_cm2_s or 0.0 for result in results)
+
+
+def _bound(D: float, stderr: float | None, df: float, atom_ps: float) -> float:
+    """As :func:`mlmd.analysis.diffusion.bounds.upper_bound_cm2_s`, for the runs together."""
     seen = max(D, 0.0)
-    jumps = one_jump * 0.5 * float(chdtri(2.0 * seen / one_jump + 2.0, 1.0 - PROBABILITY))
-    one_sided = student_factor(math.inf, 2.0 * PROBABILITY - 1.0)
-    return max(jumps, seen + (0.0 if interval is None else (interval[1] - D) * one_sided))
+    by_jumps = jumps_bound_cm2_s(seen, float(atom_ps))
+    return by_jumps if not stderr else max(by_jumps, error_bound_cm2_s(seen, stderr, df))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.checks import check_trajectory
+from mlmd.analysis.diffusion.bounds import lower_bound_cm2_s, upper_bound_cm2_s
 from mlmd.analysis.diffusion.drift import Drift, settled_drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
@@ -14,9 +16,21 @@ from mlmd.analysis.diffusion.estimators.kinisi_posterior import kinisi_posterior
 from mlmd.analysis.diffusion.estimators.lag import lag
 from mlmd.analysis.diffusion.estimators.weighted import weighted
 from mlmd.analysis.diffusion.estimators.windowed import windowed
-from mlmd.analysis.diffusion.gate import Motion, MotionVerdict, judge_motion
+from mlmd.analysis.diffusion.gate import (
+    LATE,
+    MSD_REQUIRED_A2,
+    Motion,
+    MotionVerdict,
+    exponent_weights,
+    judge_motion,
+    late_lags,
+    upper_relative_stderr,
+)
 from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_displacement
-from mlmd.analysis.diffusion.upper_bound import upper_bound_cm2_s
+from mlmd.analysis.diffusion.relaxation import relaxation
+from mlmd.analysis.diffusion.rotation import rotation
+from mlmd.analysis.diffusion.scatter import scatter
+from mlmd.analysis.diffusion.walkers import Walkers
 from mlmd.checks import shown
 from mlmd.errors import InputError
 
@@ -63,9 +77,9 @@ class Diffusivity:
     D_axes_cm2_s : (3,)
         Along x, y and z.
     D_upper_bound_cm2_s, D_lower_bound_cm2_s : float or None
-        Where the motion is not diffusive: what D is below with 95 %
-        (:func:`mlmd.analysis.diffusion.upper_bound.upper_bound_cm2_s`), and above: 0, since a
-        motion that was not seen to diffuse may not.
+        If the motion is not diffusive: what D is below with 95 %
+        (:func:`mlmd.analysis.diffusion.bounds.upper_bound_cm2_s`), and what it is above
+        (:func:`mlmd.analysis.diffusion.bounds.lower_bound_cm2_s`).
     n_windows : int
         Number of independent windows, or blocks of time, that the error rests on.
     motion : Motion
@@ -96,6 +110,7 @@ class Diffusivity:
     df: float
     D_axes_cm2_s: FloatArray
     D_upper_bound_cm2_s: float | None
+    D_lower_bound_cm2_s: float | None
     n_windows: int
     motion: Motion
     window_D_cm2_s: FloatArray
@@ -128,11 +143,6 @@ class Diffusivity:
     def is_diffusive(self) -> bool:
         """Whether the motion is diffusive by :func:`mlmd.analysis.diffusion.gate.judge_motion`."""
         return self.motion.is_diffusive
-
-    @property
-    def D_lower_bound_cm2_s(self) -> float | None:
-        """What D is above where the motion is not diffusive; None where it is."""
-        return None if self.is_diffusive else 0.0
 
     @property
     def verdict(self) -> MotionVerdict:
@@ -293,12 +303,14 @@ def diffusivity(
     )
     msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
     estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)
-    motion = _judge(estimate, msd)
-    bound = None
+    walkers = Walkers.of(trajectory, species, drift, settings.mobile)
+    motion = _judge(trajectory, walkers, estimate, msd)
+    upper = lower = None
     if not motion.is_diffusive:
-        bound = upper_bound_cm2_s(
+        upper = upper_bound_cm2_s(
             estimate, motion, n_atoms=msd.n_atoms, duration_ps=trajectory.duration_ps
         )
+        lower = lower_bound_cm2_s(walkers, msd, motion)
     curves_A2 = estimate.window_msd_A2
     return Diffusivity(
         species=species,
@@ -307,7 +319,8 @@ def diffusivity(
         D_interval68_cm2_s=estimate.D_interval68_cm2_s,
         df=estimate.df,
         D_axes_cm2_s=estimate.D_axes_cm2_s,
-        D_upper_bound_cm2_s=bound,
+        D_upper_bound_cm2_s=upper,
+        D_lower_bound_cm2_s=lower,
         n_windows=estimate.n_windows,
         motion=motion,
         window_D_cm2_s=estimate.window_D_cm2_s,
@@ -325,33 +338,36 @@ def diffusivity(
     )
 
 
-def settled_estimator(estimator: str | None, window_ps: float | None) -> str:
-    """Return the name of the estimator that is used.
-
-    Raises
-    ------
-    InputError
-        If it is not known, or has no window and one was given.
-    """
-    if estimator is None:
-        estimator = "gls" if window_ps is None else "windowed"
-    if estimator not in ESTIMATORS:
-        raise InputError(f"estimator '{estimator}' is not known; give {', '.join(ESTIMATORS)}")
-    if window_ps is not None and estimator != "windowed":
-        raise InputError(
-            f"a window of {window_ps:g} ps was given for the estimator '{estimator}', which has "
-            "none; leave it out, or take estimator 'windowed'"
-        )
-    return estimator
-
-
-def _judge(estimate: Estimate, msd: MeanSquaredDisplacement) -> Motion:
-    """Judge the MSD from the first lag of the fit to its last, or to half the run if later."""
-    slack = 1e-6 * msd.lag_ps[1]
-    last_ps = max(estimate.fit_ps[1], msd.lag_ps[-1] / 2.0)
-    chosen = (msd.lag_ps >= estimate.fit_ps[0] - slack) & (msd.lag_ps <= last_ps + slack)
-    motion = judge_motion(msd.lag_ps[chosen], msd.msd_A2[chosen], msd.n_atoms)
-    if motion.is_diffusive and estimate.D_cm2_s <= 0:
+def _judge(
+    trajectory: Trajectory, walkers: Walkers, estimate: Estimate, msd: MeanSquaredDisplacement
+) -> Motion:
+    """Judge the late motion: the same for all estimators, but for how well D is known."""
+    lags = late_lags(len(walkers), LATE)
+    late_stderr = relative = None
+    if len(lags) > 1 and (msd.msd_A2[lags] > 0).all():
+        found = scatter(walkers, lags, exponent_weights(lags) / msd.msd_A2[lags])
+        late_stderr = math.sqrt(found.variance)
+    D, df = estimate.D_cm2_s, estimate.df
+    if estimate.D_stderr_cm2_s is not None and D > 0:
+        relative = upper_relative_stderr(estimate.D_stderr_cm2_s / D, df)
+    motion = judge_motion(
+        msd.msd_A2,
+        msd.n_atoms,
+        late_stderr=late_stderr,
+        relaxation=relaxation(walkers, msd.interval_fs / 1000.0),
+        relative_stderr=relative,
+    )
+    if motion.msd_reached_A2 >= MSD_REQUIRED_A2 and motion.verdict != "localised":
+        turning = rotation(trajectory, walkers)
+        if turning is not None:
+            reason = (
+                f"groups rotate in place: {100 * turning.share:.0f} % of the MSD is of atoms at a "
+                f"constant {turning.distance_A:.2f} A from a {turning.partner}"
+            )
+            return replace(
+                motion, verdict="localised", reason=reason, needs_times=None, rotation=turning
+            )
+    if motion.is_diffusive and D <= 0:
         reason = f"the fitted line does not rise, though the {motion.reason}"
         return replace(motion, verdict="too_short", reason=reason)
     return motion

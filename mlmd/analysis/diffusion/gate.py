@@ -1,30 +1,48 @@
-"""Is what moves diffusing, or does it only vibrate? And has it moved enough to tell how fast?"""
+"""Is what moves diffusing at late times, or vibrating, rotating, slowing down? Can the run tell?"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mlmd.analysis.diffusion.units import JUMP_LENGTH_A
 from mlmd.numerics.weighted_line import weighted_line
 
 if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray
+    from mlmd.analysis.diffusion.relaxation import Relaxation
+    from mlmd.analysis.diffusion.rotation import Rotation
+    from mlmd.arrays import FloatArray, IntArray
 
 
 MSD_REQUIRED_A2 = 4.5
 """He et al. fit only where the MSD exceeds half the square of a 3 A jump."""
 
-SLOPE_RANGE = (0.5, 1.5)
-"""Accepted exponent of MSD ~ t^n: nearer to diffusion, 1, than to vibration, 0, or flight, 2."""
+SLOPE_RANGE = (0.75, 1.5)
+"""Accepted exponent of MSD ~ t^n at late lags. Diffusion after a cage of a third of what is reached
+at the middle of the lags has 0.75; ions that only exchange sites within cages (ordered Li6PS5Cl)
+0.5 to 0.65, single file 0.5, flight 2."""
 
-JUMP_LENGTH_A = 3.0
-"""Length of a jump by which He et al. count jumps."""
+RELAXATIONS_REQUIRED = 18.0
+"""Relaxation times that a run must last. The rate of a viscous liquid fluctuates for as long as its
+structure lives: relative standard deviations of D of 45, 30, 20 % at 5, 10, 20 relaxation times. Of
+shorter runs those that pass would be the ones that happened to be fast."""
 
-_POINTS = 20
+WELL_KNOWN = 0.16
+"""Relative error of D, with its own uncertainty, below which ions diffuse independently of any
+relaxation: many of them, of which each has moved a few times only."""
+
+EARLY, LATE = (0.1, 0.25), (1.0 / 6.0, 0.5)
+"""Lags, as parts of the run, over which the exponent is measured: the later tell more, the earlier
+are better known."""
+
+_POINTS = 12
 _LONGEST = 1000.0  # times: a motion that would need more is not said to need any length
+_STILL = 0.5  # exponent below which what has not gone far is said to stay where it is
+_BOUND = 0.3  # exponent below which what has gone far is said to stay within bounds
+_WANTED = 0.8  # exponent that a longer run is to reach
 
 MotionVerdict = Literal["diffusive", "localised", "subdiffusive", "too_short"]
 """What the motion is: also ``localised`` (it stays where it is: vibration, rotation, a cage),
@@ -32,17 +50,29 @@ MotionVerdict = Literal["diffusive", "localised", "subdiffusive", "too_short"]
 
 
 @dataclass(frozen=True)
+class Exponent:
+    """Exponent n of MSD ~ t^n over late lags, and its standard error."""
+
+    value: float
+    stderr: float | None = None
+
+
+@dataclass(frozen=True)
 class Motion:
-    """Verdict on a mean squared displacement, with the numbers it rests on.
+    """Verdict on the late motion of one species, with the numbers it rests on.
 
     Attributes
     ----------
     verdict : {"diffusive", "localised", "subdiffusive", "too_short"}
         ``diffusive`` where all criteria are met.
     msd_reached_A2 : float
-        Largest MSD within the range that is judged, over all time origins.
+        Largest MSD up to half the run, over all time origins.
     log_log_slope : float or None
-        Exponent of MSD ~ t^n in that range; None where the MSD vanishes there.
+        Exponent of MSD ~ t^n from a tenth to a quarter of the run; None where the MSD vanishes.
+    late : Exponent or None
+        The same from a sixth to a half, with its error.
+    relaxation : Relaxation or None
+        Structural relaxation time, and how many of them the run lasts.
     n_jumps : float
         Jumps of 3 A that all atoms together have made by that MSD: N max(MSD) / (3 A)^2.
     relative_deviation : float or None
@@ -52,8 +82,10 @@ class Motion:
     reason : str
         The verdict in words.
     needs_times : float or None
-        How many times longer a run would meet the criteria if the motion went on as it does, MSD
-        ~ t^n, where it is too short; None where that says nothing.
+        How many times longer a run would meet the criteria if the motion went on as it does; for
+        ``subdiffusive``, at least. None where that says nothing.
+    rotation : Rotation or None
+        Groups that rotate in place.
     msd_required_A2, slope_range
         The thresholds.
     """
@@ -65,6 +97,9 @@ class Motion:
     relative_deviation: float | None
     reason: str
     needs_times: float | None = None
+    late: Exponent | None = None
+    relaxation: Relaxation | None = None
+    rotation: Rotation | None = None
     msd_required_A2: float = MSD_REQUIRED_A2
     slope_range: tuple[float, float] = SLOPE_RANGE
 
@@ -73,91 +108,182 @@ class Motion:
         """Whether all criteria are met."""
         return self.verdict == "diffusive"
 
-    def to_dict(self) -> dict[str, float | list[float] | None]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON."""
+        late, relaxed = self.late, self.relaxation
         return {
             "msd_reached_A2": self.msd_reached_A2,
             "msd_required_A2": self.msd_required_A2,
             "log_log_slope": self.log_log_slope,
+            "late_log_log_slope": None if late is None else late.value,
+            "late_log_log_slope_stderr": None if late is None else late.stderr,
             "slope_range": list(self.slope_range),
             "n_jumps": self.n_jumps,
             "relative_deviation": self.relative_deviation,
+            "relaxation_time_ps": None if relaxed is None else relaxed.time_ps,
+            "run_over_relaxation_time": (
+                None if relaxed is None or relaxed.time_ps is None else relaxed.relaxations
+            ),
+            "rotates_with": None if self.rotation is None else self.rotation.partner,
         }
 
 
-def judge_motion(lag_ps: FloatArray, msd_A2: FloatArray, n_atoms: int) -> Motion:
-    """Judge whether a mean squared displacement is that of diffusion.
+def late_lags(n_frames: int, part: tuple[float, float]) -> IntArray:
+    """Lags in frames, evenly spaced in their logarithm, over a part of the run."""
+    first, last = (max(1.0, share * (n_frames - 1)) for share in part)
+    lags: IntArray = np.unique(np.geomspace(first, max(last, first), _POINTS).round().astype(int))
+    return lags
 
-    Diffusive means that the MSD reaches 4.5 A^2 [1]_ and grows as t^n with n between 0.5 and
-    1.5: nearer to diffusion (1) than to vibration (0) or free flight (2), and that there were
-    more than 12 jumps: below, the relative deviation exceeds 1. The exponent is the
-    slope of an ordinary straight line through ln MSD against ln t
-    at up to 20 lags evenly spaced in ln t: every part of a decade counts alike, while the
-    noisy long lags, which are most of the points, do not outvote the rest.
+
+def exponent_weights(lags: IntArray) -> FloatArray:
+    """Return w with n = sum of w ln MSD, the slope of an ordinary line in ln t."""
+    logs = np.log(lags.astype(float))
+    centred = logs - logs.mean()
+    weights: FloatArray = centred / float(centred @ centred)
+    return weights
+
+
+def exponent(msd_A2: FloatArray, part: tuple[float, float]) -> float | None:
+    """Exponent over a part of the run; None where the MSD vanishes there or has too few lags."""
+    lags = late_lags(len(msd_A2), part)
+    if len(lags) < 2 or (msd_A2[lags] <= 0).any():
+        return None
+    return weighted_line(np.log(lags.astype(float)), np.log(msd_A2[lags])).slope
+
+
+def judge_motion(
+    msd_A2: FloatArray,
+    n_atoms: int,
+    *,
+    late_stderr: float | None = None,
+    relaxation: Relaxation | None = None,
+    relative_stderr: float | None = None,
+) -> Motion:
+    """Judge whether a mean squared displacement is, at late lags, that of diffusion.
+
+    Diffusive means that the MSD reaches 4.5 A^2 [1]_, that it grows as t^n with n between 0.75 and
+    1.5 over lags from a tenth to a quarter of the run, and does not fall below 0.75 by more than
+    its standard error from a sixth to a half; that there were more than 12 jumps, and that the run
+    lasts 18 structural relaxation times, or D is known to 16 % anyway.
 
     Parameters
     ----------
-    lag_ps, msd_A2 : (n,)
-        The range that is judged of an MSD over all time origins.
+    msd_A2 : (lags,)
+        Over all time origins, at every frame from 0 to the length of the run.
     n_atoms
         Atoms that the MSD was averaged over.
-
-    Notes
-    -----
-    Free walkers lie well inside the band: 95 % of runs of 8 atoms over one fit range between
-    0.8 and 1.2. It is wide for the sake of cages: an MSD of c + 6 D t is diffusion, the line's
-    intercept takes up the cage c, and yet its exponent in a fit from 1 to 15 is 0.82, 0.71,
-    0.56 and 0.51 where c is 0.05, 0.1, 0.2 and 0.25 of the 6 D t at the end. Above that the
-    run is too short to tell.
+    late_stderr
+        Standard error of the exponent at the latest lags.
+    relaxation
+        Structural relaxation; not asked for where not given.
+    relative_stderr
+        Upper limit of the relative error of D.
 
     References
     ----------
     .. [1] X. He, Y. Zhu, A. Epstein, Y. Mo, npj Comput. Mater. 4, 18 (2018).
        DOI 10.1038/s41524-018-0074-y
     """
-    reached = float(msd_A2.max())
-    slope = _exponent(lag_ps, msd_A2)
+    half = max(1, (len(msd_A2) - 1) // 2)
+    late = exponent(msd_A2, LATE)
+    return judge(
+        float(msd_A2[: half + 1].max()),
+        exponent(msd_A2, EARLY),
+        None if late is None else Exponent(late, late_stderr),
+        n_atoms,
+        relaxation,
+        relative_stderr,
+    )
+
+
+def judge(
+    reached_A2: float,
+    early: float | None,
+    late: Exponent | None,
+    n_atoms: int,
+    relaxation: Relaxation | None,
+    relative_stderr: float | None,
+) -> Motion:
+    """Judge by the numbers that :func:`judge_motion` reads from one run, or those of several."""
+    reached = reached_A2
     n_jumps = n_atoms * reached / JUMP_LENGTH_A**2
     deviation = 3.43 / math.sqrt(n_jumps) + 0.04 if n_jumps > 0 else None
+    known = relative_stderr is not None and relative_stderr < WELL_KNOWN
+    short = relaxation is not None and relaxation.relaxations < RELAXATIONS_REQUIRED and not known
     low, high = SLOPE_RANGE
+    slack = 0.0 if late is None else late.stderr or 0.0
     verdict: MotionVerdict = "too_short"
     if reached < MSD_REQUIRED_A2:
         reason = f"MSD reaches {reached:.3g} A^2, below {MSD_REQUIRED_A2:g}"
-        if slope is None or slope < low:
+        if late is None or late.value < _STILL:
             verdict = "localised"
-    elif slope is None or not low <= slope <= high:
-        shown = "undefined" if slope is None else f"{slope:.2f}"
+    elif early is None or late is None or not (low <= early <= high and late.value >= low - slack):
+        shown = (
+            "undefined" if early is None or late is None else f"{early:.2f}, later {late.value:.2f}"
+        )
         reason = f"log-log slope is {shown}, outside {low:g} to {high:g}"
-        if slope is not None and slope < low:
-            verdict = "subdiffusive"
+        if late is not None and late.value + 2.0 * slack < _BOUND:
+            verdict, reason = "localised", f"MSD stays at {reached:.3g} A^2, {reason}"
+        elif early is not None and late is not None and early < low:
+            verdict = "too_short" if late.value > _rising(early) else "subdiffusive"
     elif deviation is None or deviation >= 1.0:
         reason = f"{n_jumps:.2g} jumps of {JUMP_LENGTH_A:g} A in all, too few to tell D from 0"
+    elif short and relaxation is not None:
+        reason = (
+            f"the run lasts {_times(relaxation)} relaxation times, fewer than the "
+            f"{RELAXATIONS_REQUIRED:g} over which a rate evens out"
+        )
     else:
         verdict = "diffusive"
-        reason = f"MSD reaches {reached:.3g} A^2, log-log slope {slope:.2f}"
-    needs = _needs(slope, reached, n_atoms) if verdict == "too_short" else None
-    return Motion(verdict, reached, slope, n_jumps, deviation, reason, needs)
+        reason = f"MSD reaches {reached:.3g} A^2, log-log slope {early:.2f}"
+    needs = None
+    if verdict in ("too_short", "subdiffusive"):
+        needs = _needs(early, reached, n_atoms, relaxation if short else None)
+    return Motion(
+        verdict, reached, early, n_jumps, deviation, reason, needs,
+        late=late, relaxation=relaxation,
+    )  # fmt: skip
 
 
-def _needs(slope: float | None, reached_A2: float, n_atoms: int) -> float | None:
-    """How many times longer an MSD ~ t^slope takes to what is required; None where not known."""
-    low, high = SLOPE_RANGE
-    if slope is None or not low <= slope <= high or reached_A2 <= 0:
+def _rising(early: float) -> float:
+    """Late exponent half way between no change and that of diffusion after a cage.
+
+    An MSD of c + 6 D t has the exponent 1 / (1 + x) with x = c / (6 D t), and t is that much
+    later.
+    """
+    if early <= 0:
+        return early
+    later = math.sqrt(LATE[0] * LATE[1] / (EARLY[0] * EARLY[1]))
+    return 0.5 * (early + 1.0 / (1.0 + (1.0 / early - 1.0) / later))
+
+
+def upper_relative_stderr(relative: float, df: float) -> float:
+    """Upper limit of 90 % of a relative error that few degrees of freedom give."""
+    from scipy.special import chdtri
+
+    return relative if math.isinf(df) else relative * math.sqrt(df / float(chdtri(df, 0.9)))
+
+
+def _times(relaxation: Relaxation) -> str:
+    shown = f"{relaxation.relaxations:.2g}"
+    return f"less than {shown}" if relaxation.time_ps is None else shown
+
+
+def _needs(
+    slope: float | None, reached_A2: float, n_atoms: int, relaxation: Relaxation | None
+) -> float | None:
+    """How many times longer a run must be to meet every criterion; None where not known.
+
+    An MSD of c + 6 D t has the exponent n where c = 6 D t (1/n - 1): it takes
+    (1/n - 1) / (1/0.8 - 1) times longer to 0.8.
+    """
+    if slope is None or not 0.0 < slope <= SLOPE_RANGE[1] or reached_A2 <= 0:
         return None
     fewest_jumps = (3.43 / (1.0 - 0.04)) ** 2
     required_A2 = max(MSD_REQUIRED_A2, fewest_jumps * JUMP_LENGTH_A**2 / n_atoms)
     times = float((required_A2 / reached_A2) ** (1.0 / slope))
+    if slope < _WANTED:
+        times = max(times, (1.0 / slope - 1.0) / (1.0 / _WANTED - 1.0))
+    if relaxation is not None:
+        times = max(times, RELAXATIONS_REQUIRED / relaxation.relaxations)
     return times if 1.0 < times <= _LONGEST else None
-
-
-def _exponent(lag_ps: FloatArray, msd_A2: FloatArray) -> float | None:
-    """Slope of ln MSD against ln t at lags evenly spaced in ln t."""
-    start = int(np.searchsorted(lag_ps, 0.0, side="right"))  # lag 0 has no logarithm
-    if len(lag_ps) - start < 2:
-        return None
-    wanted = np.geomspace(lag_ps[start], lag_ps[-1], _POINTS)
-    chosen = np.unique(np.clip(np.searchsorted(lag_ps, wanted), start, len(lag_ps) - 1))
-    values = msd_A2[chosen]
-    if (values <= 0).any():
-        return None
-    return weighted_line(np.log(lag_ps[chosen]), np.log(values)).slope

@@ -8,3 +8,6 @@ BOLTZMANN_EV_K = 8.617333262e-5
 
 BOLTZMANN_J_K = 1.380649e-23
 """The same in J/K, exact."""
+
+JUMP_LENGTH_A = 3.0
+"""Length of a jump, by which He et al. count jumps (doi:10.1038/s41524-018-0074-y)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
-from mlmd.analysis.diffusion.gate import JUMP_LENGTH_A
+from mlmd.analysis.diffusion.units import JUMP_LENGTH_A
 from mlmd.analysis.events.change_point import find_change
 from mlmd.analysis.events.coarse import FEWEST_WINDOWS
 from mlmd.errors import InputError

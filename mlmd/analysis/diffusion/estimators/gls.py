@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, check_lags
-from mlmd.analysis.diffusion.estimators.gls_line import GlsLine, LagGrid, fit_gls_line
-from mlmd.analysis.diffusion.estimators.gls_scatter import (
-    BlockScatter,
-    block_scatter,
+from mlmd.analysis.diffusion.estimators.gls_line import (
+    FINE,
+    GlsLine,
+    LagGrid,
+    fit_gls_line,
     fourth_cumulant_A4,
 )
 from mlmd.analysis.diffusion.estimators.interval import diffusion_interval
+from mlmd.analysis.diffusion.scatter import Scatter, scatter
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.analysis.diffusion.walkers import Walkers
 from mlmd.errors import InputError
@@ -23,24 +26,23 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
 
-_LONGEST = 2  # lags reach to this part of the trajectory: beyond it there are few origins
-_SIGNIFICANT = 0.01  # a straight line is refused below this probability
-_CROOKED = 0.05  # a line so improbably crooked has its error widened
-_SCATTERED = 0.1  # blocks that scatter so improbably much widen the error
-_BURIED = 25.0  # a cage of more than so many steps asks for a longer first lag
-_SAFETY = (3, 2)  # first lag over the shortest that passes: what is not seen yet biases
-_REACH = 32  # longest lag over the first
-_CHANGED = 3.5  # standard errors by which a later slope may differ
-_HOPELESS = 25.0  # chi2 per degree of freedom that no scatter of blocks explains
+_FEWEST_FRAMES = 6
 
+_LEFT_A2 = 1.8
+"""An atom has left the cage of its neighbours when it has moved by this MSD, a fifth of a jump of
+3 A squared: F_s at 2 pi / 3 A has then fallen to 1/e, in ordinary and in supercooled liquids, and
+the line is straight within 2 %."""
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """One line with what the data say about it."""
+_FIRST = (32, 16)
+"""The first lag is the time that takes, but at least the first and at most the second part of the
+run: the later the line begins the less bias is left, and the more noise comes in."""
 
-    line: GlsLine
-    quality: float
-    scatter: BlockScatter | None = None
+_LATEST = 4
+"""Times what it takes to leave the cage: beyond it a later first lag adds noise only."""
+
+_REACH = 2
+"""Last lag over the first. With the noise of collective motion longer lags add nothing: measured on
+liquids, reaches of 2, 3, 4, 8 give the same standard deviation within 3 %."""
 
 
 def gls(
@@ -54,27 +56,25 @@ def gls(
     The points of an averaged MSD share their data. Their covariance follows in closed form from
     the motion (:class:`mlmd.numerics.displacement_covariance.DisplacementCovariance`): random
     walk, vibration with the memory that the MSD itself shows below the first lag, and the fourth
-    cumulant of jumps, which are few and therefore noisy. Generalised least squares with it gives
-    the best linear estimate of D and its standard error from one trajectory.
+    cumulant of jumps. Generalised least squares with it gives the weights of the points.
 
-    *First lag.* The walk need not be one from the first frame on. First lags are tried upwards
-    until the line is straight by chi-squared (p >= 0.01), its steps show over the cage (intercept
-    at most 25 steps), and later first lags do not change the slope by more than 3.5 standard
-    errors; three times that lag is taken, if the run allows. ``fit_ps`` sets it by hand.
+    *First lag.* The walk need not be one from the first frame on. The line starts at the lag at
+    which atoms have left the cage of their neighbours, an MSD of 1.8 A^2; at least 1/32 and at
+    most 1/16 of the run, and at most four times that lag. It is a property of the material, not
+    of the noise. ``fit_ps`` sets it by hand.
 
-    *Error.* The model knows vibration, jumps and the length of the run, and takes atoms as
-    independent. Motion that is collective shows in the scatter over 12 blocks of time: where it
-    is improbably large (p < 0.1), the error is multiplied by it, with Student's t. A line that
-    is not straight at any lag widens the error by sqrt(chi2/df). The interval is chi-squared
-    for the part that grows with D, hence asymmetric for short runs of few atoms.
+    *Error.* The weights say which sum of squared displacements D is; how much it varies is read
+    from the run itself, over blocks of time and over atoms
+    (:func:`mlmd.analysis.diffusion.scatter.scatter`), with Student's t. So collective motion and
+    atoms that stay fast or slow are always part of it. What is left of the bias of too early a
+    first lag is added: where the slope from twice as late a lag is lower by :math:`\delta`, with a
+    standard error s, it is :math:`\delta^3 / (\delta^2 + 4 s^2)`, which is :math:`\delta` where
+    that is significant and next to nothing where it is noise. The interval is that of
+    chi-squared, hence asymmetric for short runs: an error that grows with D.
 
-    *What it covers*, by synthetic motion of known D (tests/test_analysis_calibration.py,
-    docs/images/diffusivity-calibration.png): random walks, with and without vibration; caged
-    hopping down to two dozen jumps in all; atoms that move in groups (66 to 75 %). In an exclusion
-    lattice gas, whose jumps back decay slowly, 57 to 73 % held the truth: too few.
-    *What it does not*: correlations that last longer than a twelfth of the run, a run that has
-    not equilibrated, atoms that would change between mobile and immobile sites in a longer run,
-    and everything that the force field has wrong.
+    *What it covers*: the tables of docs/physics.md, on liquids, supercooled liquids, random walks,
+    hopping and lattice gases. *What it does not*: rates that change more slowly than the run
+    lasts, a run that has not equilibrated, and everything that the force field has wrong.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def gls(
     Raises
     ------
     InputError
-        If there are fewer than three lags.
+        If there are fewer than six frames, or fewer than three lags in ``fit_ps``.
 
     References
     ----------
@@ -99,120 +99,78 @@ def gls(
     """
     walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
     interval_ps = msd.interval_fs / 1000.0
-    fit = (
-        _scan(walkers, msd)
-        if settings.fit_ps is None
-        else _given(walkers, msd, settings.fit_ps, trajectory)
-    )
-    line, grid = fit.line, fit.line.grid
-    scatter = fit.scatter or block_scatter(walkers, line)
+    if settings.fit_ps is None:
+        grid = _chosen(trajectory, msd)
+    else:
+        grid = _given(msd, settings.fit_ps, trajectory)
+    line = _line(walkers, msd, grid)
+    lags = grid.frames
     to_D = A2_PS_IN_CM2_S / (2.0 * grid.first * interval_ps)
     D = line.step_A2 * to_D
-    walk = line.walk_variance_A4 * to_D**2
-    rest = max(0.0, line.step_variance_A4 - line.walk_variance_A4) * to_D**2
-    scale, df = _widening(fit, scatter)
-    lags = grid.frames
+    found = scatter(walkers, lags, line.weights * (to_D / 3.0))
+    bias = _bias(walkers, msd, line, D, found)
     return Estimate(
         D_cm2_s=D,
-        D_stderr_cm2_s=scale * math.sqrt(walk + rest),
-        D_interval68_cm2_s=diffusion_interval(D, walk, rest, scale=scale, df=df),
+        D_stderr_cm2_s=math.sqrt(found.variance + bias**2),
+        D_interval68_cm2_s=diffusion_interval(D, found.variance, bias**2, df=found.df),
         D_axes_cm2_s=to_D * (line.weights @ msd.msd_axes_A2[lags]),
         fit_ps=(float(lags[0]) * interval_ps, float(lags[-1]) * interval_ps),
-        n_windows=scatter.n_blocks,
-        df=df,
+        n_windows=found.n_blocks,
+        df=found.df,
         lag_ps=msd.lag_ps,
         window_msd_A2=msd.msd_A2[None],
         intercept_A2=3.0 * line.intercept_A2,
         details={
             "n_lags": len(lags),
-            "quality": fit.quality,
-            "chi2_per_df": line.chi2 / line.df,
-            "error_scale": scale,
-            "block_scatter": scatter.ratio,
+            "collective": found.collective,
+            "bias_cm2_s": bias,
         },
     )
 
 
-def _widening(fit: _Fit, scatter: BlockScatter) -> tuple[float, float]:
-    """Factor on the error of the model, and the degrees of freedom it is known with."""
-    from scipy.special import chdtri
-
-    scale2, df = 1.0, math.inf
-    if scatter.n_blocks and scatter.ratio > chdtri(scatter.df, _SCATTERED) / scatter.df:
-        scale2, df = scatter.ratio, scatter.df
-    if fit.quality < _CROOKED and fit.line.chi2 > scale2 * fit.line.df:
-        scale2, df = fit.line.chi2 / fit.line.df, float(fit.line.df)
-    return math.sqrt(scale2), df
-
-
-def _scan(walkers: Walkers, msd: MeanSquaredDisplacement) -> _Fit:
-    """Fit from three times the shortest first lag that gives a straight line."""
-    longest = len(walkers) // _LONGEST
-    if longest < 3:
+def _chosen(trajectory: Trajectory, msd: MeanSquaredDisplacement) -> LagGrid:
+    """Lags from that at which atoms have left their cage."""
+    steps = len(trajectory) - 1
+    if steps + 1 < _FEWEST_FRAMES:
         raise InputError(
-            f"{msd.source} has {len(walkers)} frames; the estimator 'gls' expects at least 6: run "
-            "longer, or record more often"
+            f"{msd.source} has {len(trajectory)} frames; the estimator 'gls' expects at least "
+            f"{_FEWEST_FRAMES}: run longer, or record more often"
         )
-    grids = [LagGrid.of(first, min(longest, _REACH * first)) for first in _first_lags(longest)]
-    lines = [_line(walkers, msd, grid) for grid in grids]
-    for number, line in enumerate(lines):
-        fit = _Fit(line, 0.0)
-        change = _change(line, lines[number + 1 :])
-        buried = line.intercept_A2 > _BURIED * max(line.step_A2, 0.0)
-        if buried or change > _HOPELESS or line.chi2 > _HOPELESS * line.df:
-            continue
-        fit = _tested(walkers, line)
-        if fit.quality < _SIGNIFICANT:
-            continue
-        if change <= 1.0 or change <= (fit.scatter or block_scatter(walkers, line)).ratio:
-            break
-    else:
-        fit = _tested(walkers, fit.line)
-    first = fit.line.grid.first
-    later = [factor * first for factor in _SAFETY if 3 * factor * first <= longest]
-    if later:
-        grid = LagGrid.of(later[0], min(longest, _REACH * later[0]))
-        return _tested(walkers, _line(walkers, msd, grid))
-    return fit
+    beyond = np.flatnonzero(msd.msd_A2[: steps // 2] >= _LEFT_A2)
+    leaving = float(steps) / 2.0
+    if len(beyond):
+        last = int(beyond[0])
+        rise = msd.msd_A2[last] - msd.msd_A2[last - 1]
+        leaving = last - float((msd.msd_A2[last] - _LEFT_A2) / rise)
+    earliest, latest = (steps / part for part in _FIRST)
+    first = max(1, round(min(max(earliest, leaving), _LATEST * leaving, latest)))
+    if first > 1:  # so that one and a half times it is a lag too, also where origins are coarser
+        first = -(-first // 4) * 4 if first > FINE else first + first % 2
+    return LagGrid.of(first, max(_REACH, 4 - first) * first)
 
 
-def _change(line: GlsLine, later: list[GlsLine]) -> float:
-    """Largest squared change of slope towards later first lags, over what may be.
-
-    The difference from a later, less precise estimate has the difference of their variances
-    (J. A. Hausman, Econometrica 46, 1251 (1978)).
-    """
-    D, variance = _per_frame(line)
-    worst = 0.0
-    for other in later:
-        value, other_variance = _per_frame(other)
-        if other_variance > variance:
-            worst = max(worst, (value - D) ** 2 / (other_variance - variance))
-    return worst / _CHANGED**2
-
-
-def _per_frame(line: GlsLine) -> tuple[float, float]:
-    """Slope for each frame, and its variance."""
-    first = line.grid.first
-    return line.step_A2 / first, line.step_variance_A4 / first**2
-
-
-def _first_lags(longest: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, 24 ... frames, as far as three lags fit in."""
-    lags, power = [1], 2
-    while 3 * power <= longest:
-        lags += [power, 3 * power // 2]
-        power *= 2
-    return [lag for lag in lags if lag == 1 or 3 * lag <= longest]
+def _bias(
+    walkers: Walkers, msd: MeanSquaredDisplacement, line: GlsLine, D: float, found: Scatter
+) -> float:
+    """What a line that starts twice as late says of the bias that is left, in the unit of D."""
+    grid = line.grid
+    longest = min(2 * int(grid.frames[-1]), (len(walkers) - 1) // 2)
+    later = LagGrid.of(2 * grid.first, longest)
+    if len(later.lags) < 2 or D <= 0:
+        return 0.0
+    other = _line(walkers, msd, later)
+    fall = D - D * (other.step_A2 / later.first) / (line.step_A2 / grid.first)
+    if fall <= 0:
+        return 0.0
+    # The later slope is less precise by what the model of the walk says.
+    ratio = other.step_variance_A4 / line.step_variance_A4 * (grid.first / later.first) ** 2
+    return float(fall**3 / (fall**2 + 4.0 * ratio * found.variance))
 
 
 def _given(
-    walkers: Walkers,
-    msd: MeanSquaredDisplacement,
-    fit_ps: tuple[float, float],
-    trajectory: Trajectory,
-) -> _Fit:
-    """Fit between the given lags."""
+    msd: MeanSquaredDisplacement, fit_ps: tuple[float, float], trajectory: Trajectory
+) -> LagGrid:
+    """Lags between the given ones."""
     interval_ps = msd.interval_fs / 1000.0
     first = max(1, math.ceil(fit_ps[0] / interval_ps - 1e-6))
     last = math.floor(fit_ps[1] / interval_ps + 1e-6)
@@ -223,7 +181,7 @@ def _given(
         )
     grid = LagGrid.of(first, last)
     check_lags(fit_ps, len(grid.lags), f"that are multiples of {grid.first * interval_ps:g}")
-    return _tested(walkers, _line(walkers, msd, grid))
+    return grid
 
 
 def _line(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> GlsLine:
@@ -238,17 +196,3 @@ def _line(walkers: Walkers, msd: MeanSquaredDisplacement, grid: LagGrid) -> GlsL
         axes=axes,
         fourth_cumulant_A4=fourth_cumulant_A4(walkers, grid),
     )
-
-
-def _tested(walkers: Walkers, line: GlsLine) -> _Fit:
-    """Hold the chi-squared of a line against what the blocks of time allow."""
-    from scipy.special import chdtrc, fdtrc
-
-    quality = float(chdtrc(line.df, line.chi2))
-    if quality >= _SIGNIFICANT:
-        return _Fit(line, quality)
-    scatter = block_scatter(walkers, line)
-    if scatter.n_blocks and scatter.ratio > 1:
-        relative = line.chi2 / line.df / scatter.ratio
-        quality = float(fdtrc(line.df, scatter.df, relative))
-    return _Fit(line, quality, scatter)

@@ -44,9 +44,11 @@ def diffusion_interval(
     factor = scale * student_factor(df, probability) / z
     below = above = 0.0
     if D > 0 and walk_variance > 0:
-        # Below two degrees of freedom (one jump) it is not the walk any more that is random.
-        rest_variance += max(0.0, walk_variance - D * D)
-        walk_variance = min(walk_variance, D * D)
+        # Below two degrees of freedom (one jump) it is not the walk any more that is random: what
+        # is far above D^2 is noise about nothing, and symmetric.
+        walk = min(walk_variance, D**4 / walk_variance)
+        rest_variance += walk_variance - walk
+        walk_variance = walk
         nu = 2.0 * D * D / walk_variance
         tail = 0.5 * (1.0 - probability)
         below = D * (1.0 - nu / float(chdtri(nu, tail)))
