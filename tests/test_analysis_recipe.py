@@ -156,6 +156,8 @@ def test_analyze_measures_as_the_recipe_says_and_says_so(run, capsys):
     opened = Run.open(run)
     python = summarize(measured_stages(opened), recipe=RecipeAnalysis.of(opened))
     assert json.loads(json.dumps(python.to_dict())) == content
+    with pytest.raises(InputError, match=r"expected RecipeAnalysis.of"):
+        summarize(measured_stages(opened), recipe="fluid")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +219,7 @@ def test_training_rows_are_what_analyze_says(run):
 
 
 def test_compare_measures_both_sides_as_their_recipes_agree(run, tmp_path, capsys):
+    pytest.importorskip("jinja2", reason="needs the report extra")
     other = protocol(**WINDOWS).run(salt(), FLUID, tmp_path / "same", seed=1).path
     content = compare_files(run, other).to_dict()
     assert {one["settings"]["estimator"] for one in content["diffusivity"]["points"]} == {
@@ -225,7 +228,10 @@ def test_compare_measures_both_sides_as_their_recipes_agree(run, tmp_path, capsy
     (note,) = (one for one in content["findings"] if one["severity"] == "note")
     assert note["code"] == "measured_by_recipe"
     assert note["message"] not in content["warnings"]
-    assert f"note: {note['message']}" in said_by("compare", str(run), str(other), capsys=capsys)
+    page = tmp_path / "page.html"
+    words = "compare", str(run), str(other), "--report", str(page)
+    assert f"note: {note['message']}" in said_by(*words, capsys=capsys)
+    assert "(recipe fluid)" in page.read_text(encoding="utf-8")
 
     edit_manifest(other, lambda content: content["protocol"].update(analysis={}, name="plain"))
     content = compare_files(run, other).to_dict()

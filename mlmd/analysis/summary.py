@@ -219,6 +219,8 @@ def summarize(
     they are. Points that only chance keeps out bias the law: where most are left out, run longer.
     """
     diffusivity_settings(**settings)
+    if recipe is not None and not isinstance(recipe, RecipeAnalysis):
+        raise InputError(f"recipe is {shown(recipe)}; expected RecipeAnalysis.of(run)")
     how: dict[str, Any] = {**settings} if recipe is None else recipe.keywords(settings)
     used = None if recipe is None else recipe.beside(settings)
     by_name("stages", stages)

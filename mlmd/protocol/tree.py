@@ -94,7 +94,7 @@ class ProtocolTree:
                 )
             seen.add(stage.name)
         object.__setattr__(self, "sources", dict(self.sources))
-        if self.analysis != {}:
+        if not isinstance(self.analysis, Mapping) or self.analysis:
             # Measuring is loaded for recipes that say how; others start without it.
             from mlmd.analysis.recipe import RecipeAnalysis
 

@@ -151,7 +151,7 @@ def _own_settings(content: Content) -> list[Group]:
     if rdf:
         groups.append(Group("Radial distribution functions", entries(rdf, " to ")))
     if points:
-        notes = [one for one in listed(content, "findings") if one["severity"] == "note"]
+        notes = [one for one in content.get("findings") or () if one["severity"] == "note"]
         how = (
             *entries(points[0]["settings"], " to "),
             *(("note", one["message"]) for one in notes),
