@@ -72,9 +72,9 @@ class Asked:
     ) -> dict[str, Any]:
         """Return the identity by a version of the rule, :data:`IDENTITY_VERSION`.
 
-        The stages of the protocol (not its prose or analysis, nor limits of guards), the checksum of the
-        structure's text, the calculators' physics, and the seed; not device, threads, paths or
-        progress. Where it is held against a recorded one, that one is to be given.
+        The stages of the protocol (not its prose or analysis, nor limits of guards), the checksum
+        of the structure's text, the calculators' physics, and the seed; not device, threads, paths
+        or progress. Where it is held against a recorded one, that one is to be given.
         """
         elements = sorted(set(self.atoms.symbols))
         stages = [stage.to_dict() for stage in self.protocol.stages]
