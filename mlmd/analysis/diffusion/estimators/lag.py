@@ -51,9 +51,10 @@ def lag(
     The slopes carry everything that single atoms do, slow modes too. :math:`\kappa` is 1 for atoms
     that move independently, and the size of the groups that move as one otherwise (2.5 to 1.1 in
     ordinary liquids of 100 atoms at h of 1.5 to 40 ps, around ten in supercooled ones); it falls
-    with the lag, and is thus taken at the middle of the fitted lags, :math:`h`. There are only two or three intervals of that length in a
-    run: :math:`\kappa` is known to 1.5 T/h degrees of freedom, and the interval is as wide as
-    Student's t says.
+    with the lag, and is thus taken at the middle of the fitted lags, :math:`h`. A run of length T
+    has only two or three intervals of that length: :math:`\kappa` has 1.5 T/h degrees of freedom,
+    and the interval is as wide as Student's t says. Without an error are one atom alone, and fits
+    whose middle is beyond half of the run.
 
     Parameters
     ----------
