@@ -11,7 +11,7 @@ TORCH := $(shell grep -E '^torch==' constraints.txt)
 
 demo: $(VENV)/.demo-ready  ## molten LiCl with CHGNet: D_Li at three temperatures and E_a
 	$(BIN)/mlmd run quickstart $(LICL) --out runs/demo
-	$(BIN)/mlmd analyze runs/demo --window-ps 2 --fit-ps 0.5 2 --plot runs/demo/plots
+	$(BIN)/mlmd analyze runs/demo --plot runs/demo/plots
 
 test: $(VENV)/.test-ready  ## what is quick: most tests, at most ten minutes on two cores
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -18,7 +18,7 @@ if given.smoke:
     calculator = CalculatorSpec("lj", options={"cutoff_A": 4.7})
 
 run = protocol.run(pack("LiCl", 32, volume_per_atom_A3=27), calculator, given.out)
-found = summarize(measured_stages(run), species="Li", window_ps=2, fit_ps=(0.5, 2))
+found = summarize(measured_stages(run), species="Li")
 for stage in found.stages.values():
     print(stage.temperature_K, stage.species["Li"].D_cm2_s, stage.species["Li"].D_interval68_cm2_s)
 print(found.arrhenius["Li"].E_a_eV, found.arrhenius["Li"].E_a_stderr_eV)

@@ -86,7 +86,9 @@ class Liquid:
         n = self.n
         cells = int(np.ceil((n / 4) ** (1 / 3)))
         base = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
-        corners = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+        corners = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), -1).reshape(
+            -1, 1, 3
+        )
         sites = ((corners + base) / cells).reshape(-1, 3)
         chosen = self.rng.choice(len(sites), n, replace=False)
         self.positions = np.ascontiguousarray(sites[chosen].T * self.edge_A)
@@ -153,7 +155,9 @@ class Liquid:
         assert frames is not None
         return as_trajectory(frames, self, every_fs)
 
-    def forces(self, positions_A: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any], float]:
+    def forces(
+        self, positions_A: np.ndarray[Any, Any]
+    ) -> tuple[float, np.ndarray[Any, Any], float]:
         """Return energy (eV), forces (n, 3) and virial (eV) at given positions (n, 3)."""
         kinds, first, epsilon, sigma, cutoff = self.parameters()
         at = np.ascontiguousarray(positions_A.T)

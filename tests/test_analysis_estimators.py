@@ -5,19 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_motion import HAS_COMPILER, ordinary_liquid
 from scipy.stats import binom
-from synthetic_motion import caged_hopping, trajectory_of, vibration, walk
+from synthetic_motion import caged_hopping, in_groups, trajectory_of, vibration, walk
 
 from mlmd.analysis import (
     BlocksOptions,
+    Diffusivity,
     KinisiOptions,
     WeightedOptions,
     combine,
     diffusivity,
+    mean_squared_displacement,
     start_sensitivity,
 )
 from mlmd.analysis.diffusion.estimators import kinisi_posterior
 from mlmd.errors import InputError, MissingExtraError
+from mlmd.numerics.student import ONE_SIGMA
 from mlmd.plot.calibration import Coverage, plot_calibration
 from mlmd.plot.msd import plot_msd
 from mlmd.plot.start_sensitivity import plot_start_sensitivity
@@ -116,7 +120,7 @@ def test_weighted_gives_the_conductivities_of_pymatgen_for_lgps():
     assert result.D_upper_bound_cm2_s > result.D_raw_cm2_s
 
 
-def test_lag_is_a_line_on_the_upper_half_and_has_no_error():
+def test_lag_is_a_line_on_the_upper_half():
     positions = walk(np.random.default_rng(2), 401, 20)
     result = diffusivity(trajectory_of(positions), "Li", estimator="lag", drift="none")
     assert result.settings.fit_ps == (10.0, 20.0)
@@ -124,8 +128,63 @@ def test_lag_is_a_line_on_the_upper_half_and_has_no_error():
     msd = [((positions[m:] - positions[:-m]) ** 2).sum(axis=2).mean() for m in lags]
     slope = np.polyfit(lags * 0.1, msd, 1)[0]
     assert result.D_cm2_s == pytest.approx(slope / 6 * 1e-4, rel=1e-9)
-    assert result.D_interval68_cm2_s is None
-    assert result.D_stderr_cm2_s is None
+    # Its error is the scatter of the atoms, each with its own line, times what they share.
+    own = [((positions[m:] - positions[:-m]) ** 2).sum(axis=2).mean(axis=0) for m in lags]
+    slopes = np.polyfit(lags * 0.1, own, 1)[0] / 6 * 1e-4
+    assert slopes.mean() == pytest.approx(result.D_cm2_s, rel=1e-9)
+    shared_by = result.details["collective_factor"]
+    alone = slopes.std(ddof=1) / np.sqrt(20)
+    assert result.D_stderr_cm2_s == pytest.approx(alone * np.sqrt(shared_by), rel=1e-6)
+    squares = ((positions[150:] - positions[:-150]) ** 2).sum(axis=2)  # the middle of the fit
+    exact = 20 * squares.mean(axis=1).var() / squares.var(axis=0).mean()
+    assert shared_by == pytest.approx(exact, rel=0.1)  # from every ninth origin
+    assert result.df == pytest.approx(1 / (1 / 19 + 1 / (1.5 * 400 / 150)))
+    assert result.n_windows == 2
+
+
+def test_lag_has_no_error_where_nothing_tells_it():
+    """One atom scatters about nobody; beyond half of the run there is no second interval."""
+    positions = walk(np.random.default_rng(2), 401, 20)
+    alone = diffusivity(trajectory_of(positions[:, :1]), "Li", estimator="lag", drift="none")
+    assert alone.D_stderr_cm2_s is None
+    assert alone.df == 0
+    far = diffusivity(
+        trajectory_of(positions), "Li", estimator="lag", drift="none", fit_ps=(10.0, 35.0)
+    )
+    assert far.D_interval68_cm2_s is None
+    still = np.zeros((401, 4, 3)) + np.arange(4)[:, None]
+    held = diffusivity(trajectory_of(still), "Li", estimator="lag", drift="none")
+    assert (held.D_raw_cm2_s, held.D_stderr_cm2_s) == (0, 0)
+
+
+def held_by_lag(results: list[Diffusivity], true_cm2_s: float) -> None:
+    """Assert that 68 % of the intervals hold, within the band of 99.9 % of so many."""
+    held = [one.D_interval68_cm2_s[0] < true_cm2_s < one.D_interval68_cm2_s[1] for one in results]
+    band = 3.29 * np.sqrt(ONE_SIGMA * (1 - ONE_SIGMA) / len(held))
+    assert abs(np.mean(held) - ONE_SIGMA) < band
+
+
+@pytest.mark.parametrize(("atoms", "size"), [(20, 1), (40, 4)])
+def test_the_error_of_lag_holds_on_walks(atoms, size):
+    """Alone and in rigid groups of four: those scatter as a quarter of the atoms do."""
+    rng = np.random.default_rng(size)
+    settings = {"estimator": "lag", "drift": "none"}
+    motions = (in_groups(rng, 200, atoms, size) for _ in range(300))
+    held_by_lag([diffusivity(trajectory_of(one), "Li", **settings) for one in motions], 5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_COMPILER, reason="needs a C compiler")
+def test_the_error_of_lag_holds_in_a_liquid():
+    """Atoms push each other: without what they share 52 % hold."""
+    results, slopes = [], []
+    for seed in range(18):
+        run = ordinary_liquid(seed).trajectory(1.0, 56.0, 20.0)
+        msd = mean_squared_displacement(run, "Na", max_lag_ps=8.0).msd_A2
+        slopes.append((msd[400] - msd[200]) / 4.0)
+        parts = (run.part(first, first + 201) for first in range(0, 2800, 200))
+        results += [diffusivity(part, "Na", estimator="lag") for part in parts]
+    held_by_lag(results, float(np.mean(slopes)) / 6 * 1e-4)
 
 
 def test_kinisi_on_a_walk():

@@ -34,7 +34,7 @@ def stages():
 
 def test_json_has_exactly_the_agreed_keys(stages):
     summary = json.loads(json.dumps(summarize(stages, **SHORT).to_dict(), allow_nan=False))
-    assert list(summary) == ["stages", "arrhenius", "findings"]
+    assert list(summary) == ["stages", "arrhenius", "from_recipe", "findings"]
     assert list(summary["stages"]) == list(stages)
     for stage in summary["stages"].values():
         assert list(stage) == ["temperature_K", "duration_ps", "species", "coordination", "events"]

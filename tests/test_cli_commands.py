@@ -59,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_analyze_json_is_the_contract(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["analyze", str(finished), *WINDOW, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert set(printed) == {"stages", "arrhenius", "findings"}
+    assert set(printed) == {"stages", "arrhenius", "from_recipe", "findings"}
     assert list(printed["stages"]) == [f"production-{T}K" for T in (1000, 1400, 1800)]
     for T, stage in zip((1000, 1400, 1800), printed["stages"].values(), strict=True):
         assert set(stage) == STAGE_KEYS

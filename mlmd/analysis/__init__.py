@@ -26,6 +26,7 @@ from mlmd.analysis.energies.formation import (
     reference_energies,
 )
 from mlmd.analysis.events import RunEvents, what_happened
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
 from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
 from mlmd.analysis.transport import (
@@ -55,6 +56,7 @@ __all__ = [
     "MeanSquaredDisplacement",
     "Motion",
     "Origins",
+    "RecipeAnalysis",
     "RunEvents",
     "StageDiffusivity",
     "StartSensitivity",

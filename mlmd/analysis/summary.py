@@ -17,6 +17,7 @@ from mlmd.analysis.diffusion.diffusivity import (
 )
 from mlmd.analysis.diffusion.drift import never_moving
 from mlmd.analysis.events import RunEvents, what_happened
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
 from mlmd.checks import by_name, shown, texts
@@ -116,11 +117,14 @@ class AnalysisSummary:
         By species; None where there is no activation energy.
     about_laws : mapping of str to tuple of Finding
         By species: why there is no activation energy, or what to doubt about it.
+    from_recipe : RecipeAnalysis or None
+        What of the settings the run's recipe says; None where it says nothing that was used.
     """
 
     stages: Mapping[str, StageDiffusivity]
     arrhenius: Mapping[str, Arrhenius | None]
     about_laws: Mapping[str, tuple[Finding, ...]]
+    from_recipe: RecipeAnalysis | None = None
 
     @property
     def notes(self) -> dict[str, str]:
@@ -164,7 +168,12 @@ class AnalysisSummary:
             species: {name: None if law is None else getattr(law, name) for name in parameters}
             for species, law in self.arrhenius.items()
         }
-        return {"stages": stages, "arrhenius": laws, "findings": to_plain(self.findings)}
+        return {
+            "stages": stages,
+            "arrhenius": laws,
+            "from_recipe": to_plain(self.from_recipe),
+            "findings": to_plain(self.findings),
+        }
 
 
 def summarize(
@@ -173,6 +182,7 @@ def summarize(
     species: str | Sequence[str] | None = None,
     flags: Mapping[str, Sequence[str]] | None = None,
     oxidation_states: Mapping[str, float] | None = None,
+    recipe: RecipeAnalysis | None = None,
     **settings: Unpack[DiffusivityOptions],
 ) -> AnalysisSummary:
     """Diffusivity of every species in every stage, and its Arrhenius law over the stages.
@@ -188,6 +198,9 @@ def summarize(
         Doubts by stage name, handed on with the results and named in the notes.
     oxidation_states
         By symbol, of every species: gives the conductivity of the species asked for.
+    recipe
+        How the recipe of a run has it analysed, ``RecipeAnalysis.of(run)``: what is not given as
+        a keyword.
     **settings
         Keywords of :func:`mlmd.diffusivity`, the same for all stages.
 
@@ -206,6 +219,10 @@ def summarize(
     they are. Points that only chance keeps out bias the law: where most are left out, run longer.
     """
     diffusivity_settings(**settings)
+    if recipe is not None and not isinstance(recipe, RecipeAnalysis):
+        raise InputError(f"recipe is {shown(recipe)}; expected RecipeAnalysis.of(run)")
+    how: dict[str, Any] = {**settings} if recipe is None else recipe.keywords(settings)
+    used = None if recipe is None else recipe.beside(settings)
     by_name("stages", stages)
     by_name("flags", {} if flags is None else flags)
     if not stages:
@@ -223,7 +240,7 @@ def summarize(
         check_trajectory(trajectory)
         try:
             by_species = {
-                symbol: diffusivity(trajectory, symbol, **settings)
+                symbol: diffusivity(trajectory, symbol, **how)
                 for symbol in (trajectory.species if wanted is None else wanted)
             }
             known_K = None if temperature_K is None else float(temperature_K)
@@ -251,7 +268,7 @@ def summarize(
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
         laws[symbol], found = _arrhenius_of(symbol, results)
         about[symbol] = tuple(found)
-    return AnalysisSummary(results, laws, about)
+    return AnalysisSummary(results, laws, about, used if used and used.settings else None)
 
 
 def _shown_by(trajectory: Trajectory) -> Iterator[str]:

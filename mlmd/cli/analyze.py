@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlmd.checks import is_number
 from mlmd.cli.figures import save_axes, save_figure
-from mlmd.cli.options import AsJson, AtRest, FitPs, Force, WindowPs, assignments
+from mlmd.cli.options import (
+    AsJson,
+    AtRest,
+    FitPs,
+    Force,
+    WindowPs,
+    assignments,
+    diffusivity_options,
+)
 from mlmd.cli.outputs import Output
 from mlmd.cli.sources import (
     Every,
@@ -28,8 +36,7 @@ from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.diffusion.drift import Drift
-    from mlmd.analysis.summary import AnalysisSummary, DiffusivityOptions, StageDiffusivity
+    from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
     from mlmd.stages.volume.result import VolumeResult
     from mlmd.trajectory import Trajectory
@@ -51,12 +58,14 @@ def analyze_command(
     estimator: Annotated[
         str | None,
         typer.Option(
-            "--estimator", help="How D is estimated: gls, or windowed where a window is given."
+            "--estimator",
+            help="How D is estimated: as the run's recipe says if not given, else gls, or windowed "
+            "where a window is given.",
         ),
     ] = None,
     window_ps: WindowPs = None,
     fit_ps: FitPs = None,
-    drift: AtRest = "cell",
+    drift: AtRest = None,
     oxidation_states: Annotated[
         list[str] | None,
         typer.Option("--oxidation-state", help="Li=1, for every species: gives the conductivity."),
@@ -75,15 +84,12 @@ def analyze_command(
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
     from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
+    from mlmd.analysis.recipe import RecipeAnalysis
     from mlmd.analysis.summary import summarize
+    from mlmd.run.run import Run
 
     states = _oxidation_states(oxidation_states)
-    how: DiffusivityOptions = {
-        "estimator": estimator,
-        "window_ps": window_ps,
-        "fit_ps": fit_ps,
-        "drift": cast("Drift", drift),
-    }
+    how = diffusivity_options(estimator, window_ps, fit_ps, drift)
     diffusivity_settings(**how)
     source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
     source.check()
@@ -105,6 +111,7 @@ def analyze_command(
         species=species or None,
         flags=None if run is None else _flags(run),
         oxidation_states=states,
+        recipe=None if run is None else RecipeAnalysis.of(Run.open(run)),
         **how,
     )
     written = []
@@ -179,7 +186,7 @@ def _plot_volumes(volumes: Mapping[str, VolumeResult], folder: Path, force: bool
 def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -> None:
     """Say that there was nothing else to analyse."""
     if as_json:
-        print(json.dumps({"stages": {}, "arrhenius": {}, "findings": []}))
+        print(json.dumps({"stages": {}, "arrhenius": {}, "from_recipe": None, "findings": []}))
         return
     for file in written:
         print(f"plot: {file}")
@@ -226,6 +233,8 @@ def _print(summary: AnalysisSummary) -> None:
             f"{first.fit_ps[1]:g} ps"
         )
     print(f"D in cm2/s with its 68 % interval; {how}")
+    if summary.from_recipe is not None:
+        print(f"measured as the run's recipe says: {summary.from_recipe}")
     width = max(len(name) for name, _ in stages)
     for name, stage in stages:
         at = "" if stage.temperature_K is None else f" {stage.temperature_K:6.0f} K"

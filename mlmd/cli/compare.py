@@ -290,5 +290,8 @@ def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     if missing:
         for what, why in content["missing"].items():
             print(f"  not known: {what}: {why}")
+    for finding in content["findings"]:
+        if finding["severity"] == "note":
+            print(f"  note: {finding['message']}")
     for warning in content["warnings"]:
         print(f"  warning: {warning}")

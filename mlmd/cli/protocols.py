@@ -9,6 +9,7 @@ from mlmd.cli.options import AsJson
 
 def protocols_command(as_json: AsJson = False) -> None:
     """List the protocols that ship with mlmd."""
+    from mlmd.analysis.recipe import RecipeAnalysis
     from mlmd.protocol import Protocol
     from mlmd.protocol.recipes import recipe_names
 
@@ -19,6 +20,8 @@ def protocols_command(as_json: AsJson = False) -> None:
     for name, protocol in protocols.items():
         print(f"{name}: {' '.join(protocol.description.split())}")
         print(f"  reference: {protocol.reference}")
+        if protocol.analysis:
+            print(f"  measured by {RecipeAnalysis(name, protocol.analysis)}")
         for stage in protocol.stages:
             start = f" from {stage.starts_from}" if stage.starts_from else ""
             print(f"  {stage.name} ({type(stage).__name__}{start})")

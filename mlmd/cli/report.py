@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, AtRest, FitPs, Force, RunDirectory, WindowPs
+from mlmd.cli.options import (
+    AsJson,
+    AtRest,
+    FitPs,
+    Force,
+    RunDirectory,
+    WindowPs,
+    diffusivity_options,
+)
 from mlmd.cli.outputs import Output
-
-if TYPE_CHECKING:
-    from mlmd.analysis.diffusion.drift import Drift
 
 
 def report_command(
@@ -28,7 +33,7 @@ def report_command(
     ] = None,
     window_ps: WindowPs = None,
     fit_ps: FitPs = None,
-    drift: AtRest = "cell",
+    drift: AtRest = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,9 +45,6 @@ def report_command(
         Run.open(directory),
         output,
         force,
-        estimator=estimator,
-        window_ps=window_ps,
-        fit_ps=fit_ps,
-        drift=cast("Drift", drift),
+        **diffusivity_options(estimator, window_ps, fit_ps, drift),
     )
     print(json.dumps({"file": str(written)}) if as_json else f"written: {written}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
 from mlmd.analysis.summary import DiffusivityOptions
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.comparison.checks import Functionals, check_functionals, check_system
@@ -34,6 +35,7 @@ from mlmd.comparison.systems import System, paired
 from mlmd.comparison.verdict.judging import verdicts
 from mlmd.comparison.verdict.thresholds import Thresholds
 from mlmd.errors import CalculatorError, InputError
+from mlmd.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,9 @@ class ComparisonSettings:
         Grid, range and smoothing of g(r).
     diffusivity : mapping
         Keywords of :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
+    recipes : tuple of RecipeAnalysis
+        How the recipes of runs that are compared have them measured: what is not given as a
+        keyword, where they agree.
     species : tuple of str or None
         What may diffuse; all species where None.
     point_frames : int
@@ -63,9 +68,29 @@ class ComparisonSettings:
 
     rdf: RdfChoice = field(default_factory=RdfChoice)
     diffusivity: DiffusivityOptions = field(default_factory=DiffusivityOptions)
+    recipes: tuple[RecipeAnalysis, ...] = ()
     species: tuple[str, ...] | None = None
     point_frames: int = MOST_FRAMES
     features: FeatureChoice = field(default_factory=FeatureChoice)
+
+    def keywords(self) -> DiffusivityOptions:
+        """Return the keywords of :func:`mlmd.diffusivity`, the same on both sides."""
+        shared = shared_analysis(self.recipes)
+        if shared is None:
+            return self.diffusivity
+        return cast("DiffusivityOptions", shared.keywords(self.diffusivity))
+
+    def about_recipes(self) -> list[Finding]:
+        """Return what is to be said about recipes."""
+        shared = shared_analysis(self.recipes)
+        if shared is None and self.recipes:
+            said = " and ".join(dict.fromkeys(map(str, self.recipes)))
+            text = f"D is not measured as the recipes say, which differ: {said}"
+            return [Finding("recipes_differ", "note", text)]
+        left = None if shared is None else shared.beside(self.diffusivity)
+        if left is None or not left.settings:
+            return []
+        return [Finding("measured_by_recipe", "note", f"D is measured by {left}")]
 
 
 def compare(
@@ -113,7 +138,7 @@ def compare(
     settings = settings or ComparisonSettings()
     limits = thresholds or Thresholds()
     pairs, missing = paired(surrogate, reference, temperature_K)
-    findings = check_functionals(functionals, pairs)
+    findings = [*settings.about_recipes(), *check_functionals(functionals, pairs)]
     systems = {system.label: system for system in pairs}
     if len(systems) < len(pairs):
         raise InputError("two systems have the same composition and temperature")
@@ -161,6 +186,7 @@ class _Work:
 
     def __init__(self, settings: ComparisonSettings, missing: dict[str, str]) -> None:
         self._settings = settings
+        self._keywords = settings.keywords()
         self._missing = missing
         self.rdf: dict[str, RdfParity] = {}
         self.coordination: dict[str, CoordinationParity] = {}
@@ -189,7 +215,7 @@ class _Work:
         self._measure_features(system)
         for species in self._settings.species or system.reference[0].species:
             try:
-                self.points.append(diffusivity_point(system, species, self._settings.diffusivity))
+                self.points.append(diffusivity_point(system, species, self._keywords))
             except InputError as error:
                 self._missing[f"diffusivity of {species} in {label}"] = str(error)
 

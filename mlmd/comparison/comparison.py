@@ -72,8 +72,8 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The findings in words."""
-        return tuple(finding.message for finding in self.findings)
+        """The findings that doubt a number, in words."""
+        return tuple(one.message for one in self.findings if one.severity != "note")
 
     def r2_distribution(self) -> R2Distribution:
         """Return how pooled R^2 is distributed over the systems."""

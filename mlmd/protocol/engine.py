@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import traceback
 from collections.abc import Mapping
@@ -36,7 +35,15 @@ from mlmd.protocol.mending import (
 from mlmd.protocol.plan import check_sources
 from mlmd.protocol.reproducibility import note_way_of_running
 from mlmd.protocol.settings import RunSettings
-from mlmd.protocol.start import Asked, create_run, find_run, refuse_other_versions, versions
+from mlmd.protocol.start import (
+    Asked,
+    create_run,
+    find_run,
+    note_changes,
+    refuse_other_versions,
+    renew_analysis,
+    versions,
+)
 from mlmd.protocol.trials import (
     flags_of,
     make_calculators,
@@ -136,6 +143,7 @@ def _run(
                 "of that run (with --allow-version-change it goes on)"
             )
         if _is_done(found) and not register(found, extend) and is_whole(folder):
+            renew_analysis(found, protocol, folder, take_over=settings.take_over)
             return Run.open(folder)
         left = [stage for stage in protocol.stages if found.stage(stage.name).status != "done"]
         make_calculators(calculators, left)
@@ -150,7 +158,7 @@ def _run(
         events = EventLog(folder)
         if tried:
             events.write("calculators tried", checks=tried["checks"])
-        _note_changes(manifest, protocol, now, other, events)
+        note_changes(manifest, protocol, now, other, events)
         structure = asked.structure(manifest.identity_version)
         set_damaged_aside(manifest, protocol, folder, structure, events)
         for name in register(manifest, extend):
@@ -172,25 +180,6 @@ def _run(
         )
         work.run()
     return Run.open(folder)
-
-
-def _note_changes(
-    manifest: Manifest,
-    protocol: ProtocolTree,
-    now: dict[str, str],
-    other: str | None,
-    events: EventLog,
-) -> None:
-    """Note what was allowed to be another than before: versions, the calculator, guards."""
-    if now != manifest.versions:
-        events.write("versions changed", then=manifest.versions, now=now)
-        manifest.versions = now
-    if other is not None:
-        events.write("calculator changed", how=other)
-    stages = json.loads(json.dumps(protocol.to_dict()["stages"]))
-    if stages != manifest.protocol["stages"]:
-        events.write("guards changed")
-        manifest.protocol = {**manifest.protocol, "stages": stages}
 
 
 @dataclass

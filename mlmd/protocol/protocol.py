@@ -23,7 +23,7 @@ class Protocol(ProtocolTree):
 
     Attributes
     ----------
-    name, stages, reference, description, deviations, sources
+    name, stages, reference, description, deviations, sources, analysis
         See :class:`~mlmd.protocol.tree.ProtocolTree`.
     """
 

@@ -20,6 +20,7 @@ from mlmd.files import disk_full_is_a_stop, write_atomically
 from mlmd.protocol.calculators import FILES_PREFIX
 from mlmd.protocol.mending import readable_manifest
 from mlmd.run.checksums import checksum
+from mlmd.run.history import EventLog
 from mlmd.run.identity import (
     IDENTITY_VERSION,
     digest,
@@ -30,6 +31,7 @@ from mlmd.run.identity import (
     structure_from_text,
     structure_text,
 )
+from mlmd.run.lock import RunLock
 from mlmd.run.manifest import Manifest, StageEntry
 from mlmd.run.run import STRUCTURE
 
@@ -70,9 +72,9 @@ class Asked:
     ) -> dict[str, Any]:
         """Return the identity by a version of the rule, :data:`IDENTITY_VERSION`.
 
-        The stages of the protocol (not its prose, nor limits of guards), the checksum of the
-        structure's text, the calculators' physics, and the seed; not device, threads, paths or
-        progress. Where it is held against a recorded one, that one is to be given.
+        The stages of the protocol (not its prose or analysis, nor limits of guards), the checksum
+        of the structure's text, the calculators' physics, and the seed; not device, threads, paths
+        or progress. Where it is held against a recorded one, that one is to be given.
         """
         elements = sorted(set(self.atoms.symbols))
         stages = [stage.to_dict() for stage in self.protocol.stages]
@@ -214,6 +216,53 @@ def create_run(folder: Path, asked: Asked, tried: dict[str, Any]) -> Manifest:
         write_atomically(folder / STRUCTURE, lambda file: file.write(structure.encode()))
     manifest.write(folder)
     return manifest
+
+
+def note_changes(
+    manifest: Manifest,
+    protocol: ProtocolTree,
+    now: dict[str, str],
+    other: str | None,
+    events: EventLog,
+) -> None:
+    """Note what was allowed to be another than before.
+
+    Parameters
+    ----------
+    manifest
+        Of the run; changed, not written.
+    protocol
+        As it is now: limits of guards and the analysis may be others.
+    now
+        Versions of the packages.
+    other
+        How the calculator differs; None where it does not.
+    events
+        Where it is noted.
+    """
+    if now != manifest.versions:
+        events.write("versions changed", then=manifest.versions, now=now)
+        manifest.versions = now
+    if other is not None:
+        events.write("calculator changed", how=other)
+    asked = json.loads(json.dumps(protocol.to_dict()))
+    if asked["stages"] != manifest.protocol["stages"]:
+        events.write("guards changed")
+    if (then := manifest.protocol.get("analysis") or {}) != asked["analysis"]:
+        events.write("analysis changed", then=then, now=asked["analysis"])
+    changed = {key: asked[key] for key in ("stages", "analysis")}
+    manifest.protocol = {**manifest.protocol, **changed}
+
+
+def renew_analysis(
+    manifest: Manifest, protocol: ProtocolTree, folder: Path, *, take_over: bool
+) -> None:
+    """Note in a run that is done how its recipe, which may be another now, has it analysed."""
+    if (manifest.protocol.get("analysis") or {}) == protocol.to_dict()["analysis"]:
+        return
+    with RunLock(folder, take_over=take_over):
+        note_changes(manifest, protocol, manifest.versions, None, EventLog(folder))
+        manifest.write(folder)
 
 
 def versions(calculators: StageCalculators) -> dict[str, str]:

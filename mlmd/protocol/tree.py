@@ -10,12 +10,22 @@ from typing import Any, Self
 from mlmd.checks import by_name, is_whole, shown, usable_text
 from mlmd.errors import InputError
 from mlmd.files import write_output
+from mlmd.plain import to_plain
 from mlmd.stages.registry import stage_class
 from mlmd.stages.stage import Stage
 from mlmd.yaml_text import to_yaml
 
 SCHEMA = 1
-KEYS = ("schema", "name", "reference", "description", "deviations", "sources", "stages")
+KEYS = (
+    "schema",
+    "name",
+    "reference",
+    "description",
+    "deviations",
+    "sources",
+    "analysis",
+    "stages",
+)
 BESIDE_THE_STAGES = ("structure", "analysis")
 """Targets of sources that name no stage: what the command line gives `run` and `analyze`."""
 
@@ -43,6 +53,10 @@ class ProtocolTree:
         Where each value comes from: ``{"NAME.field": "paper, section"}``. NAME is a stage's
         name, else a class name; ``structure`` and ``analysis`` stand for options of ``mlmd run``
         and ``mlmd analyze`` that belong to the protocol.
+    analysis
+        How diffusivities of its runs are measured where nothing else is given: keywords of
+        :func:`mlmd.diffusivity` (estimator, window_ps, fit_ps, drift, origins), see
+        :class:`mlmd.analysis.recipe.RecipeAnalysis`. No part of a run's identity.
     """
 
     name: str
@@ -51,6 +65,7 @@ class ProtocolTree:
     description: str = ""
     deviations: tuple[str, ...] = field(default=())
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    analysis: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check that names are unique and that every stage knows where it starts."""
@@ -79,6 +94,12 @@ class ProtocolTree:
                 )
             seen.add(stage.name)
         object.__setattr__(self, "sources", dict(self.sources))
+        if not isinstance(self.analysis, Mapping) or self.analysis:
+            # Measuring is loaded for recipes that say how; others start without it.
+            from mlmd.analysis.recipe import RecipeAnalysis
+
+            said = RecipeAnalysis(self.name, self.analysis).settings
+            object.__setattr__(self, "analysis", said)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Self:
@@ -124,6 +145,7 @@ class ProtocolTree:
             description=_or_none(content, "description", ""),
             deviations=_or_none(content, "deviations", ()),
             sources=sources,
+            analysis=_or_none(content, "analysis", {}),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,6 +157,7 @@ class ProtocolTree:
             "description": self.description,
             "deviations": list(self.deviations),
             "sources": dict(self.sources),
+            "analysis": to_plain(self.analysis),
             "stages": [stage.to_dict() for stage in self.stages],
         }
 

@@ -61,6 +61,7 @@ def matching_protocol(reference: Reference, settings: StudySettings) -> Protocol
                 **common,
             ),
         ),
+        analysis={} if reference.recipe is None else reference.recipe.settings,
     )
 
 

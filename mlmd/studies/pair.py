@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.checks import positive_number, usable_path
-from mlmd.comparison import Comparison, compare
+from mlmd.comparison import Comparison, ComparisonSettings, compare
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
@@ -39,7 +41,8 @@ def compare_files(
     timestep_fs, surrogate_timestep_fs
         Time between the frames of files that do not say it, of the surrogate where it differs.
     **options
-        Further keywords of :func:`mlmd.compare`.
+        Further keywords of :func:`mlmd.compare`. D is measured as the recipes of runs say where
+        they agree and ``settings`` do not say it.
 
     Raises
     ------
@@ -54,6 +57,9 @@ def compare_files(
         if value is not None:
             positive_number(name, value)
     paths = usable_path("surrogate", surrogate), usable_path("reference", reference)
+    recipes = [RecipeAnalysis.of(Run.open(path)) for path in paths if path.is_dir()]
+    settings = options.get("settings") or ComparisonSettings()
+    options["settings"] = replace(settings, recipes=settings.recipes or tuple(recipes))
     steps_fs = surrogate_timestep_fs or timestep_fs, timestep_fs
     sides = [_by_temperature(*one) for one in zip(paths, steps_fs, strict=True)]
     known = [set(side) - {None} for side in sides]

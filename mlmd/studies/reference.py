@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.checks import listed, number_of_at_least, positive_number, usable_path
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages, read_file
@@ -33,6 +34,8 @@ class Reference:
         In kelvin.
     files
         Where it was read from.
+    recipe
+        Of a run of ours: how its recipe has it measured.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Reference:
     trajectory: Trajectory
     temperature_K: float
     files: tuple[str, ...] = ()
+    recipe: RecipeAnalysis | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could be matched to."""
@@ -87,9 +91,11 @@ class Reference:
     @classmethod
     def of_run(cls, path: str | Path) -> list[Reference]:
         """Take what a run of ours has measured, each stage with the temperature that it had."""
+        run = Run.open(path)
+        recipe = RecipeAnalysis.of(run)
         return [
-            cls(trajectory, temperature_K, (f"{path}, {name}",))
-            for name, (trajectory, temperature_K) in measured_stages(Run.open(path)).items()
+            cls(trajectory, temperature_K, (f"{path}, {name}",), recipe)
+            for name, (trajectory, temperature_K) in measured_stages(run).items()
             if temperature_K is not None
         ]
 

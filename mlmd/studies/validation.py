@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.campaign import Case, CaseFailure, run_case
-from mlmd.comparison import Comparison, compare
+from mlmd.comparison import Comparison, ComparisonSettings, compare
 from mlmd.errors import InputError
 from mlmd.plain import to_plain
 from mlmd.protocol.calculators import StageCalculators
@@ -141,7 +141,8 @@ def validate(
     settings
         How surrogates are run.
     compare_options
-        Further keywords of :func:`mlmd.compare`.
+        Further keywords of :func:`mlmd.compare`. D is measured as the recipes of references that
+        are runs say, where they agree and ``settings`` do not say it.
     progress
         Called with :class:`~mlmd.stages.context.Progress`; its stage names the surrogate too.
     stop
@@ -165,6 +166,9 @@ def validate(
     if not held:
         raise InputError("no reference was given; expected at least one trajectory")
     options = dict(compare_options or {})
+    how = options.get("settings") or ComparisonSettings()
+    recipes = tuple(one.recipe for one in held if one.recipe is not None)
+    options["settings"] = replace(how, recipes=how.recipes or recipes)
     specs = labelled(calculators)
     check_study(folder)
     jobs = _jobs(held, specs, settings, folder)

@@ -70,17 +70,18 @@ def jumps_bound_cm2_s(D_cm2_s: float, atom_ps: float) -> float:
 
 def error_bound_cm2_s(D_cm2_s: float, stderr_cm2_s: float, df: float) -> float:
     """Upper bound from the standard error."""
-    two_sided = 2.0 * PROBABILITY - 1.0
-    return diffusion_interval(D_cm2_s, stderr_cm2_s**2, 0.0, df=df, probability=two_sided)[1]
+    return _ends(D_cm2_s, stderr_cm2_s, df)[1]
 
 
-def lower_bound_cm2_s(walkers: Walkers, msd: MeanSquaredDisplacement, motion: Motion) -> float:
+def lower_bound_cm2_s(
+    estimate: Estimate, walkers: Walkers, msd: MeanSquaredDisplacement, motion: Motion
+) -> float:
     r"""Lower bound of the diffusivity at 95 %; 0 where motion stays where it is.
 
     The lower end of the interval of 90 % about the slope at the latest lags, a sixth to a half of
-    the run. If the MSD bends downwards there as :math:`t^n`, that slope falls on, by
-    :math:`s^{n - 1}` in a run s times as long: s is what a run needs to tell, and where that is not
-    known the bound is 0.
+    the run, or about the estimate if that is lower. If the MSD bends downwards there as
+    :math:`t^n`, the slope falls on, by :math:`s^{n - 1}` in a run s times as long: s is what a run
+    needs to tell, and if that is not known the bound is 0.
     """
     if motion.verdict == "localised" or motion.needs_times is None or motion.late is None:
         return 0.0
@@ -90,7 +91,14 @@ def lower_bound_cm2_s(walkers: Walkers, msd: MeanSquaredDisplacement, motion: Mo
     weights = centred / float(centred @ centred) * (A2_PS_IN_CM2_S / 6.0)
     D = float(weights @ msd.msd_A2[lags])
     found = scatter(walkers, lags, weights)
-    two_sided = 2.0 * PROBABILITY - 1.0
-    low = diffusion_interval(D, found.variance, 0.0, df=found.df, probability=two_sided)[0]
+    low = _ends(D, math.sqrt(found.variance), found.df)[0]
+    if estimate.D_stderr_cm2_s is not None:
+        low = min(low, _ends(estimate.D_cm2_s, estimate.D_stderr_cm2_s, estimate.df)[0])
     fall = min(1.0, float(motion.needs_times ** (motion.late.value - 1.0)))
     return max(0.0, low * fall)
+
+
+def _ends(D_cm2_s: float, stderr_cm2_s: float, df: float) -> tuple[float, float]:
+    """Both bounds from a standard error."""
+    two_sided = 2.0 * PROBABILITY - 1.0
+    return diffusion_interval(D_cm2_s, stderr_cm2_s**2, 0.0, df=df, probability=two_sided)

@@ -310,7 +310,7 @@ def diffusivity(
         upper = upper_bound_cm2_s(
             estimate, motion, n_atoms=msd.n_atoms, duration_ps=trajectory.duration_ps
         )
-        lower = lower_bound_cm2_s(walkers, msd, motion)
+        lower = lower_bound_cm2_s(estimate, walkers, msd, motion)
     curves_A2 = estimate.window_msd_A2
     return Diffusivity(
         species=species,

@@ -41,7 +41,7 @@ are better known."""
 _POINTS = 12
 _LONGEST = 1000.0  # times: a motion that would need more is not said to need any length
 _STILL = 0.5  # exponent below which what has not gone far is said to stay where it is
-_BOUND = 0.3  # exponent below which what has gone far is said to stay within bounds
+_BOUND = 0.2  # exponent below which what has gone far is said to stay within bounds
 _WANTED = 0.8  # exponent that a longer run is to reach
 
 MotionVerdict = Literal["diffusive", "localised", "subdiffusive", "too_short"]

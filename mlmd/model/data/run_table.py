@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mlmd.analysis.diffusion.diffusivity import diffusivity
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
@@ -100,8 +101,8 @@ def table_from_runs(
 ) -> RunTable:
     """Build a training table: a row for every finished production of every finished run.
 
-    D and its standard error are those of ``mlmd analyze`` without options
-    (:func:`mlmd.diffusivity`). Left out, each with its reason, are runs that
+    D and its standard error are those of ``mlmd analyze`` without options: by
+    :func:`mlmd.diffusivity` as the run's recipe says. Left out, each with its reason, are runs that
     are not finished (stopped, failed, ended by a guard), copies of a run that is there already,
     and productions that are not diffusive or carry a flag that puts their numbers in doubt
     (``unconverged_volume``, ``unconverged_scf``; ``virial_pressure_volume`` only names a
@@ -235,7 +236,7 @@ def _row(run: Run, entry: StageEntry, wanted: _Wanted) -> _Row:
     if doubts:
         raise InputError(f"it is flagged {', '.join(doubts)}")
     trajectory = run.trajectory(entry.name)
-    result = diffusivity(trajectory, wanted.mobile)
+    result = diffusivity(trajectory, wanted.mobile, **RecipeAnalysis.of(run).settings)
     if result.D_cm2_s is None:
         raise InputError(f"it is not diffusive: {result.reason}")
     # The first frame is taken before the first step: where the stage before has ended.

@@ -151,7 +151,12 @@ def _own_settings(content: Content) -> list[Group]:
     if rdf:
         groups.append(Group("Radial distribution functions", entries(rdf, " to ")))
     if points:
-        groups.append(Group("Diffusivities", entries(points[0]["settings"], " to ")))
+        notes = [one for one in content.get("findings") or () if one["severity"] == "note"]
+        how = (
+            *entries(points[0]["settings"], " to "),
+            *(("note", one["message"]) for one in notes),
+        )
+        groups.append(Group("Diffusivities", how))
     files = [(one["label"], one["reference"]) for one in content["systems"]]
     return [
         *groups,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
+from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.errors import InputError
 from mlmd.files import check_output
@@ -55,7 +56,7 @@ def write_run_report(
         Replace what else is there, but never a file of a run.
     **options
         How diffusivities are measured: keywords of
-        :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`.
+        :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`, before what the run's recipe says.
 
     Raises
     ------
@@ -71,12 +72,13 @@ def write_run_report(
 def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
     """Return the HTML of :func:`write_run_report`."""
     diffusivity_settings(**options)
+    recipe = RecipeAnalysis.of(run)
     views = overview(run)
     summary: AnalysisSummary | None = None
     notes: list[str] = []
     flags = {entry.name: entry.flags for entry in run.stages}
     try:
-        summary = summarize(measured_stages(run), flags=flags, **options)
+        summary = summarize(measured_stages(run), flags=flags, recipe=recipe, **options)
     except InputError as error:
         if any(value not in (None, "cell") for value in options.values()):
             raise  # what was asked for by hand cannot be had; a page that is there may be better
@@ -196,7 +198,9 @@ def _settings(run: Run, summary: AnalysisSummary | None) -> list[Group]:
     groups = [Group("Run", (*entries(about), *deviations))]
     if summary is not None:
         first = next(iter(next(iter(summary.stages.values())).species.values()))
-        groups.append(Group("Diffusivities", entries(asdict(first.settings))))
+        said = summary.from_recipe
+        by_recipe = () if said is None else (("by the recipe", str(said)),)
+        groups.append(Group("Diffusivities", (*entries(asdict(first.settings)), *by_recipe)))
     return [
         *groups,
         *(Group(f"Calculator: {key}", entries(spec)) for key, spec in manifest.calculators.items()),
