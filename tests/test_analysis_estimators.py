@@ -262,7 +262,7 @@ def test_combined_runs_cover_the_truth(lengths):
         low, high = both.D_interval68_cm2_s
         held.append(low < 5e-4 < high)
     assert binom.ppf(0.0005, 100, 0.63) <= sum(held) <= binom.ppf(0.9995, 100, 0.75)
-    assert both.within_stderr_cm2_s > 0
+    assert both.details["within_stderr_cm2_s"] > 0
     weights = np.array(lengths) / sum(lengths)
     assert both.D_raw_cm2_s == pytest.approx(weights @ [run.D_raw_cm2_s for run in runs], rel=0.01)
 
@@ -279,8 +279,8 @@ def test_from_three_runs_on_their_spread_is_the_error():
         both = combine(runs)
         low, high = both.D_interval68_cm2_s
         held.append(low < 5e-4 < high)
-        own.append(abs(both.D_raw_cm2_s - 5e-4) < both.within_stderr_cm2_s)
-        assert both.D_stderr_cm2_s == both.between_stderr_cm2_s
+        own.append(abs(both.D_raw_cm2_s - 5e-4) < both.details["within_stderr_cm2_s"])
+        assert both.D_stderr_cm2_s == both.details["between_stderr_cm2_s"]
         assert both.df == 3
     assert binom.ppf(0.0005, 100, 0.63) <= sum(held) <= binom.ppf(0.9995, 100, 0.73)
     assert sum(own) < 60  # negative control: what the runs say by themselves holds too rarely

@@ -7,7 +7,7 @@ May import `analysis/activation`, `analysis/diffusion`, `analysis/energies`, `an
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, ArrheniusValue, arrhenius
 from mlmd.analysis.activation.vogel import VogelFulcherTammann, vogel_fulcher_tammann
-from mlmd.analysis.diffusion.combining import CombinedDiffusivity, combine
+from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import ESTIMATORS, Diffusivity, diffusivity
 from mlmd.analysis.diffusion.drift import Drift, drift_A
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
@@ -44,7 +44,6 @@ __all__ = [
     "Arrhenius",
     "ArrheniusValue",
     "BlocksOptions",
-    "CombinedDiffusivity",
     "Conductivity",
     "Diffusivity",
     "DiffusivitySettings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,85 +17,14 @@ from mlmd.numerics.student import independent_mean
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.diffusion.gate import Motion, MotionVerdict
+    from mlmd.analysis.diffusion.gate import Motion
     from mlmd.arrays import FloatArray
 
 FEWEST_REPLICAS = 3
 """From so many runs on their spread is the error."""
 
 
-@dataclass(frozen=True, eq=False)
-class CombinedDiffusivity:
-    """Tracer diffusivity of one species from several runs.
-
-    Attributes
-    ----------
-    species : str
-        Chemical symbol.
-    D_raw_cm2_s : float
-        Mean of the runs, weighted by atoms times duration.
-    D_stderr_cm2_s : float or None
-        Its standard error: from three runs on their spread, with two both sources pooled.
-    D_interval68_cm2_s : (float, float) or None
-        Its interval of 68.27 %.
-    df : float
-        Degrees of freedom of the error.
-    within_stderr_cm2_s : float or None
-        The error of the mean that the runs' own errors give.
-    between_stderr_cm2_s : float or None
-        The one that the spread between the runs gives; None for one.
-    D_axes_cm2_s : (3,)
-        Along x, y and z.
-    D_upper_bound_cm2_s, D_lower_bound_cm2_s : float or None
-        Where the motion is not diffusive: what D is below and above with 95 %.
-    motion : Motion
-        Verdict on all runs together: their mean exponents, all their relaxation times.
-    results : tuple of Diffusivity
-        The runs.
-    """
-
-    species: str
-    D_raw_cm2_s: float
-    D_stderr_cm2_s: float | None
-    D_interval68_cm2_s: tuple[float, float] | None
-    df: float
-    within_stderr_cm2_s: float | None
-    between_stderr_cm2_s: float | None
-    D_axes_cm2_s: FloatArray
-    D_upper_bound_cm2_s: float | None
-    D_lower_bound_cm2_s: float | None
-    motion: Motion
-    results: tuple[Diffusivity, ...]
-
-    @property
-    def verdict(self) -> MotionVerdict:
-        """What the motion is."""
-        return self.motion.verdict
-
-    @property
-    def reason(self) -> str:
-        """What was found, in words."""
-        return self.motion.reason
-
-    @property
-    def needs_ps(self) -> float | None:
-        """Length of each run that would tell; None where unknown."""
-        times = self.motion.needs_times
-        mean_ps = sum(result.duration_ps for result in self.results) / len(self.results)
-        return None if times is None else times * mean_ps
-
-    @property
-    def is_diffusive(self) -> bool:
-        """Whether the runs together are."""
-        return self.motion.is_diffusive
-
-    @property
-    def D_cm2_s(self) -> float | None:
-        """The diffusivity; None where the motion is not diffusive."""
-        return self.D_raw_cm2_s if self.is_diffusive else None
-
-
-def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
+def combine(results: Sequence[Diffusivity]) -> Diffusivity:
     """Combine the diffusivities of independent runs (seeds) of the same system.
 
     Runs are weighted by their atoms times their duration, not by their own errors: those grow
@@ -107,6 +36,14 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
     ----------
     results
         One or more, of the same species.
+
+    Returns
+    -------
+    Diffusivity
+        ``window_D_cm2_s`` and ``window_msd_A2`` are those of the runs, ``details`` has the number
+        of runs and the error of the mean by each source, ``within_stderr_cm2_s`` (the runs' own
+        errors) and ``between_stderr_cm2_s`` (their spread). The verdict is on all runs together:
+        their mean exponents, and all their relaxation times.
 
     Raises
     ------
@@ -139,19 +76,32 @@ def combine(results: Sequence[Diffusivity]) -> CombinedDiffusivity:
     if stderr is not None and stderr > 0:
         interval = diffusion_interval(D, stderr**2, 0.0, df=df)
     motion = _pooled(results, weights, D, stderr, df)
-    return CombinedDiffusivity(
-        species=species[0],
+    shown = min(len(result.msd_A2) for result in results)
+    curves_A2 = np.array([result.msd_A2[:shown] for result in results])
+    return replace(
+        results[0],
         D_raw_cm2_s=D,
         D_stderr_cm2_s=stderr,
         D_interval68_cm2_s=interval,
         df=df,
-        within_stderr_cm2_s=within,
-        between_stderr_cm2_s=between,
         D_axes_cm2_s=weights @ np.array([result.D_axes_cm2_s for result in results]),
         D_upper_bound_cm2_s=None if motion.is_diffusive else _bound(D, stderr, df, sizes.sum()),
         D_lower_bound_cm2_s=None if motion.is_diffusive else _lower(results),
+        n_windows=len(results),
         motion=motion,
-        results=tuple(results),
+        window_D_cm2_s=values,
+        lag_ps=results[0].lag_ps[:shown],
+        msd_A2=weights @ curves_A2,
+        msd_spread_A2=curves_A2.std(axis=0, ddof=1) if len(results) > 1 else None,
+        window_msd_A2=curves_A2,
+        intercept_A2=float(weights @ np.array([result.intercept_A2 for result in results])),
+        details={
+            "n_runs": len(results),
+            "within_stderr_cm2_s": within,
+            "between_stderr_cm2_s": between,
+        },
+        duration_ps=float(np.mean([result.duration_ps for result in results])),
+        source=", ".join(result.source for result in results),
     )
 
 

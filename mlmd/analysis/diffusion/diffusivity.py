@@ -166,11 +166,13 @@ class Diffusivity:
         The standard error and the interval are those of ``D_raw_cm2_s``.
         """
         interval, settings = self.D_interval68_cm2_s, self.settings
+        relaxed = self.motion.relaxation
         options = {} if settings.options is None else asdict(settings.options)
         return {
             "D_cm2_s": self.D_cm2_s,
             "D_stderr_cm2_s": self.D_stderr_cm2_s,
             "D_interval68_cm2_s": None if interval is None else list(interval),
+            "D_stderr_df": None if math.isinf(self.df) else self.df,
             "D_raw_cm2_s": self.D_raw_cm2_s,
             "D_axes_cm2_s": self.D_axes_cm2_s.tolist(),
             "D_upper_bound_cm2_s": self.D_upper_bound_cm2_s,
@@ -179,6 +181,10 @@ class Diffusivity:
             "verdict": self.verdict,
             "needs_ps": self.needs_ps,
             "reason": self.reason,
+            "relaxation_time_ps": None if relaxed is None else relaxed.time_ps,
+            "run_over_relaxation_time": (
+                None if relaxed is None or relaxed.time_ps is None else relaxed.relaxations
+            ),
             "gate": self.motion.to_dict(),
             "n_windows": self.n_windows,
             "estimator": settings.estimator,

@@ -110,7 +110,7 @@ class Motion:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON."""
-        late, relaxed = self.late, self.relaxation
+        late = self.late
         return {
             "msd_reached_A2": self.msd_reached_A2,
             "msd_required_A2": self.msd_required_A2,
@@ -120,10 +120,6 @@ class Motion:
             "slope_range": list(self.slope_range),
             "n_jumps": self.n_jumps,
             "relative_deviation": self.relative_deviation,
-            "relaxation_time_ps": None if relaxed is None else relaxed.time_ps,
-            "run_over_relaxation_time": (
-                None if relaxed is None or relaxed.time_ps is None else relaxed.relaxations
-            ),
             "rotates_with": None if self.rotation is None else self.rotation.partner,
         }
 
@@ -229,13 +225,12 @@ def judge(
     elif deviation is None or deviation >= 1.0:
         reason = f"{n_jumps:.2g} jumps of {JUMP_LENGTH_A:g} A in all, too few to tell D from 0"
     elif short and relaxation is not None:
-        reason = (
-            f"the run lasts {_times(relaxation)} relaxation times, fewer than the "
-            f"{RELAXATIONS_REQUIRED:g} over which a rate evens out"
-        )
+        reason = f"{relaxation}, fewer than the {RELAXATIONS_REQUIRED:g} in which a rate evens out"
     else:
         verdict = "diffusive"
         reason = f"MSD reaches {reached:.3g} A^2, log-log slope {early:.2f}"
+        if relaxation is not None:
+            reason += f", {relaxation}"
     needs = None
     if verdict in ("too_short", "subdiffusive"):
         needs = _needs(early, reached, n_atoms, relaxation if short else None)
@@ -262,11 +257,6 @@ def upper_relative_stderr(relative: float, df: float) -> float:
     from scipy.special import chdtri
 
     return relative if math.isinf(df) else relative * math.sqrt(df / float(chdtri(df, 0.9)))
-
-
-def _times(relaxation: Relaxation) -> str:
-    shown = f"{relaxation.relaxations:.2g}"
-    return f"less than {shown}" if relaxation.time_ps is None else shown
 
 
 def _needs(

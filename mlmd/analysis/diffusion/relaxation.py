@@ -38,6 +38,12 @@ class Relaxation:
     time_ps: float | None
     relaxations: float
 
+    def __str__(self) -> str:
+        """Say how many relaxation times the run lasts."""
+        if self.time_ps is None:
+            return f"less than {self.relaxations:.2g} relaxation times"
+        return f"{self.relaxations:.2g} relaxation times of {self.time_ps:.2g} ps"
+
 
 def relaxation(walkers: Walkers, interval_ps: float) -> Relaxation:
     """Measure the relaxation time of the atoms that are measured.

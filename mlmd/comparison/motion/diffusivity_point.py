@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from mlmd.analysis.diffusion.combining import CombinedDiffusivity, combine
+from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
@@ -43,7 +43,7 @@ class DiffusivitySide:
     needs_ps: float | None = None
 
     @classmethod
-    def of(cls, result: Diffusivity | CombinedDiffusivity) -> DiffusivitySide:
+    def of(cls, result: Diffusivity) -> DiffusivitySide:
         """Take the numbers of one run, or of several together."""
         return cls(
             D_cm2_s=result.D_cm2_s,

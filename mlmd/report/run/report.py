@@ -33,6 +33,7 @@ from mlmd.run.overview import StageView, overview
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from mlmd.analysis.diffusion.diffusivity import Diffusivity
     from mlmd.analysis.summary import DiffusivityOptions
     from mlmd.run.run import Run
 
@@ -116,7 +117,14 @@ def _found(summary: AnalysisSummary) -> list[Table]:
             doubts = [*stage.flags, *([] if one.D_cm2_s is not None else [one.reason])]
             T = of(stage.temperature_K, 4)
             rows.append(
-                (f"{name}, {symbol}", T, found, stage.duration_ps, "; ".join(doubts) or DASH)
+                (
+                    f"{name}, {symbol}",
+                    T,
+                    found,
+                    stage.duration_ps,
+                    _lifetimes(one),
+                    "; ".join(doubts) or DASH,
+                )
             )
     laws = [
         (symbol, of_interval(law.E_a_eV, _about(law.E_a_eV, law.E_a_stderr_eV)), law.D0_cm2_s)
@@ -126,7 +134,7 @@ def _found(summary: AnalysisSummary) -> list[Table]:
     tables = (
         make_table(
             "Diffusivities",
-            ("Stage", "T (K)", "D (cm²/s)", "Length (ps)", "Doubts"),
+            ("Stage", "T (K)", "D (cm²/s)", "Length (ps)", "Length / relaxation time", "Doubts"),
             rows,
             "Brackets are intervals of 68 %. Where the motion is not diffusive the bound holds "
             "with 95 %.",
@@ -134,6 +142,14 @@ def _found(summary: AnalysisSummary) -> list[Table]:
         make_table("Arrhenius law", ("Species", "Eₐ (eV)", "D₀ (cm²/s)"), laws),
     )
     return [table for table in tables if table.rows]
+
+
+def _lifetimes(result: Diffusivity) -> Value:
+    """Length of the run over the structural relaxation time."""
+    relaxed = result.motion.relaxation
+    if relaxed is None:
+        return None
+    return f"< {relaxed.relaxations:g}" if relaxed.time_ps is None else of(relaxed.relaxations, 2)
 
 
 def _about(value: float, error: float | None) -> tuple[float, float] | None:
