@@ -1,7 +1,7 @@
 """Real correlated motion in seconds: Lennard-Jones liquids, ordinary and supercooled.
 
-What it makes is deterministic for a seed on one machine, and chaotic: another processor gives another
-trajectory of the same liquid. Tests look at many.
+What it makes is deterministic for a seed on one machine, and chaotic: another processor gives
+another trajectory of the same liquid. Tests look at many.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Liquid:
         tau_fs: float = 100.0,
         keep_positions: bool = True,
     ) -> tuple[np.ndarray[Any, Any] | None, dict[str, np.ndarray[Any, Any]]]:
-        """Go on for a time; positions (frames, n, 3), and energies, kinetic, pressures in eV, GPa."""
+        """Go on for a time; positions (frames, n, 3), energies in eV, pressures in GPa."""
         kinds, first, epsilon, sigma, cutoff = self.parameters()
         steps = round(duration_ps * 1000.0 / step_fs)
         every = max(1, round(every_fs / step_fs)) if every_fs else max(1, steps)
