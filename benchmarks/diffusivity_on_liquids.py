@@ -2,9 +2,10 @@
 
     python benchmarks/diffusivity_on_liquids.py [--runs 400] [--seeds 4] [--processes 2] [--only ka]
 
-Lennard-Jones liquids of 100 atoms at several densities and temperatures (each run has its own melt), and
-supercooled Kob-Andersen mixtures (pieces of runs of 3 ns). The truth is the mean slope over all runs
-of the liquid, at lags at which it is constant. Prints Markdown tables; those of docs/physics.md.
+Lennard-Jones liquids of 100 atoms at several densities and temperatures (each run has its own
+melt), and supercooled Kob-Andersen mixtures (pieces of runs of 3 ns). The truth is the mean slope
+over all runs of the liquid, and of the long run, at lags at which it is constant. Prints the rows
+of the tables of docs/physics.md.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ def row(what: str, name: str, found: list[Found], truths: list[float]) -> str:
     lives = np.nanmedian([one.relaxations for one in found])
     cells = [
         what, name, str(len(found)), f"{lives:.0f}", f"{D.mean():.2f}", f"{D.std():.3f}",
-        hold("low68", "high68", every), hold("low95", "high95", every), f"{100 * moving.mean():.0f}",
+        hold("low68", "high68", every), hold("low95", "high95", every),
+        f"{100 * moving.mean():.0f}",
         f"{D[moving].mean():.2f}" if moving.any() else "-", hold("low68", "high68", moving),
     ]  # fmt: skip
     if moving.all():
@@ -158,8 +160,8 @@ def row(what: str, name: str, found: list[Found], truths: list[float]) -> str:
 
 
 HEAD = (
-    "| motion | estimator | n | run/tau | D/true | std | 68 % | 95 % | diffusive % | of those D/true "
-    "| 68 % | else: bounds hold % | median bound/true |\n|" + "---|" * 13
+    "| motion | estimator | n | run/tau | D/true | std | 68 % | 95 % | diffusive % "
+    "| of those D/true | 68 % | else: bounds hold % | median bound/true |\n|" + "---|" * 13
 )
 
 

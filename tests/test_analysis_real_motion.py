@@ -1,7 +1,7 @@
 """Verdicts, intervals and bounds on motion that is correlated as real motion is.
 
-Samples of ``benchmarks/diffusivity_on_liquids.py``. Counts lie within what the stated rates give in all
-but one of a thousand cases, on any processor: no single trajectory is judged.
+Samples of ``benchmarks/diffusivity_on_liquids.py``. Counts lie within what the stated rates give in
+all but one of a thousand cases, on any processor: no single trajectory is judged.
 """
 
 from __future__ import annotations
@@ -182,13 +182,9 @@ def single_file(rng, frames: int, channels: int, sites: int, ions: int) -> np.nd
 def test_ions_in_single_file_do_not_diffuse_before_they_have_been_round():
     """MSD ~ t^0.5 while t is far below L^2 / D, here 24 A squared over 1.5 A2/ps of one ion."""
     rng = np.random.default_rng(8)
-    passed = sum(
-        diffusivity(
-            trajectory_of(single_file(rng, 201, 12, 12, 9)), "Li", drift="none"
-        ).is_diffusive
-        for _ in range(12)
-    )
-    assert passed <= binom.ppf(0.999, 12, 0.02)
+    runs = (trajectory_of(single_file(rng, 201, 12, 12, 9)) for _ in range(8))
+    passed = sum(diffusivity(run, "Li", drift="none").is_diffusive for run in runs)
+    assert passed <= binom.ppf(0.999, 8, 0.02)
 
 
 @pytest.mark.parametrize(("ordering", "most"), [("0p", 0), ("50p", 5)])
@@ -210,7 +206,7 @@ def test_pieces_of_ordered_argyrodite_are_not_diffusive(ordering, most):
 
 
 def test_variance_of_walks_that_move_alone_in_groups_and_at_their_own_rates():
-    """Against the spread over many runs: independent, eight as one, half of them four times faster."""
+    """Against the spread over many runs: independent, eight as one, half of them faster."""
     rng = np.random.default_rng(9)
     lags, weights = np.array([2, 3, 4]), np.array([-0.5, 0.0, 0.5])
     rates = np.repeat([0.4, 1.6], 20)[None, :, None]
@@ -222,7 +218,7 @@ def test_variance_of_walks_that_move_alone_in_groups_and_at_their_own_rates():
             return in_groups(rng, 160, 40, 8)
         return walk(rng, 160, 40) * np.sqrt(rates)
 
-    for kind, collective in (("alone", 1.0), ("groups", 8.0), ("rates", 1.0)):
+    for kind, collective in (("alone", 1.0), ("groups", 8.0), ("rates", None)):
         sums, variances, shared = [], [], []
         for _ in range(120):
             positions = one(kind)
@@ -231,11 +227,10 @@ def test_variance_of_walks_that_move_alone_in_groups_and_at_their_own_rates():
             found = scatter(Walkers(positions, np.arange(40), None), lags, weights)
             variances.append(found.variance)
             shared.append(found.collective)
-        assert np.mean(shared) == pytest.approx(collective, rel=0.35)
+        if kind != "rates":
+            assert np.mean(shared) == pytest.approx(collective, rel=0.35)
         ratio = np.mean(variances) / np.var(sums, ddof=1)
-        if (
-            kind == "rates"
-        ):  # which atoms are fast is drawn once, and is an error if it could change
+        if kind == "rates":
             assert ratio > 1.5
         else:
             assert 0.7 < ratio < 1.6
