@@ -50,7 +50,7 @@ def covered(trajectory) -> tuple[bool, bool, bool]:
 
 
 def on_a_liquid(trials: int) -> dict[str, Coverage]:
-    """Coverage on a Lennard-Jones liquid of 100 atoms (density 0.84, T* 1.1), pieces of long runs."""
+    """Coverage on pieces of long runs of a Lennard-Jones liquid of 100 atoms (0.84, T* 1.1)."""
     held = {label: np.zeros(len(LENGTHS_PS)) for label in ("gls", "windowed, five windows")}
     counted = np.zeros(len(LENGTHS_PS))
     slopes, parts = [], []
