@@ -162,7 +162,7 @@ def test_order_and_repeated_temperatures():
         ([500, 600], [-1e-6, -2e-6], [1e-6, 1e-6], "at least one of them positive"),
         ([500, 600], [1e-6, np.inf], [1e-6, 1e-6], "finite"),
         ([500, 600], [1e-6], None, "one of each per point"),
-        ([500, 600], [1e-6, 2e-6], [1e-7], "expected one each"),
+        ([500, 600], [1e-6, 2e-6], [1e-7], "errors of shape .* one of each per point"),
         ([500, 600], [1e-6, 2e-6], [1e-7, 0.0], "expected positive, finite"),
         ([500, 1000], [-1e-7, 1e-5], [1e-7, 1e-6], "do not determine"),
     ],
