@@ -67,11 +67,12 @@ class Sample:
 
     @property
     def measured(self) -> np.ndarray:
-        return np.array([D is not None for D in self.D])
+        return np.array([D is not None for D in self.D], dtype=bool)
 
     @property
     def bounded(self) -> np.ndarray:
-        return np.array([D is None and u is not None for D, u in zip(self.D, self.upper, strict=True)])
+        bounds = [u is not None and D is None for D, u in zip(self.D, self.upper, strict=True)]
+        return np.array(bounds, dtype=bool)
 
     def keywords(self) -> dict:
         return {"df": self.df, "D_upper_bound_cm2_s": self.upper, "D_lower_bound_cm2_s": self.lower}

@@ -157,8 +157,8 @@ def arrhenius(
 ) -> Arrhenius:
     r"""Fit :math:`D = D_0 \exp(-E_a / k_B T)` to diffusivities at several temperatures.
 
-    Keywords are named as the attributes of a :class:`mlmd.analysis.Diffusivity`: a list of each makes
-    the call.
+    Keywords are named as the attributes of a :class:`mlmd.analysis.Diffusivity`: give a list of
+    each.
 
     Parameters
     ----------
@@ -219,9 +219,12 @@ def arrhenius(
     if known and not points.are_plain:
         if fit == "log":
             check_logarithms(T, D, "fit 'log'")
-        found = fit_deviance(points, fit, lambda chi2: _error_scale(chi2, free, error_scaling) ** 2)
-        log_D0, E_a, chi2, covariance = found.log_D0, found.E_a_eV, found.chi2, found.covariance
-        interval, scale = found.interval_eV, _error_scale(chi2, free, error_scaling)
+        found = fit_deviance(points, fit)
+        log_D0, E_a, chi2 = found.log_D0, found.E_a_eV, found.chi2
+        scale = _error_scale(chi2, free, error_scaling)
+        covariance = scale**2 * found.covariance
+        low, high = found.interval_eV
+        interval = (E_a - scale * (E_a - low), E_a + scale * (high - E_a))
         method = f"Student's t in {'D' if fit == 'linear' else 'ln D'}"
         if points.censored.any():
             method += f", with {int(points.censored.sum())} bound(s) (Tobit)"
@@ -273,7 +276,7 @@ def activation_energy_bound(
     df: Values | FloatArray | None = None,
     D_upper_bound_cm2_s: Values | FloatArray,
 ) -> float | None:
-    """Activation energy in eV that the true one is above with 95 %, from one temperature and bounds.
+    """Lower bound of 95 % of the activation energy in eV, from one temperature and bounds.
 
     Where D was measured at the hottest temperature alone, and is bounded from above at colder ones,
     the law is as steep as that at least. Parameters are those of :func:`arrhenius`.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.diffusion.upper_bound import PROBABILITY
+from mlmd.analysis.activation.points import ONE_SIDED
 from mlmd.errors import InputError
-from mlmd.numerics.student import student_factor
 
 if TYPE_CHECKING:
     from mlmd.analysis.activation.points import Fit, Points
@@ -26,8 +25,8 @@ STEEPEST_EV = 1e3
 class DevianceFit:
     """Arrhenius law of the least deviance.
 
-    ``interval_eV`` holds the activation energies whose least deviance is within the rise that was
-    asked for; ``covariance`` is that of (ln D0, E_a) and as wide.
+    ``interval_eV`` of 68.27 % holds the activation energies whose least deviance is at most 1 above
+    the minimum; ``covariance`` is that of (ln D0, E_a), and as wide.
     """
 
     log_D0: float
@@ -37,7 +36,7 @@ class DevianceFit:
     chi2: float
 
 
-def fit_deviance(points: Points, fit: Fit, rise: Callable[[float], float]) -> DevianceFit:
+def fit_deviance(points: Points, fit: Fit) -> DevianceFit:
     """Minimise the sum of deviances (:meth:`Points.residuals`), and profile it over E_a.
 
     Parameters
@@ -46,8 +45,6 @@ def fit_deviance(points: Points, fit: Fit, rise: Callable[[float], float]) -> De
         Measured at two temperatures or more, with all errors.
     fit
         What the errors are about.
-    rise
-        Of the minimum: how much the deviance rises to the ends of the interval; 1 for 68.27 %.
 
     Raises
     ------
@@ -70,7 +67,7 @@ def fit_deviance(points: Points, fit: Fit, rise: Callable[[float], float]) -> De
     )
     log_D, E_a = (float(value) for value in best.x)
     chi2 = 2.0 * float(best.cost)
-    ends = [_where_risen(points, x, fit, E_a, chi2 + rise(chi2), way) for way in (-1.0, 1.0)]
+    ends = [_where_risen(points, x, fit, E_a, chi2 + 1.0, way) for way in (-1.0, 1.0)]
     covariance = np.linalg.pinv(best.jac.T @ best.jac)
     if not np.isfinite(ends).all() or not covariance[1, 1] > 0:
         raise _undetermined()
@@ -89,8 +86,8 @@ def fit_deviance(points: Points, fit: Fit, rise: Callable[[float], float]) -> De
 def lowest_E_a_eV(points: Points) -> float | None:
     """Activation energy that one measured temperature and bounds of colder ones are above.
 
-    They allow any that is high enough. Below the one given (95 %) the deviance is higher than there by
-    the square of the one-sided normal deviate. None where the lowest are allowed too.
+    They allow any that is high enough: where it is infinite the deviance is lowest. At the one given
+    (95 %) it is higher by the square of a one-sided normal deviate. None if there is none.
     """
     x = points.beta - float(points.beta[~points.censored].max())
     used = points.of(points.censored <= (x > 0))
@@ -98,8 +95,7 @@ def lowest_E_a_eV(points: Points) -> float | None:
     if not used.censored.any():
         return None
     level = _at_slope(used, x, "log", STEEPEST_EV)
-    level += student_factor(math.inf, 2.0 * PROBABILITY - 1.0) ** 2
-    end = _where_risen(used, x, "log", STEEPEST_EV, level, -1.0)
+    end = _where_risen(used, x, "log", STEEPEST_EV, level + ONE_SIDED**2, -1.0)
     return end if math.isfinite(end) else None
 
 
@@ -133,7 +129,7 @@ def _at_slope(points: Points, x: FloatArray, fit: Fit, E_a_eV: float) -> float:
     through = np.log(points.D_cm2_s[used]) + E_a_eV * x[used]
     start = float(through[int(np.argmin(deviance(through)))])
     step = float(np.max(points.D_stderr_cm2_s[used] / points.D_cm2_s[used]))
-    found = minimize_scalar(deviance, bracket=(start - step, start), options={"xtol": 1e-9})
+    found = minimize_scalar(deviance, bracket=(start - step, start), tol=1e-6)
     return float(found.fun)
 
 
@@ -151,4 +147,4 @@ def _where_risen(
         near, step = near + step, 2.0 * step
         if abs(near) > 2.0 * STEEPEST_EV:
             return way * math.inf
-    return float(brentq(above, near, near + step, xtol=1e-7))
+    return float(brentq(above, near, near + step, xtol=1e-5))

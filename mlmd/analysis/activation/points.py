@@ -24,15 +24,18 @@ Fit = Literal["linear", "log"]
 Values = Sequence[float | None]
 """One number per point; None (or NaN) where it is not known."""
 
-WIDEST = 1.0 / student_factor(math.inf, 2.0 * PROBABILITY - 1.0)
-"""Standard error over bound of 95 % where the estimate itself is 0: 0.61. It cannot be more."""
+ONE_SIDED = student_factor(math.inf, 2.0 * PROBABILITY - 1.0)
+"""Normal deviate of a bound of 95 %, 1.64."""
+WIDEST = 1.0 / ONE_SIDED
+"""Standard error over upper bound where the estimate itself is 0. It cannot be more."""
 
 
 def normal_score(t: FloatArray, df: FloatArray) -> FloatArray:
     r"""Turn Student's t into the normal deviate of the same probability.
 
-    .. math:: z = \frac{8 f + 1}{8 f + 3} \sqrt{f \ln(1 + t^2 / f)}, \qquad t \text{ for } f = \infty
+    .. math:: z = \frac{8 f + 1}{8 f + 3} \sqrt{f \ln(1 + t^2 / f)}
 
+    and t itself for infinite f.
     Within 0.03 up to t = 4 with two degrees of freedom or more, and smooth (D. L. Wallace, Ann.
     Math. Stat. 30, 1121 (1959), DOI 10.1214/aoms/1177706078). The squares of such residuals add up
     to a chi-squared as those of known errors do: three windows whose error is small by chance

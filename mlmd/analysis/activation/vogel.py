@@ -41,9 +41,9 @@ class VogelFulcherTammann:
     p_value : float
         Probability that points of an Arrhenius law ask for a third parameter as much as these.
     delta_aicc : float
-        AICc of the Arrhenius law minus that of this one (Hurvich and Tsai, Biometrika 76, 297 (1989),
-        DOI 10.1093/biomet/76.2.297): positive where this one is better, but with six points it takes
-        a p of 0.003 to see that.
+        AICc of the Arrhenius law minus that of this one (Hurvich and Tsai, Biometrika 76, 297
+        (1989), DOI 10.1093/biomet/76.2.297). With six points or less it asks for far more than
+        5 %: +2 is a p of 0.0003 with six.
     """
 
     D0_cm2_s: float
