@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ Fit = Literal["linear", "log"]
 Values = Sequence[float | None]
 """One number per point; None (or NaN) where it is not known."""
 
-ONE_SIDED = student_factor(math.inf, 2.0 * PROBABILITY - 1.0)
+ONE_SIDED = NormalDist().inv_cdf(PROBABILITY)
 """Normal deviate of a bound of 95 %, 1.64."""
 WIDEST = 1.0 / ONE_SIDED
 """Standard error over upper bound where the estimate itself is 0. It cannot be more."""
