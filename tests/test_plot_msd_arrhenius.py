@@ -12,8 +12,7 @@ from mlmd.analysis.activation.arrhenius import arrhenius
 from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.errors import InputError
 from mlmd.plot import plot_arrhenius, plot_msd
-from mlmd.plot.style import COLOURS
-from mlmd.plot.style import with_error
+from mlmd.plot.style import COLOURS, with_error
 from mlmd.trajectory.trajectory import Trajectory
 
 

@@ -117,8 +117,8 @@ class AnalysisSummary:
     about_laws : mapping of str to tuple of Finding
         By species: why there is no activation energy, or what to doubt about it.
     E_a_lower_bounds_eV : mapping of str to float
-        By species that diffuses at one temperature alone, and is bounded at colder ones: what E_a is
-        above with 95 %.
+        What E_a is above with 95 %, by species that diffuses at one temperature alone and is
+        bounded at colder ones.
     """
 
     stages: Mapping[str, StageDiffusivity]
@@ -205,9 +205,9 @@ def summarize(
 
     Notes
     -----
-    The Arrhenius fit takes standard errors with their degrees of freedom, and stages without diffusion
-    by their bounds of D (:func:`mlmd.arrhenius`); a finding says which they are. With diffusion
-    at a single temperature there is no law, but colder bounds tell what E_a is above.
+    The Arrhenius fit takes standard errors with their degrees of freedom, and stages without
+    diffusion by their bounds of D (:func:`mlmd.arrhenius`); a finding says which they are. With
+    diffusion at a single temperature there is no law, but colder bounds tell what E_a is above.
     """
     diffusivity_settings(**settings)
     by_name("stages", stages)

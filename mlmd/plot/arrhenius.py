@@ -28,9 +28,9 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     Parameters
     ----------
     arrhenius
-        The law and its points. An arrow down from a bar is an upper bound of 95 % that the law takes.
-        A point that is not positive has no place on a logarithmic axis: an open triangle marks D plus
-        its error.
+        The law and its points. An arrow down from a bar is an upper bound of 95 % that the law
+        takes. A point that is not positive has no place on a logarithmic axis: an open triangle
+        marks D plus its error.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     label

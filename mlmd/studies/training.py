@@ -23,7 +23,7 @@ from mlmd.plain import plain_fields, to_plain
 from mlmd.studies.progress import counted
 
 if TYPE_CHECKING:
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
     from mlmd.model.tuning.tune import Tuning
     from mlmd.stages.context import ProgressReport
 

@@ -86,8 +86,8 @@ def fit_deviance(points: Points, fit: Fit) -> DevianceFit:
 def lowest_E_a_eV(points: Points) -> float | None:
     """Activation energy that one measured temperature and bounds of colder ones are above.
 
-    They allow any that is high enough: where it is infinite the deviance is lowest. At the one given
-    (95 %) it is higher by the square of a one-sided normal deviate. None if there is none.
+    They allow any that is high enough: where it is infinite the deviance is lowest. At the one
+    given (95 %) it is higher by the square of a one-sided normal deviate. None if there is none.
     """
     x = points.beta - float(points.beta[~points.censored].max())
     used = points.of(points.censored <= (x > 0))

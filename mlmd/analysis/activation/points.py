@@ -192,9 +192,7 @@ def check_two_temperatures(points: Points) -> None:
     """Raise InputError unless D was measured at two temperatures or more."""
     different = len(set(points.temperatures_K[~points.censored].tolist()))
     if different < 2:
-        more = (
-            "; activation_energy_bound tells what it is above" if points.censored.any() else ""
-        )
+        more = "; activation_energy_bound tells what it is above" if points.censored.any() else ""
         raise InputError(
             f"{different} different temperature(s) were given{' with a D' * bool(more)}; an "
             f"activation energy needs two or more{more}"

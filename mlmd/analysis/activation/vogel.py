@@ -22,7 +22,8 @@ FEWEST_TEMPERATURES = 5
 FALSE_ALARMS = 0.05
 HIGHEST_T0 = 0.98
 """Of the lowest temperature: at the temperature itself the law has a pole."""
-STARTS = (0.0, 0.3, 0.6, 0.9)
+STARTS = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9)
+"""T0 over the lowest temperature; the best two are followed."""
 _LARGEST = 300.0
 
 
@@ -128,14 +129,20 @@ def bent_law(straight: Arrhenius) -> VogelFulcherTammann:
 
     limits = ([-np.inf, -np.inf, 0.0], [np.inf, np.inf, HIGHEST_T0 * lowest])
     used = ~points.censored & (points.D_cm2_s > 0)
-    fits = []
+    starts = []
     for fraction in STARTS:
         T0_K = fraction * lowest
         # A straight line in ln D there; two points or more are positive in any sensible set.
         slope, log_D0 = np.polyfit(1.0 / (T[used] - T0_K), np.log(points.D_cm2_s[used]), 1)
-        start = [log_D0, -slope, T0_K]
-        fits.append(least_squares(residuals, start, bounds=limits, x_scale=[1.0, 100.0, 100.0]))
-    best = min(fits, key=lambda fit: float(fit.cost))
+        starts.append(np.array([log_D0, -slope, T0_K]))
+    starts.sort(key=lambda start: float((residuals(start) ** 2).sum()))
+    best = min(
+        (
+            least_squares(residuals, start, bounds=limits, x_scale=[1.0, 100.0, 100.0], ftol=1e-6)
+            for start in starts[:2]
+        ),
+        key=lambda fit: float(fit.cost),
+    )
     log_D0, B_K, T0_K = (float(value) for value in best.x)
     chi2, straight_chi2 = 2.0 * float(best.cost), straight.chi2_per_df * straight.df
     scatter = max(1.0, chi2 / (straight.df - 1))
