@@ -19,7 +19,7 @@ def test_exact_law_is_recovered() -> None:
     assert found.is_better
 
 
-CHANCES = {"three windows": 2.0, "known": np.inf}
+FREEDOM = {"three windows": 2.0, "known": np.inf}
 
 
 def estimates(rng, D, df, relative=0.1):
@@ -29,19 +29,19 @@ def estimates(rng, D, df, relative=0.1):
     return found, relative * found * scale
 
 
-@pytest.mark.parametrize("df", CHANCES.values(), ids=CHANCES)
+@pytest.mark.parametrize("df", FREEDOM.values(), ids=FREEDOM)
 def test_arrhenius_data_ask_for_a_third_parameter_in_5_percent(df) -> None:
     rng = np.random.default_rng(5)
     true = 1e-3 * np.exp(-3000.0 / T)
     better = 0
     for _ in range(80):
         found = vogel_fulcher_tammann(T, *estimates(rng, true, df), df=[df] * len(T))
-        assert found.chi2 <= found.arrhenius_chi2 + 1e-6
+        assert found.chi2 <= found.arrhenius_chi2 + 1e-4
         better += found.is_better
     assert better <= 12  # 99.9 % of a binomial distribution of 5 % of 80
 
 
-@pytest.mark.parametrize("df", CHANCES.values(), ids=CHANCES)
+@pytest.mark.parametrize("df", FREEDOM.values(), ids=FREEDOM)
 def test_curved_data_ask_for_it_despite_noise(df) -> None:
     rng = np.random.default_rng(6)
     true = 3e-4 * np.exp(-900.0 / (T - 350.0))
