@@ -108,7 +108,8 @@ def say(name: str, samples: list[Sample], truths: list[float]) -> None:
             continue
         ratio = [f.E_over_truth for f in laws]
         p = [f.p_value for f in laws if f.p_value is not None]
-        line += f" {np.mean(ratio):6.3f} {np.median(ratio):6.3f} {100 * np.mean([f.held for f in laws]):5.1f}%"
+        held = 100 * np.mean([f.held for f in laws])
+        line += f" {np.mean(ratio):6.3f} {np.median(ratio):6.3f} {held:5.1f}%"
         line += f" {100 * np.mean(np.array(p) < 0.05):5.1f}%" if p else "     -"
     bounds = []
     for s, truth in zip(usable, truths, strict=True):
@@ -160,12 +161,12 @@ def proportional(relative: float, df: float) -> Draw:
 
 def drawn(
     rng, T_K: np.ndarray, D: np.ndarray, how: Draw, gate: float = 0.0, blur: float = 0.0,
-    excess: float = 0.0,
+    excess: float = 0.0, fall: float = 0.0,
 ) -> Sample:  # fmt: skip
     """Draw estimates of D; those below a gate are bounds.
 
     ``blur`` is the scatter of ln(gate). ``excess``, in units of the gate, is what cages add to the
-    estimates of runs that do not pass.
+    estimates of runs that do not pass; ``fall`` is what their lower bounds are times, 0 for none.
     """
     found, sigma, df = how(rng, D)
     passed = found > gate * np.exp(blur * rng.normal(size=len(D)))
@@ -177,7 +178,7 @@ def drawn(
         list(sigma),
         list(df),
         [None if ok else x for x, ok in zip(upper, passed, strict=True)],
-        [None if ok else 0.0 for ok in passed],
+        [None if ok else fall * max(0.0, x) for ok, x in zip(passed, 2 * raw - upper, strict=True)],
     )
 
 
@@ -212,6 +213,8 @@ def selection(n: int) -> None:
         "four, a blurred gate": (few, rough, {"blur": 0.5}),
         "four, cages below the gate": (few, rough, {"excess": 0.5}),
         "six, cages below the gate": (many, rough, {"excess": 0.5}),
+        "six, lower bounds of half": (many, rough, {"fall": 0.5}),
+        "six, cages, lower bounds of half": (many, rough, {"excess": 0.5, "fall": 0.5}),
         "three near the gate": (np.array([920.0, 1000.0, 1100.0]), rough, {}),
     }.items():
         rng = np.random.default_rng(len(T))

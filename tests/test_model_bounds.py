@@ -31,8 +31,7 @@ def planted(rng: np.random.Generator, n: int = 160) -> tuple[TrainingTable, np.n
     return table.parted(slow), np.concatenate([ln_D[~slow], ln_D[slow]])
 
 
-@pytest.mark.parametrize(("model", "bias"), [("ridge", 0.04), ("random_forest", 0.3)])
-def test_bounds_take_bias_out_of_slow_rows(model, bias):
+def test_bounds_take_bias_out_of_slow_rows():
     """Learnt from the fast rows alone, slow materials are predicted too fast."""
     better, off = 0, {"without": [], "with": []}
     for seed in range(6):
@@ -40,11 +39,11 @@ def test_bounds_take_bias_out_of_slow_rows(model, bias):
         problem = table.problem()
         n, everything = len(problem.y), np.arange(len(problem.y))
         for name, one in (("without", replace(problem, bounds=None)), ("with", problem)):
-            predicted = fit_pipeline(one, model, everything).predict(problem.bounds.X)
+            predicted = fit_pipeline(one, "random_forest", everything).predict(problem.bounds.X)
             off[name].append(float(np.mean(predicted - truth[n:])))
         better += abs(off["with"][-1]) < abs(off["without"][-1])
     assert better >= 5
-    assert np.mean(off["without"]) > bias
+    assert np.mean(off["without"]) > 0.3
     assert abs(np.mean(off["with"])) < 0.75 * np.mean(off["without"])
 
 

@@ -190,8 +190,8 @@ def _print(study: TrainingStudy) -> None:
     print(f"{first.model}, {first.target} in {first.unit}")
     if study.n_bounds:
         print(
-            f"  {study.n_bounds} more run(s) are not diffusive: learnt from as upper bounds of D, in "
-            "no score"
+            f"  {study.n_bounds} row(s) without diffusion are learnt from as upper bounds of D; "
+            "no score is of them"
         )
     print(f"  {'folds':<26}" + "".join(f"{text:>9}" for text in _HEAD))
     for report in study.reports:

@@ -67,7 +67,8 @@ class Arrhenius:
     covariance : (2, 2) or None
         Of (ln D0, E_a in eV), after scaling.
     chi2_per_df : float or None
-        Chi-squared over its degrees of freedom; None for two points or without errors.
+        Chi-squared of the measured points over its degrees of freedom; None for two points or
+        without errors.
     p_value : float or None
         Probability of a larger chi-squared if the law and the errors are right.
     df : int

@@ -26,7 +26,8 @@ class DevianceFit:
     """Arrhenius law of the least deviance.
 
     ``interval_eV`` of 68.27 % holds the activation energies whose least deviance is at most 1 above
-    the minimum; ``covariance`` is that of (ln D0, E_a), and as wide.
+    the minimum; ``covariance`` is that of (ln D0, E_a), and as wide. ``chi2`` is the deviance of the
+    measured points alone: a bound that is kept has one too, but no degree of freedom.
     """
 
     log_D0: float
@@ -66,8 +67,8 @@ def fit_deviance(points: Points, fit: Fit) -> DevianceFit:
         x_scale="jac",
     )
     log_D, E_a = (float(value) for value in best.x)
-    chi2 = 2.0 * float(best.cost)
-    ends = [_where_risen(points, x, fit, E_a, chi2 + 1.0, way) for way in (-1.0, 1.0)]
+    least = 2.0 * float(best.cost)
+    ends = [_where_risen(points, x, fit, E_a, least + 1.0, way) for way in (-1.0, 1.0)]
     covariance = np.linalg.pinv(best.jac.T @ best.jac)
     if not np.isfinite(ends).all() or not covariance[1, 1] > 0:
         raise _undetermined()
@@ -79,7 +80,7 @@ def fit_deviance(points: Points, fit: Fit) -> DevianceFit:
         E_a_eV=E_a,
         interval_eV=(ends[0], ends[1]),
         covariance=shift @ covariance @ shift.T,
-        chi2=chi2,
+        chi2=float((best.fun[~points.censored] ** 2).sum()),
     )
 
 

@@ -144,8 +144,11 @@ def bent_law(straight: Arrhenius) -> VogelFulcherTammann:
         key=lambda fit: float(fit.cost),
     )
     log_D0, B_K, T0_K = (float(value) for value in best.x)
-    chi2, straight_chi2 = 2.0 * float(best.cost), straight.chi2_per_df * straight.df
-    scatter = max(1.0, chi2 / (straight.df - 1))
+    straight_log_D = np.log(straight.D0_cm2_s) - straight.E_a_eV * points.beta
+    straight_chi2 = float((points.residuals(straight_log_D, straight.fit) ** 2).sum())
+    chi2 = 2.0 * float(best.cost)
+    of_measured = float((best.fun[~points.censored] ** 2).sum())
+    scatter = max(1.0, of_measured / (straight.df - 1))
     rise = max(0.0, straight_chi2 - chi2) / scatter
     return VogelFulcherTammann(
         D0_cm2_s=float(np.exp(log_D0)),

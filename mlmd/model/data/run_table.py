@@ -107,7 +107,8 @@ def table_from_runs(
     happened to be fast. Left out, each with its reason, are runs that are not finished (stopped,
     failed, ended by a guard), copies of a run that is there already, and productions that give
     no bound either, or carry a flag that puts their numbers in doubt (``unconverged_volume``,
-    ``unconverged_scf``; ``virial_pressure_volume`` only names a convention). One in which a guard has halved the time step and that then ended is taken.
+    ``unconverged_scf``; ``virial_pressure_volume`` only names a convention). One in
+    which a guard has halved the time step and that then ended is taken.
 
     Parameters
     ----------
