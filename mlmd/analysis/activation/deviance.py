@@ -26,8 +26,8 @@ class DevianceFit:
     """Arrhenius law of the least deviance.
 
     ``interval_eV`` of 68.27 % holds the activation energies whose least deviance is at most 1 above
-    the minimum; ``covariance`` is that of (ln D0, E_a), and as wide. ``chi2`` is the deviance of the
-    measured points alone: a bound that is kept has one too, but no degree of freedom.
+    the minimum; ``covariance`` is that of (ln D0, E_a), and as wide. ``chi2`` is the deviance of
+    the measured points alone: a bound that is kept has one too, but no degree of freedom.
     """
 
     log_D0: float

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
+from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ FEWEST_TEMPERATURES = 5
 FALSE_ALARMS = 0.05
 HIGHEST_T0 = 0.98
 """Of the lowest temperature: at the temperature itself the law has a pole."""
-STARTS = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9)
-"""T0 over the lowest temperature; the best two are followed."""
+STARTS = (0.3, 0.45, 0.6, 0.75, 0.9)
+"""T0 over the lowest temperature, of which the best is followed, beside the Arrhenius law."""
 _LARGEST = 300.0
 
 
@@ -135,11 +136,12 @@ def bent_law(straight: Arrhenius) -> VogelFulcherTammann:
         # A straight line in ln D there; two points or more are positive in any sensible set.
         slope, log_D0 = np.polyfit(1.0 / (T[used] - T0_K), np.log(points.D_cm2_s[used]), 1)
         starts.append(np.array([log_D0, -slope, T0_K]))
-    starts.sort(key=lambda start: float((residuals(start) ** 2).sum()))
+    nearest = min(starts, key=lambda start: float((residuals(start) ** 2).sum()))
+    as_straight = [np.log(straight.D0_cm2_s), straight.E_a_eV / BOLTZMANN_EV_K, 0.0]
     best = min(
         (
-            least_squares(residuals, start, bounds=limits, x_scale=[1.0, 100.0, 100.0], ftol=1e-6)
-            for start in starts[:2]
+            least_squares(residuals, start, bounds=limits, x_scale=[1.0, 100.0, 100.0])
+            for start in (nearest, as_straight)
         ),
         key=lambda fit: float(fit.cost),
     )
