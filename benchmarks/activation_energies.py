@@ -45,7 +45,6 @@ class Sample:
     stderr: list[float | None]
     df: list[float]
     upper: list[float | None]
-    lower: list[float | None]
 
     @classmethod
     def of(cls, T_K: np.ndarray, results: list[Diffusivity]) -> Sample:
@@ -55,14 +54,13 @@ class Sample:
             [r.D_stderr_cm2_s for r in results],
             [r.df or np.inf for r in results],
             [r.D_upper_bound_cm2_s for r in results],
-            [r.D_lower_bound_cm2_s for r in results],
         )
 
     def chosen(self, keep: np.ndarray) -> Sample:
         def some(values: list) -> list:
             return [v for v, k in zip(values, keep, strict=True) if k]
 
-        parts = (self.D, self.stderr, self.df, self.upper, self.lower)
+        parts = (self.D, self.stderr, self.df, self.upper)
         return Sample(self.T_K[keep], *map(some, parts))
 
     @property
@@ -75,7 +73,7 @@ class Sample:
         return np.array(bounds, dtype=bool)
 
     def keywords(self) -> dict:
-        return {"df": self.df, "D_upper_bound_cm2_s": self.upper, "D_lower_bound_cm2_s": self.lower}
+        return {"df": self.df, "D_upper_bound_cm2_s": self.upper}
 
 
 @dataclass
@@ -161,12 +159,12 @@ def proportional(relative: float, df: float) -> Draw:
 
 def drawn(
     rng, T_K: np.ndarray, D: np.ndarray, how: Draw, gate: float = 0.0, blur: float = 0.0,
-    excess: float = 0.0, fall: float = 0.0,
+    excess: float = 0.0,
 ) -> Sample:  # fmt: skip
     """Draw estimates of D; those below a gate are bounds.
 
     ``blur`` is the scatter of ln(gate). ``excess``, in units of the gate, is what cages add to the
-    estimates of runs that do not pass; ``fall`` is what their lower bounds are times, 0 for none.
+    estimates of runs that do not pass.
     """
     found, sigma, df = how(rng, D)
     passed = found > gate * np.exp(blur * rng.normal(size=len(D)))
@@ -178,7 +176,6 @@ def drawn(
         list(sigma),
         list(df),
         [None if ok else x for x, ok in zip(upper, passed, strict=True)],
-        [None if ok else fall * max(0.0, x) for ok, x in zip(passed, 2 * raw - upper, strict=True)],
     )
 
 
@@ -213,8 +210,6 @@ def selection(n: int) -> None:
         "four, a blurred gate": (few, rough, {"blur": 0.5}),
         "four, cages below the gate": (few, rough, {"excess": 0.5}),
         "six, cages below the gate": (many, rough, {"excess": 0.5}),
-        "six, lower bounds of half": (many, rough, {"fall": 0.5}),
-        "six, cages, lower bounds of half": (many, rough, {"excess": 0.5, "fall": 0.5}),
         "three near the gate": (np.array([920.0, 1000.0, 1100.0]), rough, {}),
     }.items():
         rng = np.random.default_rng(len(T))

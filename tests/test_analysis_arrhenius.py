@@ -334,17 +334,6 @@ def test_a_bound_far_above_the_law_says_nothing_and_one_below_pulls():
     assert "1 bound(s)" in bounded[1.0].method
 
 
-def test_a_lower_bound_pulls_the_other_way():
-    T, D, sigma = [600, 800, 1300], law([600, 800, 1300]), 0.1 * law([600, 800, 1300])
-    upper = {"df": [8] * 3, "D_upper_bound_cm2_s": [0.9 * D[0], None, None]}
-    one_sided = arrhenius(T, [None, *D[1:]], sigma, **upper)
-    both = arrhenius(
-        T, [None, *D[1:]], sigma, **upper, D_lower_bound_cm2_s=[0.8 * D[0], None, None]
-    )
-    assert both.E_a_eV < one_sided.E_a_eV
-    assert both.E_a_stderr_eV < one_sided.E_a_stderr_eV
-
-
 def test_one_temperature_and_colder_bounds_tell_what_the_energy_is_above():
     rng = np.random.default_rng(12)
     T, E_a, n = np.array([700, 850, 1300]), 0.35, 100
@@ -371,13 +360,6 @@ def test_one_temperature_and_colder_bounds_tell_what_the_energy_is_above():
         ({"df": [2, 2]}, "degrees of freedom of shape .* one of each per point"),
         ({"df": [2, 0, 2]}, "degrees of freedom 2, 0, 2 were given; expected positive"),
         ({"D_upper_bound_cm2_s": [-1e-6, None, None]}, "upper bounds .* expected positive"),
-        (
-            {
-                "D_upper_bound_cm2_s": [1e-6, None, None],
-                "D_lower_bound_cm2_s": [2e-6, None, None],
-            },
-            "above the lower bounds",
-        ),
     ],
 )
 def test_bad_freedom_and_bounds_are_refused(more, message):

@@ -303,7 +303,6 @@ def _arrhenius_of(
     stderr = [result.D_stderr_cm2_s for _, _, result in used]
     df = [result.df or None for _, _, result in used]
     upper = [result.D_upper_bound_cm2_s for _, _, result in used]
-    lower = [result.D_lower_bound_cm2_s for _, _, result in used]
 
     def none(why: str, numbers: Mapping[str, float] | None = None) -> list[Finding]:
         text = f"no activation energy: {why}"
@@ -331,7 +330,6 @@ def _arrhenius_of(
             stderr,
             df=df,
             D_upper_bound_cm2_s=upper,
-            D_lower_bound_cm2_s=lower,
         )
     except InputError as error:
         return None, None, none(str(error))

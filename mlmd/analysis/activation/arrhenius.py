@@ -152,7 +152,6 @@ def arrhenius(
     *,
     df: Values | FloatArray | None = None,
     D_upper_bound_cm2_s: Values | FloatArray | None = None,
-    D_lower_bound_cm2_s: Values | FloatArray | None = None,
     fit: Fit | None = None,
     error_scaling: ErrorScaling = "up",
 ) -> Arrhenius:
@@ -173,8 +172,8 @@ def arrhenius(
         Degrees of freedom of each error: two for three windows. Infinite where not given. A
         residual then counts by the probability of its Student's t (:func:`normal_score`), and
         chi-squared is the sum of squares of these.
-    D_upper_bound_cm2_s, D_lower_bound_cm2_s : (n,), optional
-        Bounds of 95 % where D was not measured, None where it was. Leaving such points out
+    D_upper_bound_cm2_s : (n,), optional
+        Upper bounds of 95 % where D was not measured, None where it was. Leaving such points out
         biases the law: near the limit of what a run can see, only those runs pass that fluctuate
         upwards. A law counts by the probability that an estimate would be below the bound
         (a Tobit model [3]_), so that it is made of all runs and not of the lucky ones.
@@ -206,8 +205,7 @@ def arrhenius(
     from scipy.special import chdtrc
 
     choice("error_scaling", error_scaling, get_args(ErrorScaling))
-    bounds = (D_upper_bound_cm2_s, D_lower_bound_cm2_s)
-    points = points_of(temperatures_K, D_cm2_s, D_stderr_cm2_s, df, *bounds)
+    points = points_of(temperatures_K, D_cm2_s, D_stderr_cm2_s, df, D_upper_bound_cm2_s)
     check_two_temperatures(points)
     if fit is None:
         fit = "linear" if points.are_plain else "log"

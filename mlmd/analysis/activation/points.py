@@ -62,8 +62,6 @@ class Points:
         freedom. Of a bound: that of the estimate which it is the bound of.
     censored : (n,)
         Which points are bounds.
-    D_lower_bound_cm2_s : (n,)
-        Lower bounds of 95 %; 0 where there is none.
     """
 
     temperatures_K: FloatArray
@@ -71,7 +69,6 @@ class Points:
     D_stderr_cm2_s: FloatArray
     df: FloatArray
     censored: BoolArray
-    D_lower_bound_cm2_s: FloatArray
 
     @property
     def beta(self) -> FloatArray:
@@ -104,7 +101,7 @@ class Points:
         That of a measured point is the normal score of its residual. That of a bound U is
         :math:`-2 \\ln P`, with P the probability that an estimate with its error is below U
         (Tobin, Econometrica 26, 24 (1958), DOI 10.2307/1907382): a law far below it costs
-        nothing, one that gives U costs 2 ln 2. That of a lower bound is its mirror image.
+        nothing, one that gives U costs 2 ln 2.
         """
         from scipy.special import log_ndtr
 
@@ -114,9 +111,7 @@ class Points:
             logs = (np.log(np.abs(self.D_cm2_s)) - log_D) / relative
             plain = (self.D_cm2_s - np.exp(np.minimum(log_D, 700.0))) / self.D_stderr_cm2_s
             score = normal_score(np.where(in_log, logs, plain), self.df)
-            below = (np.log(self.D_lower_bound_cm2_s) - log_D) / relative
-            bounded = log_ndtr(score) + log_ndtr(-normal_score(below, self.df))
-        return np.asarray(np.where(self.censored, np.sqrt(-2.0 * bounded), score))
+        return np.asarray(np.where(self.censored, np.sqrt(-2.0 * log_ndtr(score)), score))
 
 
 def check_temperatures(T: FloatArray) -> None:
@@ -133,7 +128,6 @@ def points_of(
     D_stderr_cm2_s: Values | FloatArray | None,
     df: Values | FloatArray | None,
     D_upper_bound_cm2_s: Values | FloatArray | None,
-    D_lower_bound_cm2_s: Values | FloatArray | None = None,
 ) -> Points:
     """Return copies of the points; censored where there is a bound, whatever D is there.
 
@@ -145,7 +139,6 @@ def points_of(
     T = np.array(temperatures_K, dtype=float)
     D = _values("diffusivities", D_cm2_s, T)
     upper = _values("upper bounds", D_upper_bound_cm2_s, T)
-    lower = _values("lower bounds", D_lower_bound_cm2_s, T)
     sigma = _values("errors", D_stderr_cm2_s, T)
     freedom = _values("degrees of freedom", df, T)
     check_temperatures(T)
@@ -162,11 +155,10 @@ def points_of(
             f"diffusivities {', '.join(f'{d:.3g}' for d in measured) or 'at no temperature'} "
             "cm^2/s were given; expected finite numbers, at least one of them positive"
         )
-    lower = np.where(censored & (lower > 0), lower, 0.0)
-    if not (upper[censored] > lower[censored]).all():
+    if not (upper[censored] > 0).all():
         raise InputError(
             f"upper bounds {', '.join(f'{u:.3g}' for u in upper[censored])} cm^2/s were given; "
-            "expected positive ones, above the lower bounds"
+            "expected positive ones (None where D was measured)"
         )
     given = sigma[~np.isnan(sigma) & ~censored]
     if not (np.isfinite(given) & (given > 0)).all():
@@ -185,7 +177,7 @@ def points_of(
             f"degrees of freedom {', '.join(f'{f:g}' for f in freedom)} were given; expected "
             "positive ones (None where the error is known)"
         )
-    return Points(T, np.where(censored, upper, D), sigma, freedom, censored, lower)
+    return Points(T, np.where(censored, upper, D), sigma, freedom, censored)
 
 
 def check_two_temperatures(points: Points) -> None:

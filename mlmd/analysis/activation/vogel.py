@@ -69,7 +69,6 @@ def vogel_fulcher_tammann(
     *,
     df: Values | FloatArray | None = None,
     D_upper_bound_cm2_s: Values | FloatArray | None = None,
-    D_lower_bound_cm2_s: Values | FloatArray | None = None,
 ) -> VogelFulcherTammann:
     r"""Fit the law as :func:`arrhenius` fits its own, and compare the two.
 
@@ -81,7 +80,7 @@ def vogel_fulcher_tammann(
 
     Parameters
     ----------
-    temperatures_K, D_cm2_s, D_stderr_cm2_s, df, D_upper_bound_cm2_s, D_lower_bound_cm2_s
+    temperatures_K, D_cm2_s, D_stderr_cm2_s, df, D_upper_bound_cm2_s
         As :func:`arrhenius`: measured at four temperatures or more, bounds with them at five or
         more, an error for each.
 
@@ -97,7 +96,6 @@ def vogel_fulcher_tammann(
             D_stderr_cm2_s,
             df=df,
             D_upper_bound_cm2_s=D_upper_bound_cm2_s,
-            D_lower_bound_cm2_s=D_lower_bound_cm2_s,
         )
     )
 
