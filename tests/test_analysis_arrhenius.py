@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import ndtri, stdtr, stdtrit
+from scipy.stats import binom
 
-from mlmd.analysis.activation.arrhenius import arrhenius
+from mlmd.analysis.activation.arrhenius import activation_energy_bound, arrhenius
+from mlmd.analysis.activation.points import normal_score
 from mlmd.errors import InputError
 
 KB_EV_K = 1.380649e-23 / 1.602176634e-19
@@ -162,7 +165,7 @@ def test_order_and_repeated_temperatures():
         ([500, 600], [-1e-6, -2e-6], [1e-6, 1e-6], "at least one of them positive"),
         ([500, 600], [1e-6, np.inf], [1e-6, 1e-6], "finite"),
         ([500, 600], [1e-6], None, "one of each per point"),
-        ([500, 600], [1e-6, 2e-6], [1e-7], "expected one each"),
+        ([500, 600], [1e-6, 2e-6], [1e-7], "errors of shape .* one of each per point"),
         ([500, 600], [1e-6, 2e-6], [1e-7, 0.0], "expected positive, finite"),
         ([500, 1000], [-1e-7, 1e-5], [1e-7, 1e-6], "do not determine"),
     ],
@@ -215,3 +218,159 @@ def test_published_activation_energies_from_their_printed_points():
         assert result.E_a_stderr_eV * 1e3 == pytest.approx(stderr_meV, rel=0.12)
         assert result.p_value == pytest.approx(p, abs=0.06)
         assert result.chi2_per_df == pytest.approx(chi2_per_df, rel=0.2)
+
+
+def band(n, p, probability=0.999):
+    """Counts that a binomial distribution stays between with that probability."""
+    tail = (1.0 - probability) / 2.0
+    return binom.ppf(tail, n, p), binom.ppf(1.0 - tail, n, p)
+
+
+def windows(rng, D, n_windows, relative):
+    """Mean, error and degrees of freedom of a few windows."""
+    each = D[:, None] * rng.gamma(relative**-2, relative**2, (len(D), n_windows))
+    df = np.full(len(D), n_windows - 1.0)
+    return each.mean(1), each.std(1, ddof=1) / np.sqrt(n_windows), df
+
+
+@pytest.mark.parametrize("n_temperatures", [3, 6])
+def test_errors_of_three_windows_hold_and_raise_no_alarms(n_temperatures):
+    rng = np.random.default_rng(n_temperatures)
+    T, n = np.linspace(1000, 1800, n_temperatures), 100
+    laws, plain = [], []
+    for _ in range(n):
+        D, sigma, df = windows(rng, law(T), 3, 0.3)
+        laws.append(arrhenius(T, D, sigma, df=df))
+        plain.append(arrhenius(T, D, sigma))
+    held = sum(r.E_a_interval68_eV[0] < 0.25 < r.E_a_interval68_eV[1] for r in laws)
+    low, high = band(n, 0.68)
+    assert low <= held <= high
+    assert sum(r.p_value < 0.05 for r in laws) <= band(n, 0.05)[1]
+    assert sum(r.p_value < 0.01 for r in laws) <= band(n, 0.01)[1]
+    # Negative control: errors of three windows as if they were known; with three temperatures the
+    # most precise two always fit.
+    assert n_temperatures == 3 or sum(r.p_value < 0.01 for r in plain) > band(n, 0.01)[1]
+
+
+def test_known_errors_are_the_limit_of_many_degrees_of_freedom():
+    rng = np.random.default_rng(4)
+    T = np.array([500, 667, 800, 1000])
+    D, sigma = law(T) * (1 + 0.12 * rng.normal(size=4)), 0.12 * law(T)
+    known = arrhenius(T, D, sigma, fit="log")
+    for df in (1e6, 20.0):
+        found = arrhenius(T, D, sigma, df=[df] * 4)
+        tolerance = 1e-4 if df > 100 else 0.1
+        assert found.E_a_eV == pytest.approx(known.E_a_eV, rel=tolerance)
+        assert found.E_a_stderr_eV == pytest.approx(known.E_a_stderr_eV, rel=tolerance)
+        assert found.chi2_per_df == pytest.approx(known.chi2_per_df, rel=tolerance)
+        at, expected = found.at(400), known.at(400)
+        assert at.D_cm2_s == pytest.approx(expected.D_cm2_s, rel=tolerance)
+        assert at.D_stderr_cm2_s == pytest.approx(expected.D_stderr_cm2_s, rel=3 * tolerance)
+    two = arrhenius(T[[0, 3]], D[[0, 3]], sigma[[0, 3]], df=[2, 2])
+    one = arrhenius(T[[0, 3]], D[[0, 3]], sigma[[0, 3]], fit="log")
+    # Two t of two degrees of freedom: between 1 and 1.32 times the error (Behrens and Fisher).
+    assert 1.1 < two.E_a_stderr_eV / one.E_a_stderr_eV < 1.35
+
+
+def test_normal_score_has_the_probability_of_t():
+    for df in (1.0, 2.0, 5.0, 30.0):
+        t = np.array([-3.0, -1.0, 0.0, 0.5, 2.0])
+        exact = ndtri(stdtr(df, t))
+        assert normal_score(t, np.full(5, df)) == pytest.approx(exact, abs=0.05)
+    assert normal_score(np.array([3.0]), np.array([np.inf])) == 3.0
+
+
+def gated(rng, T, E_a_eV, gate):
+    """Estimates with 30 % error, and bounds of those below a gate, where cages add to them."""
+    df, relative = 8.0, 0.3
+    D = law(T, E_a_eV)
+    found = D * rng.gamma(relative**-2, relative**2, len(T))
+    sigma = relative * found * np.sqrt(rng.chisquare(df, len(T)) / df)
+    passed = found > gate
+    raw = found + 0.4 * gate * rng.uniform(0.5, 1.5, len(T))
+    upper = np.where(passed, np.nan, raw + stdtrit(df, 0.95) * sigma)
+    return np.where(passed, found, np.nan), sigma, np.full(len(T), df), upper
+
+
+def test_bounds_take_the_bias_of_the_gate_out():
+    """Left out, the points that the gate drops make the law too flat."""
+    rng = np.random.default_rng(11)
+    T, E_a, n = np.array([900, 960, 1040, 1200, 1500]), 0.35, 150
+    with_bounds, without, held = [], [], 0
+    for _ in range(n):
+        D, sigma, df, upper = gated(rng, T, E_a, law(1000.0, E_a))
+        measured = np.isfinite(D)
+        if measured.sum() < 2:
+            continue
+        found = arrhenius(T, D, sigma, df=df, D_upper_bound_cm2_s=upper)
+        with_bounds.append(found.E_a_eV)
+        without.append(arrhenius(T[measured], D[measured], sigma[measured], df=df[measured]).E_a_eV)
+        held += found.E_a_interval68_eV[0] < E_a < found.E_a_interval68_eV[1]
+        assert found.points.censored.sum() == (~measured).sum()
+        assert found.df == measured.sum() - 2
+    n = len(with_bounds)
+    standard_error = np.std(with_bounds) / np.sqrt(n)
+    assert np.mean(with_bounds) == pytest.approx(E_a, abs=0.05 * E_a + 3.3 * standard_error)
+    steeper = np.subtract(with_bounds, without)
+    assert np.mean(steeper) > 3.3 * np.std(steeper) / np.sqrt(n)  # negative control
+    assert band(n, 0.60)[0] <= held <= band(n, 0.76)[1]
+
+
+def test_a_bound_far_above_the_law_says_nothing_and_one_below_pulls():
+    T, sigma = np.array([600, 800, 1000, 1300]), 0.1 * law([600, 800, 1000, 1300])
+    D, none = law(T), [None] * 3
+    plain = arrhenius(T[1:], D[1:], sigma[1:], df=[8] * 3)
+    bounded = {
+        factor: arrhenius(
+            T, [None, *D[1:]], sigma, df=[8] * 4, D_upper_bound_cm2_s=[factor * D[0], *none]
+        )
+        for factor in (30.0, 1.0, 0.5)
+    }
+    assert bounded[30.0].E_a_eV == pytest.approx(plain.E_a_eV, abs=1e-4)
+    assert bounded[30.0].E_a_interval68_eV == pytest.approx(plain.E_a_interval68_eV, abs=1e-3)
+    assert plain.E_a_eV < bounded[1.0].E_a_eV < bounded[0.5].E_a_eV
+    low, high = bounded[1.0].E_a_interval68_eV
+    assert high - bounded[1.0].E_a_eV > bounded[1.0].E_a_eV - low  # steeper laws keep the bound
+    assert "1 bound(s)" in bounded[1.0].method
+
+
+def test_one_temperature_and_colder_bounds_tell_what_the_energy_is_above():
+    rng = np.random.default_rng(12)
+    T, E_a, n = np.array([700, 850, 1300]), 0.35, 100
+    held, lowest = 0, []
+    for _ in range(n):
+        D, sigma, df, upper = gated(rng, T, E_a, 0.5 * law(1300.0, E_a))
+        D[2], upper[2] = law(1300.0, E_a) * rng.gamma(11, 1 / 11), np.nan
+        D[:2], upper[:2] = np.nan, np.where(np.isnan(upper[:2]), 2 * D[:2], upper[:2])
+        lowest.append(activation_energy_bound(T, D, sigma, df=df, D_upper_bound_cm2_s=upper))
+        held += lowest[-1] < E_a
+    assert held >= band(n, 0.95)[0]
+    assert np.median(lowest) > 0.05  # and says something
+    with pytest.raises(InputError, match=r"with a D.*activation_energy_bound tells"):
+        arrhenius(T, D, sigma, df=df, D_upper_bound_cm2_s=upper)
+    hotter = activation_energy_bound(
+        T, [1e-6, None, None], [1e-7] * 3, D_upper_bound_cm2_s=[None, 1e-5, 1e-4]
+    )
+    assert hotter is None  # bounds at hotter temperatures alone
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"df": [2, 2]}, "degrees of freedom of shape .* one of each per point"),
+        ({"df": [2, 0, 2]}, "degrees of freedom 2, 0, 2 were given; expected positive"),
+        ({"D_upper_bound_cm2_s": [-1e-6, None, None]}, "upper bounds .* expected positive"),
+    ],
+)
+def test_bad_freedom_and_bounds_are_refused(more, message):
+    with pytest.raises(InputError, match=message) as caught:
+        arrhenius([500, 700, 1000], [1e-6, 5e-6, 2e-5], [1e-7, 5e-7, 2e-6], **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_bounds_are_passed_over_where_no_error_says_what_they_count():
+    T, D = [500, 700, 900, 1000], law([500, 700, 900, 1000])
+    found = arrhenius(T, [None, *D[1:]], D_upper_bound_cm2_s=[1e-6, None, None, None])
+    assert not found.points.censored.any()
+    assert found.E_a_eV == pytest.approx(0.25)
+    assert "unweighted" in found.method

@@ -69,14 +69,20 @@ def test_json_has_exactly_the_agreed_keys(stages):
         assert stage["species"]["Cl"]["is_diffusive"] is False
     assert list(summary["arrhenius"]) == ["Li", "Cl"]
     for law in summary["arrhenius"].values():
-        assert list(law) == ["E_a_eV", "E_a_stderr_eV", "D0_cm2_s"]
+        assert list(law) == [
+            "E_a_eV",
+            "E_a_stderr_eV",
+            "D0_cm2_s",
+            "E_a_interval68_eV",
+            "E_a_lower_bound_eV",
+        ]
 
 
 def test_activation_energy_agrees_with_the_truth(stages):
     law = summarize(stages, species="Li", **SHORT).arrhenius["Li"]
     assert law.E_a_eV == pytest.approx(0.3, abs=3 * law.E_a_stderr_eV)
     assert law.E_a_stderr_eV < 0.1
-    assert "in D" in law.method
+    assert law.method == "Student's t in ln D"
 
 
 def test_flags_go_with_their_stages_and_into_the_notes(stages):
@@ -93,14 +99,16 @@ def test_objects_stay_accessible(stages):
     result = summary.stages["production-1000K"].species["Li"]
     assert list(summary.stages["production-1000K"].species) == ["Li"]
     assert result.settings.window_ps == 2.0
-    assert summary.arrhenius["Li"].D_cm2_s[0] == result.D_cm2_s
-    low, high = result.D_interval68_cm2_s
-    assert summary.arrhenius["Li"].D_stderr_cm2_s[0] == pytest.approx((high - low) / 2)
+    law = summary.arrhenius["Li"]
+    assert law.D_cm2_s[0] == result.D_cm2_s
+    assert law.D_stderr_cm2_s[0] == result.D_stderr_cm2_s
+    assert law.points.df[0] == result.df == 2
     assert "Li" not in summary.notes
 
 
 def test_fewer_than_two_temperatures_give_null(stages):
-    nothing = {"E_a_eV": None, "E_a_stderr_eV": None, "D0_cm2_s": None}
+    keys = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s", "E_a_interval68_eV", "E_a_lower_bound_eV")
+    nothing = dict.fromkeys(keys)
     one = dict(list(stages.items())[:1])
     assert summarize(one, species="Li", **SHORT).to_dict()["arrhenius"] == {"Li": nothing}
     unknown = {"trajectory": (run(1.0, 6.0, 1), None)}
@@ -136,14 +144,31 @@ def test_points_without_diffusion_are_named(stages):
     )
 
 
-def test_a_point_without_diffusion_is_left_out_and_said(stages):
-    cold = {"cold": (run(1e-3, 6.0, 9), 700.0), **stages}
+def test_a_point_without_diffusion_enters_the_law_as_a_bound(stages):
+    cold = {"cold": (run(0.5 * D_at(600), 6.0, 9), 600.0), **stages}
     summary = summarize(cold, species="Li", **SHORT)
     assert summary.stages["cold"].species["Li"].D_cm2_s is None
-    law, without = summary.arrhenius["Li"], summarize(stages, species="Li", **SHORT)
+    law = summary.arrhenius["Li"]
     assert sorted(law.temperatures_K) == [1000, 1400, 1800]
-    assert law.E_a_eV == without.arrhenius["Li"].E_a_eV
-    assert "not diffusive in cold: left out of the fit" in summary.notes["Li"]
+    assert law.points.censored.tolist() == [True, False, False, False]
+    assert law.points.D_cm2_s[0] == summary.stages["cold"].species["Li"].D_upper_bound_cm2_s
+    (found,) = [one for one in summary.findings if one.code == "bounds_in_law"]
+    assert found.severity == "note"
+    assert "not diffusive in cold: the law takes the bounds of D there" in summary.notes["Li"]
+
+
+def test_one_temperature_with_diffusion_and_colder_bounds_tell_what_E_a_is_above(stages):
+    hot = stages["production-1800K"]
+    cold = {name: (run(D_at(T), 6.0, 3), T) for name, T in (("cold", 500.0), ("colder", 400.0))}
+    summary = summarize({**cold, "hot": hot}, species="Li", **SHORT)
+    assert summary.arrhenius["Li"] is None
+    lowest_eV = summary.E_a_lower_bounds_eV["Li"]
+    assert 0.05 < lowest_eV < 0.3
+    law = summary.to_dict()["arrhenius"]["Li"]
+    assert (law["E_a_eV"], law["E_a_lower_bound_eV"]) == (None, lowest_eV)
+    (found,) = [one for one in summary.findings if one.code == "no_activation_energy"]
+    assert found.numbers == {"E_a_lower_bound_eV": lowest_eV}
+    assert f"it is above {lowest_eV:.3f} eV (95 %)" in found.message
 
 
 def test_gls_is_the_default_and_says_what_it_used(stages):

@@ -18,7 +18,7 @@ from mlmd.errors import InputError, MissingExtraError  # noqa: E402
 from mlmd.model import TrainingTable, cross_validate  # noqa: E402
 from mlmd.model.data.composition_columns import element_fractions, fraction_columns  # noqa: E402
 from mlmd.model.data.folds import make_folds, reduced_formula  # noqa: E402
-from mlmd.model.data.table import Problem  # noqa: E402
+from mlmd.model.data.problem import Problem  # noqa: E402
 from mlmd.model.explaining.importance import _shuffled, permutation_importance  # noqa: E402
 from mlmd.model.explaining.learning_curve import arrhenius_scatter, learning_curve  # noqa: E402
 from mlmd.model.explaining.loss_curve import STEPS, loss_curve  # noqa: E402

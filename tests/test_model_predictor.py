@@ -30,7 +30,7 @@ from mlmd.model import (  # noqa: E402
     cross_validate,
     fit_predictor,
 )
-from mlmd.model.data.table import Problem  # noqa: E402
+from mlmd.model.data.problem import Problem  # noqa: E402
 from mlmd.model.predictor.prediction import Prediction  # noqa: E402
 from mlmd.model.predictor.saving import read_model  # noqa: E402
 from mlmd.model.validation.domain import Domain  # noqa: E402

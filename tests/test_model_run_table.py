@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ pandas = pytest.importorskip("pandas", reason="needs the model extra")
 from runs import edit_manifest  # noqa: E402
 
 from mlmd import CalculatorSpec, Equilibrate, Production, Protocol, Relax, Run, featurize  # noqa: E402
+from mlmd.analysis import diffusivity  # noqa: E402
 from mlmd.calculators.models.lennard_jones import LennardJones  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.errors import InputError, StageFailedError, StoppedError  # noqa: E402
+from mlmd.model.data import run_table as module  # noqa: E402
 from mlmd.model.data.run_table import table_from_runs  # noqa: E402
 from mlmd.model.data.table import EINSTEIN, TrainingTable  # noqa: E402
 from mlmd.run.stopping import StopToken  # noqa: E402
@@ -179,6 +182,30 @@ def test_what_is_left_out_has_its_reason(runs, made, caplog):
     with caplog.at_level(logging.INFO):
         table_from_runs([runs / "LiCl"], fewest_rows=1)
     assert f"not in the table: {runs}/LiCl/short: it is not diffusive" in caplog.text
+
+
+def test_productions_without_diffusion_are_bounds(runs, made, tmp_path, monkeypatch):
+    """That D is less than its bound is learnt from; here of what moves less than at 1500 K."""
+
+    def still(trajectory: Any, species: str) -> Any:
+        found = diffusivity(trajectory, species)
+        if trajectory.source and "hot" in str(trajectory.source):
+            return found
+        motion = replace(found.motion, verdict="localised")
+        return replace(found, motion=motion, D_upper_bound_cm2_s=1e-6)
+
+    monkeypatch.setattr(module, "diffusivity", still)
+    table = table_from_runs([runs], fewest_rows=1).table
+    bounds = table.bounds
+    assert table.names == tuple(name for name in made.table.names if name.endswith("hot"))
+    assert {name.split("/")[-1] for name in bounds.names} == {"cool", "short"}
+    assert bounds.D_cm2_s.tolist() == [1e-6] * len(bounds)
+    table.to_csv(tmp_path / "t.csv")
+    back = TrainingTable.read(tmp_path / "t.csv")
+    assert (back.names, back.bounds.names) == (table.names, bounds.names)
+    for target in ("ln_D", "D"):
+        assert back.problem(target).sha256 == table.problem(target).sha256
+    assert table.problem().bounds.y == pytest.approx(np.log(1e-6))
 
 
 def test_a_run_that_is_found_twice_is_taken_once(runs, tmp_path):

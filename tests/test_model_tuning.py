@@ -22,7 +22,7 @@ from mlmd.descriptors.features import FEATURES  # noqa: E402
 from mlmd.errors import InputError, MlmdError  # noqa: E402
 from mlmd.model import REGRESSORS, TrainingTable, cross_validate  # noqa: E402
 from mlmd.model.data.folds import make_folds  # noqa: E402
-from mlmd.model.data.table import Problem  # noqa: E402
+from mlmd.model.data.problem import Problem  # noqa: E402
 from mlmd.model.regressors import WITH_XGBOOST, make_regressor  # noqa: E402
 from mlmd.model.sisso.regressor import SissoRegressor  # noqa: E402
 from mlmd.model.sisso.space import parse_unit  # noqa: E402

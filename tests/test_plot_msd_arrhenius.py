@@ -12,7 +12,7 @@ from mlmd.analysis.activation.arrhenius import arrhenius
 from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.errors import InputError
 from mlmd.plot import plot_arrhenius, plot_msd
-from mlmd.plot.style import with_error
+from mlmd.plot.style import COLOURS, with_error
 from mlmd.trajectory.trajectory import Trajectory
 
 
@@ -150,3 +150,21 @@ def test_importing_is_light_and_pyplot_is_never_touched():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bounds_are_arrows_down_and_take_no_colour_of_the_next_law():
+    T = [700.0, 1000.0, 1400.0, 1800.0]
+    D, error = [None, 1e-5, 6e-5, 1.5e-4], [1e-6, 2e-6, 8e-6, 2e-5]
+    law = arrhenius(T, D, error, df=[4] * 4, D_upper_bound_cm2_s=[3e-6, None, None, None])
+    ax = plot_arrhenius(law, label="Li")
+    points, bounds = ax.containers
+    assert points.lines[0].get_xdata() == pytest.approx(1000.0 / np.array(T[1:]))
+    assert bounds.lines[0].get_xdata() == pytest.approx([1000.0 / 700.0])
+    assert bounds.lines[0].get_ydata() == pytest.approx([3e-6])
+    assert bounds.lines[1][0].get_marker() == 11  # a caret that points down
+    ((low, high),) = [segment[:, 1] for segment in bounds.lines[2][0].get_segments()]
+    assert (low, high) == pytest.approx((1.5e-6, 3e-6))
+    assert ax.get_xlim()[1] > 1000.0 / 700.0
+    plot_arrhenius(arrhenius(T[1:], D[1:], error[1:]), ax=ax, label="Cl")
+    first, _, second = (drawn.lines[0].get_color() for drawn in ax.containers)
+    assert (first, second) == tuple(COLOURS[:2])

@@ -5,7 +5,12 @@ May import `analysis/activation`, `analysis/diffusion`, `analysis/energies`, `an
 `plain`, `run`, `trajectory`.
 """
 
-from mlmd.analysis.activation.arrhenius import Arrhenius, ArrheniusValue, arrhenius
+from mlmd.analysis.activation.arrhenius import (
+    Arrhenius,
+    ArrheniusValue,
+    activation_energy_bound,
+    arrhenius,
+)
 from mlmd.analysis.activation.vogel import VogelFulcherTammann, vogel_fulcher_tammann
 from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import ESTIMATORS, Diffusivity, diffusivity
@@ -61,6 +66,7 @@ __all__ = [
     "StartSensitivity",
     "VogelFulcherTammann",
     "WeightedOptions",
+    "activation_energy_bound",
     "arrhenius",
     "charge_diffusivity",
     "combine",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
-from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, vogel_fulcher_tammann
+from mlmd.analysis.activation.arrhenius import Arrhenius, activation_energy_bound, arrhenius
+from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, bent_law
 from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.diffusivity import (
     Diffusivity,
@@ -119,12 +119,16 @@ class AnalysisSummary:
         By species: why there is no activation energy, or what to doubt about it.
     from_recipe : RecipeAnalysis or None
         What of the settings the run's recipe says; None where it says nothing that was used.
+    E_a_lower_bounds_eV : mapping of str to float
+        What E_a is above with 95 %, by species that diffuses at one temperature alone and is
+        bounded at colder ones.
     """
 
     stages: Mapping[str, StageDiffusivity]
     arrhenius: Mapping[str, Arrhenius | None]
     about_laws: Mapping[str, tuple[Finding, ...]]
     from_recipe: RecipeAnalysis | None = None
+    E_a_lower_bounds_eV: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def notes(self) -> dict[str, str]:
@@ -163,14 +167,17 @@ class AnalysisSummary:
             for given in ("conductivity", "flags"):
                 if value := to_plain(getattr(stage, given)):
                     stages[name][given] = value
-        parameters = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s")
+        parameters = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s", "E_a_interval68_eV")
         laws = {
-            species: {name: None if law is None else getattr(law, name) for name in parameters}
+            species: {
+                **{name: None if law is None else getattr(law, name) for name in parameters},
+                "E_a_lower_bound_eV": self.E_a_lower_bounds_eV.get(species),
+            }
             for species, law in self.arrhenius.items()
         }
         return {
             "stages": stages,
-            "arrhenius": laws,
+            "arrhenius": to_plain(laws),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),
         }
@@ -211,12 +218,9 @@ def summarize(
 
     Notes
     -----
-    The Arrhenius fit takes half the width of the 68 % intervals as the errors of its points:
-    the plain standard errors of two or three windows are too small, and so would be that of
-    E_a (simulated with four temperatures: 48 to 61 % coverage instead of 62 to 69 %).
-
-    Stages without diffusion have no ``D_cm2_s`` and are left out of the fit; a note says which
-    they are. Points that only chance keeps out bias the law: where most are left out, run longer.
+    The Arrhenius fit takes standard errors with their degrees of freedom, and stages without
+    diffusion by their bounds of D (:func:`mlmd.arrhenius`); a finding says which they are. With
+    diffusion at a single temperature there is no law, but colder bounds tell what E_a is above.
     """
     diffusivity_settings(**settings)
     if recipe is not None and not isinstance(recipe, RecipeAnalysis):
@@ -265,10 +269,13 @@ def summarize(
         )
     laws: dict[str, Arrhenius | None] = {}
     about: dict[str, tuple[Finding, ...]] = {}
+    above: dict[str, float] = {}
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
-        laws[symbol], found = _arrhenius_of(symbol, results)
+        laws[symbol], lowest_eV, found = _arrhenius_of(symbol, results)
         about[symbol] = tuple(found)
-    return AnalysisSummary(results, laws, about, used if used and used.settings else None)
+        if lowest_eV is not None:
+            above[symbol] = lowest_eV
+    return AnalysisSummary(results, laws, about, used if used and used.settings else None, above)
 
 
 def _shown_by(trajectory: Trajectory) -> Iterator[str]:
@@ -290,8 +297,8 @@ def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
 
 def _arrhenius_of(
     symbol: str, stages: Mapping[str, StageDiffusivity]
-) -> tuple[Arrhenius | None, list[Finding]]:
-    """Arrhenius law of one species over the stages, and what to say about it."""
+) -> tuple[Arrhenius | None, float | None, list[Finding]]:
+    """Arrhenius law of one species over the stages, or what E_a is above, and what to say of it."""
     points: list[tuple[str, float, Diffusivity]] = [
         (name, stage.temperature_K, stage.species[symbol])
         for name, stage in stages.items()
@@ -305,28 +312,51 @@ def _arrhenius_of(
         Finding(doubt, "doubt", f"{doubt} in {', '.join(names)}") for doubt, names in doubts.items()
     ]
     still = [name for name, _, result in points if not result.is_diffusive]
-    if still:
-        text = f"not diffusive in {', '.join(still)}: left out of the fit"
-        remarks.insert(0, Finding("left_out_of_law", "doubt", text, {"n_left_out": len(still)}))
-    used = [(T, r.D_cm2_s, r.D_half_width68_cm2_s) for _, T, r in points if r.D_cm2_s is not None]
+    left_out = f"not diffusive in {', '.join(still)}: left out of the fit"
+    out = [Finding("left_out_of_law", "doubt", left_out, {"n_left_out": len(still)})]
+    used = [one for one in points if one[2].is_diffusive or one[2].D_upper_bound_cm2_s is not None]
+    temperatures_K = [temperature_K for _, temperature_K, _ in used]
+    D = [result.D_cm2_s for _, _, result in used]
+    stderr = [result.D_stderr_cm2_s for _, _, result in used]
+    df = [result.df or None for _, _, result in used]
+    upper = [result.D_upper_bound_cm2_s for _, _, result in used]
 
-    def none(why: str) -> list[Finding]:
+    def none(why: str, numbers: Mapping[str, float] | None = None) -> list[Finding]:
         text = f"no activation energy: {why}"
-        return [Finding("no_activation_energy", "invalid", text), *remarks]
+        first = Finding("no_activation_energy", "invalid", text, numbers or {})
+        return [first, *(out if still else []), *remarks]
 
-    if len({temperature_K for temperature_K, _, _ in used}) < 2:
+    different = len({T for _, T, result in points if result.is_diffusive})
+    if different < 2:
         known = len({temperature_K for _, temperature_K, _ in points})
         what = "temperatures are known" if known < 2 else "temperatures"
-        return None, none(f"{'diffusion at ' if known > 1 else ''}fewer than two {what}")
+        why = f"{'diffusion at ' if known > 1 else ''}fewer than two {what}"
+        lowest_eV = None
+        if different:
+            lowest_eV = activation_energy_bound(
+                temperatures_K, D, stderr, df=df, D_upper_bound_cm2_s=upper
+            )
+        if lowest_eV is None:
+            return None, None, none(why)
+        why += f"; it is above {lowest_eV:.3f} eV (95 %), by the bounds at colder ones"
+        return None, lowest_eV, none(why, {"E_a_lower_bound_eV": lowest_eV})
     try:
         law = arrhenius(
-            [temperature_K for temperature_K, _, _ in used],
-            [D for _, D, _ in used],
-            [half for _, _, half in used],
+            temperatures_K,
+            D,
+            stderr,
+            df=df,
+            D_upper_bound_cm2_s=upper,
         )
     except InputError as error:
-        return None, none(str(error))
-    return law, [*remarks, *_doubts_of_the_law(law)]
+        return None, None, none(str(error))
+    n_bounds = int(law.points.censored.sum())
+    if n_bounds < len(still):
+        remarks = [*out, *remarks]
+    elif still:
+        text = f"not diffusive in {', '.join(still)}: the law takes the bounds of D there"
+        remarks.insert(0, Finding("bounds_in_law", "note", text, {"n_bounds": n_bounds}))
+    return law, None, [*remarks, *_doubts_of_the_law(law)]
 
 
 def _doubts_of_the_law(law: Arrhenius) -> Iterator[Finding]:
@@ -341,13 +371,17 @@ def _doubts_of_the_law(law: Arrhenius) -> Iterator[Finding]:
             f"the points do not follow the law within their errors (p = {law.p_value:.2g})",
             {"p_value": law.p_value},
         )
-    if different >= FEWEST_TEMPERATURES and law.D_stderr_cm2_s is not None:
-        vogel = vogel_fulcher_tammann(law.temperatures_K, law.D_cm2_s, law.D_stderr_cm2_s)
-        if vogel.is_better:
-            yield Finding(
-                "vogel_is_better",
-                "doubt",
-                f"a Vogel-Fulcher-Tammann law with T0 = {vogel.T0_K:.0f} K describes the points "
-                f"better (AICc lower by {vogel.delta_aicc:.1f})",
-                {"T0_K": vogel.T0_K, "delta_aicc": vogel.delta_aicc},
-            )
+    if len(set(law.points.temperatures_K.tolist())) < FEWEST_TEMPERATURES:
+        return
+    try:
+        vogel = bent_law(law)
+    except InputError:  # errors are not known, or too few of the temperatures have a D
+        return
+    if vogel.is_better:
+        yield Finding(
+            "vogel_is_better",
+            "doubt",
+            f"a Vogel-Fulcher-Tammann law with T0 = {vogel.T0_K:.0f} K describes the points better "
+            f"(p = {vogel.p_value:.2g})",
+            {"T0_K": vogel.T0_K, "p_value": vogel.p_value, "delta_aicc": vogel.delta_aicc},
+        )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mlmd.descriptors.table import import_pandas
 from mlmd.errors import InputError
 from mlmd.model.data.folds import groups_of
 from mlmd.model.regressors import make_regressor
@@ -13,7 +17,10 @@ from mlmd.model.regressors import make_regressor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
+
+_MOST_ROUNDS = 3
+"""Of fitting again: later ones change little."""
 
 
 def fit_pipeline(
@@ -27,7 +34,9 @@ def fit_pipeline(
     Parameters
     ----------
     problem : Problem
-        With its weights. A model that parts the rows once more is told their chemical systems.
+        With its weights. A model that parts the rows once more is told their chemical systems. Of
+        its bounds, those of other chemical systems than rows left out are learnt from: the model is
+        fitted again with the bounds that its predictions break as labels, until it breaks no more.
     model : str
         Name of one of `REGRESSORS`.
     rows : array of int
@@ -42,10 +51,43 @@ def fit_pipeline(
     MissingExtraError
         If scikit-learn or xgboost is not installed.
     """
-    from sklearn.exceptions import ConvergenceWarning
-
     if len(rows) < 2:
         raise InputError(f"{len(rows)} row(s) to learn from; expected at least 2")
+    fitted = _fitted(problem, model, rows, settings)
+    bounds = problem.bounds_beside(np.unique(rows))
+    if bounds is None:
+        return fitted
+    # A bound that is kept says nothing more; one that is broken pulls as a label would.
+    broken = np.zeros(len(bounds.y), dtype=bool)
+    for _ in range(_MOST_ROUNDS):
+        found = broken | (np.asarray(fitted.predict(bounds.X)) > bounds.y)
+        if (found == broken).all():
+            break
+        broken = found
+        both = _joined(problem, bounds.only(np.flatnonzero(broken)))
+        every = np.concatenate([rows, np.arange(len(problem.y), len(both.y))])
+        fitted = _fitted(both, model, every, settings)
+    return fitted
+
+
+def _joined(problem: Problem, bounds: Problem) -> Problem:
+    """Return the rows of a problem, and bounds after them as if they were labels."""
+    weights = problem.weights
+    return replace(
+        problem,
+        X=import_pandas().concat([problem.X, bounds.X], ignore_index=True),
+        y=np.concatenate([problem.y, bounds.y]),
+        formulas=(*problem.formulas, *bounds.formulas),
+        weights=None if weights is None else np.concatenate([weights, np.ones(len(bounds.y))]),
+        bounds=None,
+    )
+
+
+def _fitted(
+    problem: Problem, model: str, rows: NDArray[Any], settings: Mapping[str, Any] | None
+) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
     pipeline = make_regressor(model, target=problem.target).set_params(**(settings or {}))
     with warnings.catch_warnings():
         # A length at its bound and a network stopped early are seen in the scores.

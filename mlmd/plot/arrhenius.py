@@ -28,17 +28,18 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     Parameters
     ----------
     arrhenius
-        The law and its points. A point that is not positive has no place on a logarithmic
-        axis: an open triangle marks its upper bound, D plus its error.
+        The law and its points. An arrow down from a bar is an upper bound of 95 % that the law
+        takes. A point that is not positive has no place on a logarithmic axis: an open triangle
+        marks D plus its error.
     ax
         Axes to draw on; a new figure (``ax.figure``) where not given.
     label
         Name in front of the activation energy, such as a species or a compound.
     """
     ax = ax or new_axes()
-    colour = COLOURS[len(ax.containers) % len(COLOURS)]
+    colour = COLOURS[_n_laws(ax) % len(COLOURS)]
     x, D = 1000.0 / arrhenius.temperatures_K, arrhenius.D_cm2_s
-    errors = arrhenius.D_stderr_cm2_s
+    errors = arrhenius.measured.half_width68_cm2_s if arrhenius.measured.have_errors else None
     positive = D > 0
     ax.set_yscale("log", nonpositive="clip")
     ax.errorbar(
@@ -48,14 +49,32 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     if errors is not None and not positive.all():
         bounds = (D + errors)[~positive]
         ax.plot(x[~positive], np.where(bounds > 0, bounds, np.nan), "v", mfc="none", color=colour)
+    bound_x, bounds_cm2_s = _draw_bounds(ax, arrhenius, colour)
+    x, D = np.concatenate([x, bound_x]), np.concatenate([D, bounds_cm2_s])
     margin = 0.06 * float(np.ptp(x))
     line_x = np.linspace(x.min() - margin, x.max() + margin, 200)
     _draw_law(ax, arrhenius, line_x, colour)
-    _set_limits(ax, x, D[positive], margin)
+    _set_limits(ax, x, D[D > 0], margin)
     ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s)")
     _top_axis(ax)
     small_legend(ax, loc="lower left", handletextpad=0.4)
     return ax
+
+
+def _n_laws(ax: Axes) -> int:
+    """Count the laws drawn so far: points with a name, and not bounds."""
+    return sum(not str(drawn.get_label()).startswith("_") for drawn in ax.containers)
+
+
+def _draw_bounds(ax: Axes, arrhenius: Arrhenius, colour: str) -> tuple[FloatArray, FloatArray]:
+    """Draw upper bounds as arrows down by a factor of 2; return where they are."""
+    points = arrhenius.points.of(arrhenius.points.censored)
+    x, D = 1000.0 / points.temperatures_K, points.D_cm2_s
+    if len(x):
+        ax.errorbar(
+            x, D, 0.5 * D, uplims=True, fmt="_", ms=8, color=colour, elinewidth=1.2, zorder=3
+        )  # fmt: skip
+    return x, D
 
 
 def _draw_law(ax: Axes, arrhenius: Arrhenius, x: FloatArray, colour: str) -> None:
@@ -80,7 +99,7 @@ def _set_limits(ax: Axes, x: FloatArray, D: FloatArray, margin: float) -> None:
     """Frame all points drawn so far; long error bars and bands may leave the frame."""
     low, high = float(x.min()) - margin, float(x.max()) + margin
     bottom, top = float(D.min()) / 3.0, float(D.max()) * 2.0
-    if len(ax.containers) > 1:
+    if _n_laws(ax) > 1:
         (old_low, old_high), (old_bottom, old_top) = ax.get_xlim(), ax.get_ylim()
         low, high = min(low, old_low), max(high, old_high)
         bottom, top = min(bottom, old_bottom), max(top, old_top)

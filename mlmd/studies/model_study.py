@@ -26,7 +26,8 @@ from mlmd.studies.progress import counted
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
-    from mlmd.model.data.table import Problem, TrainingTable
+    from mlmd.model.data.problem import Problem
+    from mlmd.model.data.table import TrainingTable
     from mlmd.model.explaining.importance import Importance
     from mlmd.model.explaining.learning_curve import LearningCurve
     from mlmd.model.explaining.loss_curve import LossCurve

@@ -23,7 +23,7 @@ from mlmd.plain import plain_fields, to_plain
 from mlmd.studies.progress import counted
 
 if TYPE_CHECKING:
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
     from mlmd.model.tuning.tune import Tuning
     from mlmd.stages.context import ProgressReport
 
@@ -125,6 +125,11 @@ class TrainingStudy:
     predictor: Predictor | None = None
     path: Path | None = None
 
+    @property
+    def n_bounds(self) -> int:
+        """Number of upper bounds that the model learns from, beside its rows."""
+        return 0 if self.table.bounds is None else len(self.table.bounds)
+
     def to_dict(self) -> dict[str, Any]:
         """Return scores and calibration as plain values for JSON."""
         content = {
@@ -132,6 +137,7 @@ class TrainingStudy:
             "published": dict(self.published),
             "beside": to_plain(self.reports[1:]),
             "n_rows": len(self.problem.y),
+            "n_bounds": self.n_bounds,
             "D_from": self.table.D_from,
             "saved": to_plain(self.path),
         }

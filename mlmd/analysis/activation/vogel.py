@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.activation.points import check_errors, check_points
+from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
+from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
 from mlmd.errors import InputError
-from mlmd.numerics.exponential import fit_exponential
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike
 
+    from mlmd.analysis.activation.points import Values
     from mlmd.arrays import FloatArray
 
 
 FEWEST_TEMPERATURES = 5
-"""With three parameters, four points and the small-sample correction leave nothing to judge by."""
+"""With three parameters, four points leave one degree of freedom to judge by."""
+FALSE_ALARMS = 0.05
 HIGHEST_T0 = 0.98
 """Of the lowest temperature: at the temperature itself the law has a pole."""
-STARTS = (0.0, 0.3, 0.6, 0.9)
+STARTS = (0.3, 0.45, 0.6, 0.75, 0.9)
+"""T0 over the lowest temperature, of which the best is followed, beside the Arrhenius law."""
 _LARGEST = 300.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VogelFulcherTammann:
     r"""Law :math:`D = D_0 \exp(-B / (T - T_0))`, beside the Arrhenius law of the same points.
 
@@ -38,9 +39,13 @@ class VogelFulcherTammann:
     B_K, T0_K : float
         Strength and divergence temperature in kelvin; :math:`T_0 = 0` is the Arrhenius law.
     chi2, arrhenius_chi2 : float
-        Sums of squared residuals over the errors, of either law.
+        Least deviance of either law: with known errors, the sum of squared residuals over them.
+    p_value : float
+        Probability that points of an Arrhenius law ask for a third parameter as much as these.
     delta_aicc : float
-        AICc of the Arrhenius law minus that of this one: positive where this one is better.
+        AICc of the Arrhenius law minus that of this one (Hurvich and Tsai, Biometrika 76, 297
+        (1989), DOI 10.1093/biomet/76.2.297). With six points or less it asks for far more than
+        5 %: +2 is a p of 0.0003 with six.
     """
 
     D0_cm2_s: float
@@ -48,77 +53,111 @@ class VogelFulcherTammann:
     T0_K: float
     chi2: float
     arrhenius_chi2: float
+    p_value: float
     delta_aicc: float
 
     @property
     def is_better(self) -> bool:
-        """Whether the data ask for the third parameter (AICc lower by two or more)."""
-        return self.delta_aicc >= 2.0
+        """Whether the points ask for the third parameter, with 5 % of false alarms."""
+        return self.p_value < FALSE_ALARMS
 
 
 def vogel_fulcher_tammann(
     temperatures_K: ArrayLike,
-    D_cm2_s: ArrayLike,
-    D_stderr_cm2_s: Sequence[float | None] | FloatArray,
+    D_cm2_s: Values | ArrayLike,
+    D_stderr_cm2_s: Values | FloatArray,
+    *,
+    df: Values | FloatArray | None = None,
+    D_upper_bound_cm2_s: Values | FloatArray | None = None,
 ) -> VogelFulcherTammann:
-    r"""Fit the law by weighted least squares in D, and compare it with the Arrhenius law.
+    r"""Fit the law as :func:`arrhenius` fits its own, and compare the two.
 
-    :math:`T_0` lies between zero and the lowest temperature. The laws are compared by
-
-    .. math:: \mathrm{AICc} = \chi^2 + 2 k + \frac{2 k (k + 1)}{n - k - 1}
-
-    with k = 2 and 3 parameters and n points (Hurvich and Tsai, Biometrika 76, 297 (1989),
-    doi:10.1093/biomet/76.2.297).
+    :math:`T_0` lies between zero and the lowest temperature. The deviance of the Arrhenius law is
+    higher by :math:`\Delta`, which is a chi-squared of one degree of freedom, or 0 where
+    the points bend the other way, each in half of the cases: :math:`p = P(\chi^2_1 > \Delta) / 2`.
+    As with E_a, :math:`\Delta` is divided by chi2/df where this exceeds 1, so that errors that are
+    too small are no curvature.
 
     Parameters
     ----------
-    temperatures_K, D_cm2_s, D_stderr_cm2_s : (n,)
-        Points at five different temperatures or more, with their standard errors.
+    temperatures_K, D_cm2_s, D_stderr_cm2_s, df, D_upper_bound_cm2_s
+        As :func:`arrhenius`: measured at four temperatures or more, bounds with them at five or
+        more, an error for each.
 
     Raises
     ------
     InputError
         If there are fewer temperatures, or an error is not known.
     """
-    T, D = check_points(temperatures_K, D_cm2_s)
-    sigma = check_errors(D_stderr_cm2_s, D)
-    n_different = len(set(T.tolist()))
-    if n_different < FEWEST_TEMPERATURES or sigma is None:
-        raise InputError(
-            f"{n_different} temperatures {'without' if sigma is None else 'with'} errors were "
-            f"given; a Vogel-Fulcher-Tammann law needs {FEWEST_TEMPERATURES} or more, with an "
-            "error for each"
+    return bent_law(
+        arrhenius(
+            temperatures_K,
+            D_cm2_s,
+            D_stderr_cm2_s,
+            df=df,
+            D_upper_bound_cm2_s=D_upper_bound_cm2_s,
         )
+    )
+
+
+def bent_law(straight: Arrhenius) -> VogelFulcherTammann:
+    """Return the law of the same points as an Arrhenius law; see :func:`vogel_fulcher_tammann`."""
     from scipy.optimize import least_squares
+    from scipy.special import chdtrc
 
-    arrhenius_chi2 = fit_exponential(1.0 / T, D, sigma).chi2
-    lowest = float(T.min())
+    points, n = straight.points, len(straight.points.temperatures_K)
+    different = [
+        len(set(each.temperatures_K.tolist())) for each in (straight.measured, straight.points)
+    ]
+    if (
+        different[0] < FEWEST_TEMPERATURES - 1
+        or different[1] < FEWEST_TEMPERATURES
+        or straight.chi2_per_df is None
+    ):
+        with_errors = "without" if straight.chi2_per_df is None else "with"
+        raise InputError(
+            f"{different[1]} temperatures {with_errors} errors were given, {different[0]} of them "
+            f"with a D; a Vogel-Fulcher-Tammann law needs {FEWEST_TEMPERATURES} or more, with an "
+            f"error for each, and D at {FEWEST_TEMPERATURES - 1}"
+        )
+    T, lowest = points.temperatures_K, float(points.temperatures_K.min())
 
-    def residuals(parameters: FloatArray) -> FloatArray:
-        log_D0, B_K, T0_K = parameters
-        exponent = np.clip(log_D0 - B_K / (T - T0_K), -_LARGEST, _LARGEST)
-        return np.asarray((D - np.exp(exponent)) / sigma)
+    def residuals(law: FloatArray) -> FloatArray:
+        exponent = np.clip(law[0] - law[1] / (T - law[2]), -_LARGEST, _LARGEST)
+        return points.residuals(exponent, straight.fit)
 
-    bounds = ([-np.inf, -np.inf, 0.0], [np.inf, np.inf, HIGHEST_T0 * lowest])
-    positive = D > 0
-    fits = []
+    limits = ([-np.inf, -np.inf, 0.0], [np.inf, np.inf, HIGHEST_T0 * lowest])
+    used = ~points.censored & (points.D_cm2_s > 0)
+    starts = []
     for fraction in STARTS:
         T0_K = fraction * lowest
         # A straight line in ln D there; two points or more are positive in any sensible set.
-        slope, log_D0 = np.polyfit(1.0 / (T[positive] - T0_K), np.log(D[positive]), 1)
-        start = [log_D0, -slope, T0_K]
-        fits.append(least_squares(residuals, start, bounds=bounds, x_scale=[1.0, 100.0, 100.0]))
-    best = min(fits, key=lambda fit: float(fit.cost))
+        slope, log_D0 = np.polyfit(1.0 / (T[used] - T0_K), np.log(points.D_cm2_s[used]), 1)
+        starts.append(np.array([log_D0, -slope, T0_K]))
+    nearest = min(starts, key=lambda start: float((residuals(start) ** 2).sum()))
+    as_straight = [np.log(straight.D0_cm2_s), straight.E_a_eV / BOLTZMANN_EV_K, 0.0]
+    best = min(
+        (
+            least_squares(residuals, start, bounds=limits, x_scale=[1.0, 100.0, 100.0])
+            for start in (nearest, as_straight)
+        ),
+        key=lambda fit: float(fit.cost),
+    )
     log_D0, B_K, T0_K = (float(value) for value in best.x)
+    straight_log_D = np.log(straight.D0_cm2_s) - straight.E_a_eV * points.beta
+    straight_chi2 = float((points.residuals(straight_log_D, straight.fit) ** 2).sum())
     chi2 = 2.0 * float(best.cost)
-    n = len(T)
+    of_measured = float((best.fun[~points.censored] ** 2).sum())
+    scatter = max(1.0, of_measured / (straight.df - 1))
+    rise = max(0.0, straight_chi2 - chi2) / scatter
     return VogelFulcherTammann(
         D0_cm2_s=float(np.exp(log_D0)),
         B_K=B_K,
         T0_K=T0_K,
         chi2=chi2,
-        arrhenius_chi2=arrhenius_chi2,
-        delta_aicc=_aicc(arrhenius_chi2, 2, n) - _aicc(chi2, 3, n),
+        arrhenius_chi2=straight_chi2,
+        p_value=0.5 * float(chdtrc(1, rise)),
+        delta_aicc=_aicc(straight_chi2, 2, n) - _aicc(chi2, 3, n),
     )
 
 

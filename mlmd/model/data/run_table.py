@@ -74,6 +74,7 @@ class _Row:
     features: FeatureTable
     D_cm2_s: float
     D_error_cm2_s: float
+    is_bound: bool
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,11 @@ def table_from_runs(
     """Build a training table: a row for every finished production of every finished run.
 
     D and its standard error are those of ``mlmd analyze`` without options: by
-    :func:`mlmd.diffusivity` as the run's recipe says. Left out, each with its reason, are runs that
-    are not finished (stopped, failed, ended by a guard), copies of a run that is there already,
-    and productions that are not diffusive or carry a flag that puts their numbers in doubt
+    :func:`mlmd.diffusivity` as the run's recipe says. Productions that are not diffusive are the
+    table's ``bounds``, by their upper bound of D: without them, slow compositions would be known by
+    those runs alone that happened to be fast. Left out, each with its reason, are runs that are not
+    finished (stopped, failed, ended by a guard), copies of a run that is there already, and
+    productions that give no bound either, or carry a flag that puts their numbers in doubt
     (``unconverged_volume``, ``unconverged_scf``; ``virial_pressure_volume`` only names a
     convention). One in which a guard has halved the time step and that then ended is taken.
 
@@ -155,10 +158,11 @@ def table_from_runs(
             progress(done, len(found))
     if not finished:
         raise InputError(f"none of {len(found)} run(s) in {where} is finished; {skipped[0]}")
-    if not rows:
-        why = next((one for one in skipped if one.stage is not None), skipped[0])
+    if all(row.is_bound for row in rows):
+        why = [*(one for one in skipped if one.stage is not None), *skipped]
+        said = f"{len(rows)} upper bound(s) alone" if rows else str(why[0])
         raise InputError(
-            f"{len(finished)} finished run(s) in {where}, none of which gives D of {mobile}; {why}"
+            f"{len(finished)} finished run(s) in {where}, none of which gives D of {mobile}; {said}"
         )
     made = _table(rows, skipped, wanted)
     if len(made.table) < fewest_rows:
@@ -237,7 +241,8 @@ def _row(run: Run, entry: StageEntry, wanted: _Wanted) -> _Row:
         raise InputError(f"it is flagged {', '.join(doubts)}")
     trajectory = run.trajectory(entry.name)
     result = diffusivity(trajectory, wanted.mobile, **RecipeAnalysis.of(run).settings)
-    if result.D_cm2_s is None:
+    D_cm2_s = result.D_upper_bound_cm2_s if result.D_cm2_s is None else result.D_cm2_s
+    if D_cm2_s is None:
         raise InputError(f"it is not diffusive: {result.reason}")
     # The first frame is taken before the first step: where the stage before has ended.
     described = trajectory.part(stop=1) if wanted.features_from == "start" else trajectory
@@ -248,7 +253,8 @@ def _row(run: Run, entry: StageEntry, wanted: _Wanted) -> _Row:
         entry.settings["temperature_K"],
     )
     error = result.D_stderr_cm2_s
-    return _Row(run.path, entry.name, features, result.D_cm2_s, np.nan if error is None else error)
+    error = np.nan if error is None else error
+    return _Row(run.path, entry.name, features, D_cm2_s, error, not result.is_diffusive)
 
 
 def _table(rows: list[_Row], skipped: list[Skipped], wanted: _Wanted) -> RunTable:
@@ -261,7 +267,8 @@ def _table(rows: list[_Row], skipped: list[Skipped], wanted: _Wanted) -> RunTabl
         if missing.any():
             column = values.columns[missing][0]
             _skip(Skipped(row.path, row.stage, f"it has no feature {column}"), skipped)
-    if not has_all.any():
+    is_bound = np.array([row.is_bound for row in rows])
+    if not (has_all & ~is_bound).any():
         raise InputError(f"no production has all features that most have; {skipped[-1]}")
     D = np.array([(row.D_cm2_s, row.D_error_cm2_s) for row in rows])[has_all]
     about = about[has_all]
@@ -278,4 +285,4 @@ def _table(rows: list[_Row], skipped: list[Skipped], wanted: _Wanted) -> RunTabl
         (_FRAMES[wanted.features_from],) * len(about),
         EINSTEIN,
     )
-    return RunTable(table, tuple(skipped))
+    return RunTable(table.parted(is_bound[has_all]), tuple(skipped))

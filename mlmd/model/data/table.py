@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,19 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mlmd.analysis.activation.arrhenius import arrhenius
 from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import FEATURES, UNITS
 from mlmd.descriptors.table import FRAMES, UNREADABLE, FeatureTable, import_pandas, table_file
 from mlmd.descriptors.thermal import BOLTZMANN_EV_K
 from mlmd.errors import InputError
-from mlmd.model.data.composition_columns import with_fractions
 from mlmd.model.data.folds import reduced_formula
 from mlmd.model.data.label_weights import label_weights
+from mlmd.model.data.problem import Problem
 from mlmd.plain import text_of_csv
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from mlmd.arrays import FloatArray, IntArray
 
@@ -38,44 +39,10 @@ _MOST_MISSING = 0.5
 _FASTEST_CM2_S = 1.0
 
 D_COLUMN, D_ERROR_COLUMN, D_FROM_COLUMN = "D_cm2_s", "D_error_cm2_s", "D_from"
+BOUND_COLUMN, BOUND = "D_is", "upper bound"
 AS_GIVEN, AS_PUBLISHED = "as given", "as published by Zheng et al. 2024"
 EINSTEIN = "mlmd: slope / 6 of the mean squared displacement"
 """Where D is from. The published values may be three times those of the Einstein relation."""
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Numbers to learn, row by row.
-
-    Attributes
-    ----------
-    X : pandas.DataFrame
-        Features, the one that carries the temperature among them.
-    y : (n,) array
-        The target in `unit`.
-    formulas : tuple of str
-        Formula of each row, with which folds are made.
-    target, unit : str
-        What `y` is.
-    weights : (n,) array, optional
-        How much each row counts; their mean is 1. None where all count the same.
-    """
-
-    X: pd.DataFrame
-    y: FloatArray
-    formulas: tuple[str, ...]
-    target: str
-    unit: str
-    weights: FloatArray | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Hash of features, target, formulas and weights: the identity of what was learnt from."""
-        digest = hashlib.sha256("\n".join((*self.X.columns, *self.formulas, self.target)).encode())
-        weights = () if self.weights is None else (self.weights.astype("<f8"),)
-        for part in (self.X.to_numpy(dtype="<f8"), self.y.astype("<f8"), *weights):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +71,8 @@ class TrainingTable:
         Which they are, as `FeatureTable.about` says it.
     D_from : str
         How D was obtained; the same for all rows, so that conventions are never mixed.
+    bounds : TrainingTable, optional
+        Rows whose D is an upper bound of 95 %, of motion that was not diffusive.
     """
 
     features: pd.DataFrame
@@ -117,6 +86,7 @@ class TrainingTable:
     n_frames: IntArray | None = None
     frames: tuple[str, ...] | None = None
     D_from: str = AS_GIVEN
+    bounds: TrainingTable | None = None
 
     def __post_init__(self) -> None:
         """Check that every number can be learnt from."""
@@ -187,7 +157,8 @@ class TrainingTable:
         """Write it to a file that `read` reads, every digit.
 
         The layout is that of ``mlmd features -o`` (`FeatureTable.to_csv`) with three columns
-        more: ``D_cm2_s``, ``D_error_cm2_s`` (empty where not known) and ``D_from``.
+        more: ``D_cm2_s``, ``D_error_cm2_s`` (empty where not known) and ``D_from``. `bounds` come
+        last, and then there is a column ``D_is`` that says "upper bound" there.
 
         Raises
         ------
@@ -195,6 +166,18 @@ class TrainingTable:
             If the file exists and `force` is not given, it cannot be written, or two rows have
             the same name.
         """
+        if self.bounds is None:
+            self._written().to_csv(path, force)
+            return
+        pandas, parts = import_pandas(), (self._written(""), self.bounds._written(BOUND))
+        values, spread, about = (
+            pandas.concat([getattr(part, name) for part in parts])
+            for name in ("values", "spread", "about")
+        )
+        FeatureTable(values, spread, about, self.convention, self.mobile).to_csv(path, force)
+
+    def _written(self, what_D_is: str | None = None) -> FeatureTable:
+        """Return it in the layout of a table of features."""
         pandas = import_pandas()
         names = range(len(self)) if self.names is None else self.names
         index = pandas.Index(map(str, names), name="name", dtype=object)
@@ -206,10 +189,38 @@ class TrainingTable:
             D_COLUMN: np.asarray(self.D_cm2_s, dtype=float),
             D_ERROR_COLUMN: np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s,
             D_FROM_COLUMN: self.D_from,
+            **({} if what_D_is is None else {BOUND_COLUMN: what_D_is}),
         }
         values = self.features.astype(float).set_axis(index, axis=0)
-        spread, rows = values * np.nan, pandas.DataFrame(about, index)
-        FeatureTable(values, spread, rows, self.convention, self.mobile).to_csv(path, force)
+        rows = pandas.DataFrame(about, index)
+        return FeatureTable(values, values * np.nan, rows, self.convention, self.mobile)
+
+    def parted(self, is_bound: NDArray[np.bool_]) -> TrainingTable:
+        """Return the rows that are no bounds, the others as their bounds.
+
+        Raises
+        ------
+        InputError
+            If all are bounds.
+        """
+
+        def some(chosen: NDArray[np.bool_]) -> TrainingTable:
+            rows = np.flatnonzero(chosen)
+            return replace(
+                self,
+                features=self.features.iloc[rows],
+                temperature_K=self.temperature_K[rows],
+                D_cm2_s=self.D_cm2_s[rows],
+                formulas=tuple(self.formulas[i] for i in rows),
+                D_error_cm2_s=None if self.D_error_cm2_s is None else self.D_error_cm2_s[rows],
+                names=None if self.names is None else tuple(self.names[i] for i in rows),
+                n_frames=None if self.n_frames is None else self.n_frames[rows],
+                frames=None if self.frames is None else tuple(self.frames[i] for i in rows),
+            )
+
+        if is_bound.all():
+            raise InputError(f"all {len(self)} row(s) are bounds of D; give some D as well")
+        return replace(some(~is_bound), bounds=some(is_bound) if is_bound.any() else None)
 
     def problem(
         self, target: str = "ln_D", weighted: bool = False, elements: bool = False
@@ -222,6 +233,9 @@ class TrainingTable:
 
         With `weighted`, rows count by `label_weights` of their standard errors: that of ln D is
         the relative one of D, that of a slope follows from its points. The labels stay the same.
+
+        Bounds go with ``ln_D`` and ``D``; into the slope of points with errors they are fitted
+        (:func:`mlmd.arrhenius`).
 
         With `elements`, what each composition is made of joins the features at the end: see
         `mlmd.model.data.composition_columns.element_fractions`.
@@ -238,7 +252,9 @@ class TrainingTable:
         sigma = error / self.D_cm2_s if weighted else None  # of ln D
         is_slope = target == "E_a"
         made = self._activation_energies(sigma) if is_slope else self._diffusivities(target, sigma)
-        return replace(made, X=with_fractions(made.X, made.formulas)) if elements else made
+        if self.bounds is not None and not is_slope:
+            made = replace(made, bounds=self.bounds._diffusivities(target, None))
+        return made.with_elements() if elements else made
 
     def _diffusivities(self, target: str, sigma: FloatArray | None) -> Problem:
         """Return a row per row; `sigma` is the standard error of ln D."""
@@ -263,7 +279,9 @@ class TrainingTable:
             rows = np.array(units) == unit
             x, y = inverse_eV[rows], ln_D[rows]
             if np.ptp(x) > 0:
-                energies[unit] = -float(np.polyfit(x, y, 1)[0])
+                energies[unit] = self._slope_with_bounds(unit, rows)
+                if np.isnan(energies[unit]):
+                    energies[unit] = -float(np.polyfit(x, y, 1)[0])
                 if sigma is not None:
                     away = x - x.mean()
                     errors.append(float(np.linalg.norm(away * sigma[rows]) / (away @ away)))
@@ -273,6 +291,24 @@ class TrainingTable:
         y = np.array(list(energies.values()))
         weights = None if sigma is None else label_weights(X.to_numpy(), y, np.array(errors))
         return Problem(X, y, tuple(energies), "E_a", TARGETS["E_a"], weights)
+
+    def _slope_with_bounds(self, formula: str, rows: NDArray[Any]) -> float:
+        """Return E_a of a formula that has bounds, by `arrhenius`; NaN where it has none."""
+        bounds, errors = self.bounds, self.D_error_cm2_s
+        if bounds is None or errors is None or np.isnan(errors[rows]).any():
+            return np.nan
+        its = [i for i, one in enumerate(bounds.formulas) if reduced_formula(one) == formula]
+        if not its:
+            return np.nan
+        n, of_bounds = int(rows.sum()), bounds.D_error_cm2_s
+        none = [np.nan] * len(its)
+        law = arrhenius(
+            np.concatenate([self.temperature_K[rows], bounds.temperature_K[its]]),
+            np.concatenate([self.D_cm2_s[rows], none]),
+            np.concatenate([errors[rows], none if of_bounds is None else of_bounds[its]]),
+            D_upper_bound_cm2_s=np.concatenate([[np.nan] * n, bounds.D_cm2_s[its]]),
+        )
+        return law.E_a_eV
 
 
 def _read_zheng2024(path: Path) -> TrainingTable:
@@ -317,7 +353,7 @@ def _read_mlmd(path: Path) -> TrainingTable:
     try:
         labels = frame[[c for c in (D_COLUMN, D_ERROR_COLUMN) if c in frame]].astype(float)
         errors = labels[D_ERROR_COLUMN].to_numpy() if D_ERROR_COLUMN in labels else None
-        return TrainingTable(
+        made = TrainingTable(
             known_features(table.values).reset_index(drop=True),
             tuple(map(str, table.about["formula"])),
             table.about["temperature_K"].to_numpy(dtype=float),
@@ -330,6 +366,8 @@ def _read_mlmd(path: Path) -> TrainingTable:
             tuple(map(str, table.about[FRAMES])),
             str(origins[0]),
         )
+        is_bound = frame.get(BOUND_COLUMN, frame[D_COLUMN]) == BOUND
+        return made.parted(is_bound.to_numpy())
     except (ValueError, OverflowError) as error:
         raise _no_number(path, error) from error
 

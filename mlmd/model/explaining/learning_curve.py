@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.model.data.table import Problem, TrainingTable
+    from mlmd.model.data.problem import Problem
+    from mlmd.model.data.table import TrainingTable
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 

@@ -17,7 +17,7 @@ from mlmd.model.validation.cross_validation import Judged
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
 
 Errors = tuple[float, float]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
 
 Method = Literal["trees", "sampled"]
 

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, Trial
 
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -205,13 +205,7 @@ def _only(problem: Problem, rows: ArrayLike) -> Problem:
         raise InputError("rows to tune on must be row numbers; take numpy.flatnonzero of a mask")
     if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= n:
         raise InputError(f"{len(chosen)} row numbers to tune on; expected some from 0 to {n - 1}")
-    return replace(
-        problem,
-        X=problem.X.iloc[chosen],
-        y=problem.y[chosen],
-        formulas=tuple(problem.formulas[i] for i in chosen),
-        weights=None if problem.weights is None else problem.weights[chosen],
-    )
+    return problem.only(chosen)
 
 
 def _inner_folds(part: Problem, tuning: Tuning) -> tuple[str, tuple[Fold, ...]]:

@@ -17,7 +17,7 @@ from mlmd.plain import plain_fields, without_nan
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
     from mlmd.model.tuning.tune import Tuning
 
 

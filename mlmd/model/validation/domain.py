@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlmd.arrays import FloatArray
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
 
 
 COMBINATION = "combination of features"

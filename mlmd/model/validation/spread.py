@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.model.data.table import Problem
+    from mlmd.model.data.problem import Problem
     from mlmd.model.regressors import Spread
 
 
