@@ -1,0 +1,214 @@
+"""How much a mean over atoms is uncertain: from how its atoms differ, however slowly they change.
+
+Blocks of time cannot know motion slower than the run: two glasses differ, though each is at rest.
+The atoms of one run can, since each has another frozen surrounding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlmd.analysis.checks import cells_of_distances_A
+from mlmd.analysis.structure.conventions import convention_named
+from mlmd.periodic.neighbours import neighbours_within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlmd.analysis.structure.radial_distribution import Pair, RdfSettings
+    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.trajectory.trajectory import Trajectory
+
+FEWEST_CENTRES = 8
+"""A variance over fewer atoms is known within a factor of two at best."""
+
+# Frames that are looked at, of all blocks together: what vibrates is left over from them, and is
+# taken out again. Large cells have many atoms to average over, and each frame costs atoms squared.
+_MOST_FRAMES, _FEWEST_FRAMES, _MOST_DISTANCES = 128, 32, 3e7
+# Stretches of time from which it is learned how the fluctuations of neighbouring atoms add up.
+_STRETCHES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class AtomCounts:
+    """Neighbours of each atom by distance, in stretches of time.
+
+    Attributes
+    ----------
+    centre, neighbour : str
+        Species of the atoms, and of what is counted about them.
+    counts : (stretches, centres, bins)
+        Mean number of neighbours in each bin.
+    n_blocks : int
+        Blocks of time of the g(r); each is a whole number of stretches.
+    """
+
+    centre: str
+    neighbour: str
+    counts: FloatArray
+    n_blocks: int
+
+
+@dataclass(frozen=True, eq=False)
+class SlowSpread:
+    r"""Variance of the difference of two means that blocks of time do not show.
+
+    Attributes
+    ----------
+    variance : float
+        Summed over all values.
+    n_independent : float
+        How many independent values the values are worth, by how they vary from atom to atom.
+    n_centres : int
+        Atoms of the smaller side.
+    df : float
+        Degrees of freedom of the variance of one value: from the atoms, and from the stretches of
+        time that tell how they add up.
+    """
+
+    variance: float
+    n_independent: float
+    n_centres: int
+    df: float
+
+
+def from_centre(pair: Pair, n_atoms: Mapping[str, int]) -> Pair:
+    """Return a pair with the species first whose neighbours are counted: that of fewer atoms.
+
+    The neighbours of all atoms of either are the same pairs. About the few they are packed
+    densely, and alike; of the many some have none: that scatters from atom to atom and not in sum.
+    """
+    few, many = sorted(pair, key=lambda symbol: n_atoms[symbol])
+    return (few, many) if n_atoms[few] >= FEWEST_CENTRES else (many, few)
+
+
+def atom_counts(trajectory: Trajectory, settings: RdfSettings, pair: Pair) -> AtomCounts:
+    """Count neighbours about each atom of a pair's first species, over the blocks of a g(r)."""
+    centre, neighbour = pair
+    bins = convention_named(settings.convention).bins(settings.r_max_A, settings.bin_A)
+    centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
+    frames = _chosen(settings.n_blocks, settings.frames_per_block, trajectory.n_atoms)
+    stretches, each = frames.shape
+    column = np.zeros(trajectory.n_atoms, dtype=np.intp)
+    column[centres] = np.arange(len(centres))
+    shape = stretches, len(centres), bins.n_bins
+    counted = np.zeros(math.prod(shape))
+    cells_A = cells_of_distances_A(trajectory)
+    if cells_A.ndim == 3:
+        cells_A = cells_A[frames.ravel()]
+    positions_A = trajectory.positions_A[frames.ravel()]
+    for found in neighbours_within(positions_A, cells_A, bins.r_max_A, centres, others):
+        distance = np.sqrt(np.einsum("nk,nk->n", found.vector_A, found.vector_A))
+        index = (distance / bins.width_A - bins.first_edge).astype(np.intp)
+        flat = (found.frame // each * len(centres) + column[found.centre]) * bins.n_bins + index
+        flat = flat[index < bins.n_bins]
+        if len(flat):
+            few = np.bincount(flat - flat.min())
+            counted[flat.min() :][: len(few)] += few
+    return AtomCounts(centre, neighbour, counted.reshape(shape) / each, settings.n_blocks)
+
+
+def slow_spread(
+    surrogate: Sequence[AtomCounts],
+    reference: Sequence[AtomCounts],
+    of: Callable[[FloatArray], FloatArray],
+    *,
+    like: bool,
+) -> SlowSpread:
+    r"""Return what blocks of time leave out of the variance of a difference of means over atoms.
+
+    With :math:`d_i` the mean over time about atom i of the surrogate minus that of the reference,
+
+    .. math:: v = \frac{F}{N} \left( \operatorname{var}_i d_i - \sum_\mathrm{sides}
+        \langle v_i \rangle_i \right)
+
+    where :math:`v_i` is what blocks of time say of the variance of the mean of atom i by itself:
+    that part the blocks of the whole show, too. :math:`F` says how the fluctuations of neighbouring
+    atoms add up, by those in time: N times the variance of the mean over that of one atom. It is 2
+    where pairs are independent and each is seen from both of its atoms.
+
+    Atoms of the same number are held against each other, where both sides have as many: a glass
+    that surrogate and reference share does not scatter between them. Elsewhere, and where the
+    numbers mean nothing, the variances of both add up.
+
+    In ten liquids (Lennard-Jones, and Kob-Andersen down to where the run is a tenth of the time of
+    relaxation) this and the blocks together are 0.93 to 1.13 times the variance of g(r) over
+    independent runs, where blocks alone have 0.37 to 0.99.
+
+    Parameters
+    ----------
+    surrogate, reference
+        Of each run.
+    of
+        Makes values (..., values) of counts (..., bins), and is linear.
+    like
+        Whether centre and neighbour are of one species.
+    """
+    sides = [[of(one.counts) for one in side] for side in (surrogate, reference)]
+    means = [np.mean([x.mean(axis=0) for x in side], axis=0) for side in sides]
+    n = [len(mean) for mean in means]
+    if min(n) < 2:
+        return SlowSpread(0.0, 1.0, min(n), 1.0)
+    each = [_fluctuations(x) for side in sides for x in side]
+    together, alone = (sum(values) for values in zip(*each, strict=True))
+    factor = together / alone if alone > 0 else 2.0 if like else 1.0
+    seen = [
+        sum(_in_blocks(x, one.n_blocks) for x, one in zip(side, counts, strict=True))
+        / len(side) ** 2
+        for side, counts in zip(sides, (surrogate, reference), strict=True)
+    ]
+    if n[0] == n[1]:
+        parts = [(means[0] - means[1], sum(seen))]
+    else:
+        parts = list(zip(means, seen, strict=True))
+    variance = 0.0
+    traces = np.zeros(2)
+    for values, shown in parts:
+        found = _traces(values) / np.array([1.0, len(values)])
+        variance += factor * max(float(found[0]) - shown, 0.0) / len(values)
+        traces += found / len(values)
+    independent = traces[0] ** 2 / traces[1] if traces[1] > 0 else 1.0
+    stretches = sum(len(x) - 1 for side in sides for x in side)
+    df = 1.0 / (1.0 / (min(n) - 1) + 1.0 / max(stretches, 1))
+    return SlowSpread(variance, float(independent), min(n), df)
+
+
+def _chosen(n_blocks: int, frames_per_block: int, n_atoms: int) -> IntArray:
+    """Return frames (stretches, frames), evenly spaced."""
+    most = int(np.clip(_MOST_DISTANCES / n_atoms**2, _FEWEST_FRAMES, _MOST_FRAMES))
+    split = min(max(1, _STRETCHES // n_blocks), frames_per_block)
+    length = frames_per_block // split
+    each = max(1, min(most // (n_blocks * split), length))
+    starts = np.arange(n_blocks)[:, None] * frames_per_block + np.arange(split) * length
+    inside = ((np.arange(each) + 0.5) * length / each).astype(np.intp)
+    return starts.reshape(-1, 1) + inside
+
+
+def _fluctuations(x: FloatArray) -> tuple[float, float]:
+    """Variance in time of the mean over atoms times their number, and the mean of each atom's."""
+    if len(x) < 2:
+        return 0.0, 0.0
+    together = x.shape[1] * float(x.mean(axis=1).var(axis=0, ddof=1).sum())
+    return together, float(x.var(axis=0, ddof=1).sum(axis=-1).mean())
+
+
+def _in_blocks(x: FloatArray, n_blocks: int) -> float:
+    """Variance of the mean of an atom by its blocks of time, mean over the atoms."""
+    if n_blocks < 2:
+        return 0.0
+    blocks = x.reshape(n_blocks, -1, *x.shape[1:]).mean(axis=1)
+    return float(blocks.var(axis=0, ddof=1).sum(axis=-1).mean()) / n_blocks
+
+
+def _traces(values: FloatArray) -> FloatArray:
+    """Traces of the covariance of (atoms, values) and of its square, the bias of that removed."""
+    n = len(values)
+    centred = values - values.mean(axis=0)
+    gram = centred @ centred.T / (n - 1)
+    trace = float(np.trace(gram))
+    square = max(float(np.sum(gram**2)) - trace**2 / (n - 1), trace**2 / gram.size)
+    return np.array([trace, square])
