@@ -162,15 +162,14 @@ class DiffusivityPoint:
     def log10_ratio_bounds(self) -> tuple[float, float]:
         """What upper bounds say of the ratio where one side has a D and the other has not.
 
-        Between the bound and the end of an interval of 95 % of the other side. Infinite where
-        nothing is said.
+        Infinite where nothing is said.
         """
         low, high = -math.inf, math.inf
         left, right = self.surrogate, self.reference
         if left.D_cm2_s is None and left.D_upper_bound_cm2_s and right.log10_D is not None:
-            high = _log10(left.D_upper_bound_cm2_s) - (right.log10_D - right.lower_half)
+            high = _log10(left.D_upper_bound_cm2_s) - right.log10_D
         if right.D_cm2_s is None and right.D_upper_bound_cm2_s and left.log10_D is not None:
-            low = (left.log10_D - left.lower_half) - _log10(right.D_upper_bound_cm2_s)
+            low = left.log10_D - _log10(right.D_upper_bound_cm2_s)
         return low, high
 
     @classmethod

@@ -19,7 +19,7 @@ from mlmd.periodic.neighbours import neighbours_within
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlmd.analysis.structure.radial_distribution import Pair, RdfSettings
+    from mlmd.analysis.structure.radial_distribution import Pair, RadialDistribution
     from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -29,6 +29,8 @@ FEWEST_CENTRES = 8
 # Frames that are looked at, of all blocks together: what vibrates is left over from them, and is
 # taken out again. Large cells have many atoms to average over, and each frame costs atoms squared.
 _MOST_FRAMES, _FEWEST_FRAMES, _MOST_DISTANCES = 128, 32, 3e7
+# Numbers that are held for one pair of one run, 160 MB.
+_MOST_COUNTS = 2e7
 # Stretches of time from which it is learned how the fluctuations of neighbouring atoms add up.
 _STRETCHES = 32
 
@@ -41,15 +43,21 @@ class AtomCounts:
     ----------
     centre, neighbour : str
         Species of the atoms, and of what is counted about them.
+    n_atoms : int
+        Atoms of the centre's species; of very many only some are looked from.
     counts : (stretches, centres, bins)
         Mean number of neighbours in each bin.
+    density_A3 : float
+        Neighbours per volume in the mean, over which g(r) is normalised.
     n_blocks : int
         Blocks of time of the g(r); each is a whole number of stretches.
     """
 
     centre: str
     neighbour: str
+    n_atoms: int
     counts: FloatArray
+    density_A3: float
     n_blocks: int
 
 
@@ -86,13 +94,16 @@ def from_centre(pair: Pair, n_atoms: Mapping[str, int]) -> Pair:
     return (few, many) if n_atoms[few] >= FEWEST_CENTRES else (many, few)
 
 
-def atom_counts(trajectory: Trajectory, settings: RdfSettings, pair: Pair) -> AtomCounts:
+def atom_counts(trajectory: Trajectory, run: RadialDistribution, pair: Pair) -> AtomCounts:
     """Count neighbours about each atom of a pair's first species, over the blocks of a g(r)."""
     centre, neighbour = pair
-    bins = convention_named(settings.convention).bins(settings.r_max_A, settings.bin_A)
+    settings, way = run.settings, convention_named(run.settings.convention)
+    bins = way.bins(settings.r_max_A, settings.bin_A)
     centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
     frames = _chosen(settings.n_blocks, settings.frames_per_block, trajectory.n_atoms)
     stretches, each = frames.shape
+    n_atoms = len(centres)
+    centres = centres[:: math.ceil(stretches * n_atoms * bins.n_bins / _MOST_COUNTS)]
     column = np.zeros(trajectory.n_atoms, dtype=np.intp)
     column[centres] = np.arange(len(centres))
     shape = stretches, len(centres), bins.n_bins
@@ -109,15 +120,21 @@ def atom_counts(trajectory: Trajectory, settings: RdfSettings, pair: Pair) -> At
         if len(flat):
             few = np.bincount(flat - flat.min())
             counted[flat.min() :][: len(few)] += few
-    return AtomCounts(centre, neighbour, counted.reshape(shape) / each, settings.n_blocks)
+    partners = max(len(others) - int(centre == neighbour and way.excludes_itself), 1)
+    return AtomCounts(
+        centre=centre,
+        neighbour=neighbour,
+        n_atoms=n_atoms,
+        counts=counted.reshape(shape) / each,
+        density_A3=run.density_A3 * partners / trajectory.n_atoms,
+        n_blocks=settings.n_blocks,
+    )
 
 
 def slow_spread(
     surrogate: Sequence[AtomCounts],
     reference: Sequence[AtomCounts],
-    of: Callable[[FloatArray], FloatArray],
-    *,
-    like: bool,
+    of: Callable[[AtomCounts], FloatArray],
 ) -> SlowSpread:
     r"""Return what blocks of time leave out of the variance of a difference of means over atoms.
 
@@ -144,33 +161,34 @@ def slow_spread(
     surrogate, reference
         Of each run.
     of
-        Makes values (..., values) of counts (..., bins), and is linear.
-    like
-        Whether centre and neighbour are of one species.
+        Makes values (stretches, centres, values) of counts, and is linear in them.
     """
-    sides = [[of(one.counts) for one in side] for side in (surrogate, reference)]
+    sides = [[of(one) for one in side] for side in (surrogate, reference)]
     means = [np.mean([x.mean(axis=0) for x in side], axis=0) for side in sides]
-    n = [len(mean) for mean in means]
+    n, n_atoms = [len(mean) for mean in means], [side[0].n_atoms for side in (surrogate, reference)]
     if min(n) < 2:
         return SlowSpread(0.0, 1.0, min(n), 1.0)
     each = [_fluctuations(x) for side in sides for x in side]
     together, alone = (sum(values) for values in zip(*each, strict=True))
+    like = reference[0].centre == reference[0].neighbour
     factor = together / alone if alone > 0 else 2.0 if like else 1.0
+    # Of all atoms, where some are looked from: any two are correlated by as much.
+    factor = max(1.0 + (factor - 1.0) * (n_atoms[1] - 1) / (n[1] - 1), 0.0)
     seen = [
         sum(_in_blocks(x, one.n_blocks) for x, one in zip(side, counts, strict=True))
         / len(side) ** 2
         for side, counts in zip(sides, (surrogate, reference), strict=True)
     ]
-    if n[0] == n[1]:
-        parts = [(means[0] - means[1], sum(seen))]
+    if n[0] == n[1] and n_atoms[0] == n_atoms[1]:
+        parts = [(means[0] - means[1], sum(seen), n_atoms[1])]
     else:
-        parts = list(zip(means, seen, strict=True))
+        parts = list(zip(means, seen, n_atoms, strict=True))
     variance = 0.0
     traces = np.zeros(2)
-    for values, shown in parts:
-        found = _traces(values) / np.array([1.0, len(values)])
-        variance += factor * max(float(found[0]) - shown, 0.0) / len(values)
-        traces += found / len(values)
+    for values, shown, atoms in parts:
+        trace, square = _traces(values)
+        variance += factor * max(trace - shown, 0.0) / atoms
+        traces += trace / atoms, square / atoms**2
     independent = traces[0] ** 2 / traces[1] if traces[1] > 0 else 1.0
     stretches = sum(len(x) - 1 for side in sides for x in side)
     df = 1.0 / (1.0 / (min(n) - 1) + 1.0 / max(stretches, 1))
@@ -204,11 +222,11 @@ def _in_blocks(x: FloatArray, n_blocks: int) -> float:
     return float(blocks.var(axis=0, ddof=1).sum(axis=-1).mean()) / n_blocks
 
 
-def _traces(values: FloatArray) -> FloatArray:
+def _traces(values: FloatArray) -> tuple[float, float]:
     """Traces of the covariance of (atoms, values) and of its square, the bias of that removed."""
     n = len(values)
     centred = values - values.mean(axis=0)
     gram = centred @ centred.T / (n - 1)
     trace = float(np.trace(gram))
     square = max(float(np.sum(gram**2)) - trace**2 / (n - 1), trace**2 / gram.size)
-    return np.array([trace, square])
+    return trace, square

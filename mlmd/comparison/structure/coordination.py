@@ -117,7 +117,7 @@ def _error(
     bins = convention_named(settings.convention).bins(settings.r_max_A, settings.bin_A)
     # Within the bin of the cutoff neighbours are taken to be spread evenly.
     inside = np.clip((cutoff_A - bins.edges_A[:-1]) / bins.width_A, 0.0, 1.0)
-    slow = runs.slow(pair, lambda counts: (counts @ inside)[..., None])
+    slow = runs.slow(pair, lambda one: (one.counts @ inside)[..., None])
     looked = runs.atoms[pair][1][0].centre
     n_atoms = runs.reference[0].n_atoms
     scale = (n_atoms[looked] / n_atoms[pair[0]]) ** 2

@@ -83,7 +83,7 @@ class RdfRuns:
             return None
         pairs = list(self.reference[0].partials)
         in_time = np.array([[self._in_time(side, pair) for side in self.sides] for pair in pairs])
-        slow = [self.slow(pair, self._g_of(pair)) for pair in pairs]
+        slow = [self.slow(pair, self._g) for pair in pairs]
         variance = in_time.sum(axis=1) + np.array([one.variance for one in slow])
         if not variance.sum() > 0:
             return None
@@ -100,25 +100,21 @@ class RdfRuns:
             is_reliable=blocks >= _FEWEST_BLOCKS and bool(known.any()),
         )
 
-    def slow(self, pair: Pair, of: Callable[[FloatArray], FloatArray]) -> SlowSpread:
+    def slow(self, pair: Pair, of: Callable[[AtomCounts], FloatArray]) -> SlowSpread:
         """Return what blocks of time do not show of a pair; `of` makes values of its counts."""
-        return slow_spread(*self.atoms[pair], of, like=pair[0] == pair[1])
+        return slow_spread(*self.atoms[pair], of)
 
     def _in_time(self, side: Sequence[RadialDistribution], pair: Pair) -> float:
         errors = [run.of(*pair).stderr for run in side]
         each = [float(np.sum(error**2)) for error in errors if error is not None]
         return float(frame_weights(side) ** 2 @ each)
 
-    def _g_of(self, pair: Pair) -> Callable[[FloatArray], FloatArray]:
-        """Return what makes g(r) of neighbours, by the means of the reference."""
-        run = self.reference[0]
-        way = convention_named(run.settings.convention)
-        bins = way.bins(run.settings.r_max_A, run.settings.bin_A)
-        neighbour = self.atoms[pair][1][0].neighbour
-        others = run.n_atoms[neighbour] - int(pair[0] == pair[1] and way.excludes_itself)
-        density_A3 = run.density_A3 * others / sum(run.n_atoms.values())
-        ideal = max(density_A3, 1e-300) * way.shell_volumes_A3(bins)
-        return lambda counts: way.smooth(counts / ideal)
+    def _g(self, one: AtomCounts) -> FloatArray:
+        """Return g(r) about each atom, in stretches of time."""
+        settings = self.reference[0].settings
+        way = convention_named(settings.convention)
+        shells_A3 = way.shell_volumes_A3(way.bins(settings.r_max_A, settings.bin_A))
+        return way.smooth(one.counts / (one.density_A3 * shells_A3))
 
     def _seeds(self) -> FloatArray:
         """Variance of the difference (pairs,) by the scatter between runs of the reference."""
@@ -174,7 +170,7 @@ def _counts(
     runs: Sequence[Trajectory], results: Sequence[RadialDistribution], pair: Pair
 ) -> tuple[AtomCounts, ...]:
     each = zip(runs, results, strict=True)
-    return tuple(atom_counts(run, result.settings, pair) for run, result in each)
+    return tuple(atom_counts(run, result, pair) for run, result in each)
 
 
 def _half_height_A(trajectory: Trajectory) -> float:

@@ -55,9 +55,11 @@ def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
             f", of which a run by itself shows {noise.in_time_share:.0%}: structure that relaxes"
         )
         text += " more slowly"
-    needs_ps = noise.length_ps
-    if needs_ps is not None:
-        needs_ps *= max(limit / ratio if ratio > 0 else 1.0, 1.0)
+    needs_ps = None
+    if noise.length_ps is not None:
+        # What blocks of time do not show is frozen, and falls only when the run is longer than it.
+        times = max(limit / ratio, 1.0) if ratio > 0 else 1.0
+        needs_ps = noise.length_ps * times / max(noise.in_time_share, 0.01)
     return Judgement.open(f"{text}: runs are too short to tell", r2, needs_ps)
 
 
@@ -133,6 +135,8 @@ def judge_diffusivity(point: DiffusivityPoint, limits: Thresholds) -> Judgement:
     ratio, interval = point.log10_ratio, point.log10_ratio_interval(CERTAIN)
     if ratio is None:
         low, high = point.log10_ratio_bounds
+        # A bound says what D is below; the D beside it has an error of its own.
+        low, high = low - point.surrogate.lower_half, high + point.reference.lower_half
         if high < -limit or low > limit:
             slower = "surrogate" if high < -limit else "reference"
             return Judgement("no", f"the upper bound of the {slower} is beyond {factor}", None)
