@@ -41,6 +41,8 @@ def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
     if r2 is None or noise is None or ratio is None or in_time is None:
         return _judge_alone(r2, limits)
     text = f"R2 {r2:.4g}, noise ceiling {parity.r2_noise_ceiling:.4g}, {ratio:.2g} times the noise"
+    if len(parity.r2_by_pair) > 1:
+        text += ", pair by pair"
     limit = max(limits.excess_max, noise.largest_ratio())
     differs = r2 < limits.r2_same
     if ratio > limit and differs:

@@ -15,8 +15,8 @@ Answer = Literal["yes", "no", "inconclusive"]
 CERTAIN = 0.95
 """Probability of the interval that an answer must be sure of."""
 
-_LEAST_ROOM = 0.1
-"""A value that lies on its limit needs for ever: nearer than a tenth of it no run is asked for."""
+_LEAST_ROOM = 0.5
+"""Of the limit: a value that lies on it would need for ever, and in a longer run lies elsewhere."""
 
 
 @dataclass(frozen=True)
