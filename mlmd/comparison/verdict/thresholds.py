@@ -22,7 +22,8 @@ class Thresholds:
     excess_max : float
         Difference over noise above which it is not noise: the mean over the pairs of g(r), and at
         least what chance has in one of 200 systems; for S(q) and vibrations, whose noise is less
-        well known, 1.5 times as much.
+        well known, 1.5 times as much. In 300 pairs of runs of one potential, ordinary and
+        supercooled, 2.2 was exceeded twice.
     vdos_overlap_min : float
         Overlap of the vibrational densities of states.
     coordination_relative, coordination_absolute : float
@@ -46,7 +47,7 @@ class Thresholds:
 
     r2_min: float = 0.95
     r2_same: float = 0.998
-    excess_max: float = 2.0
+    excess_max: float = 2.2
     vdos_overlap_min: float = 0.9
     coordination_relative: float = 0.05
     coordination_absolute: float = 0.1
