@@ -15,6 +15,7 @@ from scipy.stats import binom, chi2
 
 from mlmd import Trajectory
 from mlmd.comparison import Noise, RdfChoice, RdfParity, excess, noise_ceiling
+from mlmd.comparison.structure import atom_spread
 from mlmd.comparison.structure.coordination import coordination_parity
 from mlmd.comparison.structure.rdf_parity import rdf_parity_of_runs
 from mlmd.comparison.structure.runs import RdfRuns, rdf_runs
@@ -137,6 +138,19 @@ def test_sides_of_other_sizes_have_the_noise_of_both() -> None:
         )
         ratios.append(parity_of(small, large).times_noise())
     assert abs(np.mean(ratios) - 1.0) < 0.3
+
+
+def test_some_of_many_atoms_tell_the_noise_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    pairs = [[vibrating(rng, places(rng)) for _ in range(2)] for _ in range(4)]
+    all_of_them = [runs_of(*pair).noise() for pair in pairs]
+    monkeypatch.setattr(atom_spread, "_MOST_DISTANCES", 1.0)
+    monkeypatch.setattr(atom_spread, "_ENOUGH_CENTRES", 15)
+    some = [runs_of(*pair) for pair in pairs]
+    assert some[0].atoms["Na", "Na"][0][0].counts.shape[1] == 15
+    for one, other in zip(some, all_of_them, strict=True):
+        noise = one.noise()
+        assert noise.variance == pytest.approx(other.variance, rel=0.5)
 
 
 def test_runs_of_the_reference_that_differ_by_more_than_atoms_tell_are_the_noise() -> None:

@@ -27,10 +27,11 @@ FEWEST_CENTRES = 8
 """A variance over fewer atoms is known within a factor of two at best."""
 
 # Frames that are looked at, of all blocks together: what vibrates is left over from them, and is
-# taken out again. Large cells have many atoms to average over, and each frame costs atoms squared.
-_MOST_FRAMES, _FEWEST_FRAMES, _MOST_DISTANCES = 128, 32, 3e7
-# Numbers that are held for one pair of one run, 160 MB.
-_MOST_COUNTS = 2e7
+# taken out again.
+_MOST_FRAMES = 128
+# Distances and numbers of one pair in one run, about a second and 160 MB: of very many atoms some
+# are looked from.
+_MOST_DISTANCES, _MOST_COUNTS, _ENOUGH_CENTRES = 4e6, 2e7, 64
 # Stretches of time from which it is learned how the fluctuations of neighbouring atoms add up.
 _STRETCHES = 32
 
@@ -100,10 +101,14 @@ def atom_counts(trajectory: Trajectory, run: RadialDistribution, pair: Pair) -> 
     settings, way = run.settings, convention_named(run.settings.convention)
     bins = way.bins(settings.r_max_A, settings.bin_A)
     centres, others = trajectory.indices(centre), trajectory.indices(neighbour)
-    frames = _chosen(settings.n_blocks, settings.frames_per_block, trajectory.n_atoms)
+    frames = _chosen(settings.n_blocks, settings.frames_per_block)
     stretches, each = frames.shape
     n_atoms = len(centres)
-    centres = centres[:: math.ceil(stretches * n_atoms * bins.n_bins / _MOST_COUNTS)]
+    shares = (
+        frames.size * n_atoms * len(others) / _MOST_DISTANCES,
+        stretches * n_atoms * bins.n_bins / _MOST_COUNTS,
+    )
+    centres = centres[:: min(math.ceil(max(shares)), max(n_atoms // _ENOUGH_CENTRES, 1))]
     column = np.zeros(trajectory.n_atoms, dtype=np.intp)
     column[centres] = np.arange(len(centres))
     shape = stretches, len(centres), bins.n_bins
@@ -172,8 +177,8 @@ def slow_spread(
     together, alone = (sum(values) for values in zip(*each, strict=True))
     like = reference[0].centre == reference[0].neighbour
     factor = together / alone if alone > 0 else 2.0 if like else 1.0
-    # Of all atoms, where some are looked from: any two are correlated by as much.
-    factor = max(1.0 + (factor - 1.0) * (n_atoms[1] - 1) / (n[1] - 1), 0.0)
+    # Where some are looked from: any two of all atoms are correlated by as much.
+    factor = max(1.0 + (factor - 1.0) * (n_atoms[1] - 1) / (n[1] - 1), factor)
     seen = [
         sum(_in_blocks(x, one.n_blocks) for x, one in zip(side, counts, strict=True))
         / len(side) ** 2
@@ -195,12 +200,11 @@ def slow_spread(
     return SlowSpread(variance, float(independent), min(n), df)
 
 
-def _chosen(n_blocks: int, frames_per_block: int, n_atoms: int) -> IntArray:
+def _chosen(n_blocks: int, frames_per_block: int) -> IntArray:
     """Return frames (stretches, frames), evenly spaced."""
-    most = int(np.clip(_MOST_DISTANCES / n_atoms**2, _FEWEST_FRAMES, _MOST_FRAMES))
     split = min(max(1, _STRETCHES // n_blocks), frames_per_block)
     length = frames_per_block // split
-    each = max(1, min(most // (n_blocks * split), length))
+    each = max(1, min(_MOST_FRAMES // (n_blocks * split), length))
     starts = np.arange(n_blocks)[:, None] * frames_per_block + np.arange(split) * length
     inside = ((np.arange(each) + 0.5) * length / each).astype(np.intp)
     return starts.reshape(-1, 1) + inside
