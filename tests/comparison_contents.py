@@ -24,7 +24,7 @@ def content(
     r2 = 1.0 - (0.002 + shift**2)
     rdf_systems = [
         {**one, "r2_pooled": r2, "r2_by_pair": {"Na-Na": r2}, "r2_noise_ceiling": 0.99771,
-         "excess": (1 - r2) / (1 - 0.99771), "ceiling_from": "halves"}
+         "excess": (1 - r2) / (1 - 0.99771), "ceiling_from": "atoms"}
         for one in system
     ]  # fmt: skip
     points = [
@@ -51,7 +51,7 @@ def content(
             "r2_pooled": r2, "r2_by_pair": {"Na-Na": r2}, "r2_noise_ceiling": 0.99771,
             "excess": 1.2, "distribution": None, "systems": rdf_systems, "curves": curves,
             "settings": {"convention": "exact", "r_max_A": 8.2, "bin_A": 0.05,
-                         "ceiling_from": "halves"},
+                         "ceiling_from": "atoms"},
         },
         "diffusivity": {
             "n_points": 2, "n_bounds": 0, "log10_mae": abs(float(np.log10(D_factor))),

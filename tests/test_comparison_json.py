@@ -105,7 +105,8 @@ def test_numbers_are_those_of_the_result(full: Comparison) -> None:
 def test_verdicts_show_their_thresholds(full: Comparison) -> None:
     plain = full.to_dict()
     for name, verdict in plain["verdict"].items():
-        assert set(verdict) == {"answer", "reason", "value", "threshold", "by_temperature"}, name
+        keys = {"answer", "reason", "value", "needs_ps", "threshold", "by_temperature"}
+        assert set(verdict) == keys, name
         assert verdict["answer"] in ("yes", "no", "inconclusive")
         assert verdict["reason"]
         assert verdict["threshold"]

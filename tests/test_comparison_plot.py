@@ -39,9 +39,8 @@ def test_rdf_parity_says_r2_and_its_ceiling() -> None:
     g = {"Li-Li": 1 + np.sin(r_A), "Li-O": 1 + np.cos(r_A)}
     reference = PairCurves(r_A, g, {}, "reference")
     surrogate = PairCurves(r_A, {p: v + 0.05 * np.sin(9 * r_A) for p, v in g.items()}, {}, "s")
-    noise = Noise(
-        np.array([reference.stacked(list(g)) + e for e in (0.03, -0.03)]), 0.5, 1, "halves"
-    )
+    two = np.full(2, 0.3)
+    noise = Noise(two, two, 10 * two, two > 0, 20.0, "atoms")
     result = rdf_parity(surrogate, reference, noise=noise)
     ax = plot_rdf_parity(result)
     assert f"pooled $R^2$ {result.r2_pooled:.4f}" in legend(ax)

@@ -10,16 +10,12 @@ import pytest
 from mlmd import Trajectory, compare, rdf
 from mlmd.comparison import (
     ComparisonSettings,
-    Noise,
     PairCurves,
     R2Distribution,
     RdfChoice,
-    excess,
-    noise_ceiling,
     r_squared,
     rdf_parity,
 )
-from mlmd.comparison.r_squared import halves
 from mlmd.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "zheng2024" / "rdf"
@@ -50,33 +46,6 @@ def test_r2_by_hand() -> None:
     assert result.r2_pooled == pytest.approx(1 - 3 / 9.5)
 
 
-@pytest.mark.parametrize("ratio", [0.25, 1.0, 3.0])
-def test_noise_ceiling_is_the_mean_r2_of_perfect_surrogates(ratio: float) -> None:
-    # White noise about a known curve, the variance of a mean over T frames being 1 / T.
-    rng = np.random.default_rng(1)
-    truth = 1 + np.sin(np.linspace(0, 20, 200))
-    found, expected = [], []
-    for _ in range(300):
-        blocks = truth + rng.normal(0, 0.3 * np.sqrt(7), (7, 200))
-        surrogate = truth + rng.normal(0, 0.3 * np.sqrt(ratio), 200)
-        reference = blocks.mean(axis=0)
-        found.append(r_squared(surrogate, reference))
-        expected.append(noise_ceiling(Noise(halves(blocks), 3 / 7, ratio, "halves"), reference))
-    assert 1 - np.mean(expected) == pytest.approx(1 - np.mean(found), rel=0.03)
-
-
-def test_seeds_are_parts_like_halves() -> None:
-    rng = np.random.default_rng(2)
-    seeds = rng.normal(0, 1, (2, 5000)) + np.linspace(0, 9, 5000)
-    reference = seeds.mean(axis=0)
-    ceiling = noise_ceiling(Noise(seeds, 0.5, 1.0, "seeds"), reference)
-    # Two seeds of variance 1: the mean has 1/2, and so has a surrogate twice as long as a seed.
-    assert 1 - ceiling == pytest.approx(1.0 / reference.var(), rel=0.05)
-    assert excess(1.0, ceiling) == 0.0
-    assert excess(1 - 3 * (1 - ceiling), ceiling) == pytest.approx(3.0)
-    assert excess(None, ceiling) is None
-
-
 def test_distribution_counts_what_is_above() -> None:
     result = R2Distribution.of([0.96, 0.86, 0.2, 0.95])
     assert result.fraction_above == {0.85: 0.75, 0.9: 0.5, 0.95: 0.25}
@@ -101,7 +70,7 @@ def test_r2_is_blunt_and_the_excess_is_not() -> None:
     (parity,) = compare(warm, hot).rdf.values()
     assert parity.r2_pooled == pytest.approx(0.989, abs=0.002)
     assert parity.r2_noise_ceiling == pytest.approx(0.9967, abs=0.001)
-    # The halves as trajectories of their own say the same as the halves of the blocks.
+    # The halves as trajectories of their own say the same, but for the chance in two of them.
     n = len(hot) // 2
     pieces = [
         Trajectory(hot.positions_A[cut], hot.cell_A, hot.numbers, hot.time_fs[cut])
@@ -110,7 +79,7 @@ def test_r2_is_blunt_and_the_excess_is_not() -> None:
     first, second = (rdf(piece).total.g for piece in pieces)
     whole = rdf(hot).total.g
     direct = 0.5 * np.sum((first - second) ** 2) / np.sum((whole - whole.mean()) ** 2)
-    assert 1 - parity.r2_noise_ceiling == pytest.approx(direct, rel=0.1)
+    assert 1 - parity.r2_noise_ceiling == pytest.approx(direct, rel=0.5)
 
 
 @published
@@ -159,7 +128,7 @@ def test_settings_are_kept_beside_the_number() -> None:
         for _ in range(2)
     ]
     exact = compare(*runs).to_dict()["rdf"]["settings"]
-    assert exact == {"convention": "exact", "r_max_A": 4.0, "bin_A": 0.05, "ceiling_from": "halves"}
+    assert exact == {"convention": "exact", "r_max_A": 4.0, "bin_A": 0.05, "ceiling_from": "atoms"}
     choice = ComparisonSettings(rdf=RdfChoice("zheng2024_files"))
     paper = compare(*runs, settings=choice)
     assert paper.to_dict()["rdf"]["settings"]["bin_A"] == 0.1

@@ -138,10 +138,3 @@ def test_scaled_forces_show_as_softening_only() -> None:
     assert wrong.points.forces.force_cosine == pytest.approx(1.0, abs=1e-9)
     assert set(answers(right).values()) == {"yes"}
     assert [name for name, answer in answers(wrong).items() if answer != "yes"] == ["softening"]
-
-
-def test_seeds_of_the_reference_give_the_ceiling() -> None:
-    result = compare(run(1), [run(0), run(4)], temperature_K=REFERENCE_K)
-    (rdf,) = result.rdf.values()
-    assert rdf.ceiling_from == "seeds"
-    assert set(answers(result).values()) == {"yes"}

@@ -18,7 +18,8 @@ from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusi
 from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
 from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
 from mlmd.comparison.structure.distribution import R2Distribution
-from mlmd.comparison.structure.rdf_parity import RdfChoice, RdfParity, rdf_parity
+from mlmd.comparison.structure.rdf_parity import RdfParity, rdf_parity
+from mlmd.comparison.structure.runs import RdfChoice
 from mlmd.comparison.verdict.thresholds import Thresholds
 from mlmd.comparison.verdict.verdict import Verdict
 

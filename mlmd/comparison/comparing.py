@@ -24,13 +24,8 @@ from mlmd.comparison.motion.spectra import (
     vdos_parity,
 )
 from mlmd.comparison.structure.coordination import CoordinationParity, coordination_parity
-from mlmd.comparison.structure.rdf_parity import (
-    RdfChoice,
-    RdfParity,
-    rdf_parity,
-    rdf_parity_of_runs,
-    rdf_runs,
-)
+from mlmd.comparison.structure.rdf_parity import RdfParity, rdf_parity, rdf_parity_of_runs
+from mlmd.comparison.structure.runs import RdfChoice, rdf_runs
 from mlmd.comparison.systems import System, paired
 from mlmd.comparison.verdict.judging import verdicts
 from mlmd.comparison.verdict.thresholds import Thresholds
@@ -228,7 +223,7 @@ class _Work:
             return
         self.rdf[label] = rdf_parity_of_runs(runs)
         if self.rdf[label].r2_noise_ceiling is None:
-            self._missing[f"noise ceiling of {label}"] = "the reference has a single frame"
+            self._missing[f"noise ceiling of {label}"] = "a side has a single frame"
         try:
             self.coordination[label] = coordination_parity(runs)
             self.structure_factor[label] = structure_factor_parity(runs)

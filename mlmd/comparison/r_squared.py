@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlmd.arrays import FloatArray
+
+    BoolArray = NDArray[np.bool_]
+
+_CHANCE = 0.005
+"""That noise alone makes a no, in each system: a study of a few has less than 5 % in all."""
 
 
 def r_squared(surrogate: FloatArray, reference: FloatArray) -> float | None:
@@ -27,74 +34,90 @@ def r_squared(surrogate: FloatArray, reference: FloatArray) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """What tells how much noise the reference's curves have.
+    """How far the curves of two runs of one potential are apart.
 
     Attributes
     ----------
-    parts : (K, ...)
-        Curves of K equally long, independent parts of the reference.
-    part_share : float
-        Length of one part over that of the whole reference.
-    length_ratio : float
-        Length of the reference over that of the surrogate.
+    variance : (curves,)
+        Of the difference of the two, summed over the points of each curve.
+    in_time : (curves,)
+        The part of it that blocks of time show: all of it in a liquid, little in a glass, whose
+        structure relaxes more slowly than the run is long.
+    n_independent : (curves,)
+        How many independent values the points are worth.
+    is_known : (curves,)
+        Whether there are atoms enough to know it.
+    length_ps : float or None
+        Length of the two runs, the noisier counting for more; None where times are not known.
     source : str
-        What the parts are: ``halves`` or ``seeds``.
+        What told the variance: ``atoms``, or ``seeds`` where runs differ by more.
     is_reliable : bool
-        Whether the parts are long enough to be independent.
+        Whether there are five blocks of time, and a curve whose noise is known.
     """
 
-    parts: FloatArray
-    part_share: float
-    length_ratio: float
+    variance: FloatArray
+    in_time: FloatArray
+    n_independent: FloatArray
+    is_known: BoolArray
+    length_ps: float | None
     source: str
     is_reliable: bool = True
 
+    @property
+    def in_time_share(self) -> float:
+        """Share of the noise that blocks of time show, of all curves together."""
+        total = float(self.variance.sum())
+        return min(float(self.in_time.sum()) / total, 1.0) if total > 0 else 1.0
 
-def halves(blocks: FloatArray) -> FloatArray:
-    """Average blocks of time (blocks, ...) into two halves; the middle of an odd number is left.
+    def ratio(
+        self, surrogate: FloatArray, reference: FloatArray, *, in_time: bool = False
+    ) -> float:
+        """Return squared differences of curves (curves, points) over their noise.
 
-    Empty with fewer than two blocks.
-    """
-    n = len(blocks) // 2
-    if n == 0:
-        return blocks[:0]
-    return np.stack([blocks[:n].mean(axis=0), blocks[-n:].mean(axis=0)])
+        The mean over the curves, each over its own noise: summed up, the noisiest would drown the
+        others. Curves whose noise is not known count only where there is no other.
+        """
+        squares = np.sum((surrogate - reference) ** 2, axis=-1)[self._judged]
+        noise = (self.in_time if in_time else self.variance)[self._judged]
+        ratios = np.divide(squares, noise, out=np.full(len(noise), np.inf), where=noise > 0)
+        return float(np.where(squares > 0, ratios, 0.0).mean())
+
+    def largest_ratio(self) -> float:
+        """Ratio that a perfect surrogate has less than in 99.5 % of cases.
+
+        chi-squared over its degrees of freedom: 3.3 for 5 independent values, 2.0 for 20.
+        """
+        from scipy.special import chdtri
+
+        each = np.maximum(self.n_independent[self._judged], 1.0)
+        n = len(each) ** 2 / float(np.sum(1.0 / each))
+        return float(chdtri(n, _CHANCE)) / n
+
+    @property
+    def _judged(self) -> BoolArray:
+        return self.is_known if self.is_known.any() else np.ones_like(self.is_known)
 
 
-def noise_ceiling(noise: Noise, reference: FloatArray) -> float | None:
-    r"""Expect this R^2 of a perfect surrogate, from independent parts of the reference.
+def noise_ceiling(variance: float, reference: FloatArray) -> float | None:
+    r"""Expect this R^2 of a perfect surrogate.
 
-    Let v be the variance, summed over all points, of the curves of the whole reference. A perfect
-    surrogate that is :math:`1/\rho` times as long has :math:`\rho v`; the two are independent, so
-    that :math:`1 - R^2` is :math:`(1 + \rho) v / \sum (r - \bar r)^2` in the mean. A part of the
-    share f of the length has :math:`v / f`, which the sample variance :math:`s^2` between the
-    parts estimates:
-
-    .. math:: 1 - C = \frac{(1 + \rho) \, f \sum_k s_k^2}{\sum_k (r_k - \bar r)^2}
-
-    With two halves :math:`s^2 = (h_1 - h_2)^2 / 2` and :math:`f = 1/2`: their difference has the
-    variance 4 v, twice that of two curves of full length, and :math:`1 - C` is half of what R^2
-    between the halves says (:math:`\rho = 1`). The parts must be longer than what they sample is
-    correlated. With Lennard-Jones runs that differ in their seed alone :math:`(1 - R^2)/(1 - C)`
-    is 0.35 to 2.5 in 90 of 100 pairs, its median 0.95.
+    .. math:: 1 - C = \frac{v}{\sum_k (r_k - \bar r)^2}
 
     Parameters
     ----------
-    noise
-        Parts of the reference.
+    variance
+        v, of the difference of two sides of one potential, summed over all points of all curves
+        (:meth:`mlmd.comparison.structure.runs.RdfRuns.noise`).
     reference : (...)
-        Curves of the whole reference.
+        Curves of the reference.
 
     Returns
     -------
     float or None
-        None with fewer than two parts, or where the reference is constant.
+        None where the reference is constant.
     """
     total = float(np.sum((reference - reference.mean()) ** 2))
-    if len(noise.parts) < 2 or not total > 0:
-        return None
-    variance = noise.part_share * float(np.sum(noise.parts.var(axis=0, ddof=1)))
-    return 1.0 - (1.0 + noise.length_ratio) * variance / total
+    return 1.0 - variance / total if total > 0 else None
 
 
 def excess(r2: float | None, ceiling: float | None) -> float | None:

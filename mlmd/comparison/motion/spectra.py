@@ -11,16 +11,19 @@ import numpy as np
 from mlmd.analysis.structure.scattering.structure_factor import structure_factor
 from mlmd.analysis.vibrations.density_of_states import vibrational_density
 from mlmd.comparison.r_squared import noise_ceiling, r_squared
-from mlmd.comparison.structure.rdf_parity import length_ratio
+from mlmd.comparison.structure.runs import frame_weights
 from mlmd.comparison.systems import part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from mlmd.analysis.structure.radial_distribution import RadialDistribution
+    from mlmd.analysis.structure.scattering.structure_factor import StructureFactor
     from mlmd.analysis.vibrations.density_of_states import VibrationalDensity
     from mlmd.arrays import FloatArray
-    from mlmd.comparison.structure.rdf_parity import RdfRuns
+    from mlmd.comparison.structure.runs import RdfRuns
     from mlmd.comparison.systems import System
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -45,6 +48,8 @@ class VdosParity:
         Mean frequency of the surrogate over that of the reference.
     max_lag_ps : float
         Of the velocity autocorrelation: the resolution is one over it.
+    length_ps : float
+        Length of the longer side.
     frequency_THz, surrogate, reference : (n,)
         The totals, of integral 1.
     """
@@ -54,6 +59,7 @@ class VdosParity:
     vdos_ceiling: float
     vdos_mean_ratio: float
     max_lag_ps: float
+    length_ps: float
     frequency_THz: FloatArray
     surrogate: FloatArray
     reference: FloatArray
@@ -71,12 +77,14 @@ class VdosParity:
 class StructureFactorParity:
     """R^2 of the total S(q) (atoms as points) and its ceiling, as for g(r).
 
-    ``method`` says how S(q) was had; ``q_1_A``, ``surrogate`` and ``reference`` are the curves.
+    ``method`` says how S(q) was had; ``q_1_A``, ``surrogate`` and ``reference`` are the curves,
+    ``length_ps`` that of the runs where times are known.
     """
 
     sq_r2: float | None
     sq_noise_ceiling: float | None
     method: str
+    length_ps: float | None
     q_1_A: FloatArray
     surrogate: FloatArray
     reference: FloatArray
@@ -93,6 +101,8 @@ class StructureFactorParity:
 def structure_factor_parity(runs: RdfRuns) -> StructureFactorParity:
     """Compare the total S(q) by way of the partial g(r).
 
+    Its noise is that of blocks of time, and as much more as that of g(r) is.
+
     Raises
     ------
     InputError
@@ -105,12 +115,15 @@ def structure_factor_parity(runs: RdfRuns) -> StructureFactorParity:
     meant = q_1_A >= q_min_1_A * (1 - 1e-9)
     surrogate = _mean([one.total.s[meant] for one in first], runs.surrogate)
     reference = _mean([one.total.s[meant] for one in other], runs.reference)
-    by_run = dict(zip(map(id, runs.reference), other, strict=True))
-    noise = runs.noise(lambda run: by_run[id(run)].total.block_s[:, meant])
+    noise, ceiling = runs.noise(), None
+    if noise is not None:
+        shown = _in_time(first, runs.surrogate, meant) + _in_time(other, runs.reference, meant)
+        ceiling = noise_ceiling(shown / noise.in_time_share, reference)
     return StructureFactorParity(
         sq_r2=r_squared(surrogate, reference),
-        sq_noise_ceiling=noise_ceiling(noise, reference),
+        sq_noise_ceiling=ceiling,
         method=other[0].method,
+        length_ps=None if noise is None else noise.length_ps,
         q_1_A=q_1_A[meant],
         surrogate=surrogate,
         reference=reference,
@@ -155,7 +168,8 @@ def vdos_parity(system: System) -> VdosParity:
         half = len(reference[0]) // 2
         pieces = [part(reference[0], slice(half)), part(reference[0], slice(-half, None))]
     apart = [_density([one], None, grid) for one in densities(pieces[:2], False)]
-    share = (1.0 + length_ratio(surrogate, reference)) / (2.0 * len(pieces))
+    lengths_ps = [sum(run.duration_ps for run in side) for side in (surrogate, reference)]
+    share = (1.0 + lengths_ps[1] / lengths_ps[0]) / (2.0 * len(pieces))
     ceiling = 1.0 - (1.0 - _overlap(*apart)) * float(np.sqrt(share))
     total_left, total_right = left[None], right[None]
     return VdosParity(
@@ -164,6 +178,7 @@ def vdos_parity(system: System) -> VdosParity:
         vdos_ceiling=ceiling,
         vdos_mean_ratio=float((grid @ total_left) / (grid @ total_right)),
         max_lag_ps=lag_ps,
+        length_ps=max(lengths_ps),
         frequency_THz=grid,
         surrogate=total_left / (grid[1] - grid[0]),
         reference=total_right / (grid[1] - grid[0]),
@@ -189,6 +204,16 @@ def _overlap(first: FloatArray, other: FloatArray) -> float:
 
 
 def _mean(curves: Sequence[FloatArray], runs: Sequence[RadialDistribution]) -> FloatArray:
-    frames = np.array([run.settings.n_frames for run in runs], dtype=float)
-    mean: FloatArray = (frames / frames.sum()) @ np.array(curves)
+    mean: FloatArray = frame_weights(runs) @ np.array(curves)
     return mean
+
+
+def _in_time(
+    curves: Sequence[StructureFactor],
+    runs: Sequence[RadialDistribution],
+    meant: NDArray[np.bool_],
+) -> float:
+    """Variance of a side's total S(q) by blocks of time, summed over the wave numbers."""
+    errors = [one.total.stderr for one in curves]
+    each = [float(np.sum(error[meant] ** 2)) for error in errors if error is not None]
+    return float(frame_weights(runs) ** 2 @ each)

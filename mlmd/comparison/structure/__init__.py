@@ -1,5 +1,5 @@
 """Surrogate beside reference: g(r), its distribution over systems, coordination.
 
 May import `analysis`, `arrays`, `comparison/curves`, `comparison/r_squared`,
-`comparison/systems`, `errors`, `trajectory`.
+`comparison/systems`, `errors`, `periodic`, `trajectory`.
 """

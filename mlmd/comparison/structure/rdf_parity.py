@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.analysis.checks import checked_cells_A, half_height_A
-from mlmd.analysis.structure.rdf import rdf
 from mlmd.comparison.curves import PairCurves, common_pairs
-from mlmd.comparison.r_squared import Noise, excess, halves, noise_ceiling, r_squared
-from mlmd.comparison.systems import System
+from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
+from mlmd.comparison.structure.runs import frame_weights
 
 if TYPE_CHECKING:
     from mlmd.analysis.structure.radial_distribution import RadialDistribution
-    from mlmd.arrays import FloatArray
-    from mlmd.trajectory.trajectory import Trajectory
-
-
-@dataclass(frozen=True)
-class RdfChoice:
-    """Grid, range and smoothing of g(r); see :func:`mlmd.analysis.structure.rdf`.
-
-    ``r_max_A`` is half the smallest height of all cells on both sides where not given.
-    """
-
-    convention: str = "exact"
-    r_max_A: float | None = None
-    bin_A: float | None = None
+    from mlmd.comparison.structure.runs import RdfRuns
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +29,8 @@ class RdfParity:
         Each with its own mean; None where the reference's g(r) is constant.
     r2_noise_ceiling : float or None
         Pooled R^2 to expect of a perfect surrogate (:func:`noise_ceiling`).
-    ceiling_from : str or None
-        ``halves`` of the reference, or ``seeds`` where there are several runs of it.
-    noise_reliable : bool
-        Whether the reference has five uncorrelated blocks of time, or several runs.
+    noise : Noise or None
+        What the ceiling is made of; None for curves that were given and for single frames.
     surrogate, reference : PairCurves
         The curves.
     settings : mapping
@@ -57,8 +40,7 @@ class RdfParity:
     r2_pooled: float | None
     r2_by_pair: Mapping[str, float | None]
     r2_noise_ceiling: float | None
-    ceiling_from: str | None
-    noise_reliable: bool
+    noise: Noise | None
     surrogate: PairCurves
     reference: PairCurves
     settings: Mapping[str, Any]
@@ -67,6 +49,28 @@ class RdfParity:
     def excess(self) -> float | None:
         """Disagreement over what noise explains: about 1 for a perfect surrogate."""
         return excess(self.r2_pooled, self.r2_noise_ceiling)
+
+    def times_noise(self, *, in_time: bool = False) -> float | None:
+        """Disagreement over noise, pair by pair and then the mean: about 1 for a perfect surrogate.
+
+        Sharper than the excess, in which the noisiest pair drowns the others. Over the part of the
+        noise that blocks of time show, if asked for.
+        """
+        if self.noise is None:
+            return None
+        pairs = common_pairs(self.surrogate, self.reference)
+        sides = self.surrogate.stacked(pairs), self.reference.stacked(pairs)
+        return self.noise.ratio(*sides, in_time=in_time)
+
+    @property
+    def ceiling_from(self) -> str | None:
+        """What the noise is known from: ``atoms``, or ``seeds``."""
+        return None if self.noise is None else self.noise.source
+
+    @property
+    def noise_reliable(self) -> bool:
+        """Whether there are blocks of time and atoms enough to know the noise."""
+        return self.noise is not None and self.noise.is_reliable
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, without the curves, as plain types for JSON."""
@@ -77,6 +81,8 @@ class RdfParity:
             "excess": self.excess,
             "ceiling_from": self.ceiling_from,
             "noise_reliable": self.noise_reliable,
+            "times_noise": self.times_noise(),
+            "noise_in_time": None if self.noise is None else self.noise.in_time_share,
         }
 
     def curves_dict(self) -> dict[str, Any]:
@@ -88,55 +94,6 @@ class RdfParity:
                 pair: side.stderr[pair].tolist() if pair in side.stderr else None for pair in side.g
             }
         return plain
-
-
-@dataclass(frozen=True, eq=False)
-class RdfRuns:
-    """g(r) of all runs of a system, on one grid.
-
-    Attributes
-    ----------
-    surrogate, reference : tuple of RadialDistribution
-        One for each run.
-    length_ratio : float
-        Length of the reference over that of the surrogate.
-    """
-
-    surrogate: tuple[RadialDistribution, ...]
-    reference: tuple[RadialDistribution, ...]
-    length_ratio: float
-
-    def noise(self, of: Callable[[RadialDistribution], FloatArray]) -> Noise:
-        """Return the noise of curves (blocks, ...) that a function makes of each run's blocks."""
-        blocks = [of(one) for one in self.reference]
-        if len(blocks) > 1:
-            seeds = np.array([one.mean(axis=0) for one in blocks])
-            return Noise(seeds, 1.0 / len(blocks), self.length_ratio, "seeds", True)
-        settings = self.reference[0].settings
-        frames = len(blocks[0]) // 2 * settings.frames_per_block
-        return Noise(
-            halves(blocks[0]),
-            frames / settings.n_frames,
-            self.length_ratio,
-            "halves",
-            self.reference[0].errors_reliable,
-        )
-
-
-def rdf_runs(system: System, choice: RdfChoice) -> RdfRuns:
-    """Compute g(r) of both sides on one grid."""
-    surrogate, reference = system.runs()
-    r_max_A = choice.r_max_A
-    if r_max_A is None and choice.convention == "exact":
-        r_max_A = min(_half_height_A(run) for run in (*surrogate, *reference))
-    first, other = (
-        tuple(
-            rdf(run, r_max_A=r_max_A, bin_A=choice.bin_A, convention=choice.convention)
-            for run in side
-        )
-        for side in (surrogate, reference)
-    )
-    return RdfRuns(first, other, length_ratio(surrogate, reference))
 
 
 def rdf_parity(
@@ -153,8 +110,7 @@ def rdf_parity(
     surrogate, reference
         Curves of the same pairs at the same distances.
     noise
-        Parts of the reference for the noise ceiling, (parts, pairs, bins) in the order of its
-        pairs.
+        Of both sides, of the pairs in the order of the reference's.
     settings
         How the curves were obtained.
 
@@ -180,13 +136,12 @@ def rdf_parity(
     """
     pairs = common_pairs(surrogate, reference)
     first, other = surrogate.stacked(pairs), reference.stacked(pairs)
-    ceiling = None if noise is None else noise_ceiling(noise, other)
+    ceiling = None if noise is None else noise_ceiling(float(noise.variance.sum()), other)
     return RdfParity(
         r2_pooled=r_squared(first, other),
         r2_by_pair={pair: r_squared(first[i], other[i]) for i, pair in enumerate(pairs)},
         r2_noise_ceiling=ceiling,
-        ceiling_from=None if noise is None or ceiling is None else noise.source,
-        noise_reliable=noise is not None and noise.is_reliable,
+        noise=noise,
         surrogate=surrogate,
         reference=reference,
         settings=settings or {},
@@ -199,7 +154,7 @@ def rdf_parity_of_runs(runs: RdfRuns) -> RdfParity:
     return rdf_parity(
         mean_curves(runs.surrogate),
         mean_curves(runs.reference),
-        noise=runs.noise(_blocks),
+        noise=runs.noise(),
         settings={
             "convention": settings.convention,
             "r_max_A": settings.r_max_A,
@@ -208,18 +163,12 @@ def rdf_parity_of_runs(runs: RdfRuns) -> RdfParity:
     )
 
 
-def _blocks(result: RadialDistribution) -> FloatArray:
-    """Return g(r) of the blocks of time (blocks, pairs, bins)."""
-    return np.stack([curve.block_g for curve in result.partials.values()], axis=1)
-
-
 def mean_curves(runs: Sequence[RadialDistribution]) -> PairCurves:
     """Average g(r) over runs, by their numbers of frames."""
     if len(runs) == 1:
         return _named_alike(runs[0])
     each = [_named_alike(one) for one in runs]
-    frames = np.array([one.settings.n_frames for one in runs], dtype=float)
-    weights = frames / frames.sum()
+    weights = frame_weights(runs)
     pairs = list(each[0].g)
     g = {pair: weights @ np.array([one.g[pair] for one in each]) for pair in pairs}
     stderr = {
@@ -228,14 +177,6 @@ def mean_curves(runs: Sequence[RadialDistribution]) -> PairCurves:
         if all(pair in one.stderr for one in each)
     }
     return PairCurves(runs[0].r_A, g, stderr, ", ".join(one.source for one in runs))
-
-
-def length_ratio(surrogate: Sequence[Trajectory], reference: Sequence[Trajectory]) -> float:
-    """Length of the reference over that of the surrogate: in time, or in frames of single ones."""
-    times = [sum(run.duration_ps for run in side) for side in (surrogate, reference)]
-    if min(times) > 0:
-        return times[1] / times[0]
-    return sum(len(run) for run in reference) / sum(len(run) for run in surrogate)
 
 
 def _named_alike(result: RadialDistribution) -> PairCurves:
@@ -248,8 +189,3 @@ def _named_alike(result: RadialDistribution) -> PairCurves:
         {names[pair]: error for pair, error in curves.stderr.items()},
         curves.source,
     )
-
-
-def _half_height_A(trajectory: Trajectory) -> float:
-    """Return half the smallest height of the cell in any frame."""
-    return half_height_A(trajectory, checked_cells_A(trajectory))

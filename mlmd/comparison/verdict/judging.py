@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlmd.comparison.systems import temperature_key
-from mlmd.comparison.verdict.verdict import TWO_SIGMA, Judgement, Verdict, between, together, within
+from mlmd.comparison.verdict.verdict import CERTAIN, Judgement, Verdict, between, together, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,45 +22,68 @@ if TYPE_CHECKING:
     from mlmd.comparison.verdict.thresholds import Thresholds
 
 
+_UNSURE = 1.5
+"""How many times the noise of S(q) and of vibrations may be more than what little tells it."""
+
+
 def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
     """Judge g(r) by R^2 beside its noise ceiling.
 
-    A no is a difference that noise does not explain, though R^2 may be high: R^2 is blunt. Where
-    the blocks of the reference are too few or correlated to know the noise, such a difference
-    leaves the answer open, and so does a low R^2 that noise would explain. Without a ceiling R^2
-    stands alone.
-
-    Pieces of one AIMD run of liquid sodium, 100 atoms, as surrogate and reference of each other
-    are told apart at a limit of 3 in none of 4 pairs of 2 ps, and in 3 of 24 pairs of 1 ps.
+    A no is a difference that noise does not explain, though R^2 may be high: R^2 is blunt. Pair by
+    pair and in the mean it is more than ``excess_max`` times the noise, and more than chance has in
+    one of 200 systems. Where
+    the atoms or the blocks of time are too few to know the noise, such a difference leaves the
+    answer open; so does a low R^2 that noise would explain, and a difference that only the noise
+    of a structure that has not relaxed explains. Without a ceiling R^2 stands alone.
     """
-    r2, ceiling = parity.r2_pooled, parity.r2_noise_ceiling
-    if r2 is None or ceiling is None:
+    r2, noise, ratio = parity.r2_pooled, parity.noise, parity.times_noise()
+    in_time = parity.times_noise(in_time=True)
+    if r2 is None or noise is None or ratio is None or in_time is None:
         return _judge_alone(r2, limits)
-    ratio, text = _beside_noise(r2, ceiling)
-    if ratio > limits.excess_max and r2 < limits.r2_same:
-        if r2 >= limits.r2_min and not parity.noise_reliable:
-            return Judgement("inconclusive", f"{text}, which so short a reference leaves open", r2)
-        return Judgement("no", f"{text}, more than {limits.excess_max:g}", r2)
-    if r2 >= limits.r2_min:
+    text = f"R2 {r2:.4g}, noise ceiling {parity.r2_noise_ceiling:.4g}, {ratio:.2g} times the noise"
+    if len(parity.r2_by_pair) > 1:
+        text += ", pair by pair"
+    limit = max(limits.excess_max, noise.largest_ratio())
+    differs = r2 < limits.r2_same
+    if ratio > limit and differs:
+        if r2 >= limits.r2_min and not noise.is_reliable:
+            return Judgement("inconclusive", f"{text}, which so few atoms or frames leave open", r2)
+        return Judgement("no", f"{text}, more than {limit:.2g}", r2)
+    unrelaxed = differs and in_time > limit
+    if r2 >= limits.r2_min and not unrelaxed:
         return Judgement("yes", f"{text}: no more than noise, or than matters", r2)
-    return Judgement("inconclusive", f"{text}: the reference is too short to tell", r2)
+    if unrelaxed:
+        text += (
+            f", of which a run by itself shows {noise.in_time_share:.0%}: structure that relaxes"
+        )
+        text += " more slowly"
+    needs_ps = None
+    if noise.length_ps is not None:
+        # What blocks of time do not show is frozen, and falls only when the run is longer than it.
+        times = max(limit / ratio, 1.0) if ratio > 0 else 1.0
+        needs_ps = noise.length_ps * times / max(noise.in_time_share, 0.01)
+    return Judgement.open(f"{text}: runs are too short to tell", r2, needs_ps)
 
 
 def judge_structure_factor(parity: StructureFactorParity, limits: Thresholds) -> Judgement:
     """Judge S(q) by R^2; noise explains a low one or does not.
 
-    The noise of S(q) is that of a handful of its first wave numbers, so that its ceiling from two
-    halves is known within a factor of about five: the excess alone makes no answer.
+    The noise of S(q) is that of a handful of its first wave numbers, so that its ceiling is known
+    within a factor of a few: the excess alone makes no answer.
     """
     r2, ceiling = parity.sq_r2, parity.sq_noise_ceiling
     if r2 is None or ceiling is None:
         return _judge_alone(r2, limits)
-    ratio, text = _beside_noise(r2, ceiling)
+    ratio = (1.0 - r2) / max(1.0 - ceiling, 1e-300)
+    text = f"R2 {r2:.4g}, noise ceiling {ceiling:.4g}, {ratio:.2g} times the noise"
     if r2 >= limits.r2_min:
         return Judgement("yes", f"{text}, R2 at least {limits.r2_min:g}", r2)
-    if ratio > limits.excess_max:
+    if ratio > _UNSURE * limits.excess_max:
         return Judgement("no", f"{text}, R2 below {limits.r2_min:g}", r2)
-    return Judgement("inconclusive", f"{text}: the reference is too short to tell", r2)
+    needs_ps = None
+    if parity.length_ps is not None:
+        needs_ps = parity.length_ps * _UNSURE * limits.excess_max / ratio
+    return Judgement.open(f"{text}: runs are too short to tell", r2, needs_ps)
 
 
 def _judge_alone(r2: float | None, limits: Thresholds) -> Judgement:
@@ -72,21 +96,17 @@ def _judge_alone(r2: float | None, limits: Thresholds) -> Judgement:
     return Judgement("yes" if passed else "no", text, r2)
 
 
-def _beside_noise(r2: float, ceiling: float) -> tuple[float, str]:
-    ratio = (1.0 - r2) / max(1.0 - ceiling, 1e-300)
-    return ratio, f"R2 {r2:.4g}, noise ceiling {ceiling:.4g}, {ratio:.2g} times the noise"
-
-
 def judge_vdos(parity: VdosParity, limits: Thresholds) -> Judgement:
     """Judge the overlap of vibrational densities beside what noise leaves of it."""
     overlap, ceiling = parity.vdos_overlap, parity.vdos_ceiling
     text = f"overlap {overlap:.3g}, mean frequency {parity.vdos_mean_ratio:.3g} times as high"
     if overlap >= limits.vdos_overlap_min:
         return Judgement("yes", f"{text}, at least {limits.vdos_overlap_min:g}", overlap)
-    if 1.0 - overlap <= limits.excess_max * (1.0 - ceiling):
-        return Judgement(
-            "inconclusive", f"{text}, but noise alone gives {ceiling:.3g}: run longer", overlap
-        )
+    ratio = (1.0 - overlap) / max(1.0 - ceiling, 1e-300)
+    if ratio <= _UNSURE * limits.excess_max:
+        # Here the noise falls as one over the root of the length.
+        needs_ps = parity.length_ps * (_UNSURE * limits.excess_max / ratio) ** 2
+        return Judgement.open(f"{text}, but noise alone gives {ceiling:.3g}", overlap, needs_ps)
     return Judgement("no", f"{text}, below {limits.vdos_overlap_min:g}", overlap)
 
 
@@ -96,38 +116,50 @@ def judge_coordination(parity: CoordinationParity, limits: Thresholds) -> Judgem
     for name, pair in parity.pairs.items():
         limit = max(limits.coordination_absolute, limits.coordination_relative * pair.reference)
         text = f"{name} {pair.surrogate:.3g} against {pair.reference:.3g}"
-        judged.append(within(pair.difference, limit, pair.difference_stderr, text=text))
+        judged.append(
+            within(
+                pair.difference,
+                limit,
+                pair.difference_stderr,
+                text=text,
+                df=math.inf if pair.df is None else pair.df,
+                length_ps=parity.length_ps,
+            )
+        )
     order = ("no", "inconclusive", "yes")
-    return min(judged, key=lambda one: order.index(one.answer))
+    return min(judged, key=lambda one: (order.index(one.answer), -(one.needs_ps or 0.0)))
 
 
 def judge_diffusivity(point: DiffusivityPoint, limits: Thresholds) -> Judgement:
     """Judge one diffusivity: is it within the factor, with 95 % certainty?"""
     limit = math.log10(limits.diffusivity_factor)
     factor = f"a factor of {limits.diffusivity_factor:g}"
-    ratio, interval = point.log10_ratio, point.log10_ratio_interval68
+    ratio, interval = point.log10_ratio, point.log10_ratio_interval(CERTAIN)
     if ratio is None:
         low, high = point.log10_ratio_bounds
+        # A bound says what D is below; the D beside it has an error of its own.
+        low, high = low - point.surrogate.lower_half, high + point.reference.lower_half
         if high < -limit or low > limit:
             slower = "surrogate" if high < -limit else "reference"
             return Judgement("no", f"the upper bound of the {slower} is beyond {factor}", None)
-        still = [
-            f"{name} ({side.reason})"
-            for name, side in (("surrogate", point.surrogate), ("reference", point.reference))
-            if not side.is_diffusive
-        ]
-        return Judgement("inconclusive", f"not diffusive: {', '.join(still)}", None)
+        sides = {"surrogate": point.surrogate, "reference": point.reference}
+        still = [(name, side) for name, side in sides.items() if not side.is_diffusive]
+        needs = [side.needs_ps for _, side in still if side.needs_ps is not None]
+        reasons = ", ".join(f"{name} ({side.reason})" for name, side in still)
+        return Judgement(
+            "inconclusive", f"not diffusive: {reasons}", None, max(needs) if needs else None
+        )
     text = f"D is {10**ratio:.3g} times the reference's"
     if interval is None:
         return Judgement("inconclusive", f"{text}, but has no interval", ratio)
-    low = ratio - TWO_SIGMA * (ratio - interval[0])
-    high = ratio + TWO_SIGMA * (interval[1] - ratio)
+    low, high = interval
     text += f" ({10**low:.3g} to {10**high:.3g} with 95 %)"
-    if between(low, high, limit, ratio, text).answer == "yes":
+    judged = between(low, high, limit, ratio, text, point.length_ps)
+    if judged.answer == "yes":
         return Judgement("yes", f"{text}, within {factor}", ratio)
-    if between(low, high, limit, ratio, text).answer == "no":
+    if judged.answer == "no":
         return Judgement("no", f"{text}, beyond {factor}", ratio)
-    return Judgement("inconclusive", f"{text}, which crosses {factor}: run longer", ratio)
+    return Judgement.open(f"{text}, which crosses {factor}", ratio, judged.needs_ps)
 
 
 def judge_activation_energy(pair: ActivationEnergyPair, limits: Thresholds) -> Judgement:
@@ -214,9 +246,7 @@ def _of_diffusivity(parity: DiffusivityParity, limits: Thresholds) -> dict[str, 
             for pair in parity.activation_energies
         ]
         joined = together(laws, limits.share, _limits(limits, "activation_energy_eV"))
-        found["activation_energy"] = Verdict(
-            joined.answer, joined.reason, joined.value, joined.threshold
-        )
+        found["activation_energy"] = replace(joined, by_temperature={})
     return found
 
 

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
+from mlmd.numerics.student import student_factor
+
 Answer = Literal["yes", "no", "inconclusive"]
 
-TWO_SIGMA = 1.96
-"""Half of a 95 % interval in standard errors: what an answer must be sure of."""
+CERTAIN = 0.95
+"""Probability of the interval that an answer must be sure of."""
+
+_LEAST_ROOM = 0.5
+"""Of the limit: a value that lies on it would need for ever, and in a longer run lies elsewhere."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Answer about one system or point."""
+    """Answer about one system or point.
+
+    ``needs_ps`` is what runs have to be longer than to tell, where the answer is open and more
+    data would: noise falls as one over the length at best.
+    """
 
     answer: Answer
     reason: str
     value: float | None
+    needs_ps: float | None = None
+
+    @classmethod
+    def open(cls, reason: str, value: float | None, needs_ps: float | None) -> Judgement:
+        """Return an answer that is open, and say for how long to run where that is known."""
+        if needs_ps is None or not math.isfinite(needs_ps):
+            return cls("inconclusive", reason, value)
+        rounded = float(f"{needs_ps:.2g}")
+        text = f"{reason}; longer than {rounded:g} ps needed"
+        return cls("inconclusive", text, value, needs_ps)
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,9 @@ class Verdict:
         The limits that were applied, under their names in ``Thresholds``.
     by_temperature : mapping of str to Judgement
         The same at each temperature; empty where the property has none.
+    needs_ps : float or None
+        What runs have to be longer than to tell, where the answer is open and that is known: the
+        largest of all systems that are.
     """
 
     answer: Answer
@@ -45,6 +68,7 @@ class Verdict:
     value: float | None
     threshold: Mapping[str, float]
     by_temperature: Mapping[str, Judgement] = field(default_factory=dict)
+    needs_ps: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -52,13 +76,21 @@ class Verdict:
             "answer": self.answer,
             "reason": self.reason,
             "value": self.value,
+            "needs_ps": self.needs_ps,
             "threshold": dict(self.threshold),
             "by_temperature": {key: vars(one) for key, one in self.by_temperature.items()},
         }
 
 
 def within(
-    value: float, limit: float, stderr: float | None, *, text: str, interval_unknown: str = ""
+    value: float,
+    limit: float,
+    stderr: float | None,
+    *,
+    text: str,
+    interval_unknown: str = "",
+    df: float = math.inf,
+    length_ps: float | None = None,
 ) -> Judgement:
     """Judge whether the size of a value is within a limit, with 95 % certainty.
 
@@ -72,24 +104,42 @@ def within(
         The value in words.
     interval_unknown
         Added to the reason where there is no error.
+    df
+        Degrees of freedom of the error.
+    length_ps
+        Of the runs, to say how much longer ones would tell.
     """
     if stderr is None:
         note = f" ({interval_unknown})" if interval_unknown else ""
         inside = abs(value) <= limit
         words = "within" if inside else "beyond"
         return Judgement("yes" if inside else "no", f"{text}, {words} {limit:g}{note}", value)
-    return between(value - TWO_SIGMA * stderr, value + TWO_SIGMA * stderr, limit, value, text)
+    half = student_factor(df, CERTAIN) * stderr
+    return between(value - half, value + half, limit, value, text, length_ps)
 
 
-def between(low: float, high: float, limit: float, value: float | None, text: str) -> Judgement:
-    """Judge an interval of 95 % against ``-limit`` to ``limit``."""
+def between(
+    low: float,
+    high: float,
+    limit: float,
+    value: float | None,
+    text: str,
+    length_ps: float | None = None,
+) -> Judgement:
+    """Judge an interval of 95 % against ``-limit`` to ``limit``.
+
+    Errors fall as one over the root of the length, so that an interval that must be k times as
+    narrow needs runs k^2 times as long.
+    """
     if -limit <= low and high <= limit:
         return Judgement("yes", f"{text}, surely within {limit:.3g}", value)
     if low > limit or high < -limit:
         return Judgement("no", f"{text}, surely beyond {limit:.3g}", value)
-    return Judgement(
-        "inconclusive", f"{text}: 95 % interval {low:.3g} to {high:.3g} crosses {limit:.3g}", value
-    )
+    middle = 0.5 * (low + high)
+    room = max(abs(limit - abs(middle)), _LEAST_ROOM * limit)
+    needs_ps = None if length_ps is None else length_ps * (0.5 * (high - low) / room) ** 2
+    reason = f"{text}: 95 % interval {low:.3g} to {high:.3g} crosses {limit:.3g}"
+    return Judgement.open(reason, value, needs_ps)
 
 
 def together(
@@ -114,6 +164,7 @@ def together(
         whole.value,
         threshold if len(cases) == 1 else {**threshold, "share": share},
         {key: _sum([case for case in cases if case[1] == key], share) for key in keys},
+        whole.needs_ps,
     )
 
 
@@ -132,4 +183,8 @@ def _sum(cases: Sequence[tuple[str, str, Judgement]], share: float) -> Judgement
     if failed:
         reason += f"; no for {failed[0][0]}: {failed[0][1].reason}"
     values = [one.value for _, _, one in cases if one.value is not None]
+    needs = [one.needs_ps for _, _, one in cases if one.needs_ps is not None]
+    longest = max(needs) if needs and answer == "inconclusive" else None
+    if longest is not None:
+        return Judgement.open(reason, median(values) if values else None, longest)
     return Judgement(answer, reason, median(values) if values else None)
