@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from mlmd.analysis.activation.arrhenius import Arrhenius, activation_energy_bound, arrhenius
-from mlmd.analysis.activation.vogel import FEWEST_TEMPERATURES, bent_law
+from mlmd.analysis.activation.arrhenius import Arrhenius
 from mlmd.analysis.checks import check_trajectory
+from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import (
     Diffusivity,
     diffusivity,
@@ -17,6 +17,7 @@ from mlmd.analysis.diffusion.diffusivity import (
 )
 from mlmd.analysis.diffusion.drift import never_moving
 from mlmd.analysis.events import RunEvents, what_happened
+from mlmd.analysis.laws import law_of
 from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
 from mlmd.analysis.transport import Conductivity, conductivity
@@ -49,7 +50,6 @@ FLAGS = {
 }
 """What a flag means, where its name does not say it."""
 
-SMALL_P = 0.01
 STRUCTURE_FRAMES = 1000
 """Frames that g(r) is made of: more are too much alike to add anything."""
 
@@ -90,19 +90,43 @@ class StageDiffusivity:
         found = [
             Finding(flag, "doubt", FLAGS.get(flag, flag.replace("_", " "))) for flag in self.flags
         ]
-        for symbol, result in self.species.items():
-            if not result.is_diffusive:
-                numbers = {
-                    "D_upper_bound_cm2_s": result.D_upper_bound_cm2_s,
-                    "needs_ps": result.needs_ps,
-                }
-                text = f"{symbol} is {result.verdict.replace('_', ' ')}: {result.reason}"
-                found.append(Finding(f"motion_{result.verdict}", "invalid", text, numbers))
+        found += _about_motion(self.species)
         return (*found, *(self.events.findings if self.events is not None else ()))
 
     def coordination(self) -> dict[str, FirstShell | str]:
         """First shell of each pair of species, as ``Li-O``; where there is none, why."""
         return first_shells(self.structure)
+
+
+@dataclass(frozen=True)
+class ReplicaDiffusivity:
+    """Diffusivities of stages that differ in nothing but their seed, by species, all together.
+
+    ``stages`` are their names; ``temperature_K`` is None where it is not known. The numbers are
+    those of :func:`mlmd.analysis.combine`.
+    """
+
+    temperature_K: float | None
+    stages: tuple[str, ...]
+    species: Mapping[str, Diffusivity]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What doubts a number of all of them."""
+        return tuple(_about_motion(self.species))
+
+
+def _about_motion(species: Mapping[str, Diffusivity]) -> Iterator[Finding]:
+    """Say which species does not diffuse."""
+    for symbol, result in species.items():
+        if not result.is_diffusive:
+            numbers = {
+                "D_upper_bound_cm2_s": result.D_upper_bound_cm2_s,
+                "D_lower_bound_cm2_s": result.D_lower_bound_cm2_s,
+                "needs_ps": result.needs_ps,
+            }
+            text = f"{symbol} is {result.verdict.replace('_', ' ')}: {result.reason}"
+            yield Finding(f"motion_{result.verdict}", "invalid", text, numbers)
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,9 @@ class AnalysisSummary:
     E_a_lower_bounds_eV : mapping of str to float
         What E_a is above with 95 %, by species that diffuses at one temperature alone and is
         bounded at colder ones.
+    replicas : mapping of str to ReplicaDiffusivity
+        Stages that are samples of the same, together, by a name for them; the laws take them as
+        one point.
     """
 
     stages: Mapping[str, StageDiffusivity]
@@ -129,6 +156,7 @@ class AnalysisSummary:
     about_laws: Mapping[str, tuple[Finding, ...]]
     from_recipe: RecipeAnalysis | None = None
     E_a_lower_bounds_eV: Mapping[str, float] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaDiffusivity] = field(default_factory=dict)
 
     @property
     def notes(self) -> dict[str, str]:
@@ -142,9 +170,11 @@ class AnalysisSummary:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything that doubts a number, by stages and then by species; all faces show it."""
+        each: dict[str, StageDiffusivity | ReplicaDiffusivity] = {**self.stages}
+        each.update(self.replicas)
         found = [
             replace(finding, message=f"{name}: {finding.message}")
-            for name, stage in self.stages.items()
+            for name, stage in each.items()
             for finding in stage.findings
         ]
         found += [
@@ -177,6 +207,7 @@ class AnalysisSummary:
         }
         return {
             "stages": stages,
+            "replicas": to_plain(self.replicas),
             "arrhenius": to_plain(laws),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),
@@ -190,6 +221,7 @@ def summarize(
     flags: Mapping[str, Sequence[str]] | None = None,
     oxidation_states: Mapping[str, float] | None = None,
     recipe: RecipeAnalysis | None = None,
+    replicas: Mapping[str, Sequence[str]] | None = None,
     **settings: Unpack[DiffusivityOptions],
 ) -> AnalysisSummary:
     """Diffusivity of every species in every stage, and its Arrhenius law over the stages.
@@ -208,6 +240,9 @@ def summarize(
     recipe
         How the recipe of a run has it analysed, ``RecipeAnalysis.of(run)``: what is not given as
         a keyword.
+    replicas
+        Names of stages that differ in nothing but their seed, by a name for all of them: they are
+        combined, and are one point of the Arrhenius fit.
     **settings
         Keywords of :func:`mlmd.diffusivity`, the same for all stages.
 
@@ -267,15 +302,65 @@ def summarize(
             conductivity=sigma,
             flags=tuple(doubts),
         )
+    together = {name: _together(name, names, results) for name, names in (replicas or {}).items()}
     laws: dict[str, Arrhenius | None] = {}
     about: dict[str, tuple[Finding, ...]] = {}
     above: dict[str, float] = {}
     for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
-        laws[symbol], lowest_eV, found = _arrhenius_of(symbol, results)
+        laws[symbol], lowest_eV, found = law_of(*_points(symbol, results, together))
         about[symbol] = tuple(found)
         if lowest_eV is not None:
             above[symbol] = lowest_eV
-    return AnalysisSummary(results, laws, about, used if used and used.settings else None, above)
+    shown_recipe = used if used and used.settings else None
+    return AnalysisSummary(results, laws, about, shown_recipe, above, together)
+
+
+def _together(
+    name: str, names: Sequence[str], stages: Mapping[str, StageDiffusivity]
+) -> ReplicaDiffusivity:
+    """Combine stages that are samples of the same."""
+    unknown = [one for one in names if one not in stages]
+    if unknown or len(names) < 2 or name in stages:
+        raise InputError(
+            f"replicas '{name}' are {', '.join(names)}; expected two stages or more among "
+            f"{', '.join(stages)}, and a name of their own"
+        )
+    members = [stages[one] for one in names]
+    temperatures = sorted({f"{one.temperature_K} K" for one in members})
+    if len(temperatures) > 1:
+        raise InputError(
+            f"replicas '{name}' are at {', '.join(temperatures)}; expected one temperature"
+        )
+    alike = [s for s in members[0].species if all(s in one.species for one in members)]
+    return ReplicaDiffusivity(
+        members[0].temperature_K,
+        tuple(names),
+        {symbol: combine([one.species[symbol] for one in members]) for symbol in alike},
+    )
+
+
+def _points(
+    symbol: str,
+    stages: Mapping[str, StageDiffusivity],
+    together: Mapping[str, ReplicaDiffusivity],
+) -> tuple[list[tuple[str, float, Diffusivity]], dict[str, list[str]]]:
+    """Points of a law, replicas as one; and the stages that carry each flag."""
+    grouped = {name for group in together.values() for name in group.stages}
+    doubts: dict[str, list[str]] = {}
+    for name, stage in stages.items():
+        if symbol in stage.species and stage.temperature_K is not None:
+            for doubt in stage.flags:
+                doubts.setdefault(doubt, []).append(name)
+    each: dict[str, StageDiffusivity | ReplicaDiffusivity] = {
+        name: stage for name, stage in stages.items() if name not in grouped
+    }
+    each.update(together)
+    points = [
+        (name, one.temperature_K, one.species[symbol])
+        for name, one in each.items()
+        if symbol in one.species and one.temperature_K is not None
+    ]
+    return points, doubts
 
 
 def _shown_by(trajectory: Trajectory) -> Iterator[str]:
@@ -293,95 +378,3 @@ def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
     except InputError as error:
         logger.info("%s", error)
         return None
-
-
-def _arrhenius_of(
-    symbol: str, stages: Mapping[str, StageDiffusivity]
-) -> tuple[Arrhenius | None, float | None, list[Finding]]:
-    """Arrhenius law of one species over the stages, or what E_a is above, and what to say of it."""
-    points: list[tuple[str, float, Diffusivity]] = [
-        (name, stage.temperature_K, stage.species[symbol])
-        for name, stage in stages.items()
-        if symbol in stage.species and stage.temperature_K is not None
-    ]
-    doubts: dict[str, list[str]] = {}
-    for name, _, _ in points:
-        for doubt in stages[name].flags:
-            doubts.setdefault(doubt, []).append(name)
-    remarks = [
-        Finding(doubt, "doubt", f"{doubt} in {', '.join(names)}") for doubt, names in doubts.items()
-    ]
-    still = [name for name, _, result in points if not result.is_diffusive]
-    left_out = f"not diffusive in {', '.join(still)}: left out of the fit"
-    out = [Finding("left_out_of_law", "doubt", left_out, {"n_left_out": len(still)})]
-    used = [one for one in points if one[2].is_diffusive or one[2].D_upper_bound_cm2_s is not None]
-    temperatures_K = [temperature_K for _, temperature_K, _ in used]
-    D = [result.D_cm2_s for _, _, result in used]
-    stderr = [result.D_stderr_cm2_s for _, _, result in used]
-    df = [result.df or None for _, _, result in used]
-    upper = [result.D_upper_bound_cm2_s for _, _, result in used]
-
-    def none(why: str, numbers: Mapping[str, float] | None = None) -> list[Finding]:
-        text = f"no activation energy: {why}"
-        first = Finding("no_activation_energy", "invalid", text, numbers or {})
-        return [first, *(out if still else []), *remarks]
-
-    different = len({T for _, T, result in points if result.is_diffusive})
-    if different < 2:
-        known = len({temperature_K for _, temperature_K, _ in points})
-        what = "temperatures are known" if known < 2 else "temperatures"
-        why = f"{'diffusion at ' if known > 1 else ''}fewer than two {what}"
-        lowest_eV = None
-        if different:
-            lowest_eV = activation_energy_bound(
-                temperatures_K, D, stderr, df=df, D_upper_bound_cm2_s=upper
-            )
-        if lowest_eV is None:
-            return None, None, none(why)
-        why += f"; it is above {lowest_eV:.3f} eV (95 %), by the bounds at colder ones"
-        return None, lowest_eV, none(why, {"E_a_lower_bound_eV": lowest_eV})
-    try:
-        law = arrhenius(
-            temperatures_K,
-            D,
-            stderr,
-            df=df,
-            D_upper_bound_cm2_s=upper,
-        )
-    except InputError as error:
-        return None, None, none(str(error))
-    n_bounds = int(law.points.censored.sum())
-    if n_bounds < len(still):
-        remarks = [*out, *remarks]
-    elif still:
-        text = f"not diffusive in {', '.join(still)}: the law takes the bounds of D there"
-        remarks.insert(0, Finding("bounds_in_law", "note", text, {"n_bounds": n_bounds}))
-    return law, None, [*remarks, *_doubts_of_the_law(law)]
-
-
-def _doubts_of_the_law(law: Arrhenius) -> Iterator[Finding]:
-    """Say what the number of temperatures and the scatter let one doubt about a law."""
-    different = len(set(law.temperatures_K.tolist()))
-    if different == 2:
-        yield Finding("two_temperatures", "doubt", "two temperatures only: nothing tests the law")
-    if law.p_value is not None and law.p_value < SMALL_P:
-        yield Finding(
-            "law_not_followed",
-            "doubt",
-            f"the points do not follow the law within their errors (p = {law.p_value:.2g})",
-            {"p_value": law.p_value},
-        )
-    if len(set(law.points.temperatures_K.tolist())) < FEWEST_TEMPERATURES:
-        return
-    try:
-        vogel = bent_law(law)
-    except InputError:  # errors are not known, or too few of the temperatures have a D
-        return
-    if vogel.is_better:
-        yield Finding(
-            "vogel_is_better",
-            "doubt",
-            f"a Vogel-Fulcher-Tammann law with T0 = {vogel.T0_K:.0f} K describes the points better "
-            f"(p = {vogel.p_value:.2g})",
-            {"T0_K": vogel.T0_K, "p_value": vogel.p_value, "delta_aicc": vogel.delta_aicc},
-        )

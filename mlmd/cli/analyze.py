@@ -36,6 +36,7 @@ from mlmd.files import check_output
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
+    from mlmd.analysis.recipe import RecipeAnalysis
     from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity
     from mlmd.analysis.transport import ConductivityValue
     from mlmd.stages.volume.result import VolumeResult
@@ -66,6 +67,13 @@ def analyze_command(
     window_ps: WindowPs = None,
     fit_ps: FitPs = None,
     drift: AtRest = None,
+    replicas: Annotated[
+        bool,
+        typer.Option(
+            "--replicas",
+            help="Each path is an independent run of the same, as several run directories are.",
+        ),
+    ] = False,
     oxidation_states: Annotated[
         list[str] | None,
         typer.Option("--oxidation-state", help="Li=1, for every species: gives the conductivity."),
@@ -84,21 +92,25 @@ def analyze_command(
 ) -> None:
     """Diffusivity of every species with its interval, and the activation energy."""
     from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
-    from mlmd.analysis.recipe import RecipeAnalysis
     from mlmd.analysis.summary import summarize
-    from mlmd.run.run import Run
 
     states = _oxidation_states(oxidation_states)
     how = diffusivity_options(estimator, window_ps, fit_ps, drift)
     diffusivity_settings(**how)
-    source = Source(paths, timestep_fs, temperature_K, start, stop, every, long_steps)
-    source.check()
-    run = source.run
+    several = len(paths) > 1 and (replicas or all(path.is_dir() for path in paths))
+    if replicas and not several:
+        raise InputError("--replicas was given for one path; expected two independent runs or more")
+    frames = (timestep_fs, temperature_K, start, stop, every, long_steps)
+    sources = [Source([path], *frames) for path in paths] if several else [Source(paths, *frames)]
+    for source in sources:
+        source.check()
+    runs = [source.run for source in sources if source.run is not None]
+    run = None if several or not runs else runs[0]
     volumes = _volumes(run) if plot is not None and run is not None else {}
     if plot is not None:
         _check_plots([f"volume-{name}.png" for name in volumes], plot, force)
     try:
-        stages = source.stages()
+        stages, groups = _stages_of(sources)
     except InputError as error:
         if not volumes or plot is None:
             raise
@@ -109,9 +121,10 @@ def analyze_command(
     summary = summarize(
         stages,
         species=species or None,
-        flags=None if run is None else _flags(run),
+        flags=_flags(sources),
         oxidation_states=states,
-        recipe=None if run is None else RecipeAnalysis.of(Run.open(run)),
+        recipe=_recipe(runs),
+        replicas=groups,
         **how,
     )
     written = []
@@ -137,11 +150,50 @@ def _oxidation_states(texts: list[str] | None) -> dict[str, float] | None:
     return states
 
 
-def _flags(path: Path) -> dict[str, list[str]]:
-    """Return what the stages of a run are marked with."""
+def _stages_of(
+    sources: Sequence[Source],
+) -> tuple[dict[str, tuple[Trajectory, float | None]], dict[str, list[str]]]:
+    """Return all stages, and which are samples of the same: those of one name in several runs."""
+    if len(sources) == 1:
+        return sources[0].stages(), {}
+    stages: dict[str, tuple[Trajectory, float | None]] = {}
+    groups: dict[str, list[str]] = {}
+    for source in sources:
+        for name, stage in source.stages().items():
+            stages[f"{source.label}:{name}"] = stage
+            groups.setdefault(name, []).append(f"{source.label}:{name}")
+    return stages, {name: names for name, names in groups.items() if len(names) > 1}
+
+
+def _recipe(runs: Sequence[Path]) -> RecipeAnalysis | None:
+    """Return how the runs' recipes measure; they must say the same."""
+    from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
     from mlmd.run.run import Run
 
-    return {entry.name: entry.flags for entry in Run.open(path).stages}
+    if not runs:
+        return None
+    recipes = [RecipeAnalysis.of(Run.open(run)) for run in runs]
+    shared = shared_analysis(recipes)
+    if shared is None:
+        said = "; ".join(str(recipe) for recipe in recipes)
+        raise InputError(
+            f"the recipes of the runs measure differently ({said}); expected runs that are samples "
+            "of the same: analyse each by itself"
+        )
+    return shared
+
+
+def _flags(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """Return what the stages of runs are marked with."""
+    from mlmd.run.run import Run
+
+    flags = {}
+    for source in sources:
+        if source.run is not None:
+            before = "" if len(sources) == 1 else f"{source.label}:"
+            entries = Run.open(source.run).stages
+            flags.update({before + entry.name: entry.flags for entry in entries})
+    return flags
 
 
 def _check_plots(names: Iterable[str], folder: Path, force: bool) -> None:
@@ -243,6 +295,11 @@ def _print(summary: AnalysisSummary) -> None:
             print(f"{name:<{width}}{at}  {symbol:<2}  {_line(result)}{doubts}")
         for line in _more(stage):
             print(f"{name:<{width}}  {line}")
+    for name, group in summary.replicas.items():
+        at = "" if group.temperature_K is None else f" {group.temperature_K:6.0f} K"
+        for symbol, result in group.species.items():
+            print(f"{name}, {len(group.stages)} runs{at}  {symbol:<2}  {_line(result)}")
+            print(f"{name}, {len(group.stages)} runs{at}  {symbol:<2}  {_sources(result)}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
             error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
@@ -272,6 +329,15 @@ def _more(stage: StageDiffusivity) -> Iterator[str]:
 def _with_error(value: ConductivityValue) -> str:
     error = value.stderr_mS_cm
     return f"{value.mS_cm:.4g}" + ("" if error is None else f" +- {error:.2g}")
+
+
+def _sources(result: Diffusivity) -> str:
+    """What the runs' own errors and the spread between them give the error of their mean."""
+    shown = []
+    for key, what in (("within", "the runs' own errors"), ("between", "the spread between them")):
+        error = result.details.get(f"{key}_stderr_cm2_s")
+        shown.append(f"{what} {'unknown' if error is None else f'{error:.2e}'}")
+    return f"standard error of the mean by {shown[0]}, by {shown[1]}"
 
 
 def _line(result: Diffusivity) -> str:

@@ -57,6 +57,11 @@ class Source:
     """Whether what is measured depends on the times; frames are counted where it does not."""
 
     @property
+    def label(self) -> str:
+        """What it is called beside others."""
+        return str(self.paths[0])
+
+    @property
     def run(self) -> Path | None:
         """The run directory; None for files."""
         return self.paths[0] if self.paths[0].is_dir() else None

@@ -220,6 +220,9 @@ def _activation_energies(points: Sequence[DiffusivityPoint]) -> tuple[Activation
 
 
 def _law(temperatures_K: Sequence[float], sides: Sequence[DiffusivitySide]) -> Arrhenius:
-    intervals = [side.D_interval68_cm2_s for side in sides]
-    halves = [None if ends is None else (ends[1] - ends[0]) / 2.0 for ends in intervals]
-    return arrhenius(temperatures_K, [side.D_raw_cm2_s for side in sides], halves)
+    return arrhenius(
+        temperatures_K,
+        [side.D_raw_cm2_s for side in sides],
+        [side.D_stderr_cm2_s for side in sides],
+        df=[math.inf if side.df is None else side.df for side in sides],
+    )

@@ -48,12 +48,12 @@ class DiffusivitySide:
     needs_ps: float | None = None
     df: float | None = None
     duration_ps: float | None = None
+    D_stderr_cm2_s: float | None = None
 
     @classmethod
     def of(cls, result: Diffusivity) -> DiffusivitySide:
         """Take the numbers of one run, or of several together."""
-        runs = result.results if isinstance(result, CombinedDiffusivity) else (result,)
-        df = sum(run.df for run in runs)
+        n_runs = int(result.details.get("n_runs") or 1)
         return cls(
             D_cm2_s=result.D_cm2_s,
             D_raw_cm2_s=result.D_raw_cm2_s,
@@ -64,8 +64,9 @@ class DiffusivitySide:
             D_lower_bound_cm2_s=result.D_lower_bound_cm2_s,
             verdict=result.verdict,
             needs_ps=result.needs_ps,
-            df=df if math.isfinite(df) else None,
-            duration_ps=sum(run.duration_ps for run in runs),
+            df=result.df if math.isfinite(result.df) else None,
+            duration_ps=n_runs * result.duration_ps,
+            D_stderr_cm2_s=result.D_stderr_cm2_s,
         )
 
     @property
