@@ -46,17 +46,24 @@ class VolumeSearch:
         self._settings, self._runs = settings, runs
 
     def find(self) -> Found:
-        """Run at the scales, then where the pressures point to, until a run is verified."""
+        """Run at the scales, then where the pressures point to, until a run is verified.
+
+        A verified run shifts V0. Where its cell is no longer at V0 within the error of V0, one
+        more run is made there, and that one is what later stages go on from.
+        """
         settings, runs = self._settings, self._runs
         for scale in settings.scales:
             runs.measure(scale, self._is_too_rough)
         if not runs.good:
             return Found("unconverged", f"no run gave a pressure: {runs.failed[0].error}")
-        verified, seen = None, "P = 0 is not bracketed"
+        found = Found("unconverged", "P = 0 is not bracketed")
+        may_move = settings.convergence != "mpmorph"  # the published code stays where it is
         while (next_scale := self._next_scale()) is not None:
             if len(runs.points) == settings.max_runs:
-                seen += self._failure()
-                return Found("unconverged", f"after {settings.max_runs} runs: {seen}", verified)
+                if found.status == "converged":
+                    return found
+                seen = f"after {settings.max_runs} runs: {found.reason}{self._failure()}"
+                return Found("unconverged", seen, found.run)
             if not self._is_bracketed():
                 runs.measure(next_scale, self._is_too_rough, near_starts=True)
                 continue
@@ -64,10 +71,20 @@ class VolumeSearch:
             if run is None:
                 continue
             verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
-            verified, seen = run, verdict.seen
+            found = Found("converged" if verdict.passed else "unconverged", verdict.seen, run)
             if verdict.passed:
-                return Found("converged", seen, run)
+                if not may_move or self._is_at_zero_pressure(run):
+                    return found
+                may_move = False
         return self._without_bracket()
+
+    def _is_at_zero_pressure(self, run: SubRun) -> bool:
+        """Tell whether the final V0 is where the run was, within its standard error.
+
+        Its own pressure says where zero is; to pass is to be near, and near on one side is biased.
+        """
+        zero = self._zero_pressure([asdict(point) for point in self._runs.points])
+        return zero is None or abs(run.point.volume_A3 - zero.V0_A3) <= zero.V0_stderr_A3
 
     def _is_bracketed(self) -> bool:
         points = [asdict(point) for point in self._runs.points]
