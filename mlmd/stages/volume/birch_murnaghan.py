@@ -49,7 +49,8 @@ class BirchMurnaghan:
     B0_GPa, B0_stderr_GPa : float or None
         Bulk modulus at V0.
     B0_prime, B0_prime_stderr : float or None
-        Pressure derivative of the bulk modulus at V0: as given (error None) or fitted.
+        Pressure derivative of the bulk modulus at V0: as given (error None) or fitted, also where
+        it was known with an error beforehand.
     covariance : (2, 2) or (3, 3) array or None
         Of (V0, B0) or (V0, B0, B0'). Given errors are absolute; without them the scatter about
         the fit, ``chi2 / df``, sets the scale. None, like the standard errors, where there are
@@ -58,7 +59,7 @@ class BirchMurnaghan:
         Sum of squared residuals over their standard errors (over 1 GPa where not given). Far
         above ``df`` the curve does not describe the points, and the errors are too small.
     df : int
-        Points minus fitted parameters.
+        Points minus fitted parameters; a B0' known beforehand is a point.
     is_bracketed : bool
         Whether a pressure above zero was measured at a smaller volume than one below zero,
         both by two standard errors (by their sign where no errors were given).
