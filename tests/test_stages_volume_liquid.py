@@ -165,4 +165,4 @@ def test_frozen_and_torn_volumes_leave_the_zero_alone() -> None:
         assert zero is not None
         zeros.append(zero.V0_A3)
         assert abs(zero.V0_A3 - TRUE_A3["liquid"]) < 2 * zero.V0_stderr_A3
-    assert np.ptp(zeros) < 0.005 * TRUE_A3["liquid"]
+    assert np.ptp(zeros) < 0.01 * TRUE_A3["liquid"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the other sign
+_NEW = 0.01  # logarithm of the distance from what has been measured that makes a volume a new one
 _NO_STEP = 0.002  # what is left to the limit when it counts as reached
 
 
@@ -26,6 +27,7 @@ def next_volume(
     volumes_A3: ArrayLike,
     pressures_GPa: ArrayLike,
     stderr_GPa: ArrayLike,
+    averaged_ps: ArrayLike | None = None,
     *,
     limits_A3: tuple[float, float],
     max_step: float = 1.2,
@@ -37,12 +39,15 @@ def next_volume(
     largest volume while no pressure is significantly negative, from the smallest while none is
     positive: to 5 % beyond the fitted V0, at most by `max_step`. With a bracket it is V0 by
     :func:`~mlmd.stages.volume.zero_pressure.fit_around_zero`, as in the result of the search;
-    measuring there goes on to lower V0's error.
+    measuring there goes on to lower V0's error. Where that fit finds none, it is the middle of the
+    bracket, and then the dense side.
 
     Parameters
     ----------
     volumes_A3, pressures_GPa, stderr_GPa : (n,)
         What has been measured; one point is enough.
+    averaged_ps : (n,), optional
+        As of :func:`~mlmd.stages.volume.zero_pressure.fit_around_zero`.
     limits_A3
         Smallest and largest volume that may be measured.
     max_step
@@ -67,8 +72,12 @@ def next_volume(
         given = f"limits_A3 is {limits_A3} and max_step {max_step!r}"
         raise InputError(f"{given}; expected 0 < smallest < largest and a factor above 1")
     if (bracket := tightest_bracket(volumes, pressures, margin)) is not None:
-        V0 = fit_around_zero(volumes, pressures, stderr_GPa, B0_prime=B0_prime).V0_A3
-        return min(max(math.sqrt(bracket[0] * bracket[1]) if V0 is None else V0, low), high)
+        V0 = fit_around_zero(volumes, pressures, stderr_GPa, averaged_ps, B0_prime=B0_prime).V0_A3
+        if V0 is None:  # noise may have made the bracket: not at the same place again and again
+            middle = math.sqrt(bracket[0] * bracket[1])
+            is_new = np.abs(np.log(volumes / middle)).min() > _NEW
+            V0 = middle if is_new else float(volumes.min()) / (1 + _OVERSHOOT)
+        return min(max(V0, low), high)
     smallest, largest, expected = float(volumes.min()), float(volumes.max()), None
     if len(np.unique(volumes)) > 1:
         expected = fit_birch_murnaghan(volumes, pressures, errors, B0_prime=B0_prime).V0_A3

@@ -94,19 +94,17 @@ class VolumeSearch:
     def _next_scale(self) -> float | None:
         """Return where to run next, at most half way to a volume at which runs failed."""
         runs = self._runs
-        volumes, pressures, errors = pressure_columns([asdict(point) for point in runs.points])
+        columns = pressure_columns([asdict(point) for point in runs.points])
         low = runs.volume_A3 / self._settings.max_scale
         high = runs.volume_A3 * self._settings.max_scale
         for point in runs.failed:
-            if point.volume_A3 < min(volumes):
-                low = max(low, math.sqrt(point.volume_A3 * min(volumes)))
-            elif point.volume_A3 > max(volumes):
-                high = min(high, math.sqrt(point.volume_A3 * max(volumes)))
+            if point.volume_A3 < columns[0].min():
+                low = max(low, math.sqrt(point.volume_A3 * columns[0].min()))
+            elif point.volume_A3 > columns[0].max():
+                high = min(high, math.sqrt(point.volume_A3 * columns[0].max()))
         prime = self._settings.B0_prime
         volume = next_volume(
-            volumes,
-            pressures,
-            errors,
+            *columns,
             limits_A3=(low, high),
             B0_prime=GUESS_B0_PRIME if prime is None else prime,
         )

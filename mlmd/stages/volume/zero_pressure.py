@@ -7,6 +7,11 @@ What counts is the curve near zero. Two things keep what was measured far away f
 - No curve of three parameters holds over 20 % in volume: compressed melts freeze, expanded ones
   have holes. Beside its own error, a pressure P at :math:`a = |\ln(V/V_0)|` has one of
   :math:`a \max(|P|, a B_0)`: 10 % of itself at 10 % from V0. Near V0 nothing changes.
+
+A run goes on until its error looks small: those that ended early are those whose error came out too
+small (at 4 ps half of what it is). How much the pressure fluctuates, and for how long it remembers,
+changes little from one volume to the next: an error counts as at least what the runs within about
+10 % in volume have on average, scaled by the root of the time that is averaged over.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 B0_PRIME_STDERR = 4.0
 """How well B0' is known before the fit: solids have 3 to 6, liquids near boiling up to 12."""
 
+_NEIGHBOUR = 0.1  # logarithm of the volume over which pressures fluctuate alike
 _CHORD = 0.04  # logarithm of the volume from which on a pressure, divided by it, is a slope
 _ROUNDS = 6  # V0 and B set the weights: after so many they stand to a tenth of their errors
 
@@ -57,6 +63,7 @@ def zero_pressure(
     volumes_A3: ArrayLike,
     pressures_GPa: ArrayLike,
     stderr_GPa: ArrayLike,
+    averaged_ps: ArrayLike | None = None,
     *,
     B0_prime: float | None = 4.0,
 ) -> ZeroPressure | None:
@@ -66,13 +73,15 @@ def zero_pressure(
     ----------
     volumes_A3, pressures_GPa, stderr_GPa, B0_prime
         As in :func:`~mlmd.stages.volume.birch_murnaghan.fit_birch_murnaghan`.
+    averaged_ps : (n,), optional
+        Time that each pressure is averaged over; errors are taken as given where it is not.
 
     Raises
     ------
     InputError
         As :func:`~mlmd.stages.volume.birch_murnaghan.fit_birch_murnaghan`.
     """
-    curve = fit_around_zero(volumes_A3, pressures_GPa, stderr_GPa, B0_prime=B0_prime)
+    curve = fit_around_zero(volumes_A3, pressures_GPa, stderr_GPa, averaged_ps, B0_prime=B0_prime)
     if not curve.is_bracketed or curve.V0_A3 is None or curve.B0_GPa is None:
         return None
     widened = math.sqrt(max(1.0, curve.chi2 / curve.df)) if curve.df else 1.0
@@ -86,6 +95,7 @@ def fit_around_zero(
     volumes_A3: ArrayLike,
     pressures_GPa: ArrayLike,
     stderr_GPa: ArrayLike,
+    averaged_ps: ArrayLike | None = None,
     *,
     B0_prime: float | None = 4.0,
 ) -> BirchMurnaghan:
@@ -97,6 +107,8 @@ def fit_around_zero(
     ----------
     volumes_A3, pressures_GPa, stderr_GPa, B0_prime
         As in :func:`~mlmd.stages.volume.birch_murnaghan.fit_birch_murnaghan`.
+    averaged_ps : (n,), optional
+        Time that each pressure is averaged over; errors are taken as given where it is not.
 
     Raises
     ------
@@ -108,6 +120,7 @@ def fit_around_zero(
     bracket = tightest_bracket(volumes, pressures, margin)
     if B0_prime is None or errors is None or bracket is None:
         return plain
+    missing = _missing_error(volumes, errors, averaged_ps)
     (V0, B0), best = _first_guess(volumes, pressures, bracket), plain
     for _ in range(_ROUNDS):
         away = np.abs(np.log(volumes / V0))
@@ -117,12 +130,25 @@ def fit_around_zero(
             errors,
             B0_prime=B0_prime,
             B0_prime_stderr=B0_PRIME_STDERR,
-            misfit_GPa=away * np.maximum(away * B0, np.abs(pressures)),
+            misfit_GPa=np.hypot(missing, away * np.maximum(away * B0, np.abs(pressures))),
         )
         if fit.V0_A3 is None or fit.B0_GPa is None:
             break
         V0, B0, best = fit.V0_A3, fit.B0_GPa, fit
     return best
+
+
+def _missing_error(
+    volumes: FloatArray, errors: FloatArray, averaged_ps: ArrayLike | None
+) -> FloatArray:
+    """Return what errors lack, in quadrature, of what runs at neighbouring volumes have."""
+    if averaged_ps is None:
+        return np.zeros_like(errors)
+    times = np.asarray(averaged_ps, dtype=float)
+    weights = np.exp(-0.5 * (np.log(volumes[:, None] / volumes) / _NEIGHBOUR) ** 2) * times
+    usual = np.exp(weights @ np.log(errors**2 * times) / weights.sum(axis=1)) / times
+    missing: FloatArray = np.sqrt(np.maximum(usual - errors**2, 0.0))
+    return missing
 
 
 def _first_guess(
