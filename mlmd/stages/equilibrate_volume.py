@@ -26,7 +26,8 @@ class EquilibrateVolume(VolumeSettings):
     Runs at the `scales` first, then outward until P = 0 is bracketed, then at the zero of a
     third-order Birch-Murnaghan curve: the verification run. Where it does not satisfy the criteria,
     its pressure joins the fit and the next one is made. Where it does, but V0 with its pressure is
-    farther away than its standard error, one more is made there. Later stages go on from the last.
+    farther away than its standard error, a short one is made there. Later stages go on from the
+    last.
     The equilibration of each run is left out by a detector, and standard errors know the
     correlation of the pressure.
     """

@@ -232,8 +232,8 @@ def tightest_bracket(
     return float(positive.max()), float(negative[negative > positive.max()].min())
 
 
-def _terms(V0: float, B0: float, prime: float) -> FloatArray:
-    """Coefficients of (1/V)**(5/3), (7/3), (9/3)."""
+def _terms(V0: float | FloatArray, B0: float, prime: float) -> FloatArray:
+    """Coefficients of (1/V)**(5/3), (7/3), (9/3); for V0 of shape (n, 1) of n curves."""
     xi = 0.75 * (prime - 4.0)
     shape = np.array([xi - 1.0, 1.0 - 2.0 * xi, xi])
     terms: FloatArray = 1.5 * B0 * shape * V0**_POWERS
@@ -274,7 +274,7 @@ def _fixed(
     from scipy.optimize import least_squares
 
     grid = np.geomspace(volumes.min() / _SPAN, volumes.max() * _SPAN, _GRID)
-    shapes = np.array([_terms(V0, 1.0, prime) for V0 in grid])
+    shapes = _terms(grid[:, None], 1.0, prime)
     curves = (shapes @ (volumes[:, None] ** -_POWERS).T) / sigma
     target = pressures / sigma
     moduli = (curves @ target) / (curves**2).sum(axis=1)

@@ -49,7 +49,8 @@ class VolumeSearch:
         """Run at the scales, then where the pressures point to, until a run is verified.
 
         A verified run shifts V0. Where its cell is no longer at V0 within the error of V0, one
-        more run is made there, and that one is what later stages go on from.
+        more run is made there, no longer than a first one, and later stages go on from it unless
+        it refutes the volume.
         """
         settings, runs = self._settings, self._runs
         for scale in settings.scales:
@@ -57,34 +58,37 @@ class VolumeSearch:
         if not runs.good:
             return Found("unconverged", f"no run gave a pressure: {runs.failed[0].error}")
         found = Found("unconverged", "P = 0 is not bracketed")
-        may_move = settings.convergence != "mpmorph"  # the published code stays where it is
         while (next_scale := self._next_scale()) is not None:
+            is_verified = found.status == "converged"  # what follows only moves the cell
             if len(runs.points) == settings.max_runs:
-                if found.status == "converged":
+                if is_verified:
                     return found
                 seen = f"after {settings.max_runs} runs: {found.reason}{self._failure()}"
                 return Found("unconverged", seen, found.run)
             if not self._is_bracketed():
                 runs.measure(next_scale, self._is_too_rough, near_starts=True)
                 continue
-            run = runs.measure(next_scale, self._can_improve_at(next_scale), near_starts=True)
+            needs_more = self._is_too_rough if is_verified else self._can_improve_at(next_scale)
+            run = runs.measure(next_scale, needs_more, near_starts=True)
             if run is None:
                 continue
             verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
+            if is_verified and not verdict.is_refuted:
+                return Found("converged", f"{found.reason}; moved to V0: {verdict.seen}", run)
             found = Found("converged" if verdict.passed else "unconverged", verdict.seen, run)
-            if verdict.passed:
-                if not may_move or self._is_at_zero_pressure(run):
-                    return found
-                may_move = False
+            if verdict.passed and self._is_at_zero_pressure(run):
+                return found
         return self._without_bracket()
 
     def _is_at_zero_pressure(self, run: SubRun) -> bool:
         """Tell whether the final V0 is where the run was, within its standard error.
 
-        Its own pressure says where zero is; to pass is to be near, and near on one side is biased.
+        To pass is to be near, and near on one side is biased. The published code stays there.
         """
         zero = self._zero_pressure([asdict(point) for point in self._runs.points])
-        return zero is None or abs(run.point.volume_A3 - zero.V0_A3) <= zero.V0_stderr_A3
+        if zero is None or self._settings.convergence == "mpmorph":
+            return True
+        return abs(run.point.volume_A3 - zero.V0_A3) <= zero.V0_stderr_A3
 
     def _is_bracketed(self) -> bool:
         points = [asdict(point) for point in self._runs.points]

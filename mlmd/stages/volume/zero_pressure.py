@@ -2,7 +2,7 @@ r"""The volume of zero pressure and the bulk modulus there, with errors that adm
 
 What counts is the curve near zero. Two things keep what was measured far away from deciding it:
 
-- :math:`B_0'` is known beforehand to be 4 (or what was given) :math:`\pm` 4, and fitted. A liquid
+- :math:`B_0'` is known beforehand to be 4 (or what was given) :math:`\pm` 6, and fitted. A liquid
   that expands softly has 8 to 12: with 4 its B near zero comes out up to twice too large.
 - No curve of three parameters holds over 20 % in volume: compressed melts freeze, expanded ones
   have holes. Beside its own error, a pressure P at :math:`a = |\ln(V/V_0)|` has one of
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import FloatArray
 
-B0_PRIME_STDERR = 4.0
+B0_PRIME_STDERR = 6.0
 """How well B0' is known before the fit: solids have 3 to 6, liquids near boiling up to 12."""
 
 _NEIGHBOUR = 0.1  # logarithm of the volume over which pressures fluctuate alike
 _CHORD = 0.04  # logarithm of the volume from which on a pressure, divided by it, is a slope
-_ROUNDS = 6  # V0 and B set the weights: after so many they stand to a tenth of their errors
+_ROUNDS = 4  # V0 and B set the weights of their own fit: after so many they stand still
 
 
 @dataclass(frozen=True)
