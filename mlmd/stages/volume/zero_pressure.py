@@ -38,6 +38,9 @@ B0_PRIME_STDERR = 6.0
 """How well B0' is known before the fit: solids have 3 to 6, liquids near boiling up to 12."""
 
 _NEIGHBOUR = 0.1  # logarithm of the volume over which pressures fluctuate alike
+# The square of such an error scatters like one of four degrees of freedom, whose logarithm averages
+# 1/4 too low. Weights go with the square of the time: a short run hardly knows its own error.
+_LOG_BIAS = 0.25
 _CHORD = 0.04  # logarithm of the volume from which on a pressure, divided by it, is a slope
 _ROUNDS = 4  # V0 and B set the weights of their own fit: after so many they stand still
 
@@ -145,8 +148,9 @@ def _missing_error(
     if averaged_ps is None:
         return np.zeros_like(errors)
     times = np.asarray(averaged_ps, dtype=float)
-    weights = np.exp(-0.5 * (np.log(volumes[:, None] / volumes) / _NEIGHBOUR) ** 2) * times
-    usual = np.exp(weights @ np.log(errors**2 * times) / weights.sum(axis=1)) / times
+    weights = np.exp(-0.5 * (np.log(volumes[:, None] / volumes) / _NEIGHBOUR) ** 2) * times**2
+    mean_log = weights @ np.log(errors**2 * times) / weights.sum(axis=1)
+    usual = np.exp(mean_log + _LOG_BIAS) / times
     missing: FloatArray = np.sqrt(np.maximum(usual - errors**2, 0.0))
     return missing
 
