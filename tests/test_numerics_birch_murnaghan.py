@@ -218,7 +218,7 @@ def search(curve, volumes, sigma=None, steps=20, limits=(10.0, 100.0), seed=0):
     volumes = list(volumes)
     pressures = [measure(volume) for volume in volumes]
     for _ in range(steps):
-        errors = None if sigma is None else [sigma] * len(volumes)
+        errors = [sigma or 1e-6] * len(volumes)
         new = next_volume(volumes, pressures, errors, limits_A3=limits)
         if new is None:
             return volumes, pressures, False
@@ -298,4 +298,4 @@ def test_errors_too_large_for_a_bracket_end_the_search():
 )
 def test_search_without_sense_is_refused(settings):
     with pytest.raises(InputError, match="expected 0 < smallest < largest and a factor above 1"):
-        next_volume([30.0], [1.0], **settings)
+        next_volume([30.0], [1.0], [0.1], **settings)

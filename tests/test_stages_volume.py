@@ -231,11 +231,13 @@ def test_verification_goes_on_until_its_error_is_small(tmp_path: Path) -> None:
     durations = [point["duration_ps"] for point in result.points]
     assert durations[:3] == pytest.approx([3.0] * 3)
     assert max(durations[3:]) > 3.0
-    assert result.pressure_stderr_GPa / result.bulk_modulus_GPa < 0.0006 / 2 * 1.1
-    last = run.path / "01-volume" / result.points[-1]["run"]
-    with h5py.File(last / "trajectory.h5md", "r", locking=False) as file:
+    verified = result.points[int(np.argmax(durations))]  # the cell may move by a short run after it
+    assert verified["stderr_GPa"] / result.bulk_modulus_GPa < 0.0006 / 2 * 1.1
+    with h5py.File(
+        run.path / "01-volume" / verified["run"] / "trajectory.h5md", "r", locking=False
+    ) as file:
         times = file["particles/trajectory/position/time"][:]
-    assert times[-1] / 1000 == pytest.approx(durations[-1])
+    assert times[-1] / 1000 == pytest.approx(max(durations))
     assert np.allclose(np.diff(times), 20.0)
 
 

@@ -24,9 +24,11 @@ class EquilibrateVolume(VolumeSettings):
     """Search the volume of zero pressure by NVT runs and an equation of state.
 
     Runs at the `scales` first, then outward until P = 0 is bracketed, then at the zero of a
-    third-order Birch-Murnaghan curve: the verification run, which later stages go on from where
-    it satisfies the criteria. Where it does not, its pressure joins the fit and the next one is
-    made. The equilibration of each run is left out by a detector, and standard errors know the
+    third-order Birch-Murnaghan curve: the verification run. Where it does not satisfy the criteria,
+    its pressure joins the fit and the next one is made. Where it does, but V0 with its pressure is
+    farther away than its standard error, a short one is made there. Later stages go on from the
+    last.
+    The equilibration of each run is left out by a detector, and standard errors know the
     correlation of the pressure.
     """
 

@@ -49,7 +49,8 @@ class BirchMurnaghan:
     B0_GPa, B0_stderr_GPa : float or None
         Bulk modulus at V0.
     B0_prime, B0_prime_stderr : float or None
-        Pressure derivative of the bulk modulus at V0: as given (error None) or fitted.
+        Pressure derivative of the bulk modulus at V0: as given (error None) or fitted, also where
+        it was known with an error beforehand.
     covariance : (2, 2) or (3, 3) array or None
         Of (V0, B0) or (V0, B0, B0'). Given errors are absolute; without them the scatter about
         the fit, ``chi2 / df``, sets the scale. None, like the standard errors, where there are
@@ -58,7 +59,7 @@ class BirchMurnaghan:
         Sum of squared residuals over their standard errors (over 1 GPa where not given). Far
         above ``df`` the curve does not describe the points, and the errors are too small.
     df : int
-        Points minus fitted parameters.
+        Points minus fitted parameters; a B0' known beforehand is a point.
     is_bracketed : bool
         Whether a pressure above zero was measured at a smaller volume than one below zero,
         both by two standard errors (by their sign where no errors were given).
@@ -107,6 +108,8 @@ def fit_birch_murnaghan(
     stderr_GPa: ArrayLike | None = None,
     *,
     B0_prime: float | None = 4.0,
+    B0_prime_stderr: float = 0.0,
+    misfit_GPa: ArrayLike | None = None,
 ) -> BirchMurnaghan:
     r"""Fit :class:`BirchMurnaghan` to pressures at several volumes by weighted least squares.
 
@@ -121,6 +124,12 @@ def fit_birch_murnaghan(
     B0_prime
         Kept at this value, which takes two points (three for a chi2). With None it is fitted,
         which takes four.
+    B0_prime_stderr
+        Above zero a B0' that is given is fitted too, as if it had been measured with this error.
+    misfit_GPa : (n,), optional
+        Standard deviation of each pressure about a curve that only resembles the true one. It
+        lowers weights and raises errors; it is no noise, so that signs of pressures keep their
+        significance.
 
     Returns
     -------
@@ -156,18 +165,29 @@ def fit_birch_murnaghan(
     reference = math.exp(float(np.log(volumes).mean()))
     relative = volumes / reference  # the fit knows no cell size
     sigma = np.ones_like(pressures) if errors is None else errors
+    if misfit_GPa is not None:
+        sigma = np.hypot(sigma, misfit_GPa)
     if B0_prime is None:
         terms, solution = _free(relative, pressures, sigma)
     else:
         terms, solution = _fixed(relative, pressures, sigma, B0_prime)
+        if solution is not None and B0_prime_stderr > 0:
+            known = B0_prime, B0_prime_stderr
+            terms, solution = _with_known_derivative(relative, pressures, sigma, solution, known)
+            n_parameters = 3
     residuals = (pressures - relative[:, None] ** -_POWERS @ terms) / sigma
-    chi2, df = float(residuals @ residuals), len(volumes) - n_parameters
+    tangent = None
+    if solution is not None:
+        tangent = _tangent(relative, *solution)[:, :n_parameters] / sigma[:, None]
+        if B0_prime is not None and n_parameters == 3:  # what is known beforehand counts as a datum
+            tangent = np.vstack([tangent, [0.0, 0.0, 1.0 / B0_prime_stderr]])
+            residuals = np.append(residuals, (B0_prime - solution[2]) / B0_prime_stderr)
+    chi2, df = float(residuals @ residuals), len(residuals) - n_parameters
     covariance = None
     stderr: list[float | None] = [None, None, None]
-    if solution is not None and (errors is not None or df > 0):
-        tangent = _tangent(relative, *solution)[:, :n_parameters]
+    if tangent is not None and (errors is not None or df > 0):
         unit = np.array([reference, 1.0, 1.0])[:n_parameters]
-        covariance = weighted_least_squares(tangent, residuals, sigma).covariance
+        covariance = weighted_least_squares(tangent, residuals).covariance
         covariance *= np.outer(unit, unit) * (1.0 if errors is not None else chi2 / df)
         stderr[:n_parameters] = np.sqrt(np.diag(covariance)).tolist()
     is_bracketed = tightest_bracket(volumes, pressures, margin) is not None
@@ -212,8 +232,8 @@ def tightest_bracket(
     return float(positive.max()), float(negative[negative > positive.max()].min())
 
 
-def _terms(V0: float, B0: float, prime: float) -> FloatArray:
-    """Coefficients of (1/V)**(5/3), (7/3), (9/3)."""
+def _terms(V0: float | FloatArray, B0: float, prime: float) -> FloatArray:
+    """Coefficients of (1/V)**(5/3), (7/3), (9/3); for V0 of shape (n, 1) of n curves."""
     xi = 0.75 * (prime - 4.0)
     shape = np.array([xi - 1.0, 1.0 - 2.0 * xi, xi])
     terms: FloatArray = 1.5 * B0 * shape * V0**_POWERS
@@ -254,7 +274,7 @@ def _fixed(
     from scipy.optimize import least_squares
 
     grid = np.geomspace(volumes.min() / _SPAN, volumes.max() * _SPAN, _GRID)
-    shapes = np.array([_terms(V0, 1.0, prime) for V0 in grid])
+    shapes = _terms(grid[:, None], 1.0, prime)
     curves = (shapes @ (volumes[:, None] ** -_POWERS).T) / sigma
     target = pressures / sigma
     moduli = (curves @ target) / (curves**2).sum(axis=1)
@@ -279,6 +299,33 @@ def _fixed(
         residuals, start, jacobian, method="lm", x_scale="jac", ftol=1e-15, xtol=1e-15
     )
     V0, B0 = math.exp(solution.x[0]), float(solution.x[1])
+    return _terms(V0, B0, prime), (V0, B0, prime) if B0 > 0 else None
+
+
+def _with_known_derivative(
+    volumes: FloatArray,
+    pressures: FloatArray,
+    sigma: FloatArray,
+    start: tuple[float, float, float],
+    known: tuple[float, float],
+) -> tuple[FloatArray, tuple[float, float, float] | None]:
+    """As `_free`, with B0' known to be `known`, value and standard error."""
+    from scipy.optimize import least_squares
+
+    powers = volumes[:, None] ** -_POWERS
+
+    def residuals(p: FloatArray) -> FloatArray:
+        misfit = (powers @ _terms(math.exp(p[0]), p[1], p[2]) - pressures) / sigma
+        return np.append(misfit, (p[2] - known[0]) / known[1])
+
+    def jacobian(p: FloatArray) -> FloatArray:
+        by_all = _tangent(volumes, math.exp(p[0]), p[1], p[2]) / sigma[:, None]
+        by_all[:, 0] *= math.exp(p[0])
+        return np.vstack([by_all, [0.0, 0.0, 1.0 / known[1]]])
+
+    first = np.array([math.log(start[0]), start[1], start[2]])
+    solution = least_squares(residuals, first, jacobian, method="lm", x_scale="jac")
+    V0, B0, prime = math.exp(solution.x[0]), float(solution.x[1]), float(solution.x[2])
     return _terms(V0, B0, prime), (V0, B0, prime) if B0 > 0 else None
 
 

@@ -1,8 +1,9 @@
 """When is a volume the equilibrium volume? Named criteria for the verification run.
 
 ``modulus``
-    |P|/B below a tolerance, the standard error of P below half of it, and no drift of the
-    potential energy beyond its own error: what pressure means depends on the stiffness.
+    |P|/B below a tolerance, B being the slope near zero pressure, the standard error of P below
+    half of it, and no drift of the potential energy beyond its own error: what pressure means
+    depends on the stiffness.
 ``mpmorph``
     As published with that code: |P| below 5 kbar and a relative difference of the mean energies
     of the two halves of the run below 0.001. The first accepts any volume of a soft liquid and
@@ -32,12 +33,15 @@ class Verdict:
         It does.
     can_improve
         It does not, and more of the same run may change that.
+    is_refuted
+        More than its errors speaks against it, however short it is.
     seen
         The numbers, in one line.
     """
 
     passed: bool
     can_improve: bool
+    is_refuted: bool
     seen: str
 
 
@@ -58,7 +62,7 @@ def judge_by_modulus(
     """Hold the pressure against the bulk modulus of the fitted curve."""
     B_GPa = None if curve is None else curve.B0_GPa
     if B_GPa is None:
-        return Verdict(False, False, f"{_pressure(run)}, the bulk modulus is not known")
+        return Verdict(False, False, True, f"{_pressure(run)}, the bulk modulus is not known")
     ratio, error = abs(run.pressure_GPa) / B_GPa, run.stderr_GPa / B_GPa
     slope = run.energy_drift
     is_sharp = run.is_reliable and error < limits.pressure / 2
@@ -68,9 +72,10 @@ def judge_by_modulus(
         f"{_pressure(run)}, |P|/B = {ratio:.4f} +- {error:.4f} with B = {B_GPa:.3g} GPa, energy "
         f"drift {slope.slope_per_ps:.2g} +- {drift_error} eV/ps"
     )
-    is_wrong_volume = ratio - _CLEARLY * error > limits.pressure and run.is_reliable
+    is_wrong_volume = ratio - _CLEARLY * error > limits.pressure
     passed = ratio < limits.pressure and is_sharp and bool(is_still)
-    return Verdict(passed, not (is_sharp and is_still) and not is_wrong_volume, seen)
+    can_improve = not (is_sharp and is_still) and not (is_wrong_volume and run.is_reliable)
+    return Verdict(passed, can_improve, is_wrong_volume or is_still is False, seen)
 
 
 def judge_as_mpmorph(
@@ -82,6 +87,7 @@ def judge_as_mpmorph(
     return Verdict(
         passed,
         False,
+        not passed,
         f"{_pressure(run)}, mean energies of the halves differ by {difference:.2g} of their mean",
     )
 

@@ -13,19 +13,21 @@ from mlmd.stages.volume.birch_murnaghan import (
     fit_birch_murnaghan,
     tightest_bracket,
 )
+from mlmd.stages.volume.zero_pressure import fit_around_zero
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 _OVERSHOOT = 0.05  # beyond the expected V0, so that the next pressure has the other sign
+_NEW = 0.01  # logarithm of the distance from what has been measured that makes a volume a new one
 _NO_STEP = 0.002  # what is left to the limit when it counts as reached
-_SAME = 1e-4  # relative difference of volumes that does not matter
 
 
 def next_volume(
     volumes_A3: ArrayLike,
     pressures_GPa: ArrayLike,
-    stderr_GPa: ArrayLike | None = None,
+    stderr_GPa: ArrayLike,
+    averaged_ps: ArrayLike | None = None,
     *,
     limits_A3: tuple[float, float],
     max_step: float = 1.2,
@@ -35,14 +37,17 @@ def next_volume(
 
     Until P = 0 is bracketed (as in :class:`BirchMurnaghan`), the search goes outward, from the
     largest volume while no pressure is significantly negative, from the smallest while none is
-    positive: to 5 % beyond the fitted V0, at most by `max_step`. With a bracket it is the zero
-    of the curve through the tightest bracket and what lies inside, which converges also where
-    a fixed B0' describes distant points badly; measuring there goes on to lower V0's error.
+    positive: to 5 % beyond the fitted V0, at most by `max_step`. With a bracket it is V0 by
+    :func:`~mlmd.stages.volume.zero_pressure.fit_around_zero`, as in the result of the search;
+    measuring there goes on to lower V0's error. Where that fit finds none, it is the middle of the
+    bracket, and then the dense side.
 
     Parameters
     ----------
     volumes_A3, pressures_GPa, stderr_GPa : (n,)
         What has been measured; one point is enough.
+    averaged_ps : (n,), optional
+        As of :func:`~mlmd.stages.volume.zero_pressure.fit_around_zero`.
     limits_A3
         Smallest and largest volume that may be measured.
     max_step
@@ -67,15 +72,12 @@ def next_volume(
         given = f"limits_A3 is {limits_A3} and max_step {max_step!r}"
         raise InputError(f"{given}; expected 0 < smallest < largest and a factor above 1")
     if (bracket := tightest_bracket(volumes, pressures, margin)) is not None:
-        middle = math.sqrt(bracket[0] * bracket[1])
-        if bracket[1] < bracket[0] * (1 + _SAME):  # without errors it goes on to zero width
-            return min(max(middle, low), high)
-        inside = (volumes >= bracket[0]) & (volumes <= bracket[1])
-        sigma = None if errors is None else errors[inside]
-        fit = fit_birch_murnaghan(volumes[inside], pressures[inside], sigma, B0_prime=B0_prime)
-        V0 = middle if fit.V0_A3 is None else fit.V0_A3
-        is_inside = bracket[0] * (1 - _SAME) < V0 < bracket[1] * (1 + _SAME)
-        return min(max(V0 if is_inside else middle, low), high)
+        V0 = fit_around_zero(volumes, pressures, stderr_GPa, averaged_ps, B0_prime=B0_prime).V0_A3
+        if V0 is None:  # noise may have made the bracket: not at the same place again and again
+            middle = math.sqrt(bracket[0] * bracket[1])
+            is_new = np.abs(np.log(volumes / middle)).min() > _NEW
+            V0 = middle if is_new else float(volumes.min()) / (1 + _OVERSHOOT)
+        return min(max(V0, low), high)
     smallest, largest, expected = float(volumes.min()), float(volumes.max()), None
     if len(np.unique(volumes)) > 1:
         expected = fit_birch_murnaghan(volumes, pressures, errors, B0_prime=B0_prime).V0_A3

@@ -60,6 +60,11 @@ class PressureMeasurement:
     duration_ps: float
 
     @property
+    def averaged_ps(self) -> float:
+        """Simulated time without the frames left out."""
+        return self.duration_ps * (1.0 - self.n_discarded / self.n_frames)
+
+    @property
     def is_reliable(self) -> bool:
         """Whether the standard error can be trusted."""
         return self.is_settled and self.n_effective >= RELIABLE

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlmd.errors import InputError
 from mlmd.files import write_atomically
 from mlmd.stages.dynamics.results import UNCONVERGED_SCF
 from mlmd.stages.volume.zero_pressure import fit_around_zero
 
 if TYPE_CHECKING:
+    from mlmd.arrays import FloatArray
     from mlmd.stages.volume.birch_murnaghan import BirchMurnaghan
 
 TABLE = "volumes.csv"
@@ -105,6 +108,8 @@ class VolumePoint:
         Frames at the beginning that were left out.
     duration_ps
         Time simulated, equilibration and lengthening included.
+    averaged_ps
+        Time that is left of it, over which the pressure is averaged.
     n_unconverged_scf
         As of :class:`mlmd.stages.dynamics.results.DynamicsResult`.
     error
@@ -121,6 +126,7 @@ class VolumePoint:
     duration_ps: float | None = None
     n_unconverged_scf: int = 0
     error: str | None = None
+    averaged_ps: float | None = None
 
 
 def equation_of_state(
@@ -133,15 +139,15 @@ def equation_of_state(
         return None
 
 
-def pressure_columns(
-    points: Sequence[Mapping[str, Any]],
-) -> tuple[list[float], list[float], list[float]]:
-    """Return volumes (A3), pressures and their errors (GPa) of the runs that gave one."""
+def pressure_columns(points: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, ...]:
+    """Return volumes (A3), pressures, their errors (GPa) and averaged times (ps) of good runs."""
     good = [point for point in points if point["pressure_GPa"] is not None]
     volumes, pressures, errors = (
-        [float(point[key]) for point in good] for key in ("volume_A3", "pressure_GPa", "stderr_GPa")
+        np.array([float(point[key]) for point in good])
+        for key in ("volume_A3", "pressure_GPa", "stderr_GPa")
     )
-    return volumes, pressures, errors
+    times = np.array([point.get("averaged_ps") or point["duration_ps"] for point in good])
+    return volumes, pressures, errors, times
 
 
 def write_table(path: Path, points: Sequence[VolumePoint], n_atoms: int) -> None:

@@ -163,6 +163,7 @@ class VolumeRuns:
             temperature_K=measurement.temperature_K,
             n_discarded=measurement.n_discarded,
             duration_ps=measurement.duration_ps,
+            averaged_ps=measurement.averaged_ps,
         )
 
     def _note(self, point: VolumePoint) -> None:

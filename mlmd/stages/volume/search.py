@@ -46,28 +46,49 @@ class VolumeSearch:
         self._settings, self._runs = settings, runs
 
     def find(self) -> Found:
-        """Run at the scales, then where the pressures point to, until a run is verified."""
+        """Run at the scales, then where the pressures point to, until a run is verified.
+
+        A verified run shifts V0. Where its cell is no longer at V0 within the error of V0, one
+        more run is made there, no longer than a first one, and later stages go on from it unless
+        it refutes the volume.
+        """
         settings, runs = self._settings, self._runs
         for scale in settings.scales:
             runs.measure(scale, self._is_too_rough)
         if not runs.good:
             return Found("unconverged", f"no run gave a pressure: {runs.failed[0].error}")
-        verified, seen = None, "P = 0 is not bracketed"
+        found = Found("unconverged", "P = 0 is not bracketed")
         while (next_scale := self._next_scale()) is not None:
+            is_verified = found.status == "converged"  # what follows only moves the cell
             if len(runs.points) == settings.max_runs:
-                seen += self._failure()
-                return Found("unconverged", f"after {settings.max_runs} runs: {seen}", verified)
+                if is_verified:
+                    return found
+                seen = f"after {settings.max_runs} runs: {found.reason}{self._failure()}"
+                return Found("unconverged", seen, found.run)
             if not self._is_bracketed():
                 runs.measure(next_scale, self._is_too_rough, near_starts=True)
                 continue
-            run = runs.measure(next_scale, self._can_improve_at(next_scale), near_starts=True)
+            needs_more = self._is_too_rough if is_verified else self._can_improve_at(next_scale)
+            run = runs.measure(next_scale, needs_more, near_starts=True)
             if run is None:
                 continue
             verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
-            verified, seen = run, verdict.seen
-            if verdict.passed:
-                return Found("converged", seen, run)
+            if is_verified and not verdict.is_refuted:
+                return Found("converged", f"{found.reason}; moved to V0: {verdict.seen}", run)
+            found = Found("converged" if verdict.passed else "unconverged", verdict.seen, run)
+            if verdict.passed and self._is_at_zero_pressure(run):
+                return found
         return self._without_bracket()
+
+    def _is_at_zero_pressure(self, run: SubRun) -> bool:
+        """Tell whether the final V0 is where the run was, within its standard error.
+
+        To pass is to be near, and near on one side is biased. The published code stays there.
+        """
+        zero = self._zero_pressure([asdict(point) for point in self._runs.points])
+        if zero is None or self._settings.convergence == "mpmorph":
+            return True
+        return abs(run.point.volume_A3 - zero.V0_A3) <= zero.V0_stderr_A3
 
     def _is_bracketed(self) -> bool:
         points = [asdict(point) for point in self._runs.points]
@@ -77,19 +98,17 @@ class VolumeSearch:
     def _next_scale(self) -> float | None:
         """Return where to run next, at most half way to a volume at which runs failed."""
         runs = self._runs
-        volumes, pressures, errors = pressure_columns([asdict(point) for point in runs.points])
+        columns = pressure_columns([asdict(point) for point in runs.points])
         low = runs.volume_A3 / self._settings.max_scale
         high = runs.volume_A3 * self._settings.max_scale
         for point in runs.failed:
-            if point.volume_A3 < min(volumes):
-                low = max(low, math.sqrt(point.volume_A3 * min(volumes)))
-            elif point.volume_A3 > max(volumes):
-                high = min(high, math.sqrt(point.volume_A3 * max(volumes)))
+            if point.volume_A3 < columns[0].min():
+                low = max(low, math.sqrt(point.volume_A3 * columns[0].min()))
+            elif point.volume_A3 > columns[0].max():
+                high = min(high, math.sqrt(point.volume_A3 * columns[0].max()))
         prime = self._settings.B0_prime
         volume = next_volume(
-            volumes,
-            pressures,
-            errors,
+            *columns,
             limits_A3=(low, high),
             B0_prime=GUESS_B0_PRIME if prime is None else prime,
         )

@@ -39,7 +39,8 @@ class VolumeSettings(Stage):
     pressure
         ``total``, or ``virial``, which leaves out the kinetic part N kB T / V.
     B0_prime
-        Pressure derivative of the bulk modulus; None fits it, which takes four scales.
+        Pressure derivative of the bulk modulus, as it is known beforehand, within 6, and
+        fitted together with that. None fits it freely, which takes four scales.
     convergence
         ``modulus`` or ``mpmorph``, see :mod:`mlmd.stages.volume.criteria`.
     pressure_tolerance
