@@ -68,8 +68,7 @@ class VolumeSearch:
             if not self._is_bracketed():
                 runs.measure(next_scale, self._is_too_rough, near_starts=True)
                 continue
-            needs_more = self._is_too_rough if is_verified else self._can_improve_at(next_scale)
-            run = runs.measure(next_scale, needs_more, near_starts=True)
+            run = runs.measure(next_scale, self._can_improve_at(next_scale), near_starts=True)
             if run is None:
                 continue
             verdict = self._verdict(run.measurement, [asdict(point) for point in runs.points])
