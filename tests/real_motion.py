@@ -34,15 +34,18 @@ HAS_COMPILER = shutil.which("cc") is not None
 def _library() -> ctypes.CDLL:
     """Compile the dynamics, once for each machine and source."""
     source = Path(__file__).with_name("real_motion.c")
-    key = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    key = hashlib.sha256(source.read_bytes() + b"2").hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"mlmd-real-motion-{os.getuid()}-{key}"
     library = folder / "real_motion.so"
     if not library.exists():
         folder.mkdir(mode=0o700, exist_ok=True)
-        made = folder / f"{os.getpid()}.so"
-        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
-        subprocess.run(["cc", *flags, str(source), "-o", str(made), "-lm"], check=True)
+        compiled, made = (folder / f"{os.getpid()}.{end}" for end in ("o", "so"))
+        flags = ["-O3", "-march=native", "-ffast-math", "-fPIC"]
+        subprocess.run(["cc", *flags, "-c", str(source), "-o", str(compiled)], check=True)
+        # Linked without -ffast-math, which would switch off subnormal numbers for the whole process.
+        subprocess.run(["cc", "-shared", str(compiled), "-o", str(made), "-lm"], check=True)
         made.rename(library)
+        compiled.unlink()
     loaded = ctypes.CDLL(str(library))
     loaded.energy_and_forces.restype = ctypes.c_double
     return loaded

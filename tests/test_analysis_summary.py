@@ -45,6 +45,7 @@ def test_json_has_exactly_the_agreed_keys(stages):
                 "D_cm2_s",
                 "D_stderr_cm2_s",
                 "D_interval68_cm2_s",
+                "D_stderr_df",
                 "D_raw_cm2_s",
                 "D_axes_cm2_s",
                 "D_upper_bound_cm2_s",
@@ -53,6 +54,8 @@ def test_json_has_exactly_the_agreed_keys(stages):
                 "verdict",
                 "needs_ps",
                 "reason",
+                "relaxation_time_ps",
+                "run_over_relaxation_time",
                 "gate",
                 "n_windows",
                 "estimator",
@@ -177,7 +180,8 @@ def test_gls_is_the_default_and_says_what_it_used(stages):
         result = stage["species"]["Li"]
         assert result["estimator"] == "gls"
         assert result["settings"]["fit_ps"][0] >= 0.02
-        assert 0 <= result["settings"]["quality"] <= 1
+        assert 0.2 < result["settings"]["collective"] < 5
+        assert result["run_over_relaxation_time"] > 18
         assert result["gate"]["n_jumps"] > 13
     law = summary.arrhenius["Li"]
     assert law.E_a_eV == pytest.approx(0.3, abs=3 * law.E_a_stderr_eV)

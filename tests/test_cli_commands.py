@@ -30,7 +30,17 @@ SHORT = ["--set", "Equilibrate.duration_ps=0.1", "--set", "Production.duration_p
 WINDOW = ["--window-ps", "1", "--fit-ps", "0.3", "1"]
 
 STAGE_KEYS = {"coordination", "events", "temperature_K", "duration_ps", "species"}
+LAW_KEYS = {
+    "E_a_eV",
+    "E_a_stderr_eV",
+    "D0_cm2_s",
+    "E_a_interval68_eV",
+    "E_a_lower_bound_eV",
+}
 SPECIES_KEYS = {
+    "D_stderr_df",
+    "relaxation_time_ps",
+    "run_over_relaxation_time",
     "D_cm2_s",
     "D_stderr_cm2_s",
     "D_interval68_cm2_s",
@@ -78,7 +88,7 @@ def test_analyze_json_is_the_contract(finished: Path, capsys: pytest.CaptureFixt
                 1.837 * found["D_stderr_cm2_s"], rel=1e-3
             )
     for law in printed["arrhenius"].values():
-        assert set(law) == {"E_a_eV", "E_a_stderr_eV", "D0_cm2_s"}
+        assert set(law) == LAW_KEYS
 
 
 def test_one_window_has_no_error(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +116,7 @@ def test_a_bare_trajectory_gives_the_numbers_of_the_run(
     (stage,) = of_file["stages"].values()
     assert list(of_file["stages"]) == ["trajectory"]
     assert stage["temperature_K"] is None
-    assert of_file["arrhenius"]["Li"] == {"E_a_eV": None, "E_a_stderr_eV": None, "D0_cm2_s": None}
+    assert of_file["arrhenius"]["Li"] == dict.fromkeys(LAW_KEYS)
     expected = of_run["stages"]["production-1400K"]["species"]["Li"]["D_cm2_s"]
     assert stage["species"]["Li"]["D_cm2_s"] == pytest.approx(expected, rel=1e-4)
 

@@ -16,8 +16,8 @@ from mlmd.plot.style import COLOURS, with_error
 from mlmd.trajectory.trajectory import Trajectory
 
 
-def result_of(seed: int, windows: int = 3):
-    steps = np.random.default_rng(seed).normal(0, 0.4, (30 * windows + 1, 10, 3))
+def result_of(seed: int, windows: int = 3, step_A: float = 0.4):
+    steps = np.random.default_rng(seed).normal(0, step_A, (30 * windows + 1, 10, 3))
     times = np.arange(len(steps)) * 500.0
     trajectory = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), times)
     return diffusivity(trajectory, "Li", drift="none", window_ps=15.0)
@@ -63,7 +63,7 @@ def test_msd_shows_windows_mean_fit_and_D(scale, count):
 
 
 def test_msd_of_one_window_says_that_it_has_no_error():
-    ax = plot_msd(result_of(1, windows=1))
+    ax = plot_msd(result_of(1, windows=1, step_A=1.0))
     assert "no error" in texts(ax)[0]
     assert r"\pm" not in texts(ax)[0]
 

@@ -207,7 +207,7 @@ class AnalysisSummary:
         }
         return {
             "stages": stages,
-            "replicas": to_plain(self.replicas),
+            **({"replicas": to_plain(self.replicas)} if self.replicas else {}),
             "arrhenius": to_plain(laws),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),

@@ -98,7 +98,7 @@ def _near(trajectory: Trajectory, positions: FloatArray, atom: int) -> tuple[Int
     """Atoms near to one in the first frame, and the vectors (frames, n, 3) to the same images."""
     cell = trajectory.cells_A()[0]
     start = positions[0] - positions[0, atom]
-    fractions = np.linalg.solve(cell.T, start.T).T
+    fractions = start @ np.linalg.pinv(cell)
     shift = -(np.round(fractions) * np.array(trajectory.pbc)) @ cell
     near = np.linalg.norm(start + shift, axis=1) < _REACH_A
     near[atom] = False
