@@ -42,7 +42,7 @@ def _library() -> ctypes.CDLL:
         compiled, made = (folder / f"{os.getpid()}.{end}" for end in ("o", "so"))
         flags = ["-O3", "-march=native", "-ffast-math", "-fPIC"]
         subprocess.run(["cc", *flags, "-c", str(source), "-o", str(compiled)], check=True)
-        # Linked without -ffast-math, which would switch off subnormal numbers for the whole process.
+        # Linked without -ffast-math, which would switch off subnormal numbers in all of Python.
         subprocess.run(["cc", "-shared", str(compiled), "-o", str(made), "-lm"], check=True)
         made.rename(library)
         compiled.unlink()
