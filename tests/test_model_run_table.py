@@ -30,8 +30,8 @@ from mlmd.run.stopping import StopToken  # noqa: E402
 FLUID = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})
 TIMES: dict[str, Any] = {"timestep_fs": 4.0, "record_every_fs": 20.0}
 MELT = Equilibrate(name="melt", temperature_K=1500, duration_ps=0.2, **TIMES)
-HOT = Production(name="hot", temperature_K=1500, duration_ps=4.0, **TIMES)
-COOL = Production(name="cool", temperature_K=900, duration_ps=4.0, starts_from="melt", **TIMES)
+HOT = Production(name="hot", temperature_K=1500, duration_ps=6.0, **TIMES)
+COOL = Production(name="cool", temperature_K=900, duration_ps=6.0, starts_from="melt", **TIMES)
 SHORT = Production(name="short", temperature_K=900, duration_ps=0.12, starts_from="melt", **TIMES)
 
 
@@ -145,7 +145,7 @@ def test_features_of_the_production_only_where_they_are_asked_for(runs, made, tm
     asked = table_from_runs([runs], features_from="production").table
     assert asked.names == made.table.names
     assert np.array_equal(asked.D_cm2_s, made.table.D_cm2_s)
-    assert asked.n_frames.tolist() == [201] * 6
+    assert asked.n_frames.tolist() == [301] * 6
     expected = featurize(Run.open(runs / "LiCl").trajectory("cool"), temperature_K=900.0).values
     assert asked.features.LNC.iloc[1] == expected.LNC.iloc[0]
     assert not np.isclose(asked.features.LNC, made.table.features.LNC).any()

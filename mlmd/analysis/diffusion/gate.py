@@ -25,7 +25,7 @@ SLOPE_RANGE = (0.75, 1.5)
 at the middle of the lags has 0.75; ions that only exchange sites within cages (ordered Li6PS5Cl)
 0.5 to 0.65, single file 0.5, flight 2."""
 
-RELAXATIONS_REQUIRED = 18.0
+RELAXATIONS_REQUIRED = 24.0
 """Relaxation times that a run must last. The rate of a viscous liquid fluctuates for as long as its
 structure lives: relative standard deviations of D of 45, 30, 20 % at 5, 10, 20 relaxation times. Of
 shorter runs those that pass would be the ones that happened to be fast."""
@@ -160,7 +160,7 @@ def judge_motion(
     Diffusive means that the MSD reaches 4.5 A^2 [1]_, that it grows as t^n with n between 0.75 and
     1.5 over lags from a tenth to a quarter of the run, and does not fall below 0.75 by more than
     its standard error from a sixth to a half; that there were more than 12 jumps, and that the run
-    lasts 18 structural relaxation times, or D is known to 16 % anyway.
+    lasts 24 structural relaxation times, or D is known to 16 % anyway.
 
     Parameters
     ----------
