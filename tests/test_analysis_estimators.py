@@ -83,7 +83,7 @@ def test_blocks_gives_mpmorphs_digits_for_liquid_sodium(temperature, D, axes):
         drift="none",
         options=BlocksOptions(corr_t=300, block_l=2, skip_first=250, l_lim=50),
     )
-    assert result.D_cm2_s == pytest.approx(D, rel=2e-6)
+    assert result.D_raw_cm2_s == pytest.approx(D, rel=2e-6)
     if axes is not None:
         assert result.D_axes_cm2_s == pytest.approx(axes, abs=1e-8)
     assert result.n_windows == 4

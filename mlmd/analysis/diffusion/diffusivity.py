@@ -11,7 +11,7 @@ from mlmd.analysis.diffusion.bounds import lower_bound_cm2_s, upper_bound_cm2_s
 from mlmd.analysis.diffusion.drift import Drift, settled_drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
-from mlmd.analysis.diffusion.estimators.gls import gls
+from mlmd.analysis.diffusion.estimators.gls import FEWEST_FRAMES, gls
 from mlmd.analysis.diffusion.estimators.kinisi_posterior import kinisi_posterior
 from mlmd.analysis.diffusion.estimators.lag import lag
 from mlmd.analysis.diffusion.estimators.weighted import weighted
@@ -310,7 +310,14 @@ def diffusivity(
     msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
     estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)
     walkers = Walkers.of(trajectory, species, drift, settings.mobile)
-    motion = _judge(trajectory, walkers, estimate, msd)
+    known = estimate
+    if (settings.estimator, settings.fit_ps) != ("gls", None) and len(trajectory) >= FEWEST_FRAMES:
+        plain = replace(settings, estimator="gls", window_ps=None, fit_ps=None, options=None)
+        known = gls(trajectory, species, plain, msd)
+    motion = _judge(trajectory, walkers, known, msd)
+    if motion.is_diffusive and estimate.D_cm2_s <= 0:
+        reason = f"the fitted line does not rise, though the {motion.reason}"
+        motion = replace(motion, verdict="too_short", reason=reason)
     upper = lower = None
     if not motion.is_diffusive:
         upper = upper_bound_cm2_s(
@@ -347,7 +354,7 @@ def diffusivity(
 def _judge(
     trajectory: Trajectory, walkers: Walkers, estimate: Estimate, msd: MeanSquaredDisplacement
 ) -> Motion:
-    """Judge the late motion: the same for all estimators, but for how well D is known."""
+    """Judge the late motion, with an estimate by the default estimator whatever D is read by."""
     lags = late_lags(len(walkers), LATE)
     late_stderr = relative = None
     if len(lags) > 1 and (msd.msd_A2[lags] > 0).all():
@@ -373,7 +380,4 @@ def _judge(
             return replace(
                 motion, verdict="localised", reason=reason, needs_times=None, rotation=turning
             )
-    if motion.is_diffusive and D <= 0:
-        reason = f"the fitted line does not rise, though the {motion.reason}"
-        return replace(motion, verdict="too_short", reason=reason)
     return motion

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
 
-_FEWEST_FRAMES = 6
+FEWEST_FRAMES = 6
 
 _LEFT_A2 = 1.8
 """An atom has left the cage of its neighbours when it has moved by this MSD, a fifth of a jump of
@@ -131,10 +131,10 @@ def gls(
 def _chosen(trajectory: Trajectory, msd: MeanSquaredDisplacement) -> LagGrid:
     """Lags from that at which atoms have left their cage."""
     steps = len(trajectory) - 1
-    if steps + 1 < _FEWEST_FRAMES:
+    if steps + 1 < FEWEST_FRAMES:
         raise InputError(
             f"{msd.source} has {len(trajectory)} frames; the estimator 'gls' expects at least "
-            f"{_FEWEST_FRAMES}: run longer, or record more often"
+            f"{FEWEST_FRAMES}: run longer, or record more often"
         )
     beyond = np.flatnonzero(msd.msd_A2[: steps // 2] >= _LEFT_A2)
     leaving = float(steps) / 2.0
