@@ -23,6 +23,9 @@ squared displacements over a lag b covary as (1 - s/b)^2 at a distance s; integr
 adjacent blocks of width h that is b^2/12, over one of them 2 (h b/3 - b^2/12)."""
 
 _MOST_CORRELATED = 1.0
+_LEAST = 0.5
+"""Few blocks agree by chance: of four, a tenth scatter by a fifth of what they should and less. Many
+atoms tell that the variance is at least about theirs, and half of it is given in any case."""
 _ORIGINS = 800
 
 
@@ -65,7 +68,7 @@ def scatter(walkers: Walkers, lags: IntArray, weights: FloatArray) -> Scatter:
     corrected for the subtracted mean, which makes it smaller by 1/m.
 
     Nothing here is switched on by a test of significance; what is uncertain about the variance is
-    in the degrees of freedom.
+    in the degrees of freedom. It is never below half of what independent atoms would have.
 
     Parameters
     ----------
@@ -113,4 +116,5 @@ def _two_way(parts: FloatArray) -> Scatter:
         atoms = parts.sum(axis=0)
         by_atom = float(((atoms - atoms.mean()) ** 2).sum()) / (n_atoms * (n_atoms - 1.0))
         variance += max(0.0, by_atom - free * both)
+        variance = max(variance, _LEAST * by_atom)
     return Scatter(variance, n_blocks - 1.0, n_blocks, by_time / both)
