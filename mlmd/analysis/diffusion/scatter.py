@@ -24,8 +24,8 @@ adjacent blocks of width h that is b^2/12, over one of them 2 (h b/3 - b^2/12)."
 
 _MOST_CORRELATED = 1.0
 _LEAST = 0.5
-"""Few blocks agree by chance: of four, a tenth scatter by a fifth of what they should and less. Many
-atoms tell that the variance is at least about theirs, and half of it is given in any case."""
+"""Few blocks agree by chance: of four, a tenth scatter by a fifth of what they should and less.
+Atoms tell that the variance is at least about theirs, and half of it is given in any case."""
 _ORIGINS = 800
 
 
