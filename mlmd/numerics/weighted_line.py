@@ -115,3 +115,10 @@ def weighted_line(x: ArrayLike, y: ArrayLike, sigma: ArrayLike | None = None) ->
     fit = weighted_least_squares(np.column_stack([np.ones_like(abscissa), abscissa]), y, sigma)
     intercept, slope = (float(value) for value in fit.parameters)
     return WeightedLine(slope, intercept, fit.covariance, fit.chi2)
+
+
+def slope_weights(x: FloatArray) -> FloatArray:
+    """Return w with sum of w y the slope of the ordinary line through y at x."""
+    centred = x - x.mean()
+    weights: FloatArray = centred / float(centred @ centred)
+    return weights

@@ -37,7 +37,7 @@ def normal_score(t: FloatArray, df: FloatArray) -> FloatArray:
 
     and t itself for infinite f.
     Within 0.03 up to t = 4 with two degrees of freedom or more, and smooth (D. L. Wallace, Ann.
-    Math. Stat. 30, 1121 (1959), DOI 10.1214/aoms/1177706078). The squares of such residuals add up
+    Math. Stat. 30, 1121 (1959)). The squares of such residuals add up
     to a chi-squared as those of known errors do: three windows whose error is small by chance
     no longer make a point many standard errors off.
     """

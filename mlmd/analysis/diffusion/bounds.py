@@ -9,6 +9,7 @@ from mlmd.analysis.diffusion.estimators.interval import diffusion_interval
 from mlmd.analysis.diffusion.gate import LATE, late_lags
 from mlmd.analysis.diffusion.scatter import scatter
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S, JUMP_LENGTH_A
+from mlmd.numerics.weighted_line import slope_weights
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.estimators.estimate import Estimate
@@ -52,25 +53,20 @@ def upper_bound_cm2_s(
     if motion.log_log_slope is not None and motion.log_log_slope > motion.slope_range[1]:
         return None
     D, df = max(estimate.D_cm2_s, 0.0), estimate.df
-    by_jumps = jumps_bound_cm2_s(D, n_atoms * duration_ps)
     if estimate.D_stderr_cm2_s is None:
         stderr, df = D * (motion.relative_deviation or 0.0), math.inf
     else:
         stderr = estimate.D_stderr_cm2_s
-    return max(by_jumps, error_bound_cm2_s(D, stderr, df))
+    return larger_bound_cm2_s(D, stderr, df, n_atoms * duration_ps)
 
 
-def jumps_bound_cm2_s(D_cm2_s: float, atom_ps: float) -> float:
-    """Upper bound from the number of jumps that D stands for in so many atoms times picoseconds."""
+def larger_bound_cm2_s(D_cm2_s: float, stderr_cm2_s: float, df: float, atom_ps: float) -> float:
+    """Larger of the bounds from the error and from the jumps in so many atoms times picoseconds."""
     from scipy.special import chdtri
 
     one_jump = JUMP_LENGTH_A**2 / (6.0 * atom_ps) * A2_PS_IN_CM2_S
-    return one_jump * 0.5 * float(chdtri(2.0 * D_cm2_s / one_jump + 2.0, 1.0 - PROBABILITY))
-
-
-def error_bound_cm2_s(D_cm2_s: float, stderr_cm2_s: float, df: float) -> float:
-    """Upper bound from the standard error."""
-    return _ends(D_cm2_s, stderr_cm2_s, df)[1]
+    jumps = 0.5 * float(chdtri(2.0 * D_cm2_s / one_jump + 2.0, 1.0 - PROBABILITY))
+    return max(one_jump * jumps, _ends(D_cm2_s, stderr_cm2_s, df)[1])
 
 
 def lower_bound_cm2_s(
@@ -87,8 +83,7 @@ def lower_bound_cm2_s(
         return 0.0
     lags = late_lags(len(walkers), LATE)
     lag_ps = msd.lag_ps[lags]
-    centred = lag_ps - lag_ps.mean()
-    weights = centred / float(centred @ centred) * (A2_PS_IN_CM2_S / 6.0)
+    weights = slope_weights(lag_ps) * (A2_PS_IN_CM2_S / 6.0)
     D = float(weights @ msd.msd_A2[lags])
     found = scatter(walkers, lags, weights)
     low = _ends(D, math.sqrt(found.variance), found.df)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmd.analysis.diffusion.bounds import error_bound_cm2_s, jumps_bound_cm2_s
+from mlmd.analysis.diffusion.bounds import larger_bound_cm2_s
 from mlmd.analysis.diffusion.estimators.interval import diffusion_interval
 from mlmd.analysis.diffusion.gate import Exponent, judge, upper_relative_stderr
 from mlmd.errors import InputError
@@ -85,7 +85,9 @@ def combine(results: Sequence[Diffusivity]) -> Diffusivity:
         D_interval68_cm2_s=interval,
         df=df,
         D_axes_cm2_s=weights @ np.array([result.D_axes_cm2_s for result in results]),
-        D_upper_bound_cm2_s=None if motion.is_diffusive else _bound(D, stderr, df, sizes.sum()),
+        D_upper_bound_cm2_s=None
+        if motion.is_diffusive
+        else larger_bound_cm2_s(max(D, 0.0), stderr or 0.0, df, float(sizes.sum())),
         D_lower_bound_cm2_s=None if motion.is_diffusive else _lower(results),
         n_windows=len(results),
         motion=motion,
@@ -181,10 +183,3 @@ def _mean(values: Sequence[float | None]) -> Exponent | None:
 def _lower(results: Sequence[Diffusivity]) -> float:
     """The lowest of the runs' bounds: one that is above it all cannot be had from a part."""
     return min(result.D_lower_bound_cm2_s or 0.0 for result in results)
-
-
-def _bound(D: float, stderr: float | None, df: float, atom_ps: float) -> float:
-    """As :func:`mlmd.analysis.diffusion.bounds.upper_bound_cm2_s`, for the runs together."""
-    seen = max(D, 0.0)
-    by_jumps = jumps_bound_cm2_s(seen, float(atom_ps))
-    return by_jumps if not stderr else max(by_jumps, error_bound_cm2_s(seen, stderr, df))

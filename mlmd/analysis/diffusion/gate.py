@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.analysis.diffusion.units import JUMP_LENGTH_A
-from mlmd.numerics.weighted_line import weighted_line
+from mlmd.numerics.weighted_line import slope_weights
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.relaxation import Relaxation
@@ -133,10 +133,7 @@ def late_lags(n_frames: int, part: tuple[float, float]) -> IntArray:
 
 def exponent_weights(lags: IntArray) -> FloatArray:
     """Return w with n = sum of w ln MSD, the slope of an ordinary line in ln t."""
-    logs = np.log(lags.astype(float))
-    centred = logs - logs.mean()
-    weights: FloatArray = centred / float(centred @ centred)
-    return weights
+    return slope_weights(np.log(lags.astype(float)))
 
 
 def exponent(msd_A2: FloatArray, part: tuple[float, float]) -> float | None:
@@ -144,7 +141,7 @@ def exponent(msd_A2: FloatArray, part: tuple[float, float]) -> float | None:
     lags = late_lags(len(msd_A2), part)
     if len(lags) < 2 or (msd_A2[lags] <= 0).any():
         return None
-    return weighted_line(np.log(lags.astype(float)), np.log(msd_A2[lags])).slope
+    return float(exponent_weights(lags) @ np.log(msd_A2[lags]))
 
 
 def judge_motion(
@@ -201,16 +198,15 @@ def judge(
     relative_stderr: float | None,
 ) -> Motion:
     """Judge by the numbers that :func:`judge_motion` reads from one run, or those of several."""
-    reached = reached_A2
-    n_jumps = n_atoms * reached / JUMP_LENGTH_A**2
+    n_jumps = n_atoms * reached_A2 / JUMP_LENGTH_A**2
     deviation = 3.43 / math.sqrt(n_jumps) + 0.04 if n_jumps > 0 else None
     known = relative_stderr is not None and relative_stderr < WELL_KNOWN
     short = relaxation is not None and relaxation.relaxations < RELAXATIONS_REQUIRED and not known
     low, high = SLOPE_RANGE
     slack = 0.0 if late is None else late.stderr or 0.0
     verdict: MotionVerdict = "too_short"
-    if reached < MSD_REQUIRED_A2:
-        reason = f"MSD reaches {reached:.3g} A^2, below {MSD_REQUIRED_A2:g}"
+    if reached_A2 < MSD_REQUIRED_A2:
+        reason = f"MSD reaches {reached_A2:.3g} A^2, below {MSD_REQUIRED_A2:g}"
         if late is None or late.value < _STILL:
             verdict = "localised"
     elif early is None or late is None or not (low <= early <= high and late.value >= low - slack):
@@ -219,7 +215,7 @@ def judge(
         )
         reason = f"log-log slope is {shown}, outside {low:g} to {high:g}"
         if late is not None and late.value + 2.0 * slack < _BOUND:
-            verdict, reason = "localised", f"MSD stays at {reached:.3g} A^2, {reason}"
+            verdict, reason = "localised", f"MSD stays at {reached_A2:.3g} A^2, {reason}"
         elif early is not None and late is not None and early < low:
             verdict = "too_short" if late.value > _rising(early) else "subdiffusive"
     elif deviation is None or deviation >= 1.0:
@@ -228,14 +224,14 @@ def judge(
         reason = f"{relaxation}, fewer than the {RELAXATIONS_REQUIRED:g} in which a rate evens out"
     else:
         verdict = "diffusive"
-        reason = f"MSD reaches {reached:.3g} A^2, log-log slope {early:.2f}"
+        reason = f"MSD reaches {reached_A2:.3g} A^2, log-log slope {early:.2f}"
         if relaxation is not None:
             reason += f", {relaxation}"
     needs = None
     if verdict in ("too_short", "subdiffusive"):
-        needs = _needs(early, reached, n_atoms, relaxation if short else None)
+        needs = _needs(early, reached_A2, n_atoms, relaxation if short else None)
     return Motion(
-        verdict, reached, early, n_jumps, deviation, reason, needs,
+        verdict, reached_A2, early, n_jumps, deviation, reason, needs,
         late=late, relaxation=relaxation,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.analysis.diffusion.walkers import Walkers
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import all_origins_msd_atoms
-from mlmd.numerics.weighted_line import weighted_line
+from mlmd.numerics.weighted_line import slope_weights, weighted_line
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement
@@ -115,8 +115,7 @@ def lag(
 
 def _slopes_of_atoms(walkers: Walkers, fitted: slice, lag_ps: FloatArray) -> FloatArray:
     """Slope of each atom's own MSD (A^2/ps), by the same line."""
-    weights = lag_ps - lag_ps.mean()
-    weights /= weights @ weights
+    weights = slope_weights(lag_ps)
     last = fitted.stop - 1
     blocks = math.ceil(8 * fitted.stop * walkers.n / _BYTES_OF_CURVES)
     slopes = [
