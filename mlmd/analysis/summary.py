@@ -73,7 +73,8 @@ class StageDiffusivity:
     ``temperature_K`` is that of the thermostat; None where it is not known. ``events`` is what
     happened in the run, None where it is too short to say; ``conductivity`` is None where no
     oxidation states were given. ``flags`` are doubts that the run has about the stage
-    (``unconverged_volume``), and those of :data:`FLAGS` that the trajectory shows.
+    (``unconverged_volume``), and those of :data:`FLAGS` that the trajectory shows; ``about_file``
+    is what reading it showed.
     """
 
     temperature_K: float | None
@@ -83,11 +84,13 @@ class StageDiffusivity:
     events: RunEvents | None = None
     conductivity: Conductivity | None = None
     flags: tuple[str, ...] = ()
+    about_file: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What doubts a number of the stage."""
-        found = [
+        found = [*self.about_file]
+        found += [
             Finding(flag, "doubt", FLAGS.get(flag, flag.replace("_", " "))) for flag in self.flags
         ]
         found += _about_motion(self.species)
@@ -188,7 +191,9 @@ class AnalysisSummary:
         """Return the summary as plain types for JSON; what is not known is None."""
         stages = {}
         for name, stage in self.stages.items():
-            stages[name] = plain_fields(stage, ("structure", "events", "conductivity", "flags"))
+            stages[name] = plain_fields(
+                stage, ("structure", "events", "conductivity", "flags", "about_file")
+            )
             stages[name]["coordination"] = {
                 pair: None if isinstance(shell, str) else to_plain(shell)
                 for pair, shell in stage.coordination().items()
@@ -301,6 +306,7 @@ def summarize(
             events=_events(trajectory, list(by_species)),
             conductivity=sigma,
             flags=tuple(doubts),
+            about_file=trajectory.findings,
         )
     together = {name: _together(name, names, results) for name, names in (replicas or {}).items()}
     laws: dict[str, Arrhenius | None] = {}

@@ -14,6 +14,7 @@ from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
+    from mlmd.findings import Finding
     from mlmd.trajectory.joining.unwrapping import LongSteps
 
 HEAVIEST = 118
@@ -46,6 +47,9 @@ class Trajectory:
         Where the data come from, for messages and plots.
     pbc : (bool, bool, bool)
         Which cell vectors the structure is periodic along; all where the file does not say.
+    findings : tuple of Finding
+        What reading the file showed that doubts it, or that had to be assumed: every face of what
+        is measured of it shows them.
     """
 
     positions_A: FloatArray
@@ -62,6 +66,7 @@ class Trajectory:
     conserved_energies_eV: FloatArray | None = None
     source: str = field(default="arrays")
     pbc: tuple[bool, bool, bool] = (True, True, True)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes, fill in the masses and make every array read-only."""
