@@ -11,6 +11,7 @@ from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.diffusion.units import JUMP_LENGTH_A
 from mlmd.analysis.events.change_point import find_change
 from mlmd.analysis.events.coarse import FEWEST_WINDOWS
+from mlmd.analysis.events.stationarity import SIGNIFICANCE
 from mlmd.errors import InputError
 from mlmd.plain import plain_fields, without_nan
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
     from mlmd.trajectory.trajectory import Trajectory
 
-
-SIGNIFICANCE = 0.01
-"""Probability without a change below which one is reported."""
 
 JUMPS = 8.0
 """Jumps of 3 A that at least make the difference: two are no mobility that could change."""
@@ -93,7 +91,7 @@ def mobility_change(trajectory: Trajectory, path: CoarsePath, species: str) -> M
 
     The run is cut into about a hundred windows; the displacements between their mean positions,
     squared and averaged over the atoms, are one series, which is tested by
-    :func:`mlmd.analysis.events.change_point.find_change` at a significance of 0.01; the difference
+    :func:`mlmd.analysis.events.change_point.find_change` at a significance of 0.002; the difference
     has to be worth eight jumps of 3 A. It is made for an abrupt change (lithium in LiI at 667 K:
     nothing for 35 ps, then over 1 S/cm [1]_); a slow trend shows in the stationarity of the MSD
     slope.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FEWEST_FRAMES = 10
-_NOTABLE = 4.0  # standard errors: the detector cuts a few per cent of many stationary series, too
+_NOTABLE = 5.0  # standard errors: the detector picks the cut that looks worst, of five series
 _RECORDED = {
     "temperature": ("temperatures_K", "K"),
     "pressure": ("pressures_GPa", "GPa"),
@@ -69,7 +69,7 @@ class RunEvents:
     def findings(self) -> tuple[Finding, ...]:
         """What speaks against one number for the whole run; empty where nothing does.
 
-        Equilibration is among it where it differs from the rest by four standard errors.
+        Equilibration is among it where it differs from the rest by five standard errors.
         """
         found = []
         if self.framework is not None and self.framework.is_found:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
 
 
-SIGNIFICANCE = 0.01
-"""Probability without a drift below which one is reported."""
+SIGNIFICANCE = 0.002
+"""Probability without a drift, or a change, below which one is reported: about five are looked for
+in a stage, so that one stage of a hundred is doubted wrongly."""
 
 _PARTS = 3
 _MIN_EFFECTIVE = 8.0  # in each part: Student's t allows for so few, not for fewer
