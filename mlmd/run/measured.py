@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlmd.errors import InputError
 from mlmd.run.manifest import NAME
 from mlmd.run.run import TRAJECTORY, Run
 from mlmd.trajectory import Trajectory
-
-if TYPE_CHECKING:
-    from mlmd.trajectory.joining.unwrapping import LongSteps
 
 
 def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
@@ -39,9 +36,7 @@ def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
 def read_file(
     path: str | Path | Sequence[str | Path],
     timestep_fs: float | None = None,
-    *,
-    long_steps: LongSteps = "refuse",
-    **frames: Any,
+    **options: Any,
 ) -> Trajectory:
     """Read a trajectory as :meth:`mlmd.Trajectory.read` does, one of a run through that run.
 
@@ -60,5 +55,6 @@ def read_file(
         run = Run.open(one.parent.parent)
         for entry in run.stages:
             if entry.folder == one.parent.name:
+                frames = {k: v for k, v in options.items() if k in ("start", "stop", "every")}
                 return run.trajectory(entry.name, **frames)
-    return Trajectory.read(path, timestep_fs, long_steps=long_steps, **frames)
+    return Trajectory.read(path, timestep_fs, **options)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlmd.checks import input_file, is_whole, usable_path, whole_number
 from mlmd.errors import InputError
+from mlmd.trajectory.joining.clock import GivenTimes
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
@@ -93,13 +94,17 @@ FORMATS = (
 
 def read_trajectory(
     path: str | Path | Sequence[str | Path],
-    timestep_fs: float | None,
+    given: GivenTimes,
     frames: slice,
     long_steps: LongSteps = "refuse",
-) -> dict[str, Any]:
-    """Return what a trajectory is made of; see :meth:`mlmd.Trajectory.read`."""
-    given = list(path) if isinstance(path, list | tuple) else [path]
-    paths = [usable_path("file", one) for one in given]
+    pieces: bool = False,
+) -> list[dict[str, Any]]:
+    """Return what a trajectory, or each of its pieces, is made of.
+
+    See :meth:`mlmd.Trajectory.read` and :meth:`mlmd.Trajectory.read_pieces`.
+    """
+    several = list(path) if isinstance(path, list | tuple) else [path]
+    paths = [usable_path("file", one) for one in several]
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
@@ -113,10 +118,18 @@ def read_trajectory(
                 f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
                 "mlmd goes on in the same file"
             )
-        return read_h5md(paths[0], frames)
+        if given.frame_interval_fs is not None or given.md_step_fs is not None:
+            raise InputError(
+                f"{paths[0]} says its times; leave --frame-interval-fs and --md-step-fs "
+                "(frame_interval_fs=, md_step_fs=) out"
+            )
+        return [read_h5md(paths[0], frames)]
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    files = ((str(one), _blocks(one)) for one in paths)
-    return join(files, source, timestep_fs, frames, long_steps)
+
+    def opened() -> Iterator[tuple[str, Iterator[FrameBlock]]]:
+        return ((str(one), _blocks(one)) for one in paths)
+
+    return join(opened, source, given, frames, long_steps, pieces)
 
 
 def check_frames(frames: slice) -> None:
