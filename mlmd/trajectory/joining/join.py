@@ -88,11 +88,13 @@ def join(
     elif frames.stop is not None and frames.stop < 0:
         left = len(range(start, max(n + frames.stop, 0), every))
         arrays = {name: array[:left] for name, array in arrays.items()}
+    unwrapper.finish(arrays)
     cells = arrays["cell_A"]
     if len(cells) and (cells == cells[0]).all():
         arrays["cell_A"] = np.array(cells[0])
-    once = {"numbers": first.numbers, "masses_u": first.masses_u, "pbc": first.pbc}
-    return {"source": source, **once, **arrays}
+    pbc = tuple((np.array(first.pbc) | unwrapper.folded_along_open).tolist())
+    once = {"numbers": first.numbers, "masses_u": first.masses_u, "pbc": pbc}
+    return {"source": source, "findings": tuple(unwrapper.findings), **once, **arrays}
 
 
 def _arrays(piece: Piece, clock: Clock, unwrapper: Unwrapper) -> dict[str, NDArray[Any]]:
@@ -106,10 +108,8 @@ def _arrays(piece: Piece, clock: Clock, unwrapper: Unwrapper) -> dict[str, NDArr
             raise InputError(
                 f"{piece.source}: {name} is not finite, or not below {LARGEST:g}, in every frame"
             )
-    positions = unwrapper.add(
-        block.positions_A, block.cell_A, block.wrapped, piece.begins, block.pbc
-    )
-    return {"positions_A": positions, **arrays}
+    beside = unwrapper.add(block.positions_A, block.cell_A, block.wrapped, piece.begins, block.pbc)
+    return {"positions_A": block.positions_A, **beside, **arrays}
 
 
 class _Columns:
