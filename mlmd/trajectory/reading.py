@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import chain
@@ -129,6 +129,8 @@ def read_trajectory(
     def opened() -> Iterator[tuple[str, Iterator[FrameBlock]]]:
         return ((str(one), _blocks(one)) for one in paths)
 
+    if long_steps == "accept":
+        given = replace(given, needed=False)
     return join(opened, source, given, frames, long_steps, pieces)
 
 

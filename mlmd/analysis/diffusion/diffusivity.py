@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.bounds import lower_bound_cm2_s, upper_bound_cm2_s
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.analysis.diffusion.drift import Drift, settled_drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
@@ -307,6 +308,7 @@ def diffusivity(
     settings = replace(
         settings, drift=drift, mobile=(mobile or species) if drift == "framework" else None
     )
+    trajectory = without_cell_motion(trajectory)
     msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
     estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)
     walkers = Walkers.of(trajectory, species, drift, settings.mobile)

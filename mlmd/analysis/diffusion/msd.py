@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.checks import check_finite, check_trajectory
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.analysis.diffusion.drift import Drift, drift_A, settled_drift
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
@@ -114,6 +115,7 @@ def mean_squared_displacement(
     atoms = None if species is None else trajectory.indices(species)
     max_lag = None if max_lag_ps is None else _frames(max_lag_ps, interval_fs, trajectory)
     reference = (species if mobile is None else mobile) if drift == "framework" else None
+    trajectory = without_cell_motion(trajectory)
     offset_A = drift_A(trajectory, drift, reference)
     positions_A = trajectory.positions_A
     msd_axes_A2 = all_origins_msd_axes(positions_A, atoms=atoms, offset=offset_A, max_lag=max_lag)

@@ -19,7 +19,7 @@ from mlmd.trajectory.joining.clock import (
     odd_ends,
 )
 from mlmd.trajectory.joining.growing import GrowingArray, spill_largest
-from mlmd.trajectory.joining.joints import Joints
+from mlmd.trajectory.joining.joints import Joints, OnMisfit
 from mlmd.trajectory.joining.restarts import (
     BranchError,
     Files,
@@ -33,6 +33,7 @@ from mlmd.trajectory.joining.unwrapping import LongSteps, Unwrapper
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlmd.arrays import BoolArray
     from mlmd.trajectory.frame_block import FrameBlock
 
     Opened = Callable[[], Files]
@@ -128,9 +129,8 @@ class _Joining:
         self._every = every
         self._n = start
         self._findings: list[Finding] = []
-        self._joints = Joints(
-            "cut" if pieces else long_steps if given.needed else "warn", first=start
-        )
+        accepted: OnMisfit = "refuse" if long_steps == "refuse" else "warn"
+        self._joints = Joints("cut" if pieces else accepted, first=start)
         self._segments: list[_Segment] = []
         self._first: FrameBlock | None = None
 
@@ -184,7 +184,7 @@ class _Joining:
         """Return what was gathered; of pieces those of two frames or more."""
         assert self._first is not None
         first = self._first
-        once = {"numbers": first.numbers, "masses_u": first.masses_u, "pbc": first.pbc}
+        once = {"numbers": first.numbers, "masses_u": first.masses_u}
         long_enough = self._segments
         if self._pieces:
             long_enough = [one for one in self._segments if one.n_frames > 1]
@@ -199,7 +199,8 @@ class _Joining:
             # What holds for all pieces is said with the first.
             new = [one for one in findings if (one.code, str(one.numbers)) not in said]
             said |= {(one.code, str(one.numbers)) for one in new}
-            made.append({"source": name, "findings": tuple(new), **once, **arrays})
+            pbc = tuple((np.array(first.pbc) | segment.folded_along_open).tolist())
+            made.append({"source": name, "findings": tuple(new), **once, "pbc": pbc, **arrays})
         apart = {one.steps_between_frames for one in long_enough}
         if self._given.frame_interval_fs is not None and len(apart) > 1:
             found = " and ".join(
@@ -244,6 +245,7 @@ class _Segment:
         self._times = FrameTimes(given, source, first)
         self._speeds = Speeds()
         self._unwrapper = Unwrapper(source, long_steps)
+        self._unwrapper.n_frames = first
         self._long_steps = long_steps
 
     @property
@@ -264,14 +266,19 @@ class _Segment:
                     "frame"
                 )
         continues = piece.begins and self.n_frames > 0
-        positions = self._unwrapper.add(
+        beside = self._unwrapper.add(
             block.positions_A, block.cell_A, block.wrapped, continues, block.pbc
         )
         self._times.add(block)
         self._speeds.add(block)
         taken = slice(-self.n_frames % self._every, None, self._every)
-        self._columns.append({"positions_A": positions, "cell_A": block.cell_A, **known}, taken)
+        self._columns.append({**checked, **beside}, taken)
         self.n_frames += len(block)
+
+    @property
+    def folded_along_open(self) -> BoolArray:
+        """Along which cell vectors positions are folded that the file calls not periodic."""
+        return self._unwrapper.folded_along_open
 
     def finish(self) -> tuple[dict[str, NDArray[Any]], list[Finding]]:
         """Return arrays by their names in a trajectory, and what there is to say of them."""
@@ -286,6 +293,8 @@ class _Segment:
         if len(arrays["time_fs"][even]) < len(arrays["time_fs"]):
             findings.append(_about_ends(self._source, arrays["time_fs"], even))
             arrays = {name: array[even] for name, array in arrays.items()}
+        self._unwrapper.finish(arrays)
+        findings += self._unwrapper.findings
         cells = arrays["cell_A"]
         if len(cells) and (cells == cells[0]).all():
             arrays["cell_A"] = np.array(cells[0])
