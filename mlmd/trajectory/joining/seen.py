@@ -90,7 +90,8 @@ class SeenFrames:
             for name, width in (("_rows", (rows.shape[1],)), ("_counts", ()), ("_read", ())):
                 old = getattr(self, name)
                 new = np.empty((room, *width), dtype=old.dtype)
-                new[: self.n] = old[: self.n]
+                if self.n:
+                    new[: self.n] = old[: self.n]
                 setattr(self, name, new)
         self._rows[self.n : n] = rows
         self._counts[self.n : n] = np.nan if counts is None else counts
