@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.errors import InputError
+from mlmd.errors import InputError, TimeUnknownError
 from mlmd.run.manifest import NAME
 from mlmd.run.run import TRAJECTORY, Run
 from mlmd.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from mlmd.trajectory.joining.unwrapping import LongSteps
+
+
+# Where nobody says the time between frames, and it does not matter, they are counted.
+_UNIT_TIME_FS = 1.0
 
 
 def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
@@ -62,3 +66,22 @@ def read_file(
             if entry.folder == one.parent.name:
                 return run.trajectory(entry.name, **frames)
     return Trajectory.read(path, timestep_fs, long_steps=long_steps, **frames)
+
+
+def read_snapshots(
+    path: str | Path | Sequence[str | Path], timestep_fs: float | None = None, **frames: Any
+) -> Trajectory:
+    """Read frames of which neither times nor unwrapping matter, as :func:`read_file`.
+
+    They may be snapshots that do not follow each other: for g(r), features, and whatever else is
+    measured of each frame, modulo the cell.
+
+    Raises
+    ------
+    InputError, DamagedDataError
+        As :func:`read_file`, but for unknown times and steps too long to be unwrapped.
+    """
+    try:
+        return read_file(path, timestep_fs, long_steps="accept", **frames)
+    except TimeUnknownError:
+        return read_file(path, _UNIT_TIME_FS, long_steps="accept", **frames)

@@ -230,7 +230,8 @@ class Trajectory:
             Frames ``start:stop:every``, as in a slice.
         long_steps
             What to do where an atom moves so far between two frames that its unwrapping is
-            not certain: ``"refuse"``, or ``"warn"`` and go on.
+            not certain: ``"refuse"``, or ``"warn"`` and go on; ``"accept"`` says nothing, for
+            what needs no unwrapping (g(r), features).
 
         Raises
         ------
