@@ -324,7 +324,7 @@ def test_what_nobody_can_mean_is_refused_before_anything_is_done(
 PASSED_OVER = {
     "analyze": ["--timestep-fs=4", "--temperature-K=900", "--start=1", "--stop=9", "--every=2",
                 "--long-steps=warn"],
-    "rdf": ["--timestep-fs=4", "--start=1", "--stop=9", "--every=2", "--long-steps=warn"],
+    "rdf": ["--timestep-fs=4", "--start=1", "--stop=9", "--every=2"],
     "features": ["--timestep-fs=4", "--temperature-K=900"],
     "features --list": ["--mobile=Na", "--every=2", "--last", "--start", "--timestep-fs=4",
                         "--temperature-K=900", "--jobs=2", "--convention=zheng2024", "-o=x.csv"],
@@ -342,7 +342,7 @@ PASSED_OVER = {
 ALONE = {
     "a run knows its times": ["compare", "run", "run", "--timestep-fs=4"],
     "a .h5md says its times": ["analyze", "md.h5md", "--timestep-fs=4"],
-    "a .h5md is unwrapped": ["rdf", "md.h5md", "--long-steps=warn"],
+    "a .h5md is unwrapped": ["analyze", "md.h5md", "--long-steps=warn"],
     "one frame is no mean": ["features", "run", "--last", "--every=2"],
     "a format of no file": ["run", "tiny.yaml", "--composition=LiCl", "--format=cif", *LJ,
                             "--out=n"],

@@ -93,7 +93,7 @@ def test_what_comes_after_the_stop_is_not_read():
         ({"every": 0}, "every is 0"),
         ({"every": -1}, "every is -1"),
         ({"start": 1.5}, "start is 1.5"),
-        ({"long_steps": "ignore"}, "refuse or warn"),
+        ({"long_steps": "ignore"}, "refuse or warn or accept"),
         ({"timestep_fs": -1.0}, "timestep_fs is -1.0"),
     ],
 )

@@ -15,7 +15,7 @@ from mlmd.analysis.diffusion.diffusivity import (
     diffusivity,
     diffusivity_settings,
 )
-from mlmd.analysis.diffusion.drift import never_moving
+from mlmd.analysis.diffusion.drift import never_moving, share_of_centre
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.laws import law_of
 from mlmd.analysis.recipe import RecipeAnalysis
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLAGS = {
+    "centre_of_few_atoms": "the centre of mass held at rest is that of fewer than ten atoms, and "
+    "moves with them: D is too small, by 1/N of N that are alike; take --drift none "
+    "(drift='none') if nothing else drifts",
     "fixed_atoms": "atoms were held in place: no drift is taken out, and D of their species is the "
     "mean over those that move and those that do not",
     "forces_are_no_gradient": "the forces are not the derivative of the calculator's energy: they "
@@ -49,6 +52,9 @@ FLAGS = {
     "density of the cell with its vacuum, and there is no pressure",
 }
 """What a flag means, where its name does not say it."""
+
+LARGEST_SHARE = 0.1
+"""Of the motion of independent atoms, that their centre may take without a word: ten atoms."""
 
 STRUCTURE_FRAMES = 1000
 """Frames that g(r) is made of: more are too much alike to add anything."""
@@ -295,7 +301,7 @@ def summarize(
                 )
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
-        doubts = dict.fromkeys([*(flags or {}).get(name, ()), *_shown_by(trajectory)])
+        doubts = dict.fromkeys([*(flags or {}).get(name, ()), *_shown_by(trajectory, by_species)])
         every = -(-len(trajectory) // STRUCTURE_FRAMES)
         structure = rdf(trajectory.part(every=every))
         results[name] = StageDiffusivity(
@@ -369,8 +375,13 @@ def _points(
     return points, doubts
 
 
-def _shown_by(trajectory: Trajectory) -> Iterator[str]:
-    """Give the flags of what can be seen in the trajectory itself."""
+def _shown_by(trajectory: Trajectory, measured: Mapping[str, Diffusivity]) -> Iterator[str]:
+    """Give the flags of what can be seen in the trajectory itself, and in how it is measured."""
+    if any(
+        share_of_centre(trajectory, drift) > LARGEST_SHARE
+        for drift in {one.settings.drift for one in measured.values()}
+    ):
+        yield "centre_of_few_atoms"
     if never_moving(trajectory).any():
         yield "fixed_atoms"
     if not all(trajectory.pbc):

@@ -11,7 +11,7 @@ import typer
 from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson, Force
 from mlmd.cli.outputs import Output
-from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
+from mlmd.cli.sources import Every, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
 from mlmd.files import check_output, refuse_one_place, write_output
 
@@ -27,7 +27,6 @@ def rdf_command(
     start: Start = None,
     stop: Stop = None,
     every: Every = 1,
-    long_steps: LongStepsChoice = "refuse",
     r_max_A: Annotated[
         float | None,
         typer.Option("--r-max-A", help="Range; half the smallest height of the cell if not given."),
@@ -63,7 +62,6 @@ def rdf_command(
         start=start,
         stop=stop,
         every=every,
-        long_steps=long_steps,
         needs_time=False,
     )
     stages = source.stages()
@@ -130,6 +128,8 @@ def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShel
         f"{name}: g(r) up to {settings.r_max_A:g} A in bins of {settings.bin_A:g} A "
         f"({settings.convention}), {settings.n_frames} frames, {settings.n_blocks} blocks{doubt}"
     )
+    for finding in result.findings:
+        print(f"{finding.severity}: {name}: {finding.message}")
     for pair, shell in shells.items():
         if isinstance(shell, str):
             print(f"  {pair:<6} {shell}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from mlmd.checks import choice
-from mlmd.errors import InputError, TimeUnknownError
+from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.trajectory import Trajectory
@@ -39,8 +39,6 @@ LongStepsChoice = Annotated[
     ),
 ]
 
-UNIT_TIME_FS = 1.0
-
 
 @dataclass(frozen=True)
 class Source:
@@ -54,7 +52,7 @@ class Source:
     every: int = 1
     long_steps: str = "refuse"
     needs_time: bool = True
-    """Whether what is measured depends on the times; frames are counted where it does not."""
+    """Whether what is measured depends on times and unwrapping; snapshots are read if not."""
 
     @property
     def label(self) -> str:
@@ -112,20 +110,11 @@ class Source:
         return measured_stages(Run.open(self.run))
 
     def _read(self, timestep_fs: float | None) -> Trajectory:
-        from mlmd.run.measured import read_file
+        from mlmd.run.measured import read_file, read_snapshots
 
         paths = self.paths if len(self.paths) > 1 else self.paths[0]
+        frames = {"start": self.start, "stop": self.stop, "every": self.every}
+        if not self.needs_time:
+            return read_snapshots(paths, timestep_fs, **frames)
         long_steps = cast("LongSteps", self.long_steps)
-        try:
-            return read_file(
-                paths,
-                timestep_fs,
-                start=self.start,
-                stop=self.stop,
-                every=self.every,
-                long_steps=long_steps,
-            )
-        except TimeUnknownError:
-            if self.needs_time:
-                raise
-            return self._read(UNIT_TIME_FS)
+        return read_file(paths, timestep_fs, long_steps=long_steps, **frames)

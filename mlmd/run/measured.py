@@ -58,3 +58,19 @@ def read_file(
                 frames = {k: v for k, v in options.items() if k in ("start", "stop", "every")}
                 return run.trajectory(entry.name, **frames)
     return Trajectory.read(path, timestep_fs, **options)
+
+
+def read_snapshots(
+    path: str | Path | Sequence[str | Path], timestep_fs: float | None = None, **options: Any
+) -> Trajectory:
+    """Read frames of which neither times nor unwrapping matter, as :func:`read_file`.
+
+    They may be snapshots that do not follow each other: for g(r), features, and whatever else is
+    measured of each frame, modulo the cell.
+
+    Raises
+    ------
+    InputError, DamagedDataError
+        As :func:`read_file`, but for times that are unknown and frames that do not follow.
+    """
+    return read_file(path, timestep_fs, long_steps="accept", **options)

@@ -14,7 +14,7 @@ from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
 from mlmd.descriptors.table import FRAMES
 from mlmd.errors import InputError
-from mlmd.run.measured import read_file
+from mlmd.run.measured import read_snapshots
 from mlmd.run.run import Run
 from mlmd.studies.progress import counted
 from mlmd.trajectory import Trajectory
@@ -152,7 +152,7 @@ def _read_file(path: Path, every: int, timestep_fs: float | None) -> Atoms | Tra
         from mlmd.structure.reading import read_structure
 
         return read_structure(path)
-    return read_file(path, timestep_fs, every=every, long_steps="warn")
+    return read_snapshots(path, timestep_fs, every=every)
 
 
 def _is_one_structure(path: Path) -> bool:

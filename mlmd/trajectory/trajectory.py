@@ -239,7 +239,8 @@ class Trajectory:
         long_steps
             What to do where an atom moves so far between two frames that its unwrapping is not
             certain, or where a frame does not follow the one before: ``"refuse"``, or ``"warn"``
-            and go on.
+            and go on; ``"accept"`` says nothing, for what needs neither times nor unwrapping
+            (g(r), features).
         frame_interval_fs
             Time between two frames *of the file*, in fs; needed where the file does not say it.
             Where the file counts steps, `findings` says which MD step that implies.

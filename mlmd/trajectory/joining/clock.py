@@ -184,7 +184,7 @@ class FrameTimes:
         given, index = self._given, self._first + np.arange(self._n, dtype=float)
         steps, said = _whole(self._steps), _whole(self._times)
         if not given.needed or not self._n:
-            return index if said is None else said
+            return index * (given.frame_interval_fs or 1.0) if said is None else said
         if given.md_step_fs is not None:
             assert steps is not None
             times = given.md_step_fs * steps

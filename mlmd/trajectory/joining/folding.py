@@ -51,26 +51,26 @@ class Evidence:
     the atoms out of the cell.
     """
 
-    def __init__(self) -> None:
-        self.lowest: FloatArray = np.full(3, np.inf)
-        self.highest: FloatArray = np.full(3, -np.inf)
+    def __init__(self, n_atoms: int) -> None:
+        self.lowest: FloatArray = np.full((n_atoms, 3), np.inf)
+        self.highest: FloatArray = np.full((n_atoms, 3), -np.inf)
         self.longest: FloatArray = np.zeros(3)
         self.longest_image: FloatArray = np.zeros(3)
         self.longest_short: FloatArray = np.zeros(3)
         self.at: IntArray = np.zeros((3, 2), dtype=int)
-        self.n_whole: IntArray = np.zeros(3, dtype=int)
-        self.n_between: IntArray = np.zeros(3, dtype=int)
+        self.n_whole: IntArray = np.zeros((n_atoms, 3), dtype=int)
+        self.n_between: IntArray = np.zeros((n_atoms, 3), dtype=int)
         self.changed_basis = False
 
     def add_positions(self, fractional: FloatArray) -> None:
         """Take note of the positions (frames, atoms, 3)."""
-        # First over the frames: numpy is slow along short last axes.
-        self.lowest = np.minimum(self.lowest, fractional.min(axis=0).min(axis=0))
-        self.highest = np.maximum(self.highest, fractional.max(axis=0).max(axis=0))
+        self.lowest = np.minimum(self.lowest, fractional.min(axis=0))
+        self.highest = np.maximum(self.highest, fractional.max(axis=0))
 
     def add_steps(self, steps: FloatArray, crossings: FloatArray, first_frame: int) -> None:
         """Take note of steps (frames, atoms, 3) into frames that are counted from the first."""
         images = np.abs(steps - crossings) if crossings.any() else np.abs(steps)
+        # First over the frames: numpy is slow along short last axes.
         longest = images.max(axis=0, initial=0.0).max(axis=0, initial=0.0)
         for axis in np.flatnonzero(longest > np.maximum(self.longest_image, AMBIGUOUS_FRACTION)):
             frame, atom = np.unravel_index(int(images[..., axis].argmax()), images.shape[:2])
@@ -82,9 +82,9 @@ class Evidence:
             return
         jumps = crossings != 0.0
         whole = jumps & (images < NEAR_WHOLE)
-        n_whole = whole.sum(axis=(0, 1))
+        n_whole = whole.sum(axis=0)
         self.n_whole = self.n_whole + n_whole
-        self.n_between = self.n_between + jumps.sum(axis=(0, 1)) - n_whole
+        self.n_between = self.n_between + jumps.sum(axis=0) - n_whole
         self.longest = np.maximum(self.longest, np.abs(steps).max(axis=0).max(axis=0))
         short = np.where(jumps, 0.0, images).max(axis=0).max(axis=0)
         self.longest_short = np.maximum(self.longest_short, short)
@@ -103,7 +103,7 @@ class Evidence:
         return a, b, c
 
     def _verdict(self, axis: int, periodic: bool, said: bool | None) -> Verdict:
-        whole, between = int(self.n_whole[axis]), int(self.n_between[axis])
+        whole, between = int(self.n_whole[:, axis].sum()), int(self.n_between[:, axis].sum())
         image, spread = float(self.longest_image[axis]), self.spread(axis)
         # A step that folding made a jump is, as an image, no longer than those that are none.
         like_others = 2 * between <= whole + 2 and image <= 1.5 * self.longest_short[axis]
@@ -121,13 +121,22 @@ class Evidence:
             return Verdict(False)
         if clean:
             return self._folded_in_part(axis)
-        if like_unfolded and (spread >= WIDEST_GROUPS or said is False):
+        # Folding of steps that are long as well leaves as many near a whole number as between.
+        certain = spread >= WIDEST_GROUPS or 4 * whole <= between
+        if like_unfolded and certain and not self._some_stay_inside(axis):
             return self._unfolded(axis)
         return Verdict(not like_unfolded, doubt=True)
 
     def spread(self, axis: int) -> float:
         """Distance between the outermost positions along a cell vector, in units of it."""
-        return float(self.highest[axis] - self.lowest[axis])
+        return float(self.highest[:, axis].max() - self.lowest[:, axis].min())
+
+    def _some_stay_inside(self, axis: int) -> bool:
+        """Whether there are atoms that jump by whole cell vectors and never leave one cell."""
+        inside = self.highest[:, axis] - self.lowest[:, axis] <= WIDEST_SPREAD
+        whole, between = (n[inside, axis].sum() for n in (self.n_whole, self.n_between))
+        # Of free atoms that move so little in all, hardly one makes so long a step.
+        return bool(8 * whole > between)
 
     def _folded_along_open(self, axis: int) -> Verdict:
         text = (

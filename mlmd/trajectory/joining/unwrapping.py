@@ -170,7 +170,7 @@ class Unwrapper:
         to_basis = np.linalg.inv(how.basis)
         step = first - self._last @ to_basis
         crossed = np.where(there, np.rint(step), 0.0)
-        evidence = Evidence() if how.begins_run else self._segments[-1].evidence
+        evidence = Evidence(len(first)) if how.begins_run else self._segments[-1].evidence
         if not how.begins_run:
             evidence.changed_basis = True
             evidence.add_steps(step[None], crossed[None], self.n_frames)
@@ -251,7 +251,7 @@ class Unwrapper:
                 verdicts = evidence.verdicts(segment.periodic, segment.said)
                 folded = np.array([verdict.folded for verdict in verdicts])
                 if evidence.changed_basis:
-                    folded[:] = (folded & (evidence.n_whole > 0)).any()
+                    folded[:] = (folded & evidence.n_whole.any(axis=0)).any()
                 known[id(evidence)] = folded
                 self.folded_along_open |= folded & ~segment.periodic
                 for axis, verdict in enumerate(verdicts):
