@@ -214,6 +214,7 @@ class Trajectory:
         *,
         frame_interval_fs: float | None = None,
         md_step_fs: float | None = None,
+        elements: Sequence[str] | None = None,
     ) -> Trajectory:
         """Read a trajectory: ours, ASE's, or what a DFT program or LAMMPS has written.
 
@@ -246,6 +247,9 @@ class Trajectory:
             Where the file counts steps, `findings` says which MD step that implies.
         md_step_fs
             Time of one MD step, in fs, for files that count them: times are those of the counts.
+        elements
+            Chemical symbols of types 1, 2, ..., as LAMMPS users write them, for a dump that has
+            types and no elements; of a file that says its elements it has to name them.
 
         Raises
         ------
@@ -259,7 +263,8 @@ class Trajectory:
         from mlmd.trajectory.reading import read_trajectory
 
         given = GivenTimes.of(frame_interval_fs, md_step_fs, timestep_fs)
-        (one,) = read_trajectory(path, given, slice(start, stop, every), long_steps)
+        frames = slice(start, stop, every)
+        (one,) = read_trajectory(path, given, frames, long_steps, elements=elements)
         return Trajectory(**one)
 
     @staticmethod
@@ -272,6 +277,7 @@ class Trajectory:
         *,
         frame_interval_fs: float | None = None,
         md_step_fs: float | None = None,
+        elements: Sequence[str] | None = None,
     ) -> list[Trajectory]:
         """Read a trajectory as :meth:`read` does, cut where its frames do not go on evenly.
 
@@ -282,7 +288,7 @@ class Trajectory:
 
         Parameters
         ----------
-        path, start, stop, every, long_steps, frame_interval_fs, md_step_fs
+        path, start, stop, every, long_steps, frame_interval_fs, md_step_fs, elements
             As for :meth:`read`.
 
         Returns
@@ -301,5 +307,9 @@ class Trajectory:
 
         given = GivenTimes.of(frame_interval_fs, md_step_fs)
         frames = slice(start, stop, every)
-        made = read_trajectory(path, given, frames, long_steps, pieces=True)
+<<<<<<< HEAD
+        made = read_trajectory(path, given, frames, long_steps, True, elements)
         return [Trajectory(**one) for one in made]
+=======
+        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps, elements))
+>>>>>>> 9fe533e

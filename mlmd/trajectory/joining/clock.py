@@ -299,6 +299,30 @@ class FrameTimes:
             )
 
 
+def refuse_other_times(source: str, given: GivenTimes, times_fs: FloatArray, every: int) -> None:
+    """Raise InputError where a file that says its times is given others.
+
+    Parameters
+    ----------
+    source
+        Name for messages.
+    given
+        What the user says.
+    times_fs
+        Of the frames that were taken, each `every`-th.
+    """
+    if given.md_step_fs is not None:
+        raise InputError(f"{source} says its times; leave --md-step-fs (md_step_fs=) out")
+    if given.frame_interval_fs is None or len(times_fs) < 2:
+        return
+    own_fs = float(times_fs[-1] - times_fs[0]) / (len(times_fs) - 1) / every
+    if abs(own_fs - given.frame_interval_fs) > SAME_INTERVAL * own_fs + ROUNDED_FS:
+        raise InputError(
+            f"{source} says {own_fs:g} fs between its frames, and frame_interval_fs is "
+            f"{given.frame_interval_fs:g}; leave --frame-interval-fs out"
+        )
+
+
 def _whole(parts: list[FloatArray | None]) -> FloatArray | None:
     known = [part for part in parts if part is not None]
     return np.concatenate(known) if known and len(known) == len(parts) else None
