@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +32,7 @@ from mlmd.cli.sources import (
 )
 from mlmd.errors import InputError
 from mlmd.files import check_output
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
@@ -131,7 +131,7 @@ def analyze_command(
     if plot is not None:
         written = [*_plot_volumes(volumes, plot, force), *_plot(summary, plot, force)]
     if as_json:
-        print(json.dumps(summary.to_dict()))
+        print(json_line(summary.to_dict()))
         return
     _print(summary)
     for file in written:
@@ -238,7 +238,7 @@ def _plot_volumes(volumes: Mapping[str, VolumeResult], folder: Path, force: bool
 def _print_volumes_only(written: list[Path], error: InputError, as_json: bool) -> None:
     """Say that there was nothing else to analyse."""
     if as_json:
-        print(json.dumps({"stages": {}, "arrhenius": {}, "from_recipe": None, "findings": []}))
+        print(json_line({"stages": {}, "arrhenius": {}, "from_recipe": None, "findings": []}))
         return
     for file in written:
         print(f"plot: {file}")

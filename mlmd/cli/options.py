@@ -20,7 +20,7 @@ from mlmd.errors import InputError
 from mlmd.yaml_text import number_of, read_yaml
 
 if TYPE_CHECKING:
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[

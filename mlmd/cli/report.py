@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from mlmd.cli.options import (
     diffusivity_options,
 )
 from mlmd.cli.outputs import Output
+from mlmd.plain import json_line
 
 
 def report_command(
@@ -47,4 +47,4 @@ def report_command(
         force,
         **diffusivity_options(estimator, window_ps, fit_ps, drift),
     )
-    print(json.dumps({"file": str(written)}) if as_json else f"written: {written}")
+    print(json_line({"file": str(written)}) if as_json else f"written: {written}")

@@ -1,6 +1,6 @@
 """Transport beyond one number: tensor, charge, conductivity, finite size.
 
-May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `numerics`,
+May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `findings`, `numerics`,
 `plain`, `trajectory`.
 """
 

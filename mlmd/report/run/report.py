@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
     from mlmd.run.run import Run
 
 
