@@ -138,7 +138,7 @@ def about_motion(species: Mapping[str, Diffusivity]) -> Iterator[Finding]:
             yield Finding(f"motion_{result.verdict}", "invalid", text, numbers)
 
 
-def measured_stage(
+def measure_stage(
     trajectory: Trajectory,
     temperature_K: float | None,
     species: Sequence[str] | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius
 from mlmd.analysis.diffusion.combining import combine
@@ -12,7 +12,7 @@ from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
 from mlmd.analysis.extrapolation import Extrapolation, extrapolated
 from mlmd.analysis.laws import law_of
 from mlmd.analysis.recipe import RecipeAnalysis
-from mlmd.analysis.stage import Charges, ReplicaDiffusivity, StageDiffusivity, measured_stage
+from mlmd.analysis.stage import Charges, ReplicaDiffusivity, StageDiffusivity, measure_stage
 from mlmd.checks import by_name, shown, texts
 from mlmd.errors import InputError
 from mlmd.findings import Finding
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
     from mlmd.analysis.transport.collective import Reference
     from mlmd.trajectory.trajectory import Trajectory
+
+
+class LawOptions(TypedDict, total=False):
+    """Keywords of :func:`summarize` about charges and other temperatures."""
+
+    oxidation_states: Mapping[str, float] | None
+    carriers: str | Sequence[str] | None
+    reference: Reference
+    extrapolate_K: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -89,14 +98,32 @@ class AnalysisSummary:
         ]
         return (*found, *(one for each in self.extrapolations for one in each.findings))
 
-    def doubts(self, name: str, *symbols: str) -> list[str]:
+    def doubts(self, name: str, *symbols: str, notes: bool = False) -> list[str]:
         """What to doubt about a stage, or replicas together, in a word each, for lists and plots.
 
-        Of all species where none is named.
+        Of all species where none is named; with what is only good to know, if asked for.
         """
         group = self.groups[name]
         found = group.about(*(symbols or group.species))
-        return list(dict.fromkeys(one.code.replace("_", " ") for one in found))
+        told = [one.code for one in found if notes or one.severity != "note"]
+        return list(dict.fromkeys(code.replace("_", " ") for code in told))
+
+    def results_of(self, symbol: str) -> dict[str, Diffusivity]:
+        """Diffusivities of a species by stage, as a legend names it: doubtful ones say so."""
+        return {
+            f"{name} (doubtful)" if self.doubts(name, symbol) else name: stage.species[symbol]
+            for name, stage in self.stages.items()
+            if symbol in stage.species
+        }
+
+    def title_of(self, name: str) -> str:
+        """Name of a stage, with what to doubt about it, as the title of a figure."""
+        return ": ".join([name, *filter(None, [", ".join(self.doubts(name))])])
+
+    def label_of_law(self, symbol: str) -> str:
+        """Name of a species as the legend of its law has it."""
+        doubtful = any(one.severity != "note" for one in self.about_laws.get(symbol, ()))
+        return f"{symbol} (doubtful)" if doubtful else symbol
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types for JSON; what is not known is None."""
@@ -189,7 +216,7 @@ def summarize(
                 f"stage {shown(name)} is {shown(stage)}; expected a trajectory and its temperature"
             )
         try:
-            results[name] = measured_stage(stage[0], stage[1], wanted, charges, how)
+            results[name] = measure_stage(stage[0], stage[1], wanted, charges, how)
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
     together = {name: _together(name, names, results) for name, names in (replicas or {}).items()}
