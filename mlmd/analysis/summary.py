@@ -139,7 +139,7 @@ class AnalysisSummary:
             "stages": to_plain(self.stages),
             **({"replicas": to_plain(self.replicas)} if self.replicas else {}),
             "arrhenius": to_plain(laws),
-            "extrapolations": to_plain(self.extrapolations),
+            **({"extrapolations": to_plain(self.extrapolations)} if self.extrapolations else {}),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),
         }

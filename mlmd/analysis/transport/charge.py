@@ -156,7 +156,8 @@ class ChargeDiffusivity:
             "D_tracer_stderr_cm2_s": self.tracer_stderr_cm2_s,
             "D_tracer_interval68_cm2_s": self.tracer_interval68_cm2_s,
             "haven_ratio": self.haven_ratio,
-            "haven_ratio_raw": self.haven_ratio_raw,
+            # A ratio without its interval says nothing.
+            "haven_ratio_raw": None if self.haven_interval68 is None else self.haven_ratio_raw,
             "haven_stderr": self.haven_stderr,
             "haven_interval68": self.haven_interval68,
             "estimator": self.estimator,
