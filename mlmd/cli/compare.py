@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
@@ -216,7 +216,7 @@ def _study(
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     written = write_study_report(study, force=force)
     if as_json:
-        print(json.dumps({**study.to_dict(), "report": str(written)}))
+        print(json_line({**study.to_dict(), "report": str(written)}))
     else:
         _print_study(study, written)
     if study.failures:
@@ -249,7 +249,7 @@ def _compare_two(
 
         write_comparison_report(report, [Compared(paths[0].name, content)], force)
     if as_json:
-        print(json.dumps(content))
+        print(json_line(content))
         return
     _print_comparison(content)
     if report is not None:

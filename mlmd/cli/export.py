@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from mlmd.cli.options import AsJson, Force, RunDirectory
 from mlmd.cli.outputs import Output
+from mlmd.plain import json_line
 
 
 def export_command(
@@ -34,6 +34,6 @@ def export_command(
     trajectory = Run.open(directory).trajectory(stage, start, stop, every)
     export_trajectory(trajectory, output, force)
     if as_json:
-        print(json.dumps({"file": str(output), "n_frames": len(trajectory)}))
+        print(json_line({"file": str(output), "n_frames": len(trajectory)}))
     else:
         print(f"{output}: {len(trajectory)} frames of {trajectory.n_atoms} atoms")

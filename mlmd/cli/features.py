@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.descriptors import FeatureTable
@@ -82,7 +82,7 @@ def features_command(
     if output is not None:
         table.to_csv(output, force)
     if as_json:
-        print(json.dumps(table.to_dict()))
+        print(json_line(table.to_dict()))
     elif output is not None:
         print(f"{output}: {len(table)} rows of {table.values.shape[1]} features")
     else:
@@ -109,7 +109,7 @@ def _print_list(as_json: bool) -> None:
 
     if as_json:
         keys = ("name", "unit", "definition", "status")
-        print(json.dumps([{key: getattr(f, key) for key in keys} for f in FEATURES]))
+        print(json_line([{key: getattr(f, key) for key in keys} for f in FEATURES]))
         return
     for feature in FEATURES:
         print(f"{feature.name:<28} {feature.unit:<26} {feature.status:<10} {feature.definition}")

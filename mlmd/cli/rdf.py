@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from mlmd.cli.outputs import Output
 from mlmd.cli.sources import Every, Paths, Source, Start, Stop, TimestepFs
 from mlmd.errors import InputError
 from mlmd.files import check_output, refuse_one_place, write_output
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def rdf_command(
         _plot(results, plots, force)
     shells = {name: first_shells(result) for name, result in results.items()}
     if as_json:
-        print(json.dumps({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
+        print(json_line({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
         return
     for name, result in results.items():
         _print(name, result, shells[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -26,12 +26,17 @@ TimestepFs = Annotated[
     float | None,
     typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
 ]
-TemperatureK = Annotated[
-    float | None, typer.Option("--temperature-K", help="Temperature of a bare trajectory.")
+TemperaturesK = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--temperature-K",
+        help="Temperature of a bare trajectory; given once for each path, they are trajectories "
+        "of their own.",
+    ),
 ]
-Start = Annotated[int | None, typer.Option("--start", help="First frame of a file, from 0.")]
-Stop = Annotated[int | None, typer.Option("--stop", help="Frame of a file to stop before.")]
-Every = Annotated[int, typer.Option("--every", help="Take every n-th frame of a file.")]
+Start = Annotated[int | None, typer.Option("--start", help="First frame, from 0.")]
+Stop = Annotated[int | None, typer.Option("--stop", help="Frame to stop before.")]
+Every = Annotated[int, typer.Option("--every", help="Take every n-th frame.")]
 LongStepsChoice = Annotated[
     str,
     typer.Option(
@@ -78,10 +83,9 @@ class Source:
                 raise InputError(
                     f"{len(self.paths)} paths were given, a run among them; give one run"
                 )
-            if self != Source(self.paths, needs_time=self.needs_time):
-                raise InputError(
-                    "a run knows its times, temperatures and frames; leave those options out"
-                )
+            bare = replace(self, start=None, stop=None, every=1)
+            if bare != Source(self.paths, needs_time=self.needs_time):
+                raise InputError("a run knows its times and temperatures; leave those options out")
         elif any(path.suffix == ".h5md" for path in self.paths):
             if self.timestep_fs is not None:
                 raise InputError(
@@ -107,7 +111,7 @@ class Source:
         from mlmd.run.measured import measured_stages
         from mlmd.run.run import Run
 
-        return measured_stages(Run.open(self.run))
+        return measured_stages(Run.open(self.run), self.start, self.stop, self.every)
 
     def _read(self, timestep_fs: float | None) -> Trajectory:
         from mlmd.run.measured import read_file, read_snapshots

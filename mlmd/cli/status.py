@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import typer
 from mlmd.cli.options import AsJson
 from mlmd.cli.progress import clock
 from mlmd.errors import DamagedDataError, RunDirectoryError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -62,7 +62,7 @@ def status_command(
         damaged = bool(found)
         views = overview(run)
         if as_json:
-            print(json.dumps(_json(run, views) | ({"damage": found} if verify else {})))
+            print(json_line(_json(run, views) | ({"damage": found} if verify else {})))
         else:
             show(run, views)
             if verify:
@@ -100,7 +100,7 @@ def _show_many(directories: list[Path], verify: bool, as_json: bool) -> bool:
             }
         )
     if as_json:
-        print(json.dumps({"runs": contents}))
+        print(json_line({"runs": contents}))
     else:
         _print_table(rows)
     return any(row[1] == "damaged" for row in rows)

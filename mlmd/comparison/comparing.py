@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
 from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
-from mlmd.analysis.summary import DiffusivityOptions
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.comparison.checks import Functionals, check_functionals, check_system
 from mlmd.comparison.comparison import Comparison

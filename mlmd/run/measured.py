@@ -12,15 +12,24 @@ from mlmd.run.run import TRAJECTORY, Run
 from mlmd.trajectory import Trajectory
 
 
-def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
+def measured_stages(
+    run: Run, start: int | None = None, stop: int | None = None, every: int = 1
+) -> dict[str, tuple[Trajectory, float | None]]:
     """Return trajectory and thermostat temperature (K) of every finished production stage.
 
     A stage that failed, was stopped or still runs is not analysed.
 
+    Parameters
+    ----------
+    run
+        From :meth:`mlmd.Run.open`.
+    start, stop, every
+        Frames ``start:stop:every`` of each stage, as in a slice.
+
     Raises
     ------
     InputError
-        If no production stage is finished.
+        If no production stage is finished, or no frame of one is left.
     """
     entries = [entry for entry in run.stages if entry.measured]
     done = [entry for entry in entries if entry.status == "done"]
@@ -28,7 +37,10 @@ def measured_stages(run: Run) -> dict[str, tuple[Trajectory, float | None]]:
         states = ", ".join(f"{entry.name} {entry.status}" for entry in entries) or "it has none"
         raise InputError(f"{run.path} has no finished production stage to analyse ({states})")
     return {
-        entry.name: (run.trajectory(entry.name), entry.settings.get("temperature_K"))
+        entry.name: (
+            run.trajectory(entry.name, start, stop, every),
+            entry.settings.get("temperature_K"),
+        )
         for entry in done
     }
 

@@ -307,9 +307,5 @@ class Trajectory:
 
         given = GivenTimes.of(frame_interval_fs, md_step_fs)
         frames = slice(start, stop, every)
-<<<<<<< HEAD
         made = read_trajectory(path, given, frames, long_steps, True, elements)
         return [Trajectory(**one) for one in made]
-=======
-        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps, elements))
->>>>>>> 9fe533e

@@ -15,7 +15,7 @@ from mlmd.numerics.student import student_factor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
     from mlmd.comparison.systems import System
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -262,7 +262,16 @@ def check_same_settings(one: Diffusivity, other: Diffusivity) -> None:
     whose lags are multiples of the first (1, 1.5, 2, 3 ... times), by four and by one multiple.
     """
     different = []
-    for name in ("estimator", "origins", "drift", "mobile", "options", "window_ps", "fit_ps"):
+    for name in (
+        "estimator",
+        "origins",
+        "drift",
+        "mobile",
+        "options",
+        "atoms",
+        "window_ps",
+        "fit_ps",
+    ):
         left, right = getattr(one.settings, name), getattr(other.settings, name)
         if left != right and not (name == "fit_ps" and _same_range(one, other)):
             different.append(f"{name} {_shown(left)} and {_shown(right)}")
