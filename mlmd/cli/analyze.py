@@ -29,14 +29,18 @@ from mlmd.cli.measuring import (
 from mlmd.cli.options import AsJson, Force
 from mlmd.cli.outputs import Output
 from mlmd.cli.sources import (
+    Elements,
     Every,
+    FrameIntervalFs,
     LongStepsChoice,
+    MdStepFs,
     Paths,
+    Pieces,
     Source,
     Start,
     Stop,
     TemperaturesK,
-    TimestepFs,
+    one_interval,
 )
 from mlmd.errors import InputError
 from mlmd.plain import json_line
@@ -48,11 +52,14 @@ if TYPE_CHECKING:
 
 def analyze_command(
     paths: Paths,
-    timestep_fs: TimestepFs = None,
+    frame_interval_fs: FrameIntervalFs = None,
+    md_step_fs: MdStepFs = None,
+    elements: Elements = None,
     temperature_K: TemperaturesK = None,
     start: Start = None,
     stop: Stop = None,
     every: Every = 1,
+    pieces: Pieces = False,
     long_steps: LongStepsChoice = "refuse",
     species: Annotated[
         list[str] | None, typer.Option("--species", help="Chemical symbol; may be repeated.")
@@ -112,7 +119,10 @@ def analyze_command(
     sources = [
         Source(
             these,
-            timestep_fs=timestep_fs,
+            frame_interval_fs=one_interval(frame_interval_fs),
+            md_step_fs=md_step_fs,
+            elements=elements,
+            pieces=pieces,
             temperature_K=T_K,
             start=start,
             stop=stop,
@@ -167,19 +177,17 @@ def _stages_of(
 ) -> tuple[dict[str, tuple[Trajectory, float | None]], dict[str, list[str]]]:
     """Return all stages, and which are samples of the same.
 
-    Those are what has one name and one temperature in several sources.
+    Those are what has one name and one temperature in several sources, and pieces of one.
     """
-    if len(sources) == 1:
-        return sources[0].stages(), {}
     stages: dict[str, tuple[Trajectory, float | None]] = {}
     alike: dict[str, dict[float | None, list[str]]] = {}
     for source in sources:
         for name, stage in source.stages().items():
-            own = f"{source.label}:{name}"
+            own = name if len(sources) == 1 else f"{source.label}:{name}"
             if own in stages:
                 raise InputError(f"{source.label} was given twice; expected each path once")
             stages[own] = stage
-            alike.setdefault(name, {}).setdefault(stage[1], []).append(own)
+            alike.setdefault(source.sample_of(name), {}).setdefault(stage[1], []).append(own)
     groups = {
         name if len(by_K) == 1 or T_K is None else f"{name} {T_K:g} K": names
         for name, by_K in alike.items()

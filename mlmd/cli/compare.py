@@ -13,6 +13,7 @@ import typer
 from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import FrameIntervalFs, one_interval
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 from mlmd.plain import json_line
 
@@ -53,10 +54,7 @@ def compare_command(
         list[float] | None,
         typer.Option("--temperature-K", help="Of the thermostat; one for each reference."),
     ] = None,
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of files that do not say."),
-    ] = None,
+    frame_interval_fs: FrameIntervalFs = None,
     surrogate_timestep_fs: Annotated[
         float | None,
         typer.Option("--surrogate-timestep-fs", help="The same of SURROGATE, where it differs."),
@@ -140,6 +138,7 @@ def compare_command(
         "thresholds": Thresholds(**limits),
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
+    interval_fs = one_interval(frame_interval_fs)
     if not (reference or calculator or out):
         refuse_given(
             context,
@@ -147,7 +146,7 @@ def compare_command(
             "is for a study: options of a study need --reference, --calculator and --out",
         )
         _refuse_of_files(context, paths or [])
-        options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
+        options |= {"timestep_fs": interval_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
         _compare_two(paths or [], temperature_K or [], report, force, as_json, **options)
         return
     if paths or report is not None or surrogate_timestep_fs is not None:
@@ -176,7 +175,7 @@ def compare_command(
     settings = StudySettings(
         equilibration_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
-    references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
+    references = read_references(reference, temperature_K or [], interval_fs, skip_ps)
     _study(references, specs, out, settings, options, force, as_json)
 
 
@@ -186,7 +185,7 @@ def _refuse_of_files(context: typer.Context, paths: Sequence[Path]) -> None:
     if paths and paths[0].is_dir():
         refuse_given(context, ("surrogate_timestep_fs",), why)
     if paths and all(path.is_dir() for path in paths):
-        refuse_given(context, ("timestep_fs",), why)
+        refuse_given(context, ("frame_interval_fs",), why)
 
 
 def _study(

@@ -10,6 +10,7 @@ import typer
 
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import FrameIntervalFs, one_interval
 from mlmd.errors import InputError
 from mlmd.plain import json_line
 
@@ -47,10 +48,7 @@ def features_command(
             help="Only the first frame: what a production began with, which knows nothing of it.",
         ),
     ] = False,
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
-    ] = None,
+    frame_interval_fs: FrameIntervalFs = None,
     temperature_K: Annotated[
         float | None, typer.Option("--temperature-K", help="Temperature of files; runs know it.")
     ] = None,
@@ -71,13 +69,14 @@ def features_command(
         raise InputError("--start and --last are two different frames; give one of them")
     if start or last:
         refuse_given(context, ("every",), "is of a mean over frames; leave it out for one frame")
+    interval_fs = one_interval(frame_interval_fs)
     from mlmd.cli.progress import shown_progress
     from mlmd.studies.file_features import featurize_files
 
     chosen: Chosen = "start" if start else "last" if last else "mean"
     with shown_progress() as show:
         table = featurize_files(
-            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
+            paths or [], mobile, convention, chosen, every, interval_fs, temperature_K, jobs, show
         )
     if output is not None:
         table.to_csv(output, force)

@@ -10,7 +10,16 @@ import typer
 from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson, Force
 from mlmd.cli.outputs import Output
-from mlmd.cli.sources import Every, Paths, Source, Start, Stop, TimestepFs
+from mlmd.cli.sources import (
+    Elements,
+    Every,
+    FrameIntervalFs,
+    Paths,
+    Source,
+    Start,
+    Stop,
+    one_interval,
+)
 from mlmd.errors import InputError
 from mlmd.files import check_output, refuse_one_place, write_output
 from mlmd.plain import json_line
@@ -23,7 +32,8 @@ if TYPE_CHECKING:
 
 def rdf_command(
     paths: Paths,
-    timestep_fs: TimestepFs = None,
+    frame_interval_fs: FrameIntervalFs = None,
+    elements: Elements = None,
     start: Start = None,
     stop: Stop = None,
     every: Every = 1,
@@ -58,10 +68,11 @@ def rdf_command(
     pairs = None if not species else [_pair(text) for text in species]
     source = Source(
         paths,
-        timestep_fs,
+        one_interval(frame_interval_fs),
         start=start,
         stop=stop,
         every=every,
+        elements=elements,
         needs_time=False,
     )
     stages = source.stages()
