@@ -15,6 +15,7 @@ from mlmd.checks import listed, number_of_at_least, positive_number, usable_path
 from mlmd.errors import InputError
 from mlmd.run.measured import measured_stages, read_file
 from mlmd.run.run import Run
+from mlmd.trajectory.thermal_speed import refuse_impossible_speed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -55,6 +56,7 @@ class Reference:
         what = f"temperature of reference {self.name}"
         object.__setattr__(self, "temperature_K", positive_number(what, self.temperature_K, "K"))
         self.trajectory.uniform_interval_fs()
+        refuse_impossible_speed(self.trajectory, self.temperature_K)
         try:
             check_structure(self.start())
         except InputError as error:

@@ -34,6 +34,7 @@ from mlmd.analysis.diffusion.scatter import scatter
 from mlmd.analysis.diffusion.walkers import Walkers, checked_atoms
 from mlmd.checks import shown
 from mlmd.errors import InputError
+from mlmd.trajectory.thermal_speed import refuse_impossible_speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -317,6 +318,7 @@ def diffusivity(
     settings = replace(
         settings, drift=drift, mobile=(mobile or species) if drift == "framework" else None
     )
+    refuse_impossible_speed(trajectory, None)
     trajectory = without_cell_motion(trajectory)
     msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile, atoms=atoms)
     estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)

@@ -166,4 +166,5 @@ def doubt_speed(source: str, fastest: Fastest | None, accepted: bool) -> list[Fi
         return []
     impossible = fastest.temperature_K > IMPOSSIBLE_K and not accepted
     severity: Severity = "invalid" if impossible else "doubt"
-    return [Finding(CODE, severity, f"{source}: {fastest}: {WRONG_TIME}", fastest.numbers)]
+    more = ", or accept it with --long-steps warn (long_steps='warn')" if impossible else ""
+    return [Finding(CODE, severity, f"{source}: {fastest}: {WRONG_TIME}{more}", fastest.numbers)]
