@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlmd import Trajectory
 from mlmd.errors import InputError
 from mlmd.trajectory.frame_block import FrameBlock
+from mlmd.trajectory.joining.clock import GivenTimes
 from mlmd.trajectory.joining.join import join
 
 CELL = np.array([[10.0, 0.0, 0.0], [3.0, 9.5, 0.0], [-2.0, 4.0, 11.0]])
@@ -38,8 +39,11 @@ def cut(whole: FrameBlock, *borders: int) -> list[FrameBlock]:
 
 
 def joined(*files: list[FrameBlock], long_steps="refuse") -> Trajectory:
-    named = ((f"file{i}", iter(blocks)) for i, blocks in enumerate(files))
-    return Trajectory(**join(named, "files", 2.0, slice(None), long_steps))
+    def opened():
+        return ((f"file{i}", iter(blocks)) for i, blocks in enumerate(files))
+
+    (one,) = join(opened, "files", GivenTimes(2000.0), slice(None), long_steps)
+    return Trajectory(**one)
 
 
 def assert_moved_as(back: Trajectory, scaled: np.ndarray, cells=CELL) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import chain
@@ -134,8 +134,6 @@ def read_trajectory(
         findings.clear()
         return ((str(one), _blocks(one, symbols, findings)) for one in paths)
 
-    if long_steps == "accept":
-        given = replace(given, needed=False)
     made = join(opened, source, given, frames, long_steps, pieces)
     made[0]["findings"] = (*findings, *made[0]["findings"])
     return made

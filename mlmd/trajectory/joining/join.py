@@ -72,7 +72,8 @@ def join(
         Which to take of all, as a slice of a sequence. Frames outside are not judged, and
         unwrapping begins with the first that is taken; those between every n-th are unwrapped.
     long_steps
-        ``"refuse"`` or ``"warn"`` where unwrapping is not certain, or frames do not follow.
+        ``"refuse"`` or ``"warn"`` where unwrapping is not certain, or frames do not follow;
+        ``"accept"`` for what needs neither unwrapping nor times.
     pieces
         Whether to cut where frames do not follow, or are not evenly spaced; else that is refused,
         or left to who measures.
@@ -88,6 +89,8 @@ def join(
         If the atoms change, times are not known or contradict each other, frames do not follow
         each other, a step is too long, or there is no frame.
     """
+    if long_steps == "accept":
+        given = replace(given, needed=False)
     branches: list[range] = []
     for _ in range(2):
         try:

@@ -121,8 +121,8 @@ def misfit(before: list[FrameBlock], after: list[FrameBlock], told: bool) -> Mis
     Compared are mean squared steps of each species without the atoms that move farthest, or,
     where nothing but its length tells the step from others, the lower quartile of the atoms'
     squared steps: it grows where a gap moves all, and stays where some atoms jump together. What
-    is expected is the largest of both sides; by chance (Fisher's F of the atoms' coordinates) a
-    step exceeds it once in a million, or a billion.
+    is expected is the largest of both sides; by chance a step exceeds it once in a million, or a
+    billion (Fisher's F with a degree of freedom for each atom, since atoms may move together).
 
     Parameters
     ----------
@@ -152,15 +152,15 @@ def misfit(before: list[FrameBlock], after: list[FrameBlock], told: bool) -> Mis
         n = len(atoms)
         if told:
             size = squares[:, : max(1, n - int(np.ceil(JUMPING * n)) if n > 3 else n)].mean(axis=1)
-            larger, chance, df = LARGER, CHANCE, 3 * n
+            larger, chance = LARGER, CHANCE
         else:
             size = squares[:, n // 4]
-            larger, chance, df = LARGER_UNTOLD, CHANCE_UNTOLD, n
+            larger, chance = LARGER_UNTOLD, CHANCE_UNTOLD
         around = np.delete(size, at)
         usual, largest = float(around.mean()), float(around.max())
         allowed = max(
             larger * largest,
-            usual * float(fdtri(df, df * min(len(around), INDEPENDENT), 1.0 - chance)),
+            usual * float(fdtri(n, n * min(len(around), INDEPENDENT), 1.0 - chance)),
         )
         if allowed > 0 and size[at] > allowed * worst_ratio:
             rms = np.sqrt(squares.mean(axis=1))
