@@ -127,10 +127,8 @@ def test_given_time_between_frames_scales_D(
     """The same frames said to be twice as far apart diffuse half as fast."""
     rng = np.random.default_rng(0)
     positions = 50 + np.cumsum(rng.normal(0, 0.1, (2001, 20, 3)), axis=0)
-    walk = Trajectory(
-        positions, np.eye(3) * 100.0, np.full(20, 3), np.arange(2001.0) * 10, source="walk"
-    )
-    export_trajectory(walk, tmp_path / "walk.traj")
+    images = [Atoms("Li20", positions=frame, cell=[100.0] * 3, pbc=True) for frame in positions]
+    write(tmp_path / "walk.traj", images)
     values = []
     for timestep_fs in ("10", "20"):
         arguments = ["analyze", str(tmp_path / "walk.traj"), "--timestep-fs", timestep_fs]

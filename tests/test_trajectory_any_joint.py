@@ -70,7 +70,7 @@ def moved(back: np.ndarray) -> np.ndarray:
 
 
 any_way = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     database=None,
     phases=(Phase.explicit, Phase.generate),

@@ -64,7 +64,7 @@ def test_traj_of_ase_dynamics_knows_its_times(tmp_path):
 def test_times_that_nobody_recorded_have_to_be_given(tmp_path, name):
     path = tmp_path / name
     write(path, [argon(3)] * 4)
-    with pytest.raises(InputError, match="--timestep-fs") as caught:
+    with pytest.raises(InputError, match="--frame-interval-fs") as caught:
         Trajectory.read(path)
     assert_one_line(caught)
     back = Trajectory.read(path, timestep_fs=25.0)
