@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.io import write
 from runs import edit_manifest
 
-from mlmd import Run, Trajectory
+from mlmd import Run
 from mlmd.cli.app import run_command_line
 from mlmd.trajectory.export import export_trajectory
 
