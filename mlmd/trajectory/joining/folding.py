@@ -110,22 +110,20 @@ class Evidence:
         clean = whole > 0 and image <= AMBIGUOUS_FRACTION and (between == 0 or like_others)
         # Of motion whose longer steps are rarer no more than these are near a whole number.
         like_unfolded = whole <= 2 * between + 2.0 * between**0.5
+        if not periodic and not clean:
+            return Verdict(False) if like_unfolded else self._neither(axis, False)
         if not periodic:
-            return (
-                self._folded_along_open(axis) if clean else Verdict(False, doubt=not like_unfolded)
-            )
+            return self._folded_along_open(axis)
         if spread <= WIDEST_SPREAD:
             undecided = image > AMBIGUOUS_FRACTION and (said is not False or whole + between > 0)
             return Verdict(True, doubt=undecided)
-        if whole + between == 0:
-            return Verdict(False)
-        if clean:
-            return self._folded_in_part(axis)
+        if clean or whole + between == 0:
+            return self._folded_in_part(axis) if clean else Verdict(False)
         # Folding of steps that are long as well leaves as many near a whole number as between.
         certain = spread >= WIDEST_GROUPS or 4 * whole <= between
         if like_unfolded and certain and not self._some_stay_inside(axis):
             return self._unfolded(axis)
-        return Verdict(not like_unfolded, doubt=True)
+        return self._neither(axis, not like_unfolded)
 
     def spread(self, axis: int) -> float:
         """Distance between the outermost positions along a cell vector, in units of it."""
@@ -159,3 +157,11 @@ class Evidence:
             f"frames and spread over {self.spread(axis):.2f} of it: taken as not folded"
         )
         return Verdict(False, "unfolded", text)
+
+    def _neither(self, axis: int, folded: bool) -> Verdict:
+        text = (
+            f"atoms move by up to {self.longest[axis]:.2f} of cell vector {'abc'[axis]} between "
+            f"frames and spread over {self.spread(axis):.2f} of it, as neither folded atoms of "
+            "short steps do nor unfolded ones"
+        )
+        return Verdict(folded, None, text, True)
