@@ -170,6 +170,23 @@ def test_what_does_not_follow_is_refused(folded_too):
             joined([block(independent, wrapped)])
 
 
+def test_a_single_step_unlike_all_others_is_not_taken_for_its_image():
+    """Atoms that stay in the cell, where nothing else shows whether they are folded."""
+    scaled = 0.15 + motion(0.01, 60, 6) * 0.05
+    one, two = scaled.copy(), scaled.copy()
+    one[45:, 2, 0] += 0.66
+    two[30:, 2, 0] += 0.33
+    two[45:, 2, 0] -= 0.33
+    two[50:, 2, 0] += 0.66
+    for wrapped in (True, None):
+        with pytest.raises(InputError, match="as neither folded atoms"):
+            joined([block(one, wrapped)])
+        # Steps of a third have been seen: in a folded cell 0.66 is likely another one.
+        assert joined([block(two, wrapped)]).findings == ()
+    for unfolded in (one, two):
+        assert_moved_as(joined([block(unfolded, False)]), unfolded)
+
+
 def test_images_lost_in_a_run_of_short_steps_are_found_again():
     scaled = motion(0.03)
     lost = scaled.copy()

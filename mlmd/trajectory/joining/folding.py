@@ -106,17 +106,22 @@ class Evidence:
         whole, between = int(self.n_whole[:, axis].sum()), int(self.n_between[:, axis].sum())
         image, spread = float(self.longest_image[axis]), self.spread(axis)
         # A step that folding made a jump is, as an image, no longer than those that are none.
-        like_others = 2 * between <= whole + 2 and image <= 1.5 * self.longest_short[axis]
-        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and (between == 0 or like_others)
+        like_others = between == 0 or image <= 1.5 * self.longest_short[axis]
+        few_between = between == 0 or 2 * between <= whole + 2
+        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and like_others and few_between
         # Of motion whose longer steps are rarer no more than these are near a whole number.
         like_unfolded = whole <= 2 * between + 2.0 * between**0.5
-        if not periodic and not clean:
-            return Verdict(False) if like_unfolded else self._neither(axis, False)
         if not periodic:
-            return self._folded_along_open(axis)
+            return self._along_open(axis, clean, like_unfolded)
         if spread <= WIDEST_SPREAD:
-            undecided = image > AMBIGUOUS_FRACTION and (said is not False or whole + between > 0)
-            return Verdict(True, doubt=undecided)
+            if said is False and 4 * whole <= between:
+                return Verdict(False)
+            too_long = image > AMBIGUOUS_FRACTION
+            return (
+                Verdict(True, doubt=too_long)
+                if too_long or like_others
+                else self._neither(axis, True)
+            )
         if clean or whole + between == 0:
             return self._folded_in_part(axis) if clean else Verdict(False)
         # Folding of steps that are long as well leaves as many near a whole number as between.
@@ -136,7 +141,9 @@ class Evidence:
         # Of free atoms that move so little in all, hardly one makes so long a step.
         return bool(8 * whole > between)
 
-    def _folded_along_open(self, axis: int) -> Verdict:
+    def _along_open(self, axis: int, clean: bool, like_unfolded: bool) -> Verdict:
+        if not clean:
+            return Verdict(False) if like_unfolded else self._neither(axis, False)
         text = (
             f"atoms jump by whole cell vectors {'abc'[axis]} between frames, which the file calls "
             "not periodic: taken as folded into a periodic cell"

@@ -205,7 +205,7 @@ class Unwrapper:
         kept["segment"][part] = self._n_segments - 1
         if crossings.any() or segment.crossed.any():
             crossed = np.cumsum(crossings, axis=0) + segment.crossed
-            if np.abs(crossed).max() > MOST_CROSSINGS:
+            if not np.abs(crossed).max() <= MOST_CROSSINGS:  # also where it is no number
                 raise InputError(
                     f"{self.source}: an atom is {np.abs(crossed).max():.3g} cell vectors away; "
                     f"expected at most {MOST_CROSSINGS}: the file is damaged, or its cell is not "
