@@ -114,14 +114,12 @@ class Evidence:
         if not periodic:
             return self._along_open(axis, clean, like_unfolded)
         if spread <= WIDEST_SPREAD:
-            if said is False and 4 * whole <= between:
-                return Verdict(False)
             too_long = image > AMBIGUOUS_FRACTION
-            return (
-                Verdict(True, doubt=too_long)
-                if too_long or like_others
-                else self._neither(axis, True)
-            )
+            if said is False and whole == 0 and not (too_long and between):
+                return Verdict(False)
+            # Free atoms of long steps would have left the cell: the format's word is doubted too.
+            known = too_long or like_others
+            return Verdict(True, doubt=too_long) if known else self._neither(axis, True)
         if clean or whole + between == 0:
             return self._folded_in_part(axis) if clean else Verdict(False)
         # Folding of steps that are long as well leaves as many near a whole number as between.
