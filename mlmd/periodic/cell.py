@@ -68,7 +68,7 @@ def basis_changes(
     matrices = np.rint(cells @ np.linalg.inv(np.concatenate([cell_before[None], cells[:-1]])))
     for frame in np.flatnonzero((matrices != np.eye(3)).any(axis=(1, 2))):
         matrix = matrices[frame]
-        if abs(round(float(np.linalg.det(matrix)))) != 1:
+        if not np.isclose(abs(np.linalg.det(matrix)), 1.0):
             continue
         last = before if frame == 0 else fractional[frame - 1]
         turned = fractional[frame] - last

@@ -106,26 +106,27 @@ class Evidence:
         whole, between = int(self.n_whole[:, axis].sum()), int(self.n_between[:, axis].sum())
         image, spread = float(self.longest_image[axis]), self.spread(axis)
         # A step that folding made a jump is, as an image, no longer than those that are none.
-        like_others = 2 * between <= whole + 2 and image <= 1.5 * self.longest_short[axis]
-        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and (between == 0 or like_others)
+        like_others = between == 0 or image <= 1.5 * self.longest_short[axis]
+        few_between = between == 0 or 2 * between <= whole + 2
+        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and like_others and few_between
         # Of motion whose longer steps are rarer no more than these are near a whole number.
         like_unfolded = whole <= 2 * between + 2.0 * between**0.5
         if not periodic:
-            return (
-                self._folded_along_open(axis) if clean else Verdict(False, doubt=not like_unfolded)
-            )
+            return self._along_open(axis, clean, like_unfolded)
         if spread <= WIDEST_SPREAD:
-            undecided = image > AMBIGUOUS_FRACTION and (said is not False or whole + between > 0)
-            return Verdict(True, doubt=undecided)
-        if whole + between == 0:
-            return Verdict(False)
-        if clean:
-            return self._folded_in_part(axis)
+            too_long = image > AMBIGUOUS_FRACTION
+            if said is False and whole == 0 and not (too_long and between):
+                return Verdict(False)
+            # Free atoms of long steps would have left the cell: the format's word is doubted too.
+            known = too_long or like_others
+            return Verdict(True, doubt=too_long) if known else self._neither(axis, True)
+        if clean or whole + between == 0:
+            return self._folded_in_part(axis) if clean else Verdict(False)
         # Folding of steps that are long as well leaves as many near a whole number as between.
         certain = spread >= WIDEST_GROUPS or 4 * whole <= between
         if like_unfolded and certain and not self._some_stay_inside(axis):
             return self._unfolded(axis)
-        return Verdict(not like_unfolded, doubt=True)
+        return self._neither(axis, not like_unfolded)
 
     def spread(self, axis: int) -> float:
         """Distance between the outermost positions along a cell vector, in units of it."""
@@ -138,7 +139,9 @@ class Evidence:
         # Of free atoms that move so little in all, hardly one makes so long a step.
         return bool(8 * whole > between)
 
-    def _folded_along_open(self, axis: int) -> Verdict:
+    def _along_open(self, axis: int, clean: bool, like_unfolded: bool) -> Verdict:
+        if not clean:
+            return Verdict(False) if like_unfolded else self._neither(axis, False)
         text = (
             f"atoms jump by whole cell vectors {'abc'[axis]} between frames, which the file calls "
             "not periodic: taken as folded into a periodic cell"
@@ -159,3 +162,11 @@ class Evidence:
             f"frames and spread over {self.spread(axis):.2f} of it: taken as not folded"
         )
         return Verdict(False, "unfolded", text)
+
+    def _neither(self, axis: int, folded: bool) -> Verdict:
+        text = (
+            f"atoms move by up to {self.longest[axis]:.2f} of cell vector {'abc'[axis]} between "
+            f"frames and spread over {self.spread(axis):.2f} of it, as neither folded atoms of "
+            "short steps do nor unfolded ones"
+        )
+        return Verdict(folded, None, text, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mlmd.trajectory.joining.folding import AMBIGUOUS_FRACTION, Evidence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlmd.arrays import BoolArray, FloatArray
+    from mlmd.arrays import BoolArray, FloatArray, IntArray
 
 
 LongSteps = Literal["refuse", "warn", "accept"]
@@ -35,14 +35,11 @@ MOST_CROSSINGS = int(np.iinfo(np.int16).max)
 class _Segment:
     """Frames of one run between two changes of the basis, or all of them.
 
-    ``link`` is what crossed, by nearest images, on the way from the segment before, whose numbers
-    of cell vectors ``to_basis`` turns into those of this one. ``crossed`` is what crossed since,
-    if the positions are folded.
+    ``link`` is what crossed, by nearest images, on the way from the segment before, and
+    ``longest_link`` what is left of these steps; ``to_basis`` turns numbers of cell vectors there
+    into those here. ``crossed`` is what crossed since, if the positions are folded.
     """
 
-    evidence: Evidence
-    said: bool | None
-    periodic: BoolArray
     is_joint: bool
     link: FloatArray
     longest_link: FloatArray
@@ -51,11 +48,22 @@ class _Segment:
     crossed: FloatArray
 
 
-class _Link(NamedTuple):
-    """How a segment begins: a run or not, and the cell vectors in terms of those before."""
+@dataclass
+class _Run:
+    """What is known of a run while its frames come."""
 
-    begins_run: bool
-    basis: FloatArray
+    evidence: Evidence
+    said: bool | None
+    periodic: BoolArray
+    segments: list[_Segment]
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """Which cell vectors a segment is folded along, and what crossed before it (None: nothing)."""
+
+    folded: BoolArray
+    offset: IntArray | None
 
 
 class Unwrapper:
@@ -93,7 +101,10 @@ class Unwrapper:
         self.n_frames = 0
         self.findings: list[Finding] = []
         self.folded_along_open: BoolArray = np.zeros(3, dtype=bool)
-        self._segments: list[_Segment] = []
+        self._run: _Run | None = None
+        self._n_segments = 0
+        self._decided: list[_Decided] = []
+        self._before: tuple[FloatArray, BoolArray] | None = None
         self._last: FloatArray | None = None
         self._last_cell: FloatArray = np.eye(3)
 
@@ -144,66 +155,57 @@ class Unwrapper:
             if cells is None:
                 cells, there = np.broadcast_to(np.eye(3), cells_A.shape), np.zeros(3, dtype=bool)
         fractional = positions_A @ np.linalg.inv(cells)
+        if not there.all():
+            fractional[..., ~there] = 0.0
         if self._last is None:
             self._last, self._last_cell = fractional[0], cells[0]
         flips = dict(basis_changes(cells, fractional, self._last_cell, self._last))
-        is_first = not self._segments or continues
-        starts = sorted({*flips, *([0] if is_first else [])})
+        begins_run = self._run is None or continues
+        if begins_run:
+            self._close()
+            self._run = _Run(Evidence(positions_A.shape[1]), wrapped, np.array(pbc) & there, [])
+        starts = sorted({*flips, *([0] if begins_run else [])})
         self._go_on(fractional[: starts[0] if starts else n], kept, 0)
         for start, stop in pairwise([*starts, n]):
-            how = _Link(is_first and start == 0, flips.get(start, np.eye(3)))
-            self._begin(fractional[start], how, wrapped, np.array(pbc) & there, there)
+            self._begin(fractional[start], flips.get(start), begins_run and start == 0)
             self._go_on(fractional[start:stop], kept, start)
         self._last_cell = cells[-1]
         return kept
 
-    def _begin(
-        self,
-        first: FloatArray,
-        how: _Link,
-        said: bool | None,
-        periodic: BoolArray,
-        there: BoolArray,
-    ) -> None:
-        """Begin a segment with its first frame: of another run, or of the same in another basis."""
+    def _begin(self, first: FloatArray, basis: FloatArray | None, is_joint: bool) -> None:
+        """Begin a segment with its first frame: of a run, or of the same one in another basis."""
         assert self._last is not None
-        to_basis = np.linalg.inv(how.basis)
+        assert self._run is not None
+        to_basis = np.eye(3) if basis is None else np.rint(np.linalg.inv(basis))
         step = first - self._last @ to_basis
-        crossed = np.where(there, np.rint(step), 0.0)
-        evidence = Evidence(len(first)) if how.begins_run else self._segments[-1].evidence
-        if not how.begins_run:
-            evidence.changed_basis = True
-            evidence.add_steps(step[None], crossed[None], self.n_frames)
-        self._segments.append(
+        link = np.rint(step)
+        if not is_joint:
+            self._run.evidence.changed_basis = True
+            self._run.evidence.add_steps(step[None], link[None], self.n_frames)
+        self._run.segments.append(
             _Segment(
-                evidence=evidence,
-                said=said,
-                periodic=periodic,
-                is_joint=how.begins_run,
-                link=crossed,
-                longest_link=np.abs(step - crossed),
-                frame=self.n_frames,
-                to_basis=np.rint(to_basis),
-                crossed=np.zeros_like(crossed),
+                is_joint, link, np.abs(step - link), self.n_frames, to_basis, np.zeros_like(link)
             )
         )
+        self._n_segments += 1
         self._last = first
 
     def _go_on(self, fractional: FloatArray, kept: dict[str, NDArray[Any]], start: int) -> None:
         """Take frames of the segment that is open."""
         if not len(fractional):
             return
-        segment = self._segments[-1]
         assert self._last is not None
+        assert self._run is not None
+        segment, evidence = self._run.segments[-1], self._run.evidence
         steps = np.diff(fractional, axis=0, prepend=self._last[None])
         crossings = np.rint(steps)
-        segment.evidence.add_positions(fractional)
-        segment.evidence.add_steps(steps, crossings, self.n_frames)
+        evidence.add_positions(fractional)
+        evidence.add_steps(steps, crossings, self.n_frames)
         part = slice(start, start + len(fractional))
-        kept["segment"][part] = len(self._segments) - 1
+        kept["segment"][part] = self._n_segments - 1
         if crossings.any() or segment.crossed.any():
             crossed = np.cumsum(crossings, axis=0) + segment.crossed
-            if np.abs(crossed).max() > MOST_CROSSINGS:
+            if not np.abs(crossed).max() <= MOST_CROSSINGS:  # also where it is no number
                 raise InputError(
                     f"{self.source}: an atom is {np.abs(crossed).max():.3g} cell vectors away; "
                     f"expected at most {MOST_CROSSINGS}: the file is damaged, or its cell is not "
@@ -228,65 +230,67 @@ class Unwrapper:
         InputError
             If a step is too long and `long_steps` says to refuse it.
         """
-        masks = self._decided()
-        offsets = self._offsets(masks)
+        self._close()
         positions_A, cells_A = arrays["positions_A"], arrays["cell_A"]
         crossed, segments = arrays.pop("crossed"), arrays.pop("segment")
         borders = np.flatnonzero(np.diff(segments)) + 1
         for begin, end in pairwise([0, *borders, len(segments)]):
             for start in range(begin, end, _FRAMES_AT_ONCE):
                 part = slice(start, min(start + _FRAMES_AT_ONCE, end))
-                number = int(segments[start])
-                moved = crossed[part] * masks[number] + offsets[number]
+                decided = self._decided[int(segments[start])]
+                moved = crossed[part] * decided.folded
+                if decided.offset is not None:
+                    moved = moved + decided.offset
                 if moved.any():
                     positions_A[part] -= moved @ cells_A[part]
 
-    def _decided(self) -> list[BoolArray]:
-        """Return, for each segment, along which cell vectors its positions are folded."""
-        known: dict[int, BoolArray] = {}
-        masks: list[BoolArray] = []
-        for segment in self._segments:
-            evidence = segment.evidence
-            if id(evidence) not in known:
-                verdicts = evidence.verdicts(segment.periodic, segment.said)
-                folded = np.array([verdict.folded for verdict in verdicts])
-                if evidence.changed_basis:
-                    folded[:] = (folded & evidence.n_whole.any(axis=0)).any()
-                known[id(evidence)] = folded
-                self.folded_along_open |= folded & ~segment.periodic
-                for axis, verdict in enumerate(verdicts):
-                    if verdict.doubt:
-                        frame, atom = evidence.at[axis]
-                        self._doubt(float(evidence.longest_image[axis]), int(frame), int(atom))
-                    if verdict.code is not None:
-                        self._tell(verdict.code, "note", f"{self.source}: {verdict.message}")
-            masks.append(known[id(evidence)])
-        for before, segment, mask in zip(masks, self._segments[1:], masks[1:], strict=False):
-            links = segment.longest_link * (segment.periodic | mask | before)
-            if segment.is_joint and links.max(initial=0.0) > AMBIGUOUS_FRACTION:
-                atom = int(np.argmax(links.max(axis=1)))
-                self._doubt(float(links.max()), segment.frame, atom)
-        return masks
+    def _close(self) -> None:
+        """Decide of a run, all of which is seen, what its atoms crossed before each segment."""
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        folded = self._folded(run)
+        for segment in run.segments:
+            offset = np.zeros_like(segment.link)
+            if self._before is not None:
+                reached, was_folded = self._before
+                crosses = run.periodic | was_folded | folded if segment.is_joint else folded
+                offset = np.rint(reached @ segment.to_basis) + segment.link * crosses
+                left = segment.longest_link * crosses
+                if segment.is_joint and left.max(initial=0.0) > AMBIGUOUS_FRACTION:
+                    self._doubt(*_longest(left), segment.frame)
+            self._decided.append(
+                _Decided(folded, offset.astype(np.int32) if offset.any() else None)
+            )
+            self._before = offset + segment.crossed * folded, folded
 
-    def _offsets(self, masks: list[BoolArray]) -> list[FloatArray]:
-        """Return the cell vectors that each atom crossed before each segment."""
-        offsets: list[FloatArray] = []
-        for number, (segment, mask) in enumerate(zip(self._segments, masks, strict=True)):
-            if number == 0:
-                offsets.append(np.zeros_like(segment.link))
-                continue
-            before, was_folded = self._segments[number - 1], masks[number - 1]
-            crosses = segment.periodic | was_folded | mask if segment.is_joint else mask
-            carried = (offsets[-1] + before.crossed * was_folded) @ segment.to_basis
-            offsets.append(np.rint(carried) + segment.link * crosses)
-        return offsets
+    def _folded(self, run: _Run) -> BoolArray:
+        """Return along which cell vectors the positions of a run are folded."""
+        evidence = run.evidence
+        verdicts = evidence.verdicts(run.periodic, run.said)
+        for axis, verdict in enumerate(verdicts):
+            if verdict.doubt and verdict.message:
+                self._refuse_or_tell(f"{self.source}: {verdict.message}", evidence.longest[axis])
+            elif verdict.doubt:
+                frame, atom = evidence.at[axis]
+                self._doubt(float(evidence.longest_image[axis]), int(atom), int(frame))
+            elif verdict.code is not None:
+                self._tell(verdict.code, "note", f"{self.source}: {verdict.message}")
+        folded = np.array([verdict.folded for verdict in verdicts])
+        if evidence.changed_basis:  # vectors have changed their places
+            folded[:] = (folded & evidence.n_whole.any(axis=0)).any()
+        self.folded_along_open |= folded & ~run.periodic
+        return folded
 
-    def _doubt(self, fraction: float, frame: int, atom: int) -> None:
+    def _doubt(self, fraction: float, atom: int, frame: int) -> None:
         """Refuse or tell of a step that may have been taken for its image."""
-        message = (
+        self._refuse_or_tell(
             f"{self.source}: an atom moves by {fraction:.2f} of a cell vector between two frames "
-            f"(atom {atom}, to frame {frame}, both counted from 0)"
+            f"(atom {atom}, to frame {frame}, both counted from 0)",
+            fraction,
         )
+
+    def _refuse_or_tell(self, message: str, fraction: float) -> None:
         if self.long_steps == "refuse":
             raise InputError(
                 f"{message}, too far to be unwrapped with certainty (expected at most "
@@ -294,7 +298,7 @@ class Unwrapper:
                 "--long-steps warn (long_steps='warn')"
             )
         text = f"{message}; unwrapping needs frames closer in time to be certain"
-        self._tell("long_steps", "doubt", text, {"longest_step": fraction})
+        self._tell("long_steps", "doubt", text, {"longest_step": float(fraction)})
 
     def _tell(
         self,
@@ -306,3 +310,8 @@ class Unwrapper:
         if self.long_steps != "accept" and all(one.code != code for one in self.findings):
             logger.warning("%s", message)
             self.findings.append(Finding(code, severity, message, numbers or {}))
+
+
+def _longest(fractions: FloatArray) -> tuple[float, int]:
+    """Return the longest of steps (atoms, 3), and its atom."""
+    return float(fractions.max()), int(np.argmax(fractions.max(axis=1)))
