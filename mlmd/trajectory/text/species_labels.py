@@ -124,6 +124,27 @@ def masses_of(
     return np.where(np.isnan(isotopes), natural, isotopes)
 
 
+def check_given(where: str, numbers: IntArray, elements: Sequence[str] | None) -> None:
+    """See that atoms are of the elements that the user gives, if any are given.
+
+    Raises
+    ------
+    InputError
+        If there is another.
+    """
+    from ase.data import chemical_symbols
+
+    if elements is None:
+        return
+    known = {atomic_number(symbol) for symbol in elements}
+    others = [chemical_symbols[number] for number in np.unique(numbers) if number not in known]
+    if others:
+        raise InputError(
+            f"{where}: it has {', '.join(others)}, and the elements given are "
+            f"{', '.join(elements)}; leave --elements (elements=) out, or give those of the file"
+        )
+
+
 def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | None) -> None:
     """See that the atoms are of elements that the user knows, and each element of one isotope.
 
@@ -140,15 +161,7 @@ def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | 
             f"{source.path}: {int((numbers == 0).sum())} atoms are of no element ('X'); expected "
             "a file that says the elements, such as extended XYZ"
         )
-    given = source.elements
-    if given is not None:
-        known = {atomic_number(symbol) for symbol in given}
-        others = [chemical_symbols[number] for number in found if number not in known]
-        if others:
-            raise InputError(
-                f"{source.path}: it has {', '.join(others)}, and the elements given are "
-                f"{', '.join(given)}; leave them out, or give those of the file"
-            )
+    check_given(str(source.path), numbers, source.elements)
     if masses_u is None:
         return
     for number in found:
