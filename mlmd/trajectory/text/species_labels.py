@@ -158,8 +158,8 @@ def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | 
     found = np.unique(numbers)
     if len(found) and found[0] == 0:
         raise InputError(
-            f"{source.path}: {int((numbers == 0).sum())} atoms are of no element ('X'); expected "
-            "a file that says the elements, such as extended XYZ"
+            f"{source.path}: the element of {int((numbers == 0).sum())} of its {len(numbers)} "
+            "atoms is not known ('X'); expected a file that says it, such as extended XYZ"
         )
     check_given(str(source.path), numbers, source.elements)
     if masses_u is None:
@@ -171,10 +171,10 @@ def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | 
         if high - low > SAME_MASS_U:
             light = masses < (low + high) / 2
             raise InputError(
-                f"{source.path}: {int(light.sum())} atoms of {symbol} have {low:g} u and "
-                f"{int((~light).sum())} have {high:g} u; isotopes of an element are one species "
-                f"here, whose motion would be mixed: write one label and mass for all {symbol} if "
-                "they need not be told apart, or a file with one isotope"
+                f"{source.path}: atoms of {symbol} have masses of {low:g} u ({int(light.sum())} "
+                f"of them) and {high:g} u ({int((~light).sum())}); isotopes of an element are one "
+                f"species here, whose motion would be mixed: write one label and mass for all "
+                f"{symbol} if they need not be told apart, or a file with one isotope"
             )
         if abs(low - natural) > SAME_MASS_U:
             source.note(
