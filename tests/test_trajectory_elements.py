@@ -359,6 +359,55 @@ def test_isotopes_of_pw_x(tmp_path):
     assert back.masses_u[back.indices("Li")] == pytest.approx(7.9)
 
 
+MASSES_OF_KINDS = "&KIND H1\nELEMENT H\nMASS 2.014\n&END KIND\n"
+MASSES_OF_SPECIES = """
+%block ChemicalSpeciesLabel
+1 1 H
+2 1 H1
+%endblock
+%block AtomicMass
+2 2.014
+%endblock
+"""
+
+
+@pytest.mark.parametrize("write_them", [as_cp2k, as_siesta], ids=lambda one: one.__name__)
+def test_masses_that_only_the_input_says(tmp_path, write_them):
+    for labels in (["H1", "H", "H1", "H1"], ["H1"] * 4):
+        path = write_them(tmp_path, labels)
+        assert read(path).masses_u == pytest.approx([1.008] * 4)
+        if write_them is as_cp2k:
+            text = (tmp_path / "run.inp").read_text()
+            text = text.replace("&END SUBSYS", f"{MASSES_OF_KINDS}&END SUBSYS")
+            (tmp_path / "run.inp").write_text(text)
+        else:
+            text = (tmp_path / "run.fdf").read_text()
+            (tmp_path / "run.fdf").write_text(text + MASSES_OF_SPECIES)
+        if "H" in labels:
+            assert "H have masses of 1.008 u (1 of them) and 2.014 u (3)" in refusal(path)
+        else:
+            assert read(path).masses_u == pytest.approx([2.014] * 4)
+
+
+def test_masses_of_species_that_have_numbers_only(tmp_path):
+    """SIESTA's binary file, whose species stand in .XV."""
+    siesta.write_xv(tmp_path / "run.XV")
+    (tmp_path / "run.MD").write_bytes(siesta.md_bytes())
+    (tmp_path / "run.fdf").write_text(siesta.FDF)
+    whole = read(tmp_path / "run.MD")
+    lines = (tmp_path / "run.XV").read_text().splitlines()
+    rows = [line.split() for line in lines[4:]]  # of species 1 all, as if that were one
+    species = list(dict.fromkeys(row[1] for row in rows))
+    rows = [" ".join([str(1 + species.index(row[1])), *row[1:]]) for row in rows]
+    (tmp_path / "run.XV").write_text("\n".join([*lines[:4], *rows]) + "\n")
+    (tmp_path / "run.fdf").write_text(siesta.FDF + "%block AtomicMass\n1 4.5\n%endblock\n")
+    back = read(tmp_path / "run.MD")
+    first = back.numbers == back.numbers[0]
+    assert back.masses_u[first] == pytest.approx(4.5)
+    assert back.masses_u[~first] == pytest.approx(whole.masses_u[~first])
+    assert [one.code for one in back.findings] == ["isotope"]
+
+
 def test_masses_that_differ_by_rounding_are_one(tmp_path):
     atoms = Atoms("LiOLiO", hydrogen("HHHH")[0], cell=[8, 8, 8], pbc=True)
     atoms.set_masses([6.94, 15.999, 6.941, 16.0])

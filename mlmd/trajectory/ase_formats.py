@@ -124,11 +124,11 @@ def _block(
         else False,
         time_fs=times,
         step=_steps(images),
-        velocities_A_fs=_velocities(images),
+        velocities_A_fs=_velocities(source, images),
         energies_eV=_results(source, images, "energy"),
         forces_eV_A=_results(source, images, "forces"),
         stresses_eV_A3=_stresses(source, images),
-        masses_u=images[0].get_masses(),
+        masses_u=_finite(source, "masses", images[0].get_masses()),
         pbc=_pbc(images),
     )
 
@@ -200,12 +200,21 @@ def _interval_fs(name: str) -> float | None:
         return None
 
 
-def _velocities(images: list[Atoms]) -> Any:
+def _velocities(source: TextSource, images: list[Atoms]) -> FloatArray | None:
     from ase import units
 
     if not all(image.has("momenta") for image in images):
         return None
-    return np.array([image.get_velocities() for image in images]) * units.fs
+    velocities = np.array([image.get_velocities() for image in images]) * units.fs
+    return _finite(source, "velocities", velocities)
+
+
+def _finite(source: TextSource, name: str, values: FloatArray) -> FloatArray | None:
+    """Return what are numbers, or None where one is none."""
+    if np.isfinite(values).all():
+        return values
+    source.note_lost(name, "of a frame")
+    return None
 
 
 def _results(source: TextSource, images: list[Atoms], name: str) -> Any:
@@ -216,9 +225,8 @@ def _results(source: TextSource, images: list[Atoms], name: str) -> Any:
         if found is None or (isinstance(found, str) and found.lower() in ("none", "null", "nan")):
             return None
         # A text in its place is what ASE's readers make of something else.
-        value = np.array(found, dtype=float)
-        if not np.isfinite(value).all():
-            source.note_lost(name, "of a frame")
+        value = _finite(source, name, np.array(found, dtype=float))
+        if value is None:
             return None
         values.append(value)
     return np.array(values)
