@@ -207,6 +207,17 @@ def test_bytes_of_zero_end_a_text(tmp_path, make, n_zeros):
     assert len(read(path)) == len(whole) - 1
 
 
+def test_a_frame_of_a_traj_that_is_damaged_ends_it(tmp_path):
+    traj(tmp_path)
+    path = tmp_path / "t.traj"
+    whole, content = read(path), path.read_bytes()
+    at = [i for i in range(len(content)) if content[i : i + 12] == b'"positions."'][3]
+    path.write_bytes(content[:at] + b"\xff" * 12 + content[at + 12 :])
+    back = read(path)
+    assert np.array_equal(back.positions_A, whole.positions_A[:3])
+    assert [one.code for one in back.findings] == ["cut_short"]
+
+
 def test_a_checksum_that_is_wrong_is_believed(tmp_path):
     """Some number is not what was written, and nobody knows which."""
     path = tmp_path / "t.lammpstrj.gz"

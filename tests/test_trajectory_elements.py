@@ -14,6 +14,7 @@ from ase.io import write
 from mlmd import Trajectory
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError
+from mlmd.trajectory.export import export_trajectory
 
 # Of the dumps of test_trajectory_lammps: P 1, S 2, Li 3, Cl 4.
 GIVEN = ["P", "S", "Li", "Cl"]
@@ -190,8 +191,6 @@ def test_elements_in_the_file_are_not_overruled(tmp_path):
         write(tmp_path / name, images)
         assert read(tmp_path / name, elements=["Li", "O"]).species == ("Li", "O")
         assert "it has O" in refusal(tmp_path / name, elements=["Li", "S"])
-    from mlmd.trajectory.export import export_trajectory
-
     ours = export_trajectory(read(tmp_path / "t.traj"), tmp_path / "t.h5md")
     assert Trajectory.read(ours, elements=["Li", "O"]).species == ("Li", "O")
     with pytest.raises(InputError, match="it has O"):
@@ -406,6 +405,21 @@ def test_masses_of_species_that_have_numbers_only(tmp_path):
     assert back.masses_u[first] == pytest.approx(4.5)
     assert back.masses_u[~first] == pytest.approx(whole.masses_u[~first])
     assert [one.code for one in back.findings] == ["isotope"]
+
+
+def test_isotopes_of_our_own_format(tmp_path):
+    def written(name, masses):
+        rows = np.array(hydrogen("DDDD"))
+        run = Trajectory(
+            rows, 8 * np.eye(3), np.ones(4, int), np.arange(4.0), masses_u=np.array(masses)
+        )
+        return export_trajectory(run, tmp_path / name)
+
+    one = Trajectory.read(written("one.h5md", [2.014] * 4))
+    assert [one.code for one in one.findings] == ["isotope"]
+    two = Trajectory.read(written("two.h5md", [2.014, 1.008, 2.014, 2.014]))
+    assert [(one.code, one.severity) for one in two.findings] == [("isotopes_mixed", "doubt")]
+    assert "1.008 u (1 of them) and 2.014 u (3)" in two.findings[0].message
 
 
 def test_masses_that_differ_by_rounding_are_one(tmp_path):

@@ -80,9 +80,25 @@ def _blocks(source: TextSource) -> Iterator[tuple[list[Atoms], float | None]]:
             if what_is_left:
                 source.note("cut_short", f"it is cut short, or damaged; {what_is_left}")
             images = iread(name, index=":", format="traj", do_not_split_by_at_sign=True)
-            yield from _some(images, _interval_fs(name))
+            yield from _some(_until_damage(source, images), _interval_fs(name))
     else:
         yield from _some(read_images(path, slice(None), format), None)
+
+
+def _until_damage(source: TextSource, images: Iterator[Atoms]) -> Iterator[Atoms]:
+    """Give the structures before one that cannot be read, with a warning."""
+    n = 0
+    try:
+        for image in images:
+            yield image
+            n += 1
+    except MemoryError:
+        raise
+    except Exception as error:  # of ASE's reader, which raises anything
+        if n == 0:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        source.note("cut_short", f"damaged ({reason}); the {n} frames before that are read")
 
 
 def _some(

@@ -12,6 +12,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from mlmd.bounds.memory import check_memory
+from mlmd.errors import InputError
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.species_labels import atomic_number, masses_of
 
@@ -29,6 +30,7 @@ RESULT = re.compile(
     r"""(?:^|(?<=\s))(energy|free_energy|stress|virial|dipole|magmom)=("[^"]*"|'[^']*'|\S*)"""
 )
 PBC = re.compile(r"""(?:^|(?<=\s))pbc=("[^"]*"|'[^']*'|\[[^]]*\]|\S*)""")
+FRAME = "a number of atoms, a comment, and rows of a symbol and numbers"
 TRUTHS = {"t": "T", "true": "T", "1": "T", "f": "F", "false": "F", "0": "F"}
 
 
@@ -73,7 +75,17 @@ def xyz_images(
         # To others this ends a line too: the next frame would begin elsewhere.
         if any("\r" in one for one in (line, comment, *lines)):
             raise source.error("a carriage return within a line", "lines that end alike")
-        yield _image(source, line, comment, lines, elements)
+        try:
+            image = _image(source, line, comment, lines, elements)
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError) or not cut:
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            first = source.line_number - len(lines) - 1
+            raise source.error(
+                f"a frame of which ASE makes none ({reason})", FRAME, first
+            ) from error
+        yield image
 
 
 def _image(
