@@ -15,7 +15,6 @@ from runs import edit_manifest
 
 from mlmd import Run
 from mlmd.cli.app import run_command_line
-from mlmd.trajectory.export import export_trajectory
 
 LJ = ["--calculator", "lj", "--calculator-option", "cutoff_A=4.7"]
 RUN = [

@@ -1,5 +1,6 @@
 """A known run cut, shortened, repeated, renumbered and folded in any way: the same, or refused."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -58,11 +59,21 @@ def read(files: list[FrameBlock], in_one: bool, pieces: bool = False) -> list[Tr
     def opened():
         cut = [[one.part(slice(i, i + 50)) for i in range(0, len(one), 50)] for one in files]
         if in_one:
-            return iter([("file", iter(sum(cut, [])))])
+            return iter([("file", iter([block for blocks in cut for block in blocks]))])
         return ((f"file{i}", iter(blocks)) for i, blocks in enumerate(cut))
 
     made = join(opened, "files", GivenTimes(INTERVAL_FS), slice(None), pieces=pieces)
     return [Trajectory(**one) for one in made]
+
+
+def attempt(files: list[FrameBlock], in_one: bool, refused: str, **how) -> list[Trajectory] | None:
+    """Read, or be refused for such a reason."""
+    try:
+        return read(files, in_one, **how)
+    except InputError as error:
+        if re.search(refused, str(error)) is None:
+            raise
+        return None
 
 
 def moved(back: np.ndarray) -> np.ndarray:
@@ -122,15 +133,15 @@ def test_a_gap_is_refused_or_too_short_to_matter(begin, missing, fold, counts, i
     try:
         (back,) = read(files, in_one)
     except InputError as error:
-        assert "does not follow" in str(error) or "evenly" in str(error) or "unwrapped" in str(error)
+        assert (
+            "does not follow" in str(error) or "evenly" in str(error) or "unwrapped" in str(error)
+        )
     else:
         truth = Trajectory(positions, CELL, np.full(ATOMS, 3), INTERVAL_FS * np.arange(FRAMES))
         assert in_error(truth, back) < 1.0
-    try:
-        lengths = [len(piece) for piece in read(files, in_one, pieces=True)]
-    except InputError as error:
-        assert "too far to be unwrapped" in str(error)
-    else:
+    pieces = attempt(files, in_one, "too far to be unwrapped", pieces=True)
+    if pieces is not None:
+        lengths = [len(piece) for piece in pieces]
         assert lengths in ([begin, FRAMES - begin - missing], [FRAMES - missing])
 
 
@@ -186,7 +197,7 @@ def test_another_interval_is_refused_or_a_piece(n, every, spacing, fold, anew):
     first, second = files_of(positions, [np.arange(n), frames], "going on", fold, spacing)
     first = replace(first, step=first.step + spacing)
     second = replace(second, step=second.step + spacing - (spacing * n if anew else 0))
-    with pytest.raises(InputError, match="not evenly spaced|too far to be unwrapped"):
+    with pytest.raises(InputError, match=r"not evenly spaced|too far to be unwrapped"):
         read([first, second], in_one=False)
 
 

@@ -183,7 +183,7 @@ def test_times_of_a_restart_that_begins_at_zero_go_on():
 def test_times_that_file_and_user_say_differently_are_refused():
     said = block(time_fs=1.5 * np.arange(N))
     assert joined([said], interval_fs=1.5).time_fs == pytest.approx(1.5 * np.arange(N))
-    with pytest.raises(InputError, match="say 2 and 1.5 fs between frames 0 and 1; leave"):
+    with pytest.raises(InputError, match=r"say 2 and 1.5 fs between frames 0 and 1; leave"):
         joined([said], interval_fs=2.0)
 
 
@@ -236,12 +236,12 @@ def test_steps_too_long_to_unwrap_are_refused_or_told(caplog):
 
 def test_a_step_too_long_at_the_border_of_two_files_is_refused():
     # A run between the two is missing.
-    with pytest.raises(InputError, match="frame 2 .* does not follow the last of file0"):
+    with pytest.raises(InputError, match=r"frame 2 .* does not follow the last of file0"):
         joined(one_atom([0.1, 0.2]), one_atom([0.65, 0.7]))
     unwrapped = [
         [replace(part[0], wrapped=False)] for part in (one_atom([0.1, 0.2]), one_atom([1.65, 1.7]))
     ]
-    with pytest.raises(InputError, match="frame 2 .* does not follow the last of file0"):
+    with pytest.raises(InputError, match=r"frame 2 .* does not follow the last of file0"):
         joined(*unwrapped)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
-from mlmd.cli.sources import FrameIntervalFs, one_interval
+from mlmd.cli.sources import Elements, FrameIntervalFs, element_list, one_interval
 from mlmd.errors import InputError
 from mlmd.plain import json_line
 
@@ -49,6 +49,7 @@ def features_command(
         ),
     ] = False,
     frame_interval_fs: FrameIntervalFs = None,
+    elements: Elements = None,
     temperature_K: Annotated[
         float | None, typer.Option("--temperature-K", help="Temperature of files; runs know it.")
     ] = None,
@@ -76,8 +77,9 @@ def features_command(
     chosen: Chosen = "start" if start else "last" if last else "mean"
     with shown_progress() as show:
         table = featurize_files(
-            paths or [], mobile, convention, chosen, every, interval_fs, temperature_K, jobs, show
-        )
+            paths or [], mobile, convention, chosen, every, interval_fs, temperature_K, jobs, show,
+            elements=element_list(elements),
+        )  # fmt: skip
     if output is not None:
         table.to_csv(output, force)
     if as_json:

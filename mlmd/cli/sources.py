@@ -91,6 +91,11 @@ def one_interval(given_fs: list[float] | None) -> float | None:
     return given_fs[0] if given_fs else None
 
 
+def element_list(text: str | None) -> list[str] | None:
+    """Return the words of ``Li,P,S``; what they are is seen where the file is read."""
+    return None if text is None else [word.strip() for word in text.split(",")]
+
+
 @dataclass(frozen=True)
 class Source:
     """Where trajectories come from, as a command line says it."""
@@ -204,11 +209,10 @@ class Source:
 
     @property
     def _options(self) -> dict[str, Any]:
-        elements = None if self.elements is None else self.elements.split(",")
         return {
             "frame_interval_fs": self.frame_interval_fs,
             "start": self.start,
             "stop": self.stop,
             "every": self.every,
-            "elements": elements,
+            "elements": element_list(self.elements),
         }

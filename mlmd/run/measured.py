@@ -10,6 +10,7 @@ from mlmd.errors import InputError
 from mlmd.run.manifest import NAME
 from mlmd.run.run import TRAJECTORY, Run
 from mlmd.trajectory import Trajectory
+from mlmd.trajectory.text.species_labels import check_given, given_elements
 
 
 def measured_stages(
@@ -68,7 +69,9 @@ def read_file(
         for entry in run.stages:
             if entry.folder == one.parent.name:
                 frames = {k: v for k, v in options.items() if k in ("start", "stop", "every")}
-                return run.trajectory(entry.name, **frames)
+                trajectory = run.trajectory(entry.name, **frames)
+                check_given(str(one), trajectory.numbers, given_elements(options.get("elements")))
+                return trajectory
     return Trajectory.read(path, timestep_fs, **options)
 
 

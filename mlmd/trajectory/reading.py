@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlmd.checks import input_file, is_whole, usable_path, whole_number
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.trajectory.joining.clock import GivenTimes, refuse_other_times
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import check_species, given_elements
+from mlmd.trajectory.text.species_labels import (
+    check_given,
+    check_species,
+    given_elements,
+    isotopes_of,
+)
 
 if TYPE_CHECKING:
-    from mlmd.findings import Finding
     from mlmd.trajectory.frame_block import FrameBlock
 
     Reader = Callable[[TextSource], Iterator[FrameBlock]]
@@ -121,12 +126,11 @@ def read_trajectory(
                 f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
                 "mlmd goes on in the same file"
             )
-        if symbols is not None:
-            raise InputError(f"{paths[0]} says its elements; leave --elements (elements=) out")
         arrays = read_h5md(paths[0], frames)
+        check_given(str(paths[0]), arrays["numbers"], symbols)
         if long_steps != "accept":
             refuse_other_times(str(paths[0]), given, arrays["time_fs"], frames.step or 1)
-        return [arrays]
+        return [{**arrays, "findings": _isotopes(str(paths[0]), arrays)}]
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     findings: list[Finding] = []
 
@@ -137,6 +141,15 @@ def read_trajectory(
     made = join(opened, source, given, frames, long_steps, pieces)
     made[0]["findings"] = (*findings, *made[0]["findings"])
     return made
+
+
+def _isotopes(name: str, arrays: dict[str, Any]) -> tuple[Finding, ...]:
+    """Tell the isotopes of a file of ours; two of an element are no reason to keep it locked."""
+    try:
+        notes = isotopes_of(name, arrays["numbers"], arrays["masses_u"])
+    except InputError as error:
+        return (Finding("isotopes_mixed", "doubt", str(error)),)
+    return tuple(Finding("isotope", "note", f"{name}: {note}") for note in notes)
 
 
 def check_frames(frames: slice) -> None:

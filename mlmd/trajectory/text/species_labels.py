@@ -124,47 +124,72 @@ def masses_of(
     return np.where(np.isnan(isotopes), natural, isotopes)
 
 
+def check_given(where: str, numbers: IntArray, elements: Sequence[str] | None) -> None:
+    """See that atoms are of the elements that the user gives, if any are given.
+
+    Raises
+    ------
+    InputError
+        If there is another.
+    """
+    from ase.data import chemical_symbols
+
+    if elements is None:
+        return
+    known = {atomic_number(symbol) for symbol in elements}
+    others = [chemical_symbols[number] for number in np.unique(numbers) if number not in known]
+    if others:
+        raise InputError(
+            f"{where}: it has {', '.join(others)}, and the elements given are "
+            f"{', '.join(elements)}; leave --elements (elements=) out, or give those of the file"
+        )
+
+
 def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | None) -> None:
-    """See that the atoms are of elements that the user knows, and each element of one isotope.
+    """See that the elements of atoms are known, and each of them is of one isotope.
 
     Raises
     ------
     InputError
         If they are not; an element of another mass than the natural one is told.
     """
+    unknown = int((numbers == 0).sum())
+    if unknown:
+        raise InputError(
+            f"{source.path}: the element of {unknown} of its {len(numbers)} atoms is not known "
+            "('X'); expected a file that says it, such as extended XYZ"
+        )
+    check_given(str(source.path), numbers, source.elements)
+    for message in isotopes_of(str(source.path), numbers, masses_u):
+        source.note("isotope", message)
+
+
+def isotopes_of(where: str, numbers: IntArray, masses_u: FloatArray | None) -> list[str]:
+    """Return what is to be said of each element whose mass is not the natural one.
+
+    Raises
+    ------
+    InputError
+        If there are two isotopes of an element.
+    """
     from ase.data import atomic_masses, chemical_symbols
 
-    found = np.unique(numbers)
-    if len(found) and found[0] == 0:
-        raise InputError(
-            f"{source.path}: {int((numbers == 0).sum())} atoms are of no element ('X'); expected "
-            "a file that says the elements, such as extended XYZ"
-        )
-    given = source.elements
-    if given is not None:
-        known = {atomic_number(symbol) for symbol in given}
-        others = [chemical_symbols[number] for number in found if number not in known]
-        if others:
-            raise InputError(
-                f"{source.path}: it has {', '.join(others)}, and the elements given are "
-                f"{', '.join(given)}; leave them out, or give those of the file"
-            )
-    if masses_u is None:
-        return
-    for number in found:
+    said: list[str] = []
+    for number in [] if masses_u is None else np.unique(numbers):
+        assert masses_u is not None
         symbol, natural = chemical_symbols[number], float(atomic_masses[number])
         masses = masses_u[numbers == number]
         low, high = float(masses.min()), float(masses.max())
         if high - low > SAME_MASS_U:
-            light = masses < (low + high) / 2
+            light = int((masses < (low + high) / 2).sum())
             raise InputError(
-                f"{source.path}: {int(light.sum())} atoms of {symbol} have {low:g} u and "
-                f"{int((~light).sum())} have {high:g} u; isotopes of an element are one species "
+                f"{where}: atoms of {symbol} have masses of {low:g} u ({light} of them) and "
+                f"{high:g} u ({len(masses) - light}); isotopes of an element are one species "
                 f"here, whose motion would be mixed: write one label and mass for all {symbol} if "
                 "they need not be told apart, or a file with one isotope"
             )
         if abs(low - natural) > SAME_MASS_U:
-            source.note(
-                "isotope",
-                f"{symbol} is read with its mass of {low:g} u (the natural one is {natural:.4g})",
+            said.append(
+                f"{symbol} is read with its mass of {low:g} u (the natural one is {natural:.4g})"
             )
+    return said
