@@ -224,5 +224,12 @@ def test_a_flag_of_a_run_is_said_by_status_analyze_compare_and_plots(
     assert "langevin friction" in summary.title_of("at90")
     assert "langevin friction" not in summary.title_of("at60")
     assert "at90 (doubtful)" in summary.results_of("Li")
+    # What happened in a stage is said by a comparison as well.
+    happened = summary.stages["at60"].events.findings
+    for one in happened:
+        assert f"Li13Cl14 60 K, surrogate: {one.message}" in out
+    for symbol, one in summary.stages["at60"].species.items():
+        assert not one.is_diffusive
+        assert re.search(rf"warning: Li13Cl14 60 K, reference: {symbol} is \w+", out)
     # As the trajectory of that stage is, wherever it is read.
     assert [one.code for one in run.trajectory("at90").findings] == ["langevin_friction"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.analysis.events import what_happened
 from mlmd.comparison.curves import PairCurves
 from mlmd.errors import InputError
 from mlmd.findings import Finding
@@ -113,7 +114,19 @@ def check_system(system: System) -> list[Finding]:
                 f"{system.label}: runs of one side have {run.n_atoms} and other numbers of atoms; "
                 "expected runs that differ in nothing but their seed"
             )
-    return list(_doubts(system, surrogate, reference))
+    return [*_doubts(system, surrogate, reference), *_events(system)]
+
+
+def _events(system: System) -> Iterator[Finding]:
+    """Say what happened in the runs of each side, as the analysis of each by itself does."""
+    for name, side in zip(("surrogate", "reference"), system.runs(), strict=True):
+        for run in side:
+            try:
+                events = what_happened(run, run.species)
+            except InputError:  # too short to be looked at, which is said elsewhere
+                continue
+            for one in events.findings:
+                yield replace(one, message=f"{system.label}, {name}: {one.message}")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mlmd.comparison.checks import (
     check_functionals,
     check_system,
 )
-from mlmd.comparison.comparison import Comparison, about_missing, about_verdicts
+from mlmd.comparison.comparison import Comparison, about_missing, about_points, about_verdicts
 from mlmd.comparison.curves import PairCurves
 from mlmd.comparison.features.choice import FeatureChoice
 from mlmd.comparison.features.parity import FeatureParity, feature_parity
@@ -184,7 +184,12 @@ def compare(
         verdict=judged,
         thresholds=limits,
         missing=missing,
-        findings=(*findings, *about_verdicts(judged), *about_missing(missing)),
+        findings=(
+            *findings,
+            *about_points(work.points),
+            *about_verdicts(judged),
+            *about_missing(missing),
+        ),
     )
 
 

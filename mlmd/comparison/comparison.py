@@ -10,7 +10,7 @@ the systems. Intervals are of 68 %, as [low, high].
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlmd.comparison.features.parity import FeatureParity
     from mlmd.comparison.forces.points import PointErrors
     from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity
+    from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint
     from mlmd.comparison.motion.spectra import StructureFactorParity, VdosParity
     from mlmd.comparison.structure.coordination import CoordinationParity
     from mlmd.comparison.structure.rdf_parity import RdfParity
@@ -124,6 +125,16 @@ def about_verdicts(verdicts: Mapping[str, Verdict]) -> list[Finding]:
         )
         for name, one in verdicts.items()
         if one.answer in codes
+    ]
+
+
+def about_points(points: Iterable[DiffusivityPoint]) -> list[Finding]:
+    """Return which species of which side do not diffuse as findings."""
+    return [
+        replace(one, message=f"{point.label}, {name}: {one.message}")
+        for point in points
+        for name, side in (("surrogate", point.surrogate), ("reference", point.reference))
+        for one in side.findings(point.species)
     ]
 
 
