@@ -72,7 +72,7 @@ def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Pa
         if stage.events is not None:
             written.append(folder / f"events-{name}.png")
             figure = plot_events(stage.events)
-            figure.suptitle(summary.title_of(name))
+            figure.axes[0].set_title(summary.title_of(name), loc="left", fontsize="small")
             save_figure(figure, written[-1], force)
     laws: Axes | None = None
     for symbol, law in summary.arrhenius.items():

@@ -284,6 +284,7 @@ def _print_study(study: ValidationStudy, written: Path) -> None:
 
 def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     """Print the verdicts, one a line, at each temperature where there are several."""
+    from mlmd.comparison.comparison import NOT_COMPARED
     from mlmd.report.comparison.features import feature_lines
 
     rows = []
@@ -303,7 +304,8 @@ def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
         for what, why in content["missing"].items():
             print(f"  not known: {what}: {why}")
     for finding in content["findings"]:
-        if finding["severity"] == "note":
+        # What is missing stands above.
+        if finding["severity"] == "note" and finding["code"] != NOT_COMPARED:
             print(f"  note: {finding['message']}")
     for warning in content["warnings"]:
         print(f"  warning: {warning}")

@@ -13,7 +13,8 @@ import typer
 from mlmd.cli.options import AsJson
 from mlmd.cli.progress import clock
 from mlmd.errors import DamagedDataError, RunDirectoryError
-from mlmd.plain import json_line
+from mlmd.findings import of_flags
+from mlmd.plain import json_line, to_plain
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -257,6 +258,11 @@ def _notes(view: StageView) -> list[tuple[str, str]]:
     """Return the lines below a stage, each with its colour."""
     entry, result = view.entry, view.entry.result or {}
     notes = [(f"flags: {', '.join(view.flags)}", "yellow")] if view.flags else []
+    notes += [
+        (f"{one.severity}: {one.message}", "yellow")
+        for one in of_flags(view.flags)
+        if one.message != one.code.replace("_", " ")  # what the name does not say
+    ]
     notes += [(f"guard: {trip}", "yellow") for trip in result.get("guard_trips") or ()]
     if entry.error:
         notes.append((entry.error, COLOURS.get(view.status, "")))
@@ -324,6 +330,7 @@ def _json(run: Run, views: list[StageView]) -> dict[str, Any]:
                 },
                 "starts_from": view.starts_from,
                 "flags": list(view.flags),
+                "findings": to_plain(of_flags(view.flags)),
                 "volume_per_atom_A3": view.volume_per_atom_A3,
                 "simulated_ps": view.simulated_ps,
                 "duration_ps": view.duration_ps,

@@ -188,11 +188,8 @@ def _print(study: TrainingStudy) -> None:
     """Print cross-validations side by side, with what a paper gives for the first."""
     first = study.reports[0]
     print(f"{first.model}, {first.target} in {first.unit}")
-    if study.n_bounds:
-        print(
-            f"  {study.n_bounds} row(s) without diffusion are learnt from as upper bounds of D; "
-            "no score is of them"
-        )
+    for finding in study.findings:
+        print(f"  {finding.severity}: {finding.message}")
     print(f"  {'folds':<26}" + "".join(f"{text:>9}" for text in _HEAD))
     for report in study.reports:
         result = report.out_of_fold

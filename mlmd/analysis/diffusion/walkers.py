@@ -76,7 +76,8 @@ def checked_atoms(atoms: Sequence[int] | None) -> tuple[int, ...] | None:
     """Return indices of atoms in order, each once; None where all are meant."""
     if atoms is None:
         return None
-    given = atoms.tolist() if isinstance(atoms, np.ndarray) else listed("atoms", atoms, "indices")
+    as_list = list(atoms) if isinstance(atoms, range | np.ndarray) else atoms
+    given = listed("atoms", as_list, "indices")
     if not len(given):
         raise InputError("atoms is an empty list; expected indices from 0, or None for all atoms")
     return tuple(sorted({whole_number("an index of atoms", one, least=0) for one in given}))

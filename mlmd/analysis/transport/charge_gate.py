@@ -96,6 +96,8 @@ def _verdict(
     if stderr is not None:
         wanted = stderr * student_factor(math.inf, 2.0 * PROBABILITY - 1.0)
     if wanted >= D:
-        about = "" if stderr is None else f" +- {stderr:.2e}"
-        return "too_short", f"D {D:.2e}{about} cm2/s is not above zero with 95 %, {shown}", slope
+        about = f"{D:.2e} cm2/s is not above zero"
+        if stderr is not None:
+            about = f"{D:.2e} +- {stderr:.2e} cm2/s is not above zero with 95 %"
+        return "too_short", f"D {about}, {shown}", slope
     return "diffusive", shown, slope

@@ -10,6 +10,7 @@ from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.numerics.student import student_factor
 
 if TYPE_CHECKING:
@@ -68,6 +69,19 @@ class DiffusivitySide:
             duration_ps=n_runs * result.duration_ps,
             D_stderr_cm2_s=result.D_stderr_cm2_s,
         )
+
+    def findings(self, species: str) -> tuple[Finding, ...]:
+        """What doubts D of a species, as the analysis of the side by itself has it."""
+        if self.is_diffusive:
+            return ()
+        numbers = {
+            "D_upper_bound_cm2_s": self.D_upper_bound_cm2_s,
+            "D_lower_bound_cm2_s": self.D_lower_bound_cm2_s,
+            "needs_ps": self.needs_ps,
+        }
+        verdict = self.verdict or "not_diffusive"
+        text = f"{species} is {verdict.replace('_', ' ')}: {self.reason}"
+        return (Finding(f"motion_{verdict}", "invalid", text, numbers),)
 
     @property
     def log10_D(self) -> float | None:
