@@ -201,7 +201,7 @@ def test_an_open_box_wraps_nothing(path):
     assert block.pbc == (True, True, False)
     # These atoms are folded along all vectors, whatever the boundaries are called.
     found = Trajectory.read(path, timestep_fs=10.0, long_steps="warn")
-    assert [one.code for one in found.findings] == ["folded_along_open"]
+    assert "folded_along_open" in [one.code for one in found.findings]
     # Along what is open nothing is unwrapped: fractions there are those of the file.
     path.write_text(dump(("xu",)).replace("pp pp pp", "pp pp ff"))
     found = Trajectory.read(path, timestep_fs=10.0)

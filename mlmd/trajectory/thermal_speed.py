@@ -10,8 +10,8 @@ from mlmd.trajectory.joining.speeds import CODE, SAMPLES, WRONG_TIME, fastest_of
 from mlmd.trajectory.trajectory import Trajectory
 
 # Times the thermostat's temperature. A run that is cooled down from a melt, or one whose atoms are
-# given smaller masses, stays below the first; the second is a wrong interval by a factor of five.
-HOT, IMPOSSIBLE = 4.0, 25.0
+# given smaller masses, stays below the first; a wrong interval by a factor of four is the second.
+HOT, IMPOSSIBLE = 3.0, 10.0
 
 
 def refuse_impossible_speed(trajectory: Trajectory, temperature_K: float | None) -> list[Finding]:
