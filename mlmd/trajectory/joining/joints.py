@@ -29,7 +29,7 @@ OnMisfit = Literal["refuse", "warn", "cut"]
 Doubt = Literal["told", "untold"]
 
 # Of squared steps of a few atoms: what is looked at more closely.
-SUSPICIOUS = 2.0
+SUSPICIOUS = 3.0
 FEWEST_STEPS = 4
 # Steps on each side that a suspicious one stands out of.
 STANDS_OUT = 8
@@ -57,6 +57,7 @@ class Joints:
         self._waiting: list[Piece] = []
         self._doubt: Doubt | None = None
         self._marked: IntArray = np.empty(0, dtype=int)
+        self._species: list[IntArray] = []
         # Of the marked atoms in the last frames, with their cells.
         self._places = np.empty((0, 0, 3))
         self._cells = np.empty((0, 3, 3))
@@ -103,6 +104,8 @@ class Joints:
         """Return frames whose step stands out of those beside, as a few atoms show."""
         if not len(self._marked):
             self._marked = marked_atoms(block.numbers)
+            numbers = block.numbers[self._marked]
+            self._species = [np.flatnonzero(numbers == one) for one in np.unique(numbers)]
             self._places = np.empty((0, len(self._marked), 3))
         n_before = len(self._places)
         self._places = np.concatenate([self._places, block.positions_A[:, self._marked]])
@@ -112,11 +115,8 @@ class Joints:
         if len(places) < FEWEST_STEPS + 1:
             return []
         squares = (image_steps(places, cells, block.pbc) ** 2).sum(axis=2)
-        numbers = block.numbers[self._marked]
-        found = np.zeros(len(squares), dtype=bool)
-        for number in np.unique(numbers):
-            size = squares[:, numbers == number].mean(axis=1)
-            found |= size > SUSPICIOUS * _largest_beside(size)
+        size = np.stack([squares[:, atoms].mean(axis=1) for atoms in self._species], axis=1)
+        found = (size > SUSPICIOUS * _largest_beside(size)).any(axis=1)
         frames = np.flatnonzero(found) + 1 - n_before
         return [int(frame) for frame in frames if frame >= 0]
 
@@ -187,10 +187,9 @@ class Joints:
 
 
 def _largest_beside(size: FloatArray) -> FloatArray:
-    """Return the largest of the sizes beside each, before it and after it."""
-    none = np.zeros(STANDS_OUT)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.concatenate([none, size, none]), STANDS_OUT
-    )
-    largest = windows.max(axis=1)
-    return np.asarray(np.maximum(largest[: len(size)], largest[STANDS_OUT + 1 :]))
+    """Return the largest of the sizes before and after each, shape (steps, species)."""
+    largest = np.zeros_like(size)
+    for apart in range(1, STANDS_OUT + 1):
+        np.maximum(largest[apart:], size[:-apart], out=largest[apart:])
+        np.maximum(largest[:-apart], size[apart:], out=largest[:-apart])
+    return largest

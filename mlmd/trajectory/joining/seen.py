@@ -64,10 +64,12 @@ class SeenFrames:
         """
         places = block.positions_A[:, marked]
         with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
-            if (np.linalg.det(block.cell_A) != 0.0).all():
-                scaled = places @ np.linalg.inv(block.cell_A)
+            stays = bool((block.cell_A == block.cell_A[:1]).all())
+            cells = block.cell_A[:1] if stays else block.cell_A
+            if (np.linalg.det(cells) != 0.0).all():
+                scaled = places @ np.linalg.inv(cells)
                 places = np.abs(2.0 * (scaled - np.floor(scaled)) - 1.0)
-                shortest_A = np.sqrt((block.cell_A[0] ** 2).sum(axis=1)).min()
+                shortest_A = np.sqrt((cells[0] ** 2).sum(axis=1)).min()
                 self._tolerance = 2.0 * max(SAME_PLACE, SAME_PLACE_A / shortest_A)
             else:
                 self._tolerance = SAME_PLACE_A

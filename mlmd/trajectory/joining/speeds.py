@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 # Everything has boiled, and dynamics of condensed matter ends: what moves like that was most
 # likely given a wrong time. Plasmas are simulated at up to some 1e5 K.
 HOT_K, IMPOSSIBLE_K = 2e4, 2e5
-# Steps of the first block, and of a trajectory that is at hand.
+# Steps of the first block, and of a trajectory that is at hand; then one of some blocks.
 SAMPLES = 16
+BLOCKS_APART = 4
 CODE = "faster_than_thermal"
 
 
@@ -82,6 +83,8 @@ class Speeds:
     def __init__(self) -> None:
         self._last: FrameBlock | None = None
         self._n = 0
+        self._n_blocks = 0
+        self._species: list[IntArray] = []
         self._numbers: IntArray = np.empty(0, dtype=int)
         self._masses_u: FloatArray | None = None
         self._frames: list[int] = []
@@ -89,8 +92,15 @@ class Speeds:
 
     def add(self, block: FrameBlock) -> None:
         """Take note of the next frames."""
-        self._numbers, self._masses_u = block.numbers, block.masses_u
-        if len(block) > 1:
+        if self._n == 0:
+            self._numbers, self._masses_u = block.numbers, block.masses_u
+            self._species = [
+                np.flatnonzero(block.numbers == one) for one in np.unique(block.numbers)
+            ]
+        self._n_blocks += 1
+        if self._n and self._n_blocks % BLOCKS_APART:
+            pass
+        elif len(block) > 1:
             n = SAMPLES if self._n == 0 else 1
             for i in np.unique(np.linspace(0, len(block) - 2, n).astype(int)):
                 self._sample(block.positions_A[i : i + 2], block.cell_A[i : i + 2], block, int(i))
@@ -104,9 +114,7 @@ class Speeds:
     def _sample(self, places: FloatArray, cells: FloatArray, block: FrameBlock, i: int) -> None:
         squares = (image_steps(places, cells, block.pbc)[0] ** 2).sum(axis=1)
         self._frames.append(self._n + i)
-        self._squares.append(
-            [float(squares[block.numbers == one].mean()) for one in np.unique(block.numbers)]
-        )
+        self._squares.append([float(squares[atoms].mean()) for atoms in self._species])
 
     def fastest(self, times_fs: FloatArray) -> Fastest | None:
         """Return the species that needs the highest temperature, with the times of all frames."""
