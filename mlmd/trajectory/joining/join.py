@@ -175,6 +175,7 @@ class _Joining:
                     part = replace(piece, block=piece.block.part(slice(begin, end)))
                 if begin > 0 or n_taken == 0:
                     part = replace(part, begins=False, repeated=None)
+                _refuse_misread(part)
                 yield part
                 n_taken += end - begin
             n += n_block
@@ -260,14 +261,6 @@ class _Segment:
         """Take the next frames."""
         block = piece.block
         known = {name: array for name in OPTIONAL if (array := getattr(block, name)) is not None}
-        checked = {**known, "cell_A": block.cell_A, "positions_A": block.positions_A}
-        for name, array in checked.items():
-            # Also no number that is none: NaN compares as false.
-            if not (np.abs(array) < LARGEST).all():
-                raise InputError(
-                    f"{piece.source}: {name} is not finite, or not below {LARGEST:g}, in every "
-                    "frame"
-                )
         continues = piece.begins and self.n_frames > 0
         beside = self._unwrapper.add(
             block.positions_A, block.cell_A, block.wrapped, continues, block.pbc
@@ -275,7 +268,8 @@ class _Segment:
         self._times.add(block)
         self._speeds.add(block)
         taken = slice(-self.n_frames % self._every, None, self._every)
-        self._columns.append({**checked, **beside}, taken)
+        kept = {"positions_A": block.positions_A, "cell_A": block.cell_A, **known, **beside}
+        self._columns.append(kept, taken)
         self.n_frames += len(block)
 
     @property
@@ -302,6 +296,16 @@ class _Segment:
         if len(cells) and (cells == cells[0]).all():
             arrays["cell_A"] = np.array(cells[0])
         return arrays, findings
+
+
+def _refuse_misread(piece: Piece) -> None:
+    for name in ("cell_A", "positions_A", *OPTIONAL):
+        array = getattr(piece.block, name)
+        # Also no number that is none: NaN compares as false.
+        if array is not None and not (np.abs(array) < LARGEST).all():
+            raise InputError(
+                f"{piece.source}: {name} is not finite, or not below {LARGEST:g}, in every frame"
+            )
 
 
 def _about_ends(source: str, times_fs: NDArray[Any], even: slice) -> Finding:
