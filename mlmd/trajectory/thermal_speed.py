@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.findings import Finding
+from mlmd.findings import Finding, Severity
 from mlmd.trajectory.joining.speeds import CODE, SAMPLES, WRONG_TIME, fastest_of
 from mlmd.trajectory.trajectory import Trajectory
 
@@ -27,7 +27,7 @@ def refuse_impossible_speed(trajectory: Trajectory, temperature_K: float | None)
     Raises
     ------
     InputError
-        If its atoms move much faster than they do at that temperature, or at any.
+        If the times were given and its atoms move much faster than at any temperature.
     """
     for finding in trajectory.findings:
         if finding.code == CODE and finding.severity == "invalid":
@@ -46,8 +46,8 @@ def refuse_impossible_speed(trajectory: Trajectory, temperature_K: float | None)
     # The kinetic energy of few atoms strays: five standard deviations of chi squared.
     strays = 1.0 + 5.0 * np.sqrt(2.0 / (3.0 * fastest.n_atoms))
     text = f"{fastest}, and the temperature is {temperature_K:g} K: {WRONG_TIME}"
-    if fastest.temperature_K > IMPOSSIBLE * temperature_K * strays:
-        raise InputError(f"{trajectory.source}: {text}, or the right temperature")
     if fastest.temperature_K > HOT * temperature_K * strays:
-        return [Finding(CODE, "doubt", text, fastest.numbers)]
+        is_impossible = fastest.temperature_K > IMPOSSIBLE * temperature_K * strays
+        severity: Severity = "invalid" if is_impossible else "doubt"
+        return [Finding(CODE, severity, text, fastest.numbers)]
     return []

@@ -282,9 +282,9 @@ class _Segment:
         all_times_fs = self._times.times_fs()
         findings = self._times.findings
         if self._given.needed:
-            findings += doubt_speed(
-                self._source, self._speeds.fastest(all_times_fs), self._long_steps == "warn"
-            )
+            by_user = self._given != GivenTimes() and self._long_steps != "warn"
+            fastest = self._speeds.fastest(all_times_fs)
+            findings += doubt_speed(self._source, fastest, refuse=by_user)
         arrays = {"time_fs": all_times_fs[:: self._every], **self._columns.finish()}
         even = odd_ends(arrays["time_fs"]) if self._given.needed else slice(None)
         if len(arrays["time_fs"][even]) < len(arrays["time_fs"]):

@@ -19,7 +19,6 @@ from mlmd.trajectory.joining.motion import image_steps
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.findings import Severity
     from mlmd.trajectory.frame_block import FrameBlock
 
 # Everything has boiled, and dynamics of condensed matter ends: what moves like that was most
@@ -165,14 +164,18 @@ def fastest_of(
     return max(found, key=lambda one: one.temperature_K)
 
 
-def doubt_speed(source: str, fastest: Fastest | None, accepted: bool) -> list[Finding]:
+def doubt_speed(source: str, fastest: Fastest | None, refuse: bool) -> list[Finding]:
     """Return what there is to say where the temperature is not known.
 
-    An ``invalid`` one is refused where motion is measured, unless the user has `accepted` it.
+    An ``invalid`` one is refused where motion is measured: where the user gave the times, so that
+    others can be given, and did not accept it.
     """
     if fastest is None or not fastest.temperature_K > HOT_K:
         return []
-    impossible = fastest.temperature_K > IMPOSSIBLE_K and not accepted
-    severity: Severity = "invalid" if impossible else "doubt"
-    more = ", or accept it with --long-steps warn (long_steps='warn')" if impossible else ""
-    return [Finding(CODE, severity, f"{source}: {fastest}: {WRONG_TIME}{more}", fastest.numbers)]
+    text = f"{source}: {fastest}"
+    if not refuse:
+        return [Finding(CODE, "doubt", f"{text}: are these its times?", fastest.numbers)]
+    if fastest.temperature_K <= IMPOSSIBLE_K:
+        return [Finding(CODE, "doubt", f"{text}: {WRONG_TIME}", fastest.numbers)]
+    text += f": {WRONG_TIME}, or accept it with --long-steps warn (long_steps='warn')"
+    return [Finding(CODE, "invalid", text, fastest.numbers)]
