@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -51,6 +52,14 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_line(value: Any) -> str:
+    """Return what a command prints for a program: one line of JSON, by :func:`to_plain`.
+
+    RFC 8259 has neither NaN nor infinities, which Python would write: they are null.
+    """
+    return json.dumps(without_nan(to_plain(value)), allow_nan=False)
 
 
 def csv_text(text: str) -> str:

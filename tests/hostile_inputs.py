@@ -41,7 +41,7 @@ from vasp_files import outcar, run, vasprun, xdatcar
 
 from mlmd import Protocol, Trajectory
 from mlmd.bounds import helper
-from mlmd.errors import MlmdError
+from mlmd.errors import MlmdError, TimeUnknownError
 from mlmd.structure import read_structure
 from mlmd.trajectory.export import export_trajectory
 
@@ -161,7 +161,10 @@ def _files(make: Callable[[Path], object]) -> dict[str, bytes]:
 
 
 def _read_trajectory(path: Path) -> object:
-    back = Trajectory.read(path, timestep_fs=2.0, long_steps="warn")
+    try:
+        back = Trajectory.read(path, long_steps="warn")
+    except TimeUnknownError:
+        back = Trajectory.read(path, frame_interval_fs=50.0, long_steps="warn")
     assert len(back) >= 1
     assert ((back.numbers >= 0) & (back.numbers < 119)).all()
     for array in (back.positions_A, back.cell_A, back.time_fs):

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.io import write
 
-from mlmd import Run, Trajectory, rdf
+from mlmd import Run, Trajectory, featurize, rdf
 from mlmd.cli.app import run_command_line
+from mlmd.errors import InputError
 from mlmd.trajectory.export import export_trajectory
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -121,3 +124,69 @@ def test_a_file_of_vasp(capsys):
     stage = json.loads(capsys.readouterr().out)["stages"]["trajectory"]
     assert stage["first_shells"]["Na-Na"]["coordination"] == pytest.approx(12.3, abs=0.3)
     assert stage["errors_reliable"]
+
+
+# What does not depend on times or on unwrapping
+
+
+def independent(n: int, pbc=(True, True, True)) -> list[Atoms]:
+    """Snapshots that do not follow each other: no step between them can be unwrapped."""
+    rng = np.random.default_rng(11)
+    return [
+        Atoms("Li27", rng.uniform(0.0, 12.0, (27, 3)), cell=[12.0] * 3, pbc=pbc) for _ in range(n)
+    ]
+
+
+def test_snapshots_need_no_times_and_no_unwrapping(tmp_path, capsys):
+    frames, path = independent(6), tmp_path / "snapshots.xyz"
+    write(path, frames, format="extxyz")
+    with pytest.raises(InputError, match="too far to be unwrapped"):
+        Trajectory.read(path, timestep_fs=1.0)
+    assert run_command_line(["rdf", str(path), "--json"]) == 0
+    said = capsys.readouterr()
+    stage = json.loads(said.out)["stages"]["trajectory"]
+    each = [
+        rdf(Trajectory(one.positions[None], one.cell.array, one.numbers, np.zeros(1)))
+        for one in frames
+    ]
+    assert stage["g"]["total"] == pytest.approx(
+        np.mean([one.total.g for one in each], axis=0), abs=1e-5
+    )
+    assert stage["settings"]["n_blocks"] == 6
+    assert stage["findings"] == []
+    assert said.err == ""
+    # Of independent snapshots the scatter is the error.
+    scatter = np.std([one.total.g for one in each], axis=0, ddof=1) / np.sqrt(6)
+    assert stage["g_stderr"]["total"] == pytest.approx(scatter, abs=1e-4)
+
+    assert run_command_line(["features", str(path), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    of_each = featurize(frames).values
+    for name in ("AAV", "Li_first_shell_CN"):
+        if name in of_each:
+            assert row["features"][name] == pytest.approx(of_each[name].mean(), rel=1e-6)
+    known = {name: value for name, value in row["features"].items() if value is not None}
+    assert len(known) > 20
+    assert known == pytest.approx(of_each.mean()[list(known)].to_dict(), rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("pbc", "code", "severity"),
+    [
+        ((True, True, True), None, None),
+        ((True, True, False), "open_boundary", "doubt"),
+        ((False, False, False), "no_density", "invalid"),
+    ],
+)
+def test_g_of_what_is_no_bulk_is_doubted_in_each_face(pbc, code, severity, tmp_path, capsys):
+    path = tmp_path / "snapshots.xyz"
+    write(path, independent(3, pbc), format="extxyz")
+    assert run_command_line(["rdf", str(path), "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["stages"]["trajectory"]["findings"]
+    assert [(one["code"], one["severity"]) for one in findings] == (
+        [] if code is None else [(code, severity)]
+    )
+    assert run_command_line(["rdf", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert (f"{severity}: trajectory: " in text) == (code is not None)
+    assert run_command_line(["features", str(path)]) == (0 if all(pbc) else 2)

@@ -1,12 +1,14 @@
 """The summary of a run: exactly the agreed JSON, and nothing unknown made up."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mlmd.analysis.summary import summarize
 from mlmd.errors import InputError
+from mlmd.findings import of_flags
 from mlmd.trajectory.trajectory import Trajectory
 
 SHORT = {"window_ps": 2.0, "fit_ps": (0.2, 2.0)}
@@ -89,8 +91,9 @@ def test_activation_energy_agrees_with_the_truth(stages):
 
 
 def test_flags_go_with_their_stages_and_into_the_notes(stages):
-    flags = {"production-1400K": ["unconverged_volume"], "melt": ["unconverged_volume"]}
-    summary = summarize(stages, species="Li", flags=flags, **SHORT)
+    trajectory, T = stages["production-1400K"]
+    doubtful = replace(trajectory, findings=of_flags(["unconverged_volume"]))
+    summary = summarize({**stages, "production-1400K": (doubtful, T)}, species="Li", **SHORT)
     printed = summary.to_dict()["stages"]
     flagged = [stage.get("flags", []) for stage in printed.values()]
     assert flagged == [[], ["unconverged_volume"], []]

@@ -187,10 +187,10 @@ BAD = {
     "missing option": (["run", "tiny.yaml", "--structure", "good.extxyz"], "--calculator"),
     "status of no run": (["status", "."], "not a run directory"),
     "analysis of no file": (["analyze", "absent.h5md"], "no file absent.h5md"),
-    "times not known": (["analyze", "good.extxyz"], "--timestep-fs"),
+    "times not known": (["analyze", "good.extxyz"], "--frame-interval-fs"),
     "zero time between frames": (
         ["analyze", "good.extxyz", "--timestep-fs", "0"],
-        "--timestep-fs is 0",
+        "--frame-interval-fs is 0",
     ),
 }
 
@@ -324,9 +324,9 @@ def test_what_nobody_can_mean_is_refused_before_anything_is_done(
 PASSED_OVER = {
     "analyze": ["--timestep-fs=4", "--temperature-K=900", "--start=1", "--stop=9", "--every=2",
                 "--long-steps=warn"],
-    "rdf": ["--timestep-fs=4", "--start=1", "--stop=9", "--every=2", "--long-steps=warn"],
+    "rdf": ["--timestep-fs=4", "--start=1", "--stop=9", "--every=2"],
     "features": ["--timestep-fs=4", "--temperature-K=900"],
-    "features --list": ["--mobile=Na", "--every=2", "--last", "--start", "--timestep-fs=4",
+    "features --list": ["--mobile=Na", "--every=2", "--last", "--start", "--frame-interval-fs=4",
                         "--temperature-K=900", "--jobs=2", "--convention=zheng2024", "-o=x.csv"],
     "train": ["--features-from=production", "--mobile=Na", "--convention=zheng2024",
               "--save-table=t.csv", "--bootstrap=50", "--study=s.log"],
@@ -342,7 +342,7 @@ PASSED_OVER = {
 ALONE = {
     "a run knows its times": ["compare", "run", "run", "--timestep-fs=4"],
     "a .h5md says its times": ["analyze", "md.h5md", "--timestep-fs=4"],
-    "a .h5md is unwrapped": ["rdf", "md.h5md", "--long-steps=warn"],
+    "a .h5md is unwrapped": ["analyze", "md.h5md", "--long-steps=warn"],
     "one frame is no mean": ["features", "run", "--last", "--every=2"],
     "a format of no file": ["run", "tiny.yaml", "--composition=LiCl", "--format=cif", *LJ,
                             "--out=n"],

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.io import write
 from runs import edit_manifest
 
-from mlmd import Run, Trajectory
+from mlmd import Run
 from mlmd.cli.app import run_command_line
-from mlmd.trajectory.export import export_trajectory
 
 LJ = ["--calculator", "lj", "--calculator-option", "cutoff_A=4.7"]
 RUN = [
@@ -127,10 +128,8 @@ def test_given_time_between_frames_scales_D(
     """The same frames said to be twice as far apart diffuse half as fast."""
     rng = np.random.default_rng(0)
     positions = 50 + np.cumsum(rng.normal(0, 0.1, (2001, 20, 3)), axis=0)
-    walk = Trajectory(
-        positions, np.eye(3) * 100.0, np.full(20, 3), np.arange(2001.0) * 10, source="walk"
-    )
-    export_trajectory(walk, tmp_path / "walk.traj")
+    images = [Atoms("Li20", positions=frame, cell=[100.0] * 3, pbc=True) for frame in positions]
+    write(tmp_path / "walk.traj", images)
     values = []
     for timestep_fs in ("10", "20"):
         arguments = ["analyze", str(tmp_path / "walk.traj"), "--timestep-fs", timestep_fs]

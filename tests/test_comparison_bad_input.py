@@ -97,7 +97,8 @@ def test_one_frame_gives_structure_and_says_what_is_missing() -> None:
     assert plain["diffusivity"]["log10_mae"] is None
     assert plain["rdf"]["r2_noise_ceiling"] is None
     assert plain["spectra"]["vdos_overlap"] is None
-    assert "diffusivity" not in plain["verdict"]
+    assert {one["answer"] for one in plain["verdict"].values()} == {"inconclusive"}
+    assert "the reference is too short (1 frame, 0 ps)" in plain["verdict"]["diffusivity"]["reason"]
     json.dumps(plain, allow_nan=False)
 
 
@@ -138,7 +139,7 @@ def test_systems_of_one_side_are_named() -> None:
 
 def test_functionals_of_the_two_sides() -> None:
     same = compare(one, other, functionals=Functionals("PBE", "pbe"))
-    assert not same.warnings
+    assert "other_functional" not in {finding.code for finding in same.findings}
     mixed = compare(one, other, functionals=Functionals("r2SCAN", "PBE"))
     assert "fitted to PBE, the reference is r2SCAN" in mixed.warnings[0]
 

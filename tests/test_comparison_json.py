@@ -73,11 +73,17 @@ def test_the_schema_sees_what_is_missing_or_new(full: Comparison) -> None:
 
 def test_what_lets_one_doubt_is_a_finding() -> None:
     result = compare(walk(0), replace(walk(1), cell_A=np.eye(3) * 10.0), temperature_K=300.0)
-    (finding,) = result.findings
-    assert (finding.code, finding.severity) == ("other_volume", "doubt")
+    found = {finding.code: finding for finding in result.findings}
+    finding = found["other_volume"]
+    assert finding.severity == "doubt"
     assert finding.numbers["relative_difference"] == pytest.approx(0.9**3 - 1.0)
     assert result.warnings == (finding.message,)
-    assert result.to_dict()["findings"] == [finding.to_dict()]
+    assert result.to_dict()["findings"] == [one.to_dict() for one in result.findings]
+    # A verdict that is no yes, and what is missing, are findings as well.
+    said = {one.message for one in result.findings}
+    for name, verdict in result.verdict.items():
+        assert (f"{name}: {verdict.reason}" in said) == (verdict.answer != "yes")
+    assert {f"{what}: {why}" for what, why in result.missing.items()} <= said
 
 
 def test_numbers_are_those_of_the_result(full: Comparison) -> None:

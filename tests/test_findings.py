@@ -41,8 +41,7 @@ def still(tmp_path_factory) -> Run:
 
 
 def test_terminal_json_report_and_python_say_the_same(still, capsys, tmp_path):
-    flags = {entry.name: entry.flags for entry in still.stages}
-    summary = summarize(measured_stages(still), flags=flags, **SETTINGS)
+    summary = summarize(measured_stages(still), **SETTINGS)
     messages = [finding.message for finding in summary.findings]
     codes = {finding.code for finding in summary.findings}
     assert {"unconverged_volume", "no_activation_energy"} <= codes

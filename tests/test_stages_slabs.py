@@ -264,7 +264,7 @@ def test_drift_is_not_taken_out_where_atoms_are_held(tmp_path: Path) -> None:
     free = run_stages(tmp_path / "free", slab(0), production(duration_ps=0.4)).trajectory("p")
     assert not never_moving(free).any()
     assert drift_A(free, "cell", None) is not None
-    summary = summarize(measured_stages(run), flags=flags_of(run))
+    summary = summarize(measured_stages(run))
     found = {
         finding.code: finding for finding in summary.findings if finding.message.startswith("p: ")
     }
@@ -286,7 +286,7 @@ def test_friction_is_said_of_its_own_stage_alone(tmp_path: Path) -> None:
     friction = ["langevin_friction"]
     assert flags_of(run) == {"e": friction, "brownian": friction, "newtonian": []}
     assert run.results["brownian"]["friction_per_ps"] == FRICTION_PER_PS
-    summary = summarize(measured_stages(run), flags=flags_of(run))
+    summary = summarize(measured_stages(run))
     said = [finding for finding in summary.findings if finding.code == "langevin_friction"]
     assert said[0].message.startswith("brownian: D is biased: the friction of the Langevin")
     assert {finding.severity for finding in said} == {"doubt"}

@@ -71,7 +71,7 @@ def study(reference: str = "XDATCAR", **changes: str | None) -> list[str]:
 
 
 BAD = {
-    "no time step": (study(timestep_fs=None), "--timestep-fs"),
+    "no time step": (study(timestep_fs=None), "--frame-interval-fs"),
     "no temperature": (study(temperature_K=None), "--temperature-K"),
     "temperature of zero": (study(temperature_K="0"), "expected a positive number in K"),
     "unknown calculator": (study(calculator="chgnett"), "'chgnett' is not known"),
@@ -106,7 +106,7 @@ BAD = {
     "one path": (["compare", "XDATCAR"], "1 path(s) given"),
     "nothing": (["compare"], "0 path(s) given"),
     "study options alone": (["compare", "XDATCAR", "XDATCAR", "--seed", "1"], "of a study need"),
-    "pair without time step": (["compare", "XDATCAR", "XDATCAR"], "--timestep-fs"),
+    "pair without time step": (["compare", "XDATCAR", "XDATCAR"], "--frame-interval-fs"),
     "no run to report": (["report", "full"], "full"),
 }
 

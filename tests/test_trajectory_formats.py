@@ -21,7 +21,11 @@ TRICLINIC = np.array([[10.0, 0.0, 0.0], [4.0, 9.5, 0.0], [-3.0, 5.0, 11.0]])
 
 
 def unwrap(positions_A: np.ndarray, cells_A: np.ndarray, source: str) -> np.ndarray:
-    return Unwrapper(source, "warn").add(positions_A, cells_A, wrapped=None)
+    unwrapper = Unwrapper(source, "warn")
+    beside = unwrapper.add(positions_A, cells_A, wrapped=None)
+    arrays = {"positions_A": positions_A.copy(), "cell_A": cells_A, **beside}
+    unwrapper.finish(arrays)
+    return arrays["positions_A"]
 
 
 def assert_one_line(caught) -> None:
@@ -60,7 +64,7 @@ def test_traj_of_ase_dynamics_knows_its_times(tmp_path):
 def test_times_that_nobody_recorded_have_to_be_given(tmp_path, name):
     path = tmp_path / name
     write(path, [argon(3)] * 4)
-    with pytest.raises(InputError, match="--timestep-fs") as caught:
+    with pytest.raises(InputError, match="--frame-interval-fs") as caught:
         Trajectory.read(path)
     assert_one_line(caught)
     back = Trajectory.read(path, timestep_fs=25.0)
@@ -135,7 +139,7 @@ def test_unwrapping_in_a_changing_cell_is_by_scaled_coordinates():
 def test_unwrapped_positions_stay_as_they_are():
     positions = walk(ORTHOGONAL)
     cells = np.broadcast_to(ORTHOGONAL, (300, 3, 3))
-    assert unwrap(positions, cells, "walk") is positions
+    assert (unwrap(positions, cells, "walk") == positions).all()
 
 
 def test_ambiguous_steps_are_told(caplog):
@@ -146,10 +150,12 @@ def test_ambiguous_steps_are_told(caplog):
         unwrap(wrapped(walk(ORTHOGONAL, step=0.2), ORTHOGONAL), cells, "coarse")
         assert "coarse: an atom moves by" in caplog.text
         # Atoms wrapped molecule by molecule spread over more than a cell, and yet jump.
-        molecules = wrapped(walk(ORTHOGONAL, step=0.02), ORTHOGONAL)
+        free = walk(ORTHOGONAL, step=0.02)
+        molecules = wrapped(free, ORTHOGONAL)
         molecules[:, :2] += 3.0
-        unwrap(molecules, cells, "molecules")
-        assert "molecules: taken as unwrapped" in caplog.text
+        back = unwrap(molecules, cells, "molecules")
+        assert back - back[0] == pytest.approx(free - free[0], abs=1e-9)
+        assert "molecules: atoms spread over" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["t.traj", "t.extxyz"])

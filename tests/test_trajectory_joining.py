@@ -15,13 +15,20 @@ from mlmd import Trajectory
 from mlmd.errors import InputError
 from mlmd.trajectory.frame_block import FrameBlock
 from mlmd.trajectory.joining import growing
+from mlmd.trajectory.joining.clock import GivenTimes
 from mlmd.trajectory.joining.join import join as arrays_of
 
 N = 23
 
 
-def join(*arguments, **settings) -> Trajectory:
-    return Trajectory(**arrays_of(*arguments, **settings))
+def pieces_of(*files, given=None, frames=slice(None), pieces=True, **settings) -> list[Trajectory]:
+    """Join files, each of which is the blocks that a reader gives."""
+
+    def opened():
+        return ((f"file{i}", iter(blocks)) for i, blocks in enumerate(files))
+
+    made = arrays_of(opened, "files", given or GivenTimes(), frames, pieces=pieces, **settings)
+    return [Trajectory(**one) for one in made]
 
 
 def block(n: int = N, wrapped: bool | None = True, seed: int = 0, **arrays) -> FrameBlock:
@@ -42,9 +49,10 @@ def parts(whole: FrameBlock, *borders: int) -> list[FrameBlock]:
     return [whole.part(slice(begin, end)) for begin, end in pairwise(edges)]
 
 
-def joined(*files, timestep_fs=2.0, frames=slice(None), **settings) -> Trajectory:
-    named = ((f"file{i}", iter(blocks)) for i, blocks in enumerate(files))
-    return join(named, "files", timestep_fs, frames, **settings)
+def joined(*files, interval_fs=2.0, md_step_fs=None, **settings) -> Trajectory:
+    given = GivenTimes.of(interval_fs, md_step_fs)
+    (one,) = pieces_of(*files, given=given, pieces=False, **settings)
+    return one
 
 
 def walk(n: int = N, seed: int = 0) -> np.ndarray:
@@ -65,7 +73,9 @@ def test_frames_are_those_of_a_slice(borders, every):
             taken = joined(pieces, frames=which)
             assert taken.energies_eV.tolist() == energies[which].tolist()
             assert taken.time_fs.tolist() == (2.0 * energies[which]).tolist()
-            assert taken.positions_A == pytest.approx(walk()[which], abs=1e-12)
+            # Unwrapping begins with the first that is taken: in the cell.
+            moved = walk()[which] - walk()[which][:1]
+            assert taken.positions_A - taken.positions_A[:1] == pytest.approx(moved, abs=1e-12)
             assert taken.positions_A.shape[1:] == (8, 3)
 
 
@@ -83,7 +93,7 @@ def test_what_comes_after_the_stop_is_not_read():
         ({"every": 0}, "every is 0"),
         ({"every": -1}, "every is -1"),
         ({"start": 1.5}, "start is 1.5"),
-        ({"long_steps": "ignore"}, "refuse or warn"),
+        ({"long_steps": "ignore"}, "refuse or warn or accept"),
         ({"timestep_fs": -1.0}, "timestep_fs is -1.0"),
     ],
 )
@@ -136,7 +146,7 @@ def test_a_restart_within_the_numbers_of_the_run_before(overlap, in_one_file, pi
     first = [whole.part(slice(12))]
     second = parts(whole.part(slice(12 - overlap, None)), *pieces)
     files = [first + second] if in_one_file else [first, second]
-    back = joined(*files, timestep_fs=None)
+    back = joined(*files, interval_fs=None)
     assert back.positions_A == pytest.approx(walk(), abs=1e-12)
     assert back.time_fs == pytest.approx(5.0 * np.arange(N))
 
@@ -161,22 +171,20 @@ def test_times_of_a_restart_that_begins_at_zero_go_on():
     repeating = replace(whole.part(slice(11, None)), time_fs=1.5 * np.arange(12))
     later = replace(whole.part(slice(12, None)), time_fs=1.5 * np.arange(12, 23))
     for second in (anew, repeating, later):
-        back = joined([first], [second], timestep_fs=None)
+        back = joined([first], [second], interval_fs=None)
         assert back.time_fs == pytest.approx(1.5 * np.arange(N))
     # A third run, after a time step that was changed.
     third = replace(whole.part(slice(18, None)), time_fs=0.5 * np.arange(5))
-    back = joined([first], [anew.part(slice(6))], [third], timestep_fs=None)
+    back = joined([first], [anew.part(slice(6))], [third], interval_fs=None)
     assert back.time_fs[:18] == pytest.approx(1.5 * np.arange(18))
     assert back.time_fs[18:] == pytest.approx(1.5 * 17 + 0.5 * np.arange(1, 6))
 
 
-def test_the_given_time_step_wins_and_a_difference_is_told(caplog):
+def test_times_that_file_and_user_say_differently_are_refused():
     said = block(time_fs=1.5 * np.arange(N))
-    with caplog.at_level(logging.WARNING):
-        assert joined([said], timestep_fs=1.5).time_fs == pytest.approx(1.5 * np.arange(N))
-        assert not caplog.records
-        assert joined([said], timestep_fs=2.0).time_fs == pytest.approx(2.0 * np.arange(N))
-    assert "says 1.5 fs between its frames; the given timestep_fs of 2" in caplog.text
+    assert joined([said], interval_fs=1.5).time_fs == pytest.approx(1.5 * np.arange(N))
+    with pytest.raises(InputError, match=r"say 2 and 1.5 fs between frames 0 and 1; leave"):
+        joined([said], interval_fs=2.0)
 
 
 def test_times_that_nobody_says_are_asked_for_at_once():
@@ -184,8 +192,8 @@ def test_times_that_nobody_says_are_asked_for_at_once():
         yield block()
         raise AssertionError("read on")
 
-    with pytest.raises(InputError, match="--timestep-fs"):
-        joined(blocks(), timestep_fs=None)
+    with pytest.raises(InputError, match="--frame-interval-fs"):
+        joined(blocks(), interval_fs=None)
 
 
 # Unwrapping across blocks
@@ -228,12 +236,16 @@ def test_steps_too_long_to_unwrap_are_refused_or_told(caplog):
 
 def test_a_step_too_long_at_the_border_of_two_files_is_refused():
     # A run between the two is missing.
-    with pytest.raises(InputError, match="to frame 2"):
+    with pytest.raises(
+        InputError, match=r"frame 2 .* does not follow the last of file0|to frame 2"
+    ):
         joined(one_atom([0.1, 0.2]), one_atom([0.65, 0.7]))
     unwrapped = [
         [replace(part[0], wrapped=False)] for part in (one_atom([0.1, 0.2]), one_atom([1.65, 1.7]))
     ]
-    with pytest.raises(InputError, match="to frame 2"):
+    with pytest.raises(
+        InputError, match=r"frame 2 .* does not follow the last of file0|to frame 2"
+    ):
         joined(*unwrapped)
 
 

@@ -99,5 +99,7 @@ def test_one_missing_frame_in_many_is_seen():
         numbers=np.array([3]),
         time_fs=times,
     )
-    with pytest.raises(InputError, match="2 to 4 fs"):
+    with pytest.raises(
+        InputError, match=r"2 fs apart up to 29998 fs \(frame 14999\), 4 fs to frame 15000"
+    ):
         long.uniform_interval_fs()

@@ -127,7 +127,7 @@ def test_species_come_from_the_title_where_vrhfin_fails_and_masses_from_the_run(
 def test_times_where_the_run_is_no_dynamics_have_to_be_given(tmp_path, made):
     made.settings["IBRION"] = "2"
     path = write(tmp_path / "OUTCAR", outcar(made))
-    refused(path, "--timestep-fs")
+    refused(path, "--frame-interval-fs")
     assert Trajectory.read(path, timestep_fs=3.0).time_fs == pytest.approx(3.0 * np.arange(12))
 
 

@@ -99,15 +99,15 @@ def test_times_where_the_run_is_no_dynamics_have_to_be_given(tmp_path, made):
         made.settings.clear()
         made.settings.update(settings)
         path = write(tmp_path / "vasprun.xml", vasprun(made))
-        refused(path, "--timestep-fs")
+        refused(path, "--frame-interval-fs")
         assert Trajectory.read(path, timestep_fs=3.0).time_fs == pytest.approx(3.0 * np.arange(12))
 
 
-def test_a_given_time_step_wins(tmp_path, made, caplog):
+def test_another_time_than_the_file_says_is_refused(tmp_path, made):
     path = write(tmp_path / "vasprun.xml", vasprun(made))
-    with caplog.at_level(logging.WARNING):
-        assert Trajectory.read(path, timestep_fs=4.0).time_fs[1] == 4.0
-    assert "says 2 fs" in caplog.text
+    assert Trajectory.read(path, timestep_fs=2.0).time_fs[1] == 2.0
+    with pytest.raises(InputError, match="say 4 and 2 fs between frames 0 and 1"):
+        Trajectory.read(path, timestep_fs=4.0)
 
 
 def test_a_restarted_run_of_two_files(tmp_path, made):

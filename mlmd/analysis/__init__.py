@@ -32,8 +32,9 @@ from mlmd.analysis.energies.formation import (
 )
 from mlmd.analysis.events import RunEvents, what_happened
 from mlmd.analysis.recipe import RecipeAnalysis
+from mlmd.analysis.stage import StageDiffusivity
 from mlmd.analysis.start_sensitivity import StartSensitivity, start_sensitivity
-from mlmd.analysis.summary import AnalysisSummary, StageDiffusivity, summarize
+from mlmd.analysis.summary import AnalysisSummary, summarize
 from mlmd.analysis.transport import (
     Conductivity,
     charge_diffusivity,

@@ -12,7 +12,7 @@ from mlmd.errors import InputError
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
     from mlmd.trajectory.trajectory import Trajectory
 
 

@@ -2,134 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius
-from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.combining import combine
-from mlmd.analysis.diffusion.diffusivity import (
-    Diffusivity,
-    diffusivity,
-    diffusivity_settings,
-)
-from mlmd.analysis.diffusion.drift import never_moving
-from mlmd.analysis.events import RunEvents, what_happened
+from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
+from mlmd.analysis.extrapolation import Extrapolation, extrapolated
 from mlmd.analysis.laws import law_of
 from mlmd.analysis.recipe import RecipeAnalysis
-from mlmd.analysis.structure import FirstShell, RadialDistribution, first_shells, rdf
-from mlmd.analysis.transport import Conductivity, conductivity
+from mlmd.analysis.stage import Charges, ReplicaDiffusivity, StageDiffusivity, measure_stage
 from mlmd.checks import by_name, shown, texts
 from mlmd.errors import InputError
 from mlmd.findings import Finding
-from mlmd.plain import plain_fields, to_plain
+from mlmd.plain import to_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Unpack
 
-    from mlmd.analysis.diffusion.drift import Drift
-    from mlmd.analysis.diffusion.estimators.estimate import Origins
-    from mlmd.analysis.diffusion.estimators.options import EstimatorOptions
+    from mlmd.analysis.diffusion.diffusivity import Diffusivity
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
+    from mlmd.analysis.transport.collective import Reference
     from mlmd.trajectory.trajectory import Trajectory
 
 
-logger = logging.getLogger(__name__)
+class LawOptions(TypedDict, total=False):
+    """Keywords of :func:`summarize` about charges and other temperatures."""
 
-FLAGS = {
-    "fixed_atoms": "atoms were held in place: no drift is taken out, and D of their species is the "
-    "mean over those that move and those that do not",
-    "forces_are_no_gradient": "the forces are not the derivative of the calculator's energy: they "
-    "heat or cool what they move, which the thermostat hides",
-    "langevin_friction": "D is biased: the friction of the Langevin thermostat slows atoms down; "
-    "measure with nose_hoover or bussi",
-    "open_boundary": "not periodic in all directions: D is that of a slab, g(r) is relative to the "
-    "density of the cell with its vacuum, and there is no pressure",
-}
-"""What a flag means, where its name does not say it."""
-
-STRUCTURE_FRAMES = 1000
-"""Frames that g(r) is made of: more are too much alike to add anything."""
-
-
-class DiffusivityOptions(TypedDict, total=False):
-    """Keywords of :func:`mlmd.diffusivity`."""
-
-    estimator: str | None
-    window_ps: float | None
-    fit_ps: tuple[float, float] | None
-    drift: Drift
-    mobile: str | None
-    origins: Origins
-    options: EstimatorOptions | None
-
-
-@dataclass(frozen=True)
-class StageDiffusivity:
-    """Diffusivities of one stage, by species.
-
-    ``temperature_K`` is that of the thermostat; None where it is not known. ``events`` is what
-    happened in the run, None where it is too short to say; ``conductivity`` is None where no
-    oxidation states were given. ``flags`` are doubts that the run has about the stage
-    (``unconverged_volume``), and those of :data:`FLAGS` that the trajectory shows; ``about_file``
-    is what reading it showed.
-    """
-
-    temperature_K: float | None
-    duration_ps: float
-    species: Mapping[str, Diffusivity]
-    structure: RadialDistribution
-    events: RunEvents | None = None
-    conductivity: Conductivity | None = None
-    flags: tuple[str, ...] = ()
-    about_file: tuple[Finding, ...] = ()
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What doubts a number of the stage."""
-        found = [*self.about_file]
-        found += [
-            Finding(flag, "doubt", FLAGS.get(flag, flag.replace("_", " "))) for flag in self.flags
-        ]
-        found += _about_motion(self.species)
-        return (*found, *(self.events.findings if self.events is not None else ()))
-
-    def coordination(self) -> dict[str, FirstShell | str]:
-        """First shell of each pair of species, as ``Li-O``; where there is none, why."""
-        return first_shells(self.structure)
-
-
-@dataclass(frozen=True)
-class ReplicaDiffusivity:
-    """Diffusivities of stages that differ in nothing but their seed, by species, all together.
-
-    ``stages`` are their names; ``temperature_K`` is None where it is not known. The numbers are
-    those of :func:`mlmd.analysis.combine`.
-    """
-
-    temperature_K: float | None
-    stages: tuple[str, ...]
-    species: Mapping[str, Diffusivity]
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What doubts a number of all of them."""
-        return tuple(_about_motion(self.species))
-
-
-def _about_motion(species: Mapping[str, Diffusivity]) -> Iterator[Finding]:
-    """Say which species does not diffuse."""
-    for symbol, result in species.items():
-        if not result.is_diffusive:
-            numbers = {
-                "D_upper_bound_cm2_s": result.D_upper_bound_cm2_s,
-                "D_lower_bound_cm2_s": result.D_lower_bound_cm2_s,
-                "needs_ps": result.needs_ps,
-            }
-            text = f"{symbol} is {result.verdict.replace('_', ' ')}: {result.reason}"
-            yield Finding(f"motion_{result.verdict}", "invalid", text, numbers)
+    oxidation_states: Mapping[str, float] | None
+    carriers: str | Sequence[str] | None
+    reference: Reference
+    extrapolate_K: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -152,6 +57,8 @@ class AnalysisSummary:
     replicas : mapping of str to ReplicaDiffusivity
         Stages that are samples of the same, together, by a name for them; the laws take them as
         one point.
+    extrapolations : tuple of Extrapolation
+        What the laws give at the temperatures that were asked for.
     """
 
     stages: Mapping[str, StageDiffusivity]
@@ -160,6 +67,12 @@ class AnalysisSummary:
     from_recipe: RecipeAnalysis | None = None
     E_a_lower_bounds_eV: Mapping[str, float] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaDiffusivity] = field(default_factory=dict)
+    extrapolations: tuple[Extrapolation, ...] = ()
+
+    @property
+    def groups(self) -> dict[str, StageDiffusivity | ReplicaDiffusivity]:
+        """Stages, and then replicas together, by name."""
+        return {**self.stages, **self.replicas}
 
     @property
     def notes(self) -> dict[str, str]:
@@ -173,11 +86,9 @@ class AnalysisSummary:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything that doubts a number, by stages and then by species; all faces show it."""
-        each: dict[str, StageDiffusivity | ReplicaDiffusivity] = {**self.stages}
-        each.update(self.replicas)
         found = [
             replace(finding, message=f"{name}: {finding.message}")
-            for name, stage in each.items()
+            for name, stage in self.groups.items()
             for finding in stage.findings
         ]
         found += [
@@ -185,23 +96,37 @@ class AnalysisSummary:
             for symbol, about in self.about_laws.items()
             for finding in about
         ]
-        return tuple(found)
+        return (*found, *(one for each in self.extrapolations for one in each.findings))
+
+    def doubts(self, name: str, *symbols: str, notes: bool = False) -> list[str]:
+        """What to doubt about a stage, or replicas together, in a word each, for lists and plots.
+
+        Of all species where none is named; with what is only good to know, if asked for.
+        """
+        group = self.groups[name]
+        found = group.about(*(symbols or group.species))
+        told = [one.code for one in found if notes or one.severity != "note"]
+        return list(dict.fromkeys(code.replace("_", " ") for code in told))
+
+    def results_of(self, symbol: str) -> dict[str, Diffusivity]:
+        """Diffusivities of a species by stage, as a legend names it: doubtful ones say so."""
+        return {
+            f"{name} (doubtful)" if self.doubts(name, symbol) else name: stage.species[symbol]
+            for name, stage in self.stages.items()
+            if symbol in stage.species
+        }
+
+    def title_of(self, name: str) -> str:
+        """Name of a stage, with what to doubt about it, as the title of a figure."""
+        return ": ".join([name, *filter(None, [", ".join(self.doubts(name))])])
+
+    def label_of_law(self, symbol: str) -> str:
+        """Name of a species as the legend of its law has it."""
+        doubtful = any(one.severity != "note" for one in self.about_laws.get(symbol, ()))
+        return f"{symbol} (doubtful)" if doubtful else symbol
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types for JSON; what is not known is None."""
-        stages = {}
-        for name, stage in self.stages.items():
-            stages[name] = plain_fields(
-                stage, ("structure", "events", "conductivity", "flags", "about_file")
-            )
-            stages[name]["coordination"] = {
-                pair: None if isinstance(shell, str) else to_plain(shell)
-                for pair, shell in stage.coordination().items()
-            }
-            stages[name]["events"] = to_plain(stage.events)
-            for given in ("conductivity", "flags"):
-                if value := to_plain(getattr(stage, given)):
-                    stages[name][given] = value
         parameters = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s", "E_a_interval68_eV")
         laws = {
             species: {
@@ -211,9 +136,10 @@ class AnalysisSummary:
             for species, law in self.arrhenius.items()
         }
         return {
-            "stages": stages,
+            "stages": to_plain(self.stages),
             **({"replicas": to_plain(self.replicas)} if self.replicas else {}),
             "arrhenius": to_plain(laws),
+            **({"extrapolations": to_plain(self.extrapolations)} if self.extrapolations else {}),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),
         }
@@ -223,8 +149,10 @@ def summarize(
     stages: Mapping[str, tuple[Trajectory, float | None]],
     *,
     species: str | Sequence[str] | None = None,
-    flags: Mapping[str, Sequence[str]] | None = None,
     oxidation_states: Mapping[str, float] | None = None,
+    carriers: str | Sequence[str] | None = None,
+    reference: Reference = "neutral",
+    extrapolate_K: Sequence[float] = (),
     recipe: RecipeAnalysis | None = None,
     replicas: Mapping[str, Sequence[str]] | None = None,
     **settings: Unpack[DiffusivityOptions],
@@ -238,10 +166,17 @@ def summarize(
         Stages at the same temperature are separate points of the Arrhenius fit.
     species
         One symbol or several; every species that occurs where not given.
-    flags
-        Doubts by stage name, handed on with the results and named in the notes.
     oxidation_states
-        By symbol, of every species: gives the conductivity of the species asked for.
+        By symbol, of every species: gives the conductivity and the Haven ratio, measured as the
+        diffusivities are.
+    carriers
+        The ions of the conductivity, whatever ``species`` says; all charged ones that move where
+        not given.
+    reference
+        Of the charges, as for :func:`mlmd.analysis.charge_diffusivity`.
+    extrapolate_K
+        Temperatures at which the laws are to give D, and where there are oxidation states the
+        conductivity.
     recipe
         How the recipe of a run has it analysed, ``RecipeAnalysis.of(run)``: what is not given as
         a keyword.
@@ -268,46 +203,22 @@ def summarize(
     how: dict[str, Any] = {**settings} if recipe is None else recipe.keywords(settings)
     used = None if recipe is None else recipe.beside(settings)
     by_name("stages", stages)
-    by_name("flags", {} if flags is None else flags)
     if not stages:
         raise InputError("no stage was given; expected at least one trajectory to analyse")
     wanted = species
     if species is not None:
         wanted = texts("species", [species] if isinstance(species, str) else species)
+    charges = _charges(oxidation_states, carriers, reference)
     results: dict[str, StageDiffusivity] = {}
     for name, stage in stages.items():
         if not isinstance(stage, tuple | list) or len(stage) != 2:
             raise InputError(
                 f"stage {shown(name)} is {shown(stage)}; expected a trajectory and its temperature"
             )
-        trajectory, temperature_K = stage
-        check_trajectory(trajectory)
         try:
-            by_species = {
-                symbol: diffusivity(trajectory, symbol, **how)
-                for symbol in (trajectory.species if wanted is None else wanted)
-            }
-            known_K = None if temperature_K is None else float(temperature_K)
-            sigma = None
-            if oxidation_states is not None:
-                sigma = conductivity(
-                    trajectory, oxidation_states, list(by_species), temperature_K=known_K
-                )
+            results[name] = measure_stage(stage[0], stage[1], wanted, charges, how)
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
-        doubts = dict.fromkeys([*(flags or {}).get(name, ()), *_shown_by(trajectory)])
-        every = -(-len(trajectory) // STRUCTURE_FRAMES)
-        structure = rdf(trajectory.part(every=every))
-        results[name] = StageDiffusivity(
-            temperature_K=known_K,
-            duration_ps=trajectory.duration_ps,
-            species=by_species,
-            structure=structure,
-            events=_events(trajectory, list(by_species)),
-            conductivity=sigma,
-            flags=tuple(doubts),
-            about_file=trajectory.findings,
-        )
     together = {name: _together(name, names, results) for name, names in (replicas or {}).items()}
     laws: dict[str, Arrhenius | None] = {}
     about: dict[str, tuple[Finding, ...]] = {}
@@ -318,7 +229,27 @@ def summarize(
         if lowest_eV is not None:
             above[symbol] = lowest_eV
     shown_recipe = used if used and used.settings else None
-    return AnalysisSummary(results, laws, about, shown_recipe, above, together)
+    further = tuple(extrapolated(results, laws, T_K) for T_K in extrapolate_K)
+    return AnalysisSummary(results, laws, about, shown_recipe, above, together, further)
+
+
+def _charges(
+    oxidation_states: Mapping[str, float] | None,
+    carriers: str | Sequence[str] | None,
+    reference: Reference,
+) -> Charges | None:
+    """Return what is known of the charges; None where no oxidation state was given."""
+    if oxidation_states is None:
+        if carriers is not None or reference != "neutral":
+            raise InputError(
+                "carriers and reference are of a conductivity; give the oxidation states as well, "
+                "or leave them out"
+            )
+        return None
+    named = None
+    if carriers is not None:
+        named = texts("carriers", [carriers] if isinstance(carriers, str) else carriers)
+    return Charges(by_name("oxidation_states", oxidation_states), named, reference)
 
 
 def _together(
@@ -367,20 +298,3 @@ def _points(
         if symbol in one.species and one.temperature_K is not None
     ]
     return points, doubts
-
-
-def _shown_by(trajectory: Trajectory) -> Iterator[str]:
-    """Give the flags of what can be seen in the trajectory itself."""
-    if never_moving(trajectory).any():
-        yield "fixed_atoms"
-    if not all(trajectory.pbc):
-        yield "open_boundary"
-
-
-def _events(trajectory: Trajectory, mobile: list[str]) -> RunEvents | None:
-    """Return what happened; None where the trajectory is too short to be looked at."""
-    try:
-        return what_happened(trajectory, mobile)
-    except InputError as error:
-        logger.info("%s", error)
-        return None

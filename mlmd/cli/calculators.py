@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from mlmd.cli.options import AsJson, refuse_given
 from mlmd.cli.outputs import Commands
+from mlmd.plain import json_line
 
 calculators_app = Commands(
     help="List the calculators that can be named; make an environment for one.",
@@ -29,7 +29,7 @@ def calculators_command(context: typer.Context, as_json: AsJson = False) -> None
 
     rows, machine = inventory(), devices()
     if as_json:
-        print(json.dumps({"calculators": rows, "devices": machine}))
+        print(json_line({"calculators": rows, "devices": machine}))
         return
     width = max(len(name) for name in rows)
     for name, row in rows.items():
@@ -54,7 +54,7 @@ def install_command(
 
     python = install(name, say)
     if as_json:
-        print(json.dumps({"name": name, "python": str(python)}))
+        print(json_line({"name": name, "python": str(python)}))
     else:
         print(f"{name} runs in {python}; --calculator {name} finds it there")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,9 @@ import typer
 from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import Elements, FrameIntervalFs, element_list, one_interval
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.calculators.spec import CalculatorSpec
@@ -53,13 +54,15 @@ def compare_command(
         list[float] | None,
         typer.Option("--temperature-K", help="Of the thermostat; one for each reference."),
     ] = None,
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of files that do not say."),
-    ] = None,
+    frame_interval_fs: FrameIntervalFs = None,
     surrogate_timestep_fs: Annotated[
         float | None,
         typer.Option("--surrogate-timestep-fs", help="The same of SURROGATE, where it differs."),
+    ] = None,
+    elements: Elements = None,
+    surrogate_elements: Annotated[
+        str | None,
+        typer.Option("--surrogate-elements", help="The same of SURROGATE, where they differ."),
     ] = None,
     skip_ps: Annotated[
         float, typer.Option("--skip-ps", help="Left out at the beginning of each reference.")
@@ -140,6 +143,7 @@ def compare_command(
         "thresholds": Thresholds(**limits),
         "settings": ComparisonSettings(features=FeatureChoice(mobile, feature_convention)),
     }
+    interval_fs = one_interval(frame_interval_fs)
     if not (reference or calculator or out):
         refuse_given(
             context,
@@ -147,10 +151,16 @@ def compare_command(
             "is for a study: options of a study need --reference, --calculator and --out",
         )
         _refuse_of_files(context, paths or [])
-        options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
+        options |= {
+            "timestep_fs": interval_fs,
+            "surrogate_timestep_fs": surrogate_timestep_fs,
+            "elements": element_list(elements),
+            "surrogate_elements": element_list(surrogate_elements),
+        }
         _compare_two(paths or [], temperature_K or [], report, force, as_json, **options)
         return
-    if paths or report is not None or surrogate_timestep_fs is not None:
+    of_two = (paths, report, surrogate_timestep_fs, surrogate_elements)
+    if any(one not in (None, []) for one in of_two):
         raise InputError(
             "give either SURROGATE and REFERENCE, or --reference, --calculator and --out"
         )
@@ -176,17 +186,19 @@ def compare_command(
     settings = StudySettings(
         equilibration_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
-    references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
+    references = read_references(
+        reference, temperature_K or [], interval_fs, skip_ps, element_list(elements)
+    )
     _study(references, specs, out, settings, options, force, as_json)
 
 
 def _refuse_of_files(context: typer.Context, paths: Sequence[Path]) -> None:
-    """Raise InputError for times between frames that no file is there for."""
-    why = "is of files; a run knows its times: leave it out"
+    """Raise InputError for what is said of files where none is."""
+    why = "is of files; a run knows its times and elements: leave it out"
     if paths and paths[0].is_dir():
-        refuse_given(context, ("surrogate_timestep_fs",), why)
+        refuse_given(context, ("surrogate_timestep_fs", "surrogate_elements"), why)
     if paths and all(path.is_dir() for path in paths):
-        refuse_given(context, ("timestep_fs",), why)
+        refuse_given(context, ("frame_interval_fs", "elements"), why)
 
 
 def _study(
@@ -216,7 +228,7 @@ def _study(
             raise type(error)(f"{error}: {shlex.join(['mlmd', *sys.argv[1:]])}") from error
     written = write_study_report(study, force=force)
     if as_json:
-        print(json.dumps({**study.to_dict(), "report": str(written)}))
+        print(json_line({**study.to_dict(), "report": str(written)}))
     else:
         _print_study(study, written)
     if study.failures:
@@ -249,7 +261,7 @@ def _compare_two(
 
         write_comparison_report(report, [Compared(paths[0].name, content)], force)
     if as_json:
-        print(json.dumps(content))
+        print(json_line(content))
         return
     _print_comparison(content)
     if report is not None:
@@ -272,6 +284,7 @@ def _print_study(study: ValidationStudy, written: Path) -> None:
 
 def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
     """Print the verdicts, one a line, at each temperature where there are several."""
+    from mlmd.comparison.comparison import NOT_COMPARED
     from mlmd.report.comparison.features import feature_lines
 
     rows = []
@@ -291,7 +304,8 @@ def _print_comparison(content: Mapping[str, Any], missing: bool = True) -> None:
         for what, why in content["missing"].items():
             print(f"  not known: {what}: {why}")
     for finding in content["findings"]:
-        if finding["severity"] == "note":
+        # What is missing stands above.
+        if finding["severity"] == "note" and finding["code"] != NOT_COMPARED:
             print(f"  note: {finding['message']}")
     for warning in content["warnings"]:
         print(f"  warning: {warning}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.cli.progress import clock
 from mlmd.errors import CalculatorError
+from mlmd.plain import json_line
 from mlmd.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def show_plan(
         folder.remove()
     content["calculators"] = {key: spec.to_dict() for key, spec in specs.items()}
     if as_json:
-        print(json.dumps(content))
+        print(json_line(content))
         return
     _print(content, " and ".join(dict.fromkeys(spec.name for spec in specs.values())))
 

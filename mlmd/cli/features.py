@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,9 @@ import typer
 
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import Elements, FrameIntervalFs, element_list, one_interval
 from mlmd.errors import InputError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.descriptors import FeatureTable
@@ -47,10 +48,8 @@ def features_command(
             help="Only the first frame: what a production began with, which knows nothing of it.",
         ),
     ] = False,
-    timestep_fs: Annotated[
-        float | None,
-        typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
-    ] = None,
+    frame_interval_fs: FrameIntervalFs = None,
+    elements: Elements = None,
     temperature_K: Annotated[
         float | None, typer.Option("--temperature-K", help="Temperature of files; runs know it.")
     ] = None,
@@ -71,18 +70,20 @@ def features_command(
         raise InputError("--start and --last are two different frames; give one of them")
     if start or last:
         refuse_given(context, ("every",), "is of a mean over frames; leave it out for one frame")
+    interval_fs = one_interval(frame_interval_fs)
     from mlmd.cli.progress import shown_progress
     from mlmd.studies.file_features import featurize_files
 
     chosen: Chosen = "start" if start else "last" if last else "mean"
     with shown_progress() as show:
         table = featurize_files(
-            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
-        )
+            paths or [], mobile, convention, chosen, every, interval_fs, temperature_K, jobs, show,
+            elements=element_list(elements),
+        )  # fmt: skip
     if output is not None:
         table.to_csv(output, force)
     if as_json:
-        print(json.dumps(table.to_dict()))
+        print(json_line(table.to_dict()))
     elif output is not None:
         print(f"{output}: {len(table)} rows of {table.values.shape[1]} features")
     else:
@@ -109,7 +110,7 @@ def _print_list(as_json: bool) -> None:
 
     if as_json:
         keys = ("name", "unit", "definition", "status")
-        print(json.dumps([{key: getattr(f, key) for key in keys} for f in FEATURES]))
+        print(json_line([{key: getattr(f, key) for key in keys} for f in FEATURES]))
         return
     for feature in FEATURES:
         print(f"{feature.name:<28} {feature.unit:<26} {feature.status:<10} {feature.definition}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -18,9 +18,6 @@ from mlmd.checks import (
 )
 from mlmd.errors import InputError
 from mlmd.yaml_text import number_of, read_yaml
-
-if TYPE_CHECKING:
-    from mlmd.analysis.summary import DiffusivityOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Force = Annotated[
@@ -66,28 +63,7 @@ Vacancies = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load files of weights that run code when they are loaded.")
 ]
-WindowPs = Annotated[float | None, typer.Option("--window-ps", help="Length of a window.")]
-FitPs = Annotated[
-    tuple[float, float] | None, typer.Option("--fit-ps", help="Lags that the line is fitted to.")
-]
-AtRest = Annotated[
-    str | None,
-    typer.Option("--drift", help="What is held at rest: framework, cell (the default) or none."),
-]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
-
-
-def diffusivity_options(
-    estimator: str | None,
-    window_ps: float | None,
-    fit_ps: tuple[float, float] | None,
-    drift: str | None,
-) -> DiffusivityOptions:
-    """Return what was given of how D is measured; the rest is as a recipe or the default says."""
-    given = {"estimator": estimator, "window_ps": window_ps, "fit_ps": fit_ps, "drift": drift}
-    return cast(
-        "DiffusivityOptions", {key: value for key, value in given.items() if value is not None}
-    )
 
 
 MAY_BE_ZERO = ("seed", "skip_ps", "fit_ps", "start", "stop")

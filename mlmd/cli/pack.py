@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from mlmd.cli.options import (
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
 from mlmd.files import write_output
+from mlmd.plain import json_line
 
 
 def pack_command(
@@ -74,7 +74,7 @@ def pack_command(
         "packing": atoms.info["packing"],
     }
     if as_json:
-        print(json.dumps(made))
+        print(json_line(made))
         return
     print(
         f"{output}: {made['formula']}, {len(atoms)} atoms, "

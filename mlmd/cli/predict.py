@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.model import Prediction
@@ -75,7 +75,7 @@ def predict_command(
         )
     if as_json:
         rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
-        print(json.dumps({"model": model, "D_from": predictor.D_from, "predictions": rows}))
+        print(json_line({"model": model, "D_from": predictor.D_from, "predictions": rows}))
     else:
         _print(found, predictor.D_from)
     if plot is not None and found:

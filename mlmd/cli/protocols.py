@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from mlmd.cli.options import AsJson
+from mlmd.plain import json_line
 
 
 def protocols_command(as_json: AsJson = False) -> None:
@@ -15,7 +14,7 @@ def protocols_command(as_json: AsJson = False) -> None:
 
     protocols = {name: Protocol.load(name) for name in recipe_names()}
     if as_json:
-        print(json.dumps({name: protocol.to_dict() for name, protocol in protocols.items()}))
+        print(json_line({name: protocol.to_dict() for name, protocol in protocols.items()}))
         return
     for name, protocol in protocols.items():
         print(f"{name}: {' '.join(protocol.description.split())}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +10,19 @@ import typer
 from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson, Force
 from mlmd.cli.outputs import Output
-from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
+from mlmd.cli.sources import (
+    Elements,
+    Every,
+    FrameIntervalFs,
+    Paths,
+    Source,
+    Start,
+    Stop,
+    one_interval,
+)
 from mlmd.errors import InputError
 from mlmd.files import check_output, refuse_one_place, write_output
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +32,11 @@ if TYPE_CHECKING:
 
 def rdf_command(
     paths: Paths,
-    timestep_fs: TimestepFs = None,
+    frame_interval_fs: FrameIntervalFs = None,
+    elements: Elements = None,
     start: Start = None,
     stop: Stop = None,
     every: Every = 1,
-    long_steps: LongStepsChoice = "refuse",
     r_max_A: Annotated[
         float | None,
         typer.Option("--r-max-A", help="Range; half the smallest height of the cell if not given."),
@@ -59,11 +68,11 @@ def rdf_command(
     pairs = None if not species else [_pair(text) for text in species]
     source = Source(
         paths,
-        timestep_fs,
+        one_interval(frame_interval_fs),
         start=start,
         stop=stop,
         every=every,
-        long_steps=long_steps,
+        elements=elements,
         needs_time=False,
     )
     stages = source.stages()
@@ -84,7 +93,7 @@ def rdf_command(
         _plot(results, plots, force)
     shells = {name: first_shells(result) for name, result in results.items()}
     if as_json:
-        print(json.dumps({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
+        print(json_line({"stages": {n: _to_dict(results[n], shells[n]) for n in results}}))
         return
     for name, result in results.items():
         _print(name, result, shells[name])
@@ -130,6 +139,8 @@ def _print(name: str, result: RadialDistribution, shells: Mapping[str, FirstShel
         f"{name}: g(r) up to {settings.r_max_A:g} A in bins of {settings.bin_A:g} A "
         f"({settings.convention}), {settings.n_frames} frames, {settings.n_blocks} blocks{doubt}"
     )
+    for finding in result.findings:
+        print(f"{finding.severity}: {name}: {finding.message}")
     for pair, shell in shells.items():
         if isinstance(shell, str):
             print(f"  {pair:<6} {shell}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -24,6 +23,7 @@ from mlmd.cli.options import (
 )
 from mlmd.cli.outputs import Output
 from mlmd.errors import DamagedDataError, RunDirectoryError, RunLostError, StoppedError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
@@ -184,7 +184,7 @@ def _report(run: Run, out: Path, nothing_to_do: bool, as_json: bool) -> None:
             "status": run.status,
             "results": run.results,
         }
-        print(json.dumps(content))
+        print(json_line(content))
         return
     what = "nothing to do" if nothing_to_do else f"{len(run.stages)} stages"
     print(f"{out} is done: {what}; analyse it with: mlmd analyze {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ import typer
 from mlmd.cli.options import AsJson
 from mlmd.cli.progress import clock
 from mlmd.errors import DamagedDataError, RunDirectoryError
+from mlmd.findings import of_flags
+from mlmd.plain import json_line, to_plain
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -62,7 +63,7 @@ def status_command(
         damaged = bool(found)
         views = overview(run)
         if as_json:
-            print(json.dumps(_json(run, views) | ({"damage": found} if verify else {})))
+            print(json_line(_json(run, views) | ({"damage": found} if verify else {})))
         else:
             show(run, views)
             if verify:
@@ -100,7 +101,7 @@ def _show_many(directories: list[Path], verify: bool, as_json: bool) -> bool:
             }
         )
     if as_json:
-        print(json.dumps({"runs": contents}))
+        print(json_line({"runs": contents}))
     else:
         _print_table(rows)
     return any(row[1] == "damaged" for row in rows)
@@ -257,6 +258,11 @@ def _notes(view: StageView) -> list[tuple[str, str]]:
     """Return the lines below a stage, each with its colour."""
     entry, result = view.entry, view.entry.result or {}
     notes = [(f"flags: {', '.join(view.flags)}", "yellow")] if view.flags else []
+    notes += [
+        (f"{one.severity}: {one.message}", "yellow")
+        for one in of_flags(view.flags)
+        if one.message != one.code.replace("_", " ")  # what the name does not say
+    ]
     notes += [(f"guard: {trip}", "yellow") for trip in result.get("guard_trips") or ()]
     if entry.error:
         notes.append((entry.error, COLOURS.get(view.status, "")))
@@ -324,6 +330,7 @@ def _json(run: Run, views: list[StageView]) -> dict[str, Any]:
                 },
                 "starts_from": view.starts_from,
                 "flags": list(view.flags),
+                "findings": to_plain(of_flags(view.flags)),
                 "volume_per_atom_A3": view.volume_per_atom_A3,
                 "simulated_ps": view.simulated_ps,
                 "duration_ps": view.duration_ps,

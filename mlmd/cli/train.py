@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlmd.checks import element
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
+from mlmd.plain import json_line
 
 if TYPE_CHECKING:
     from mlmd.studies.training import TrainingStudy
@@ -141,7 +141,7 @@ def train_command(
         study = train_study(made.table, settings, output, show, force)
     if as_json:
         content = {**study.to_dict(), "n_left_out": len(made.skipped)}
-        print(json.dumps(content), flush=True)
+        print(json_line(content), flush=True)
     else:
         _print(study)
     # Last: it takes longest.
@@ -188,11 +188,8 @@ def _print(study: TrainingStudy) -> None:
     """Print cross-validations side by side, with what a paper gives for the first."""
     first = study.reports[0]
     print(f"{first.model}, {first.target} in {first.unit}")
-    if study.n_bounds:
-        print(
-            f"  {study.n_bounds} row(s) without diffusion are learnt from as upper bounds of D; "
-            "no score is of them"
-        )
+    for finding in study.findings:
+        print(f"  {finding.severity}: {finding.message}")
     print(f"  {'folds':<26}" + "".join(f"{text:>9}" for text in _HEAD))
     for report in study.reports:
         result = report.out_of_fold

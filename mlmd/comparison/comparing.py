@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
 from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
-from mlmd.analysis.summary import DiffusivityOptions
 from mlmd.calculators.spec import CalculatorSpec
-from mlmd.comparison.checks import Functionals, check_functionals, check_system
-from mlmd.comparison.comparison import Comparison
+from mlmd.comparison.checks import (
+    Functionals,
+    Lengths,
+    about_lengths,
+    check_functionals,
+    check_system,
+)
+from mlmd.comparison.comparison import Comparison, about_missing, about_points, about_verdicts
 from mlmd.comparison.curves import PairCurves
 from mlmd.comparison.features.choice import FeatureChoice
 from mlmd.comparison.features.parity import FeatureParity, feature_parity
@@ -138,8 +144,12 @@ def compare(
     if len(systems) < len(pairs):
         raise InputError("two systems have the same composition and temperature")
     work = _Work(settings, missing)
+    lengths: dict[str, Lengths] = {}
     for system in pairs:
         findings += check_system(system)
+        if not isinstance(system.reference, PairCurves):
+            lengths[system.label] = Lengths.of(system)
+            findings += about_lengths(system, lengths[system.label])
         work.measure(system)
     if isinstance(calculator, CalculatorSpec):
         calculator = calculator.load()
@@ -151,6 +161,17 @@ def compare(
         missing["activation_energy"] = (
             "it needs diffusion on both sides at two known temperatures of one composition"
         )
+    judged = verdicts(
+        rdfs=work.rdf,
+        coordinations=work.coordination,
+        factors=work.structure_factor,
+        vdos=work.vdos,
+        diffusivity=diffusivities,
+        points=points,
+        systems=systems,
+        limits=limits,
+        lengths=lengths,
+    )
     return Comparison(
         systems=systems,
         rdf=work.rdf,
@@ -160,19 +181,15 @@ def compare(
         features=work.features,
         diffusivity=diffusivities,
         points=points,
-        verdict=verdicts(
-            rdfs=work.rdf,
-            coordinations=work.coordination,
-            factors=work.structure_factor,
-            vdos=work.vdos,
-            diffusivity=diffusivities,
-            points=points,
-            systems=systems,
-            limits=limits,
-        ),
+        verdict=judged,
         thresholds=limits,
         missing=missing,
-        findings=tuple(findings),
+        findings=(
+            *findings,
+            *about_points(work.points),
+            *about_verdicts(judged),
+            *about_missing(missing),
+        ),
     )
 
 

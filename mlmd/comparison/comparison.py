@@ -10,7 +10,7 @@ the systems. Intervals are of 68 %, as [low, high].
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlmd.comparison.features.parity import FeatureParity
     from mlmd.comparison.forces.points import PointErrors
     from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity
+    from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint
     from mlmd.comparison.motion.spectra import StructureFactorParity, VdosParity
     from mlmd.comparison.structure.coordination import CoordinationParity
     from mlmd.comparison.structure.rdf_parity import RdfParity
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from mlmd.comparison.verdict.verdict import Verdict
 
 SCHEMA = 1
+OF_VERDICTS = ("disagrees", "inconclusive")
+"""Codes of findings that say in the list of all what a verdict says."""
+NOT_COMPARED = "not_compared"
+"""Code of the findings that say what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,12 @@ class Comparison:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The findings that doubt a number, in words."""
-        return tuple(one.message for one in self.findings if one.severity != "note")
+        """The findings that doubt a number, in words, but those that repeat a verdict."""
+        return tuple(
+            one.message
+            for one in self.findings
+            if one.severity != "note" and one.code not in OF_VERDICTS
+        )
 
     def r2_distribution(self) -> R2Distribution:
         """Return how pooled R^2 is distributed over the systems."""
@@ -102,6 +111,36 @@ class Comparison:
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": list(self.warnings),
         }
+
+
+def about_verdicts(verdicts: Mapping[str, Verdict]) -> list[Finding]:
+    """Return the verdicts that are no yes as findings."""
+    codes = dict(zip(("no", "inconclusive"), OF_VERDICTS, strict=True))
+    return [
+        Finding(
+            codes[one.answer],
+            "doubt",
+            f"{name}: {one.reason}",
+            {"value": one.value, "needs_ps": one.needs_ps},
+        )
+        for name, one in verdicts.items()
+        if one.answer in codes
+    ]
+
+
+def about_points(points: Iterable[DiffusivityPoint]) -> list[Finding]:
+    """Return which species of which side do not diffuse as findings."""
+    return [
+        replace(one, message=f"{point.label}, {name}: {one.message}")
+        for point in points
+        for name, side in (("surrogate", point.surrogate), ("reference", point.reference))
+        for one in side.findings(point.species)
+    ]
+
+
+def about_missing(missing: Mapping[str, str]) -> list[Finding]:
+    """Return what could not be compared as findings."""
+    return [Finding(NOT_COMPARED, "note", f"{what}: {why}") for what, why in missing.items()]
 
 
 def _rdf(result: Comparison) -> dict[str, Any]:

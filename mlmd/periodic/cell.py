@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, DTypeLike
 
-    from mlmd.arrays import FloatArray
+    from mlmd.arrays import BoolArray, FloatArray
 
 
 def cell_heights(cell: FloatArray) -> FloatArray:
@@ -19,6 +21,60 @@ def cell_heights(cell: FloatArray) -> FloatArray:
     """
     heights: FloatArray = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=-2)
     return heights
+
+
+def completed_cells(cells: FloatArray) -> tuple[FloatArray | None, BoolArray]:
+    """Return cells (frames, 3, 3) with vectors where there are none, and which there were, (3,).
+
+    What is added is normal to the others. None in place of the cells if vectors lie in a plane.
+    """
+    there = (cells != 0.0).any(axis=(0, 2))
+    if there.all():
+        return (None if (np.linalg.det(cells) == 0.0).any() else cells), there
+    from ase.geometry import complete_cell
+
+    if ((cells != 0.0).any(axis=2) != there).any():
+        return None, there
+    completed = np.array([complete_cell(cell) for cell in cells])
+    return (None if (np.linalg.det(completed) == 0.0).any() else completed), there
+
+
+def basis_changes(
+    cells: FloatArray, fractional: FloatArray, cell_before: FloatArray, before: FloatArray
+) -> Iterator[tuple[int, FloatArray]]:
+    """Give the frames at which cells are another basis of the same lattice, and which.
+
+    As where LAMMPS flips a box that is tilted too far. Cells that were turned together with their
+    atoms are none: there the atoms stay where they are in fractions.
+
+    Parameters
+    ----------
+    cells : (frames, 3, 3)
+        Cell vectors as rows.
+    fractional : (frames, atoms, 3)
+        Positions in them.
+    cell_before, before : (3, 3), (atoms, 3)
+        Cell and positions in it of the frame before the first.
+
+    Yields
+    ------
+    int, (3, 3)
+        A frame, and the matrix of whole numbers, of determinant 1 or -1, that takes the vectors
+        before to nearly those of the frame: they may be strained besides, by less than a half.
+        Fractional coordinates before, times its inverse, are those in the new basis.
+    """
+    if (cells == cell_before).all():
+        return
+    matrices = np.rint(cells @ np.linalg.inv(np.concatenate([cell_before[None], cells[:-1]])))
+    for frame in np.flatnonzero((matrices != np.eye(3)).any(axis=(1, 2))):
+        matrix = matrices[frame]
+        if not np.isclose(abs(np.linalg.det(matrix)), 1.0):
+            continue
+        last = before if frame == 0 else fractional[frame - 1]
+        turned = fractional[frame] - last
+        flipped = fractional[frame] - last @ np.linalg.inv(matrix)
+        if np.abs(flipped - np.rint(flipped)).sum() < np.abs(turned - np.rint(turned)).sum():
+            yield int(frame), matrix
 
 
 FAR_A = 200.0

@@ -1,4 +1,5 @@
 """The run directory: manifest, lock, recorder, checkpoints. Knows nothing of stages.
 
-May import `arrays`, `bounds`, `checks`, `errors`, `files`, `processes`, `structure`, `trajectory`.
+May import `arrays`, `bounds`, `checks`, `errors`, `files`, `findings`, `processes`, `structure`,
+`trajectory`.
 """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.checks import usable_path
 from mlmd.errors import DamagedDataError, RunDirectoryError
+from mlmd.findings import of_flags
 from mlmd.run.checksums import damaged_files, refuse_damaged
 from mlmd.run.lock import is_at_work
 from mlmd.run.manifest import Manifest, StageEntry
@@ -155,7 +156,8 @@ class Run:
         """Read the trajectory of a stage, frames ``start:stop:every``.
 
         The file of a finished stage is held against its checksum first. Of any other stage the
-        frames are given that its last checkpoint vouches for, held against theirs.
+        frames are given that its last checkpoint vouches for, held against theirs. What the stage
+        is marked with is among the findings of the trajectory.
 
         Raises
         ------
@@ -183,8 +185,10 @@ class Run:
         if not is_whole and (n_frames := _vouched_frames(path)) is not None:
             frames, is_whole = slice(*frames.indices(n_frames)), True
         if is_whole:
-            return Trajectory(**read_h5md(path, frames, trusted=True))
-        return Trajectory.read(path, start=start, stop=stop, every=every)
+            found = Trajectory(**read_h5md(path, frames, trusted=True))
+        else:
+            found = Trajectory.read(path, start=start, stop=stop, every=every)
+        return replace(found, findings=(*of_flags(entry.flags), *found.findings))
 
     def _refuse_damaged(self, entry: StageEntry, name: str) -> None:
         """Raise DamagedDataError where a file of a finished stage is not what was written."""

@@ -1,8 +1,8 @@
 """Studies: what joins the layers into one answer.
 
 May import `_version`, `analysis/recipe`, `arrays`, `calculators`, `campaign`, `checks`,
-`comparison`, `descriptors`, `errors`, `files`, `model`, `plain`, `protocol`, `run`, `stages`,
-`structure`, `trajectory`.
+`comparison`, `descriptors`, `errors`, `files`, `findings`, `model`, `plain`, `protocol`, `run`,
+`stages`, `structure`, `trajectory`.
 """
 
 from mlmd.studies.file_features import featurize_files

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlmd.errors import RunDirectoryError
 from mlmd.files import check_folder, disk_full_is_a_stop, write_json
+from mlmd.plain import to_plain, without_nan
 
 STUDY, COMPARISON, REPORT, RUNS = "study.json", "comparison.json", "report.html", "runs"
 SCHEMA = 1
@@ -69,7 +70,7 @@ def write_comparison(folder: Path, content: dict[str, Any]) -> Path:
     """Write the numbers of all surrogates."""
     path = folder / COMPARISON
     with disk_full_is_a_stop(str(path)):
-        write_json(path, {"schema": SCHEMA, **content})
+        write_json(path, without_nan(to_plain({"schema": SCHEMA, **content})))
     return path
 
 

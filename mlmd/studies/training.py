@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.files import check_output
+from mlmd.findings import Finding
 from mlmd.model.data.folds import FOLDS, GROUPINGS, known_folds, make_folds
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
 from mlmd.model.data.table import TARGETS, TrainingTable
@@ -34,6 +35,10 @@ _JUDGED = "chemical_system"  # intervals of bootstrapped models take many fits
 _FEWEST_JUDGED = 25
 MOST_SEED = 2**32 - 1
 """Of scikit-learn's random numbers."""
+
+
+_OPTIMISTIC = ("published", "random", "formula")
+"""Folds that leave the chemistry of what is left out in what is learnt from."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,26 @@ class TrainingStudy:
         """Number of upper bounds that the model learns from, beside its rows."""
         return 0 if self.table.bounds is None else len(self.table.bounds)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What to know about the scores."""
+        found = []
+        if self.n_bounds:
+            text = (
+                f"{self.n_bounds} row(s) without diffusion are learnt from as upper bounds of D; "
+                "no score is of them"
+            )
+            numbers = {"n_bounds": float(self.n_bounds)}
+            found.append(Finding("learnt_from_bounds", "note", text, numbers))
+        folds = self.reports[0].folds
+        if folds in _OPTIMISTIC:
+            text = (
+                f"folds {folds} have formulas or chemical systems on both sides: the scores are "
+                "optimistic for new materials"
+            )
+            found.append(Finding("optimistic_folds", "doubt", text))
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """Return scores and calibration as plain values for JSON."""
         content = {
@@ -140,6 +165,7 @@ class TrainingStudy:
             "n_bounds": self.n_bounds,
             "D_from": self.table.D_from,
             "saved": to_plain(self.path),
+            "findings": to_plain(self.findings),
         }
         if self.predictor is not None:
             content["calibration"] = plain_fields(self.predictor.training.calibration)

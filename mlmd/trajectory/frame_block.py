@@ -37,8 +37,8 @@ class FrameBlock:
     cell_A : (frames, 3, 3)
         Cell vectors as rows, in angstrom.
     wrapped
-        True where atoms that leave the cell come back at the other side; False where the
-        format says that they do not; None where it may be either.
+        What the format says: True where atoms that leave the cell come back at the other side,
+        False where they do not, None where it may be either. The positions may show otherwise.
     time_fs : (frames,), optional
         Time of each frame, where the file says it.
     step : (frames,), optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +13,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlmd.checks import input_file, is_whole, usable_path, whole_number
 from mlmd.errors import InputError
+from mlmd.findings import Finding
+from mlmd.trajectory.joining.clock import GivenTimes, refuse_other_times
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.text.species_labels import (
+    check_given,
+    check_species,
+    given_elements,
+    isotopes_of,
+)
 
 if TYPE_CHECKING:
     from mlmd.trajectory.frame_block import FrameBlock
 
     Reader = Callable[[TextSource], Iterator[FrameBlock]]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,17 +94,25 @@ FORMATS = (
     Format("SIESTA .ANI", ("*.ani",), "", "siesta.trajectories:read_ani"),
     Format("SIESTA .MD", ("*.md",), "", "siesta.trajectories:read_md"),
 )
+OF_ASE = Format("a format that ASE reads", (), "", "ase_formats:read_ase")
+"""All others."""
 
 
 def read_trajectory(
     path: str | Path | Sequence[str | Path],
-    timestep_fs: float | None,
+    given: GivenTimes,
     frames: slice,
     long_steps: LongSteps = "refuse",
-) -> dict[str, Any]:
-    """Return what a trajectory is made of; see :meth:`mlmd.Trajectory.read`."""
-    given = list(path) if isinstance(path, list | tuple) else [path]
-    paths = [usable_path("file", one) for one in given]
+    pieces: bool = False,
+    elements: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what a trajectory, or each of its pieces, is made of.
+
+    See :meth:`mlmd.Trajectory.read` and :meth:`mlmd.Trajectory.read_pieces`.
+    """
+    symbols = given_elements(elements)
+    several = list(path) if isinstance(path, list | tuple) else [path]
+    paths = [usable_path("file", one) for one in several]
     if not paths:
         raise InputError("no file given; expected a trajectory, or several of one run")
     for one in paths:
@@ -113,10 +126,30 @@ def read_trajectory(
                 f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
                 "mlmd goes on in the same file"
             )
-        return read_h5md(paths[0], frames)
+        arrays = read_h5md(paths[0], frames)
+        check_given(str(paths[0]), arrays["numbers"], symbols)
+        if long_steps != "accept":
+            refuse_other_times(str(paths[0]), given, arrays["time_fs"], frames.step or 1)
+        return [{**arrays, "findings": _isotopes(str(paths[0]), arrays)}]
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    files = ((str(one), _blocks(one)) for one in paths)
-    return join(files, source, timestep_fs, frames, long_steps)
+    findings: list[Finding] = []
+
+    def opened() -> Iterator[tuple[str, Iterator[FrameBlock]]]:
+        findings.clear()
+        return ((str(one), _blocks(one, symbols, findings)) for one in paths)
+
+    made = join(opened, source, given, frames, long_steps, pieces)
+    made[0]["findings"] = (*findings, *made[0]["findings"])
+    return made
+
+
+def _isotopes(name: str, arrays: dict[str, Any]) -> tuple[Finding, ...]:
+    """Tell the isotopes of a file of ours; two of an element are no reason to keep it locked."""
+    try:
+        notes = isotopes_of(name, arrays["numbers"], arrays["masses_u"])
+    except InputError as error:
+        return (Finding("isotopes_mixed", "doubt", str(error)),)
+    return tuple(Finding("isotope", "note", f"{name}: {note}") for note in notes)
 
 
 def check_frames(frames: slice) -> None:
@@ -136,16 +169,15 @@ def format_of(source: TextSource) -> Format | None:
     return next(chain(by_content, by_name), None)
 
 
-def _blocks(path: Path) -> Iterator[FrameBlock]:
+def _blocks(
+    path: Path, elements: Sequence[str] | None, findings: list[Finding]
+) -> Iterator[FrameBlock]:
     """Give the frames of one file."""
-    with TextSource(path) as source:
-        format = format_of(source)
-        if format is not None:
-            yield from _checked(source, format)
-            return
-    from mlmd.trajectory.ase_formats import read_ase
-
-    yield from read_ase(path)
+    with TextSource(path, elements, findings) as source:
+        for n, block in enumerate(_checked(source, format_of(source) or OF_ASE)):
+            if n == 0:
+                check_species(source, block.numbers, block.masses_u)
+            yield block
 
 
 def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
@@ -162,7 +194,7 @@ def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
     if n == 0:
         why = f": {source.damage}" if source.damage else ""
         raise InputError(
-            f"{source.path} holds no whole frame{why}; expected those of a {format.name}"
+            f"{source.path} holds no whole frame{why}; expected those of {format.name}"
         )
     if source.damage is not None:
-        logger.warning("%s: %s; the %d frames before that are read", source.path, source.damage, n)
+        source.note("cut_short", f"{source.damage}; the {n} frames before that are read")

@@ -194,9 +194,12 @@ class Trajectory:
         steps = np.diff(self.time_fs)
         interval = float((self.time_fs[-1] - self.time_fs[0]) / (len(self) - 1))
         if interval <= 0 or np.abs(steps - interval).max() > 1e-6 * interval + 1e-9:
+            from mlmd.trajectory.joining.clock import uneven
+
             raise InputError(
-                f"frames of {self.source} are not evenly spaced in time "
-                f"({steps.min():g} to {steps.max():g} fs); read it with a constant interval"
+                f"{self.source}: {uneven(self.time_fs, 'time', ' fs')}; take a part that is "
+                "(--start, --stop), or analyse each such part with --pieces "
+                "(Trajectory.read_pieces)"
             )
         return interval
 
@@ -208,6 +211,10 @@ class Trajectory:
         stop: int | None = None,
         every: int = 1,
         long_steps: LongSteps = "refuse",
+        *,
+        frame_interval_fs: float | None = None,
+        md_step_fs: float | None = None,
+        elements: Sequence[str] | None = None,
     ) -> Trajectory:
         """Read a trajectory: ours, ASE's, or what a DFT program or LAMMPS has written.
 
@@ -222,23 +229,83 @@ class Trajectory:
         path
             The file, which may be compressed (gzip, bzip2, xz); its format is known by its
             content and name. Several files of one restarted run, in the order of time, are
-            joined and frames that repeat are left out.
+            joined. Frames that repeat by their positions are left out, and where a later run
+            goes another way from an earlier frame on, the later one is taken.
         timestep_fs
-            Time between two frames *of the file*, in fs; needed where the file does not
-            say it.
+            The old name of `frame_interval_fs`.
         start, stop, every
-            Frames ``start:stop:every``, as in a slice.
+            Frames ``start:stop:every``, as in a slice. Only those from `start` to `stop` are
+            judged, and unwrapping begins with the first; those that `every` leaves out are
+            unwrapped.
         long_steps
-            What to do where an atom moves so far between two frames that its unwrapping is
-            not certain: ``"refuse"``, or ``"warn"`` and go on.
+            What to do where an atom moves so far between two frames that its unwrapping is not
+            certain, or where a frame does not follow the one before: ``"refuse"``, or ``"warn"``
+            and go on; ``"accept"`` says nothing, for what needs neither times nor unwrapping
+            (g(r), features).
+        frame_interval_fs
+            Time between two frames *of the file*, in fs; needed where the file does not say it.
+            Where the file counts steps, `findings` says which MD step that implies.
+        md_step_fs
+            Time of one MD step, in fs, for files that count them: times are those of the counts.
+        elements
+            Chemical symbols of types 1, 2, ..., as LAMMPS users write them, for a dump that has
+            types and no elements; of a file that says its elements it has to name them.
 
         Raises
         ------
         InputError
-            If the file is absent, of another format or damaged, if its times are not known, or
-            if a step is too long; the message names file and line, or frame and atom.
+            If the file is absent, of another format or damaged; if its times are not known, or
+            what the file and the options say of them contradicts each other; if frames do not
+            follow each other, or a step is too long. The message names file and line, or frame
+            and atom.
         """
+        from mlmd.trajectory.joining.clock import GivenTimes
         from mlmd.trajectory.reading import read_trajectory
 
+        given = GivenTimes.of(frame_interval_fs, md_step_fs, timestep_fs)
         frames = slice(start, stop, every)
-        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps))
+        (one,) = read_trajectory(path, given, frames, long_steps, elements=elements)
+        return Trajectory(**one)
+
+    @staticmethod
+    def read_pieces(
+        path: str | Path | Sequence[str | Path],
+        start: int | None = None,
+        stop: int | None = None,
+        every: int = 1,
+        long_steps: LongSteps = "refuse",
+        *,
+        frame_interval_fs: float | None = None,
+        md_step_fs: float | None = None,
+        elements: Sequence[str] | None = None,
+    ) -> list[Trajectory]:
+        """Read a trajectory as :meth:`read` does, cut where its frames do not go on evenly.
+
+        It is cut where steps or times from frame to frame change (a gap, another interval), and
+        where a frame does not follow the one before (independent runs, files that are missing).
+        Each piece is a sample of the same: measure each, then :func:`mlmd.analysis.combine` the
+        results.
+
+        Parameters
+        ----------
+        path, start, stop, every, long_steps, frame_interval_fs, md_step_fs, elements
+            As for :meth:`read`.
+
+        Returns
+        -------
+        list of Trajectory
+            Pieces of two frames or more; `findings` of the first says where they begin.
+
+        Raises
+        ------
+        InputError
+            As :meth:`read`, but for what is cut; if one `frame_interval_fs` does not hold for
+            all pieces, or none has two frames.
+        """
+        from mlmd.trajectory.joining.clock import GivenTimes
+        from mlmd.trajectory.reading import read_trajectory
+
+        given = GivenTimes.of(frame_interval_fs, md_step_fs)
+        frames = slice(start, stop, every)
+        made = read_trajectory(path, given, frames, long_steps, True, elements)
+        return [Trajectory(**one) for one in made]

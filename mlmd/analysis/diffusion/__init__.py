@@ -2,5 +2,5 @@
 diffusive, and the estimators' one door.
 
 May import `analysis/checks`, `analysis/diffusion/estimators`, `arrays`, `checks`, `errors`,
-`numerics`, `trajectory`.
+`numerics`, `periodic/cell`, `trajectory`.
 """

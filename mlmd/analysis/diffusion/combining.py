@@ -76,8 +76,8 @@ def combine(results: Sequence[Diffusivity]) -> Diffusivity:
     if stderr is not None and stderr > 0:
         interval = diffusion_interval(D, stderr**2, 0.0, df=df)
     motion = _pooled(results, weights, D, stderr, df)
-    shown = min(len(result.msd_A2) for result in results)
-    curves_A2 = np.array([result.msd_A2[:shown] for result in results])
+    lag_ps = _shared_lags_ps(results)
+    curves_A2 = np.array([np.interp(lag_ps, one.lag_ps, one.msd_A2) for one in results])
     return replace(
         results[0],
         D_raw_cm2_s=D,
@@ -92,7 +92,7 @@ def combine(results: Sequence[Diffusivity]) -> Diffusivity:
         n_windows=len(results),
         motion=motion,
         window_D_cm2_s=values,
-        lag_ps=results[0].lag_ps[:shown],
+        lag_ps=lag_ps,
         msd_A2=weights @ curves_A2,
         msd_spread_A2=curves_A2.std(axis=0, ddof=1) if len(results) > 1 else None,
         window_msd_A2=curves_A2,
@@ -105,6 +105,13 @@ def combine(results: Sequence[Diffusivity]) -> Diffusivity:
         duration_ps=float(np.mean([result.duration_ps for result in results])),
         source=", ".join(result.source for result in results),
     )
+
+
+def _shared_lags_ps(results: Sequence[Diffusivity]) -> FloatArray:
+    """Return the lags of the coarsest curve that all reach: runs may differ in their interval."""
+    longest = min(float(one.lag_ps[-1]) for one in results if len(one.lag_ps))
+    coarsest = max((one.lag_ps for one in results), key=lambda lags: float(lags[1] - lags[0]))
+    return np.asarray(coarsest[coarsest <= longest * (1 + 1e-9)])
 
 
 def _within(results: Sequence[Diffusivity], weights: FloatArray) -> tuple[float | None, float]:

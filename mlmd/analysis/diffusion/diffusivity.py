@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.checks import check_trajectory
 from mlmd.analysis.diffusion.bounds import lower_bound_cm2_s, upper_bound_cm2_s
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.analysis.diffusion.drift import Drift, settled_drift
 from mlmd.analysis.diffusion.estimators.blocks import blocks
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate, Origins
@@ -30,12 +31,13 @@ from mlmd.analysis.diffusion.msd import MeanSquaredDisplacement, mean_squared_di
 from mlmd.analysis.diffusion.relaxation import relaxation
 from mlmd.analysis.diffusion.rotation import rotation
 from mlmd.analysis.diffusion.scatter import scatter
-from mlmd.analysis.diffusion.walkers import Walkers
+from mlmd.analysis.diffusion.walkers import Walkers, checked_atoms
 from mlmd.checks import shown
 from mlmd.errors import InputError
+from mlmd.trajectory.thermal_speed import refuse_impossible_speed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlmd.analysis.diffusion.estimators.options import EstimatorOptions
     from mlmd.arrays import FloatArray
@@ -194,6 +196,7 @@ class Diffusivity:
                 "origins": settings.origins,
                 "drift": settings.drift,
                 "mobile": settings.mobile,
+                **({} if settings.atoms is None else {"atoms": list(settings.atoms)}),
                 **options,
                 **self.details,
             },
@@ -208,6 +211,7 @@ def diffusivity_settings(
     mobile: str | None = None,
     origins: Origins = "sliding",
     options: EstimatorOptions | None = None,
+    atoms: Sequence[int] | None = None,
 ) -> DiffusivitySettings:
     """Return how :func:`diffusivity` is to measure, checked as far as it goes without data.
 
@@ -237,6 +241,7 @@ def diffusivity_settings(
         drift=drift,
         mobile=mobile,
         options=options,
+        atoms=checked_atoms(atoms),
     )
 
 
@@ -251,6 +256,7 @@ def diffusivity(
     mobile: str | None = None,
     origins: Origins = "sliding",
     options: EstimatorOptions | None = None,
+    atoms: Sequence[int] | None = None,
 ) -> Diffusivity:
     r"""Tracer diffusivity of one species, :math:`\mathrm{MSD}(t) \to 6 D t`.
 
@@ -288,6 +294,9 @@ def diffusivity(
     options
         Settings that only this estimator has: ``BlocksOptions``, ``WeightedOptions`` or
         ``KinisiOptions``.
+    atoms
+        Indices of the atoms that are measured, of those of the species; all where not given. The
+        drift is that of all atoms.
 
     Returns
     -------
@@ -302,14 +311,18 @@ def diffusivity(
         fewer than three lags.
     """
     check_trajectory(trajectory)
-    settings = diffusivity_settings(estimator, window_ps, fit_ps, drift, mobile, origins, options)
+    settings = diffusivity_settings(
+        estimator, window_ps, fit_ps, drift, mobile, origins, options, atoms
+    )
     drift = settled_drift(trajectory, settings.drift)
     settings = replace(
         settings, drift=drift, mobile=(mobile or species) if drift == "framework" else None
     )
-    msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile)
+    refuse_impossible_speed(trajectory, None)
+    trajectory = without_cell_motion(trajectory)
+    msd = mean_squared_displacement(trajectory, species, drift=drift, mobile=mobile, atoms=atoms)
     estimate = ESTIMATORS[settings.estimator](trajectory, species, settings, msd)
-    walkers = Walkers.of(trajectory, species, drift, settings.mobile)
+    walkers = Walkers.of(trajectory, species, drift, settings.mobile, atoms)
     known = estimate
     if (settings.estimator, settings.fit_ps) != ("gls", None) and len(trajectory) >= FEWEST_FRAMES:
         plain = replace(settings, estimator="gls", window_ps=None, fit_ps=None, options=None)

@@ -17,6 +17,10 @@ Drift = Literal["cell", "framework", "none"]
 """What is held at rest: the whole cell's centre of mass, the framework's, or nothing."""
 
 _CHUNK_FRAMES = 4096
+# Pairs of frames, half a run apart, that are enough to see whether a centre moves.
+_LAGS = 100
+# Of the motion that the centre of independent atoms has; where it is at rest rounding is left.
+_MOVES = 0.1
 
 
 def check_drift(drift: str) -> None:
@@ -72,13 +76,13 @@ def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatAr
     Raises
     ------
     InputError
-        If the name is unknown, or there is no framework.
+        If the name is unknown, there is no framework, or the cell has one atom.
 
     Notes
     -----
     With the "cell" reference, N independent walkers of equal mass diffuse by 1 - 1/N less:
     their centre diffuses too, and is taken for drift. In dynamics that conserve momentum
-    the centre is at rest anyway.
+    the centre is at rest anyway. See :func:`share_of_centre`.
     """
     drift = settled_drift(trajectory, drift)
     if drift == "none":
@@ -86,6 +90,11 @@ def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatAr
     masses = trajectory.masses_u
     assert masses is not None  # Trajectory fills them in
     weights = np.asarray(masses, dtype=float).copy()
+    if drift == "cell" and trajectory.n_atoms == 1:
+        raise InputError(
+            f"{trajectory.source} has one atom: the centre of mass that is held at rest is that "
+            "atom itself, which then never moves; take --drift none (drift='none')"
+        )
     if drift == "framework":
         if mobile is None:
             raise InputError(
@@ -105,3 +114,33 @@ def drift_A(trajectory: Trajectory, drift: Drift, mobile: str | None) -> FloatAr
         centre[part] = np.einsum("fax,a->fx", trajectory.positions_A[part], weights)
     centre -= centre[0].copy()
     return centre
+
+
+def share_of_centre(trajectory: Trajectory, drift: Drift) -> float:
+    r"""Part of the motion of independent atoms that their own moving centre takes from them.
+
+    .. math:: \sum_i \left(m_i \Big/ \sum_j m_j\right)^2
+
+    with the "cell" reference, which is 1/N for N atoms of equal mass. It is 0 where another
+    reference is held at rest, and where the centre hardly moves beside the atoms: then nothing is
+    taken.
+
+    Parameters
+    ----------
+    trajectory
+        Unwrapped positions and masses.
+    drift
+        What is held at rest.
+    """
+    if len(trajectory) < 2 or settled_drift(trajectory, drift) != "cell":
+        return 0.0
+    masses = np.asarray(trajectory.masses_u, dtype=float)
+    share = float((masses**2).sum() / masses.sum() ** 2)
+    centre = drift_A(trajectory, "cell", None)
+    assert centre is not None  # of the cell there is one
+    half = len(trajectory) // 2
+    apart = np.linspace(0, len(trajectory) - half - 1, _LAGS).astype(int)
+    moved = trajectory.positions_A[apart + half] - trajectory.positions_A[apart]
+    of_atoms = float((moved.astype(float) ** 2).sum(axis=2).mean())
+    of_centre = float(((centre[apart + half] - centre[apart]) ** 2).sum(axis=1).mean())
+    return share if of_centre > _MOVES * share * of_atoms else 0.0

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.checks import check_finite, check_trajectory
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.analysis.diffusion.drift import Drift, drift_A, settled_drift
+from mlmd.analysis.diffusion.walkers import chosen_atoms
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import all_origins_msd_atoms, all_origins_msd_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -70,6 +74,7 @@ def mean_squared_displacement(
     *,
     drift: Drift = "cell",
     mobile: str | None = None,
+    atoms: Sequence[int] | None = None,
     max_lag_ps: float | None = None,
     per_atom: bool = False,
 ) -> MeanSquaredDisplacement:
@@ -92,6 +97,8 @@ def mean_squared_displacement(
         "framework" (of all atoms but the mobile species) or "none". Held atoms make it "none".
     mobile
         The species that is not framework; the analysed one where not given.
+    atoms
+        Indices of the atoms that are measured, of those of the species; all where not given.
     max_lag_ps
         Longest lag in picoseconds; all where not given.
     per_atom
@@ -111,18 +118,19 @@ def mean_squared_displacement(
     check_trajectory(trajectory)
     interval_fs = trajectory.uniform_interval_fs()
     drift = settled_drift(trajectory, drift)
-    atoms = None if species is None else trajectory.indices(species)
+    taken = None if species is None else chosen_atoms(trajectory, species, atoms)
     max_lag = None if max_lag_ps is None else _frames(max_lag_ps, interval_fs, trajectory)
     reference = (species if mobile is None else mobile) if drift == "framework" else None
+    trajectory = without_cell_motion(trajectory)
     offset_A = drift_A(trajectory, drift, reference)
     positions_A = trajectory.positions_A
-    msd_axes_A2 = all_origins_msd_axes(positions_A, atoms=atoms, offset=offset_A, max_lag=max_lag)
+    msd_axes_A2 = all_origins_msd_axes(positions_A, atoms=taken, offset=offset_A, max_lag=max_lag)
     check_finite(msd_axes_A2, trajectory)
     msd_A2 = msd_axes_A2.sum(axis=1)
     msd_atoms_A2 = None
     if per_atom:
         msd_atoms_A2 = all_origins_msd_atoms(
-            positions_A, atoms=atoms, offset=offset_A, max_lag=max_lag
+            positions_A, atoms=taken, offset=offset_A, max_lag=max_lag
         )
     lags = np.arange(len(msd_A2))
     return MeanSquaredDisplacement(
@@ -131,7 +139,7 @@ def mean_squared_displacement(
         msd_axes_A2=msd_axes_A2,
         n_origins=len(trajectory) - lags,
         species=species,
-        n_atoms=trajectory.n_atoms if atoms is None else len(atoms),
+        n_atoms=trajectory.n_atoms if taken is None else len(taken),
         drift=drift,
         mobile=reference,
         interval_fs=interval_fs,

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.diffusion.drift import drift_A
+from mlmd.checks import listed, whole_number
+from mlmd.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlmd.analysis.diffusion.drift import Drift
     from mlmd.arrays import FloatArray, IntArray
     from mlmd.trajectory.trajectory import Trajectory
@@ -35,11 +39,16 @@ class Walkers:
 
     @classmethod
     def of(
-        cls, trajectory: Trajectory, species: str, drift: Drift, mobile: str | None = None
+        cls,
+        trajectory: Trajectory,
+        species: str,
+        drift: Drift,
+        mobile: str | None = None,
+        atoms: Sequence[int] | None = None,
     ) -> Walkers:
-        """Atoms of one species, with the drift of the whole trajectory."""
+        """Atoms of one species, all or those chosen, with the drift of the whole trajectory."""
         offset_A = drift_A(trajectory, drift, mobile or species)
-        return cls(trajectory.positions_A, trajectory.indices(species), offset_A)
+        return cls(trajectory.positions_A, chosen_atoms(trajectory, species, atoms), offset_A)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -61,3 +70,38 @@ class Walkers:
         if self.offset_A is not None:
             taken -= self.offset_A[frames, None, :]
         return taken
+
+
+def checked_atoms(atoms: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Return indices of atoms in order, each once; None where all are meant."""
+    if atoms is None:
+        return None
+    as_list = list(atoms) if isinstance(atoms, range | np.ndarray) else atoms
+    given = listed("atoms", as_list, "indices")
+    if not len(given):
+        raise InputError("atoms is an empty list; expected indices from 0, or None for all atoms")
+    return tuple(sorted({whole_number("an index of atoms", one, least=0) for one in given}))
+
+
+def chosen_atoms(trajectory: Trajectory, species: str, atoms: Sequence[int] | None) -> IntArray:
+    """Return the indices of the atoms of a species, of those that were chosen where any were.
+
+    Raises
+    ------
+    InputError
+        If there is no such atom.
+    """
+    found, chosen = trajectory.indices(species), checked_atoms(atoms)
+    if chosen is None:
+        return found
+    if chosen[-1] >= trajectory.n_atoms:
+        raise InputError(
+            f"atom {chosen[-1]} was chosen of {trajectory.source}, which has "
+            f"{trajectory.n_atoms}; expected indices from 0 to {trajectory.n_atoms - 1}"
+        )
+    found = np.intersect1d(found, chosen)
+    if not len(found):
+        raise InputError(
+            f"none of the {len(chosen)} atoms that were chosen of {trajectory.source} is {species}"
+        )
+    return found

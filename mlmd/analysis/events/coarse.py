@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.checks import check_finite
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -68,15 +69,12 @@ def coarse_path(trajectory: Trajectory, reference: IntArray) -> CoarsePath:
     weights /= weights.sum()
     means = np.empty((count, trajectory.n_atoms, 3))
     step = max(1, _CHUNK_BYTES // (24 * trajectory.n_atoms))
-    mean_cell = None if trajectory.cell_A.ndim == 2 else trajectory.cell_A.mean(axis=0)
+    trajectory = without_cell_motion(trajectory)
     for window in range(count):
         total = np.zeros((trajectory.n_atoms, 3))
         for start in range(frames[window], frames[window + 1], step):
             part = slice(start, min(start + step, frames[window + 1]))
-            block = trajectory.positions_A[part].astype(np.float64)
-            if mean_cell is not None:
-                block = block @ (np.linalg.inv(trajectory.cell_A[part]) @ mean_cell)
-            total += block.sum(axis=0)
+            total += trajectory.positions_A[part].sum(axis=0, dtype=np.float64)
         means[window] = total / width
     check_finite(means, trajectory)
     means -= np.einsum("wax,a->wx", means, weights)[:, None, :]

@@ -1,7 +1,7 @@
 """Structure and motion of liquids and glasses: who is how far from whom, and how that changes.
 
 May import `analysis/checks`, `analysis/structure/scattering`, `analysis/vibrations`, `arrays`,
-`checks`, `errors`, `periodic`, `plain`, `trajectory`.
+`checks`, `errors`, `findings`, `periodic`, `plain`, `trajectory`.
 """
 
 from mlmd.analysis.structure.angles import BondAngles, bond_angles

@@ -13,6 +13,7 @@ from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
+    from mlmd.findings import Finding
 
 
 Pair = tuple[str, str]
@@ -87,6 +88,8 @@ class RadialDistribution:
         How it was obtained.
     source : str
         Where the trajectory came from.
+    findings : tuple of Finding
+        What doubts it: what reading the file showed, and where there is no density of a bulk.
     """
 
     r_A: FloatArray
@@ -98,6 +101,7 @@ class RadialDistribution:
     errors_reliable: bool
     settings: RdfSettings
     source: str
+    findings: tuple[Finding, ...] = ()
 
     def of(self, first: str, second: str) -> PairDistribution:
         """Return g(r) of two species, in either order.

@@ -18,10 +18,11 @@ from mlmd.analysis.structure.radial_distribution import (
 )
 from mlmd.checks import shown, texts
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.periodic.pair_counts import pair_counts, self_image_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlmd.analysis.structure.radial_distribution import Pair
     from mlmd.arrays import FloatArray, IntArray
@@ -91,12 +92,7 @@ def rdf(
     way = convention_named(convention)
     cells_A = checked_cells_A(trajectory)
     volumes_A3: FloatArray = np.abs(np.linalg.det(cells_A))
-    if not all(trajectory.pbc):
-        logger.warning(
-            "%s is periodic as %s: g(r) is relative to the density of the cell with its vacuum",
-            trajectory.source,
-            list(trajectory.pbc),
-        )
+    findings = [*trajectory.findings, *_about_boundary(trajectory)]
     range_A = half_height_A(trajectory, cells_A)
     if r_max_A is None:
         r_max_A = way.r_max_A or range_A
@@ -161,7 +157,25 @@ def rdf(
             block_correlation=blocking.correlation,
         ),
         source=trajectory.source,
+        findings=tuple(findings),
     )
+
+
+def _about_boundary(trajectory: Trajectory) -> Iterator[Finding]:
+    """Say and warn that there is no bulk density for g(r) to be relative to."""
+    if all(trajectory.pbc):
+        return
+    text = (
+        f"{trajectory.source} is periodic as {list(trajectory.pbc)}: g(r) is relative to the "
+        "density of the cell with its vacuum"
+    )
+    if any(trajectory.pbc):
+        found = Finding("open_boundary", "doubt", text)
+    else:
+        more = ", which a cluster does not have: only distances and coordination numbers hold"
+        found = Finding("no_density", "invalid", text + more)
+    logger.warning("%s", found.message)
+    yield found
 
 
 def _block_sums(

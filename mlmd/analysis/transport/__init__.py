@@ -1,7 +1,7 @@
 """Transport beyond one number: tensor, charge, conductivity, finite size.
 
-May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `numerics`,
-`plain`, `trajectory`.
+May import `analysis/checks`, `analysis/diffusion`, `arrays`, `checks`, `errors`, `findings`,
+`numerics`, `plain`, `trajectory`.
 """
 
 from mlmd.analysis.transport.charge import ChargeDiffusivity, charge_diffusivity

@@ -5,36 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.checks import check_trajectory
-from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
+from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity, diffusivity_settings
+from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
+from mlmd.analysis.transport.charge_gate import judged_charge
 from mlmd.analysis.transport.collective import (
     Carriers,
     Reference,
     charge_walker,
     checked_carriers,
 )
-from mlmd.checks import choice
+from mlmd.checks import by_name
+from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
-    from mlmd.analysis.diffusion.estimators.options import WeightedOptions
+    from typing import Unpack
+
     from mlmd.trajectory.trajectory import Trajectory
 
-ChargeEstimator = Literal["gls", "windowed", "weighted"]
-"""Estimators for both the tracer and the charge diffusivity."""
 
-
-class ChargeOptions(TypedDict, total=False):
+class ChargeOptions(DiffusivityOptions, total=False):
     """Keywords of :func:`charge_diffusivity`, which conductivity hands on."""
 
     reference: Reference
-    estimator: ChargeEstimator
-    fit_ps: tuple[float, float] | None
-    window_ps: float | None
-    options: WeightedOptions | None
 
 
 _MOST_SHARED = 0.5  # of the charge's variance, that is credited to the tracers
@@ -52,7 +49,7 @@ class ChargeDiffusivity:
     carriers : Carriers
         Mobile species, oxidation states, reference, and what is known of neutrality.
     D_raw_cm2_s, D_stderr_cm2_s, D_interval68_cm2_s
-        Charge diffusivity in cm^2/s, whether or not the ions diffuse; errors may be None.
+        Charge diffusivity in cm^2/s, whether or not the charge diffuses; errors may be None.
     tracer_D_raw_cm2_s, tracer_stderr_cm2_s, tracer_interval68_cm2_s
         Mean of the mobile species' tracer diffusivities, weighted by their z^2.
     haven_ratio_raw, haven_stderr, haven_interval68
@@ -61,10 +58,10 @@ class ChargeDiffusivity:
     tracers : mapping of str to Diffusivity
         By mobile species.
     collective : Diffusivity
-        Of the normalised charge displacement, with its MSD. Its verdict on the motion, of one
-        walker, means nothing.
-    estimator : str
-        Of both.
+        Of the normalised charge displacement, with its MSD and the verdict on it
+        (:func:`mlmd.analysis.transport.charge_gate.judged_charge`).
+    left_out : tuple of str
+        Charged species that are not among the mobile ones and do not stay where they are.
     """
 
     carriers: Carriers
@@ -79,27 +76,71 @@ class ChargeDiffusivity:
     haven_interval68: tuple[float, float] | None
     tracers: Mapping[str, Diffusivity]
     collective: Diffusivity
-    estimator: ChargeEstimator
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_diffusive(self) -> bool:
+        """Whether the charge diffuses, by its own displacement."""
+        return self.collective.is_diffusive
+
+    @property
+    def tracers_diffuse(self) -> bool:
         """Whether every mobile species diffuses."""
         return all(tracer.is_diffusive for tracer in self.tracers.values())
 
     @property
     def reason(self) -> str:
-        """The verdicts on the mobile species in words."""
-        return "; ".join(f"{symbol}: {tracer.reason}" for symbol, tracer in self.tracers.items())
+        """The verdicts on the charge and on the mobile species in words."""
+        each = [f"{symbol}: {tracer.reason}" for symbol, tracer in self.tracers.items()]
+        return "; ".join([self.collective.reason, *each])
 
     @property
     def D_cm2_s(self) -> float | None:
-        """Charge diffusivity; None where a mobile species does not diffuse."""
+        """Charge diffusivity; None where the charge does not diffuse."""
         return self.D_raw_cm2_s if self.is_diffusive else None
 
     @property
     def haven_ratio(self) -> float | None:
-        """Haven ratio; None where a mobile species does not diffuse."""
-        return self.haven_ratio_raw if self.is_diffusive else None
+        """Haven ratio; None where charge or ions do not diffuse, or its interval is not known."""
+        known = self.is_diffusive and self.tracers_diffuse and self.haven_interval68 is not None
+        return self.haven_ratio_raw if known else None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What doubts conductivity and Haven ratio."""
+        found = []
+        if not self.is_diffusive:
+            numbers = {
+                "D_charge_raw_cm2_s": self.D_raw_cm2_s,
+                "D_charge_stderr_cm2_s": self.D_stderr_cm2_s,
+            }
+            text = f"no conductivity: {self.collective.reason}"
+            found.append(Finding("no_conductivity", "invalid", text, numbers))
+        still = [symbol for symbol, one in self.tracers.items() if not one.is_diffusive]
+        if still:
+            text = f"no Nernst-Einstein conductivity: {', '.join(still)} not diffusive"
+            found.append(Finding("no_nernst_einstein", "invalid", text))
+        elif self.is_diffusive and self.haven_ratio is None:
+            errors = (self.D_stderr_cm2_s, self.tracer_stderr_cm2_s)
+            why = "the charge diffusivity is zero within its error"
+            if None in errors:
+                why = f"estimator '{self.estimator}' gives no error of the charge diffusivity"
+            found.append(Finding("no_haven_ratio", "invalid", f"no Haven ratio: {why}"))
+        if self.left_out:
+            text = (
+                f"{', '.join(self.left_out)} move as well and are charged, but are not among the "
+                "ions of the Nernst-Einstein conductivity and of the Haven ratio"
+            )
+            found.append(Finding("carriers_left_out", "doubt", text))
+        if self.carriers.neutrality != "neutral":
+            text = f"neutrality of the charges {self.carriers.neutrality}"
+            found.append(Finding("neutrality_not_checked", "note", text))
+        return tuple(found)
+
+    @property
+    def estimator(self) -> str:
+        """Of both diffusivities."""
+        return self.collective.settings.estimator
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
@@ -115,7 +156,8 @@ class ChargeDiffusivity:
             "D_tracer_stderr_cm2_s": self.tracer_stderr_cm2_s,
             "D_tracer_interval68_cm2_s": self.tracer_interval68_cm2_s,
             "haven_ratio": self.haven_ratio,
-            "haven_ratio_raw": self.haven_ratio_raw,
+            # A ratio without its interval says nothing.
+            "haven_ratio_raw": None if self.haven_interval68 is None else self.haven_ratio_raw,
             "haven_stderr": self.haven_stderr,
             "haven_interval68": self.haven_interval68,
             "estimator": self.estimator,
@@ -127,13 +169,10 @@ class ChargeDiffusivity:
 def charge_diffusivity(
     trajectory: Trajectory,
     oxidation_states: Mapping[str, float],
-    species: str | Sequence[str],
+    species: str | Sequence[str] | None = None,
     *,
     reference: Reference = "neutral",
-    estimator: ChargeEstimator = "gls",
-    fit_ps: tuple[float, float] | None = None,
-    window_ps: float | None = None,
-    options: WeightedOptions | None = None,
+    **how: Unpack[DiffusivityOptions],
 ) -> ChargeDiffusivity:
     """Charge diffusivity from the collective displacement of all charges, over all origins.
 
@@ -147,22 +186,20 @@ def charge_diffusivity(
     oxidation_states
         By chemical symbol; they are never guessed.
     species
-        The mobile species, one or several.
+        The mobile species, one or several. Where not given, all charged ones, but those that stay
+        where they are (``localised``) while others move.
     reference
         "neutral": every species has an oxidation state, they add up to zero, and the charge
         displacement does not depend on the frame of reference. "framework": only the mobile ions
         count, against the mass-weighted centre of the rest.
-    estimator
-        "gls" (the error follows from the walk and from the scatter of blocks of time),
-        "windowed" (from that of windows), or "weighted", as pymatgen-analysis-diffusion: without an
-        error, the framework's centre not weighted by mass.
-    fit_ps
-        Lags of the fit. Where not given, "gls" takes for the charge the lags at which the tracers
-        were found to diffuse.
-    window_ps
-        For "windowed".
-    options
-        For "weighted".
+    **how
+        How the diffusivities of ions and charge are measured, keywords of
+        :func:`mlmd.diffusivity`. The drift is that of the tracers: where not given, that of the
+        framework with the reference "framework" and one species, else that of the cell. Where
+        ``fit_ps`` is not given, "gls" takes for the charge the lags at which the tracers were found
+        to diffuse. "lag", "blocks" and "weighted" give the charge no error, so that there is no
+        Haven ratio; "weighted" does not weight the framework's centre by mass, as
+        pymatgen-analysis-diffusion. "kinisi" takes many atoms and has no charge.
 
     Raises
     ------
@@ -176,26 +213,36 @@ def charge_diffusivity(
     DOI 10.1103/PhysRevMaterials.1.025402
     """
     check_trajectory(trajectory)
-    choice("estimator of the charge", estimator, get_args(ChargeEstimator))
-    carriers = checked_carriers(trajectory, oxidation_states, species, reference)
-    measure = partial(
-        diffusivity, estimator=estimator, window_ps=window_ps, options=options, fit_ps=fit_ps
-    )
+    estimator = diffusivity_settings(**how).estimator
+    if estimator == "kinisi" or how.get("atoms") is not None:
+        what = "estimator 'kinisi'" if estimator == "kinisi" else "a choice of atoms"
+        raise InputError(
+            f"{what} was given for a charge diffusivity, which is of the sum of all charges; take "
+            "another estimator and all atoms, or leave the oxidation states out"
+        )
+    states = by_name("oxidation_states", oxidation_states)
+    charged = [symbol for symbol, z in states.items() if z] if species is None else species
+    carriers = checked_carriers(trajectory, oxidation_states, charged, reference)
+    named = {symbol for symbol, z in carriers.oxidation_states.items() if z}
     # Tracers in the frame of reference of the charge.
     framework = reference == "framework" and len(carriers.species) == 1
-    tracers = {
-        symbol: measure(trajectory, symbol, drift="framework" if framework else "cell")
-        for symbol in carriers.species
-    }
+    asked: DiffusivityOptions = {"drift": "framework" if framework else "cell", **how}
+    tracers = {symbol: diffusivity(trajectory, symbol, **asked) for symbol in sorted(named)}
+    moving = [s for s, one in tracers.items() if one.verdict != "localised"]
+    if species is None and moving:
+        mobile = [symbol for symbol in carriers.species if symbol in moving]
+        carriers = checked_carriers(trajectory, oxidation_states, mobile, reference)
+    left_out = tuple(symbol for symbol in moving if symbol not in carriers.species)
+    tracers = {symbol: tracers[symbol] for symbol in carriers.species}
     published = estimator == "weighted"
-    n_mobile = sum(tracer.n_atoms for tracer in tracers.values())
-    walker = charge_walker(
-        trajectory, carriers, plain_average=published, copies=n_mobile if published else 1
-    )
-    if fit_ps is None and estimator == "gls":
+    copies = sum(tracer.n_atoms for tracer in tracers.values()) if published else 1
+    walker = charge_walker(trajectory, carriers, plain_average=published, copies=copies)
+    alone: DiffusivityOptions = {**how, "drift": "none", "mobile": None}
+    if how.get("fit_ps") is None and estimator == "gls":
         ranges = [tracer.settings.fit_ps for tracer in tracers.values()]
-        fit_ps = max(pair for pair in ranges if pair is not None)
-    collective = measure(walker, walker.species[0], fit_ps=fit_ps, drift="none")
+        alone["fit_ps"] = max(pair for pair in ranges if pair is not None)
+    collective = diffusivity(walker, walker.species[0], **alone)
+    collective = judged_charge(collective, walker, tracers.values())
     D, stderr, interval = _mean_tracer(carriers, tracers)
     ratio, ratio_stderr, limits = _haven(D, stderr, collective)
     return ChargeDiffusivity(
@@ -211,7 +258,7 @@ def charge_diffusivity(
         haven_interval68=limits,
         tracers=tracers,
         collective=collective,
-        estimator=estimator,
+        left_out=left_out,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.checks import by_name, choice, finite_number, texts, usable_text
 from mlmd.errors import InputError
 from mlmd.trajectory.trajectory import Trajectory
@@ -136,6 +137,7 @@ def charge_walker(
     if carriers.reference == "framework":
         weights[~is_mobile] = 0.0
         weights -= _framework(trajectory, is_mobile, plain_average) * weights.sum()
+    trajectory = without_cell_motion(trajectory)
     path = np.empty((len(trajectory), 3))
     first = trajectory.positions_A[0].astype(np.float64)  # keeps large coordinates out of the sum
     for start in range(0, len(trajectory), _CHUNK_FRAMES):

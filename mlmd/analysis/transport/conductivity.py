@@ -13,6 +13,7 @@ from mlmd.analysis.diffusion.units import BOLTZMANN_J_K
 from mlmd.analysis.transport.charge import ChargeDiffusivity, ChargeOptions, charge_diffusivity
 from mlmd.checks import positive_number
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
@@ -70,18 +71,23 @@ class Conductivity:
 
     @property
     def is_diffusive(self) -> bool:
-        """Whether every mobile species diffuses."""
+        """Whether the charge diffuses, by its own displacement."""
         return self.charge.is_diffusive
 
     @property
     def nernst_einstein(self) -> ConductivityValue | None:
         """Nernst-Einstein conductivity; None where a mobile species does not diffuse."""
-        return self.nernst_einstein_raw if self.is_diffusive else None
+        return self.nernst_einstein_raw if self.charge.tracers_diffuse else None
 
     @property
     def full(self) -> ConductivityValue | None:
-        """Full conductivity; None where a mobile species does not diffuse."""
+        """Full conductivity; None where the charge does not diffuse."""
         return self.full_raw if self.is_diffusive else None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What doubts conductivity and Haven ratio."""
+        return self.charge.findings
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain types for JSON; what is not known is None."""
@@ -92,7 +98,7 @@ class Conductivity:
 def conductivity(
     trajectory: Trajectory,
     oxidation_states: Mapping[str, float],
-    species: str | Sequence[str],
+    species: str | Sequence[str] | None = None,
     *,
     temperature_K: float | None = None,
     **options: Unpack[ChargeOptions],
@@ -110,7 +116,7 @@ def conductivity(
     oxidation_states
         By chemical symbol; they are never guessed.
     species
-        The mobile species, one or several.
+        The mobile species, one or several; all charged ones that move where not given.
     temperature_K
         Mean of the recorded temperatures where not given.
     **options

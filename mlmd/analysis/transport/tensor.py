@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.analysis.checks import check_finite, check_trajectory
+from mlmd.analysis.diffusion.cell_motion import without_cell_motion
 from mlmd.analysis.diffusion.diffusivity import diffusivity
 from mlmd.analysis.diffusion.drift import Drift
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings
@@ -150,6 +151,7 @@ def diffusion_tensor(
     check_trajectory(trajectory)
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
     fit_ps = DiffusivitySettings(fit_ps=fit_ps).fit_ps  # checks it
+    trajectory = without_cell_motion(trajectory)
     base = diffusivity(trajectory, species, drift=drift, mobile=mobile)
     assert base.settings.fit_ps is not None
     start_ps = base.settings.fit_ps[0] if fit_ps is None else fit_ps[0]

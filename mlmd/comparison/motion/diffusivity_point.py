@@ -10,12 +10,13 @@ from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import Diffusivity, diffusivity
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.numerics.student import student_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
     from mlmd.comparison.systems import System
     from mlmd.trajectory.trajectory import Trajectory
 
@@ -68,6 +69,19 @@ class DiffusivitySide:
             duration_ps=n_runs * result.duration_ps,
             D_stderr_cm2_s=result.D_stderr_cm2_s,
         )
+
+    def findings(self, species: str) -> tuple[Finding, ...]:
+        """What doubts D of a species, as the analysis of the side by itself has it."""
+        if self.is_diffusive:
+            return ()
+        numbers = {
+            "D_upper_bound_cm2_s": self.D_upper_bound_cm2_s,
+            "D_lower_bound_cm2_s": self.D_lower_bound_cm2_s,
+            "needs_ps": self.needs_ps,
+        }
+        verdict = self.verdict or "not_diffusive"
+        text = f"{species} is {verdict.replace('_', ' ')}: {self.reason}"
+        return (Finding(f"motion_{verdict}", "invalid", text, numbers),)
 
     @property
     def log10_D(self) -> float | None:
@@ -262,7 +276,16 @@ def check_same_settings(one: Diffusivity, other: Diffusivity) -> None:
     whose lags are multiples of the first (1, 1.5, 2, 3 ... times), by four and by one multiple.
     """
     different = []
-    for name in ("estimator", "origins", "drift", "mobile", "options", "window_ps", "fit_ps"):
+    for name in (
+        "estimator",
+        "origins",
+        "drift",
+        "mobile",
+        "options",
+        "atoms",
+        "window_ps",
+        "fit_ps",
+    ):
         left, right = getattr(one.settings, name), getattr(other.settings, name)
         if left != right and not (name == "fit_ps" and _same_range(one, other)):
             different.append(f"{name} {_shown(left)} and {_shown(right)}")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
 from mlmd.analysis.structure.scattering.structure_factor import structure_factor
 from mlmd.analysis.vibrations.density_of_states import vibrational_density
 from mlmd.comparison.r_squared import noise_ceiling, r_squared
 from mlmd.comparison.structure.runs import frame_weights
 from mlmd.comparison.systems import part
+from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +30,19 @@ if TYPE_CHECKING:
     from mlmd.trajectory.trajectory import Trajectory
 
 
+_AT_THE_EDGE, _EDGE = 0.05, 0.8
+"""Share of a density above that part of the highest frequency that frames see, from which on what
+is faster has been folded in: of molten LiCl, which ends at 10 THz, 0.4 % with frames 20 fs apart,
+4 % at 60 fs, 7 % at 100 fs and 17 % at 400 fs. Noise has 20 %."""
+_HIDDEN = (0.3, 0.8)
+"""Share of the thermal kinetic energy that differences of positions show of atoms some of whose
+motion is faster than the frames: a bond that stretches hides a third. Less is no hidden vibration,
+but a wrong time or temperature, which the comparison is to show."""
 _LONGEST_LAG_PS = 2.0
 """Of the velocity autocorrelation: a resolution of 0.5 THz, at which 10 ps have little noise."""
+_LOOKED_AT = 1000
+_EV_IN_U_A2_FS2 = 9.648533212e-3
+"""1 eV / (1 u) in angstrom^2 / fs^2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +158,8 @@ def vdos_parity(system: System) -> VdosParity:
     Raises
     ------
     InputError
-        If a side has fewer than a handful of frames, or frames that are not evenly spaced.
+        If a side has fewer than a handful of frames, frames that are not evenly spaced, or that are
+        too far apart for its fastest vibrations.
     """
     surrogate, reference = system.runs()
     runs = (*surrogate, *reference)
@@ -157,6 +171,9 @@ def vdos_parity(system: System) -> VdosParity:
         return [vibrational_density(run, max_lag_ps=lag_ps, velocities=kind) for run in some]
 
     first, other = densities(surrogate, recorded), densities(reference, recorded)
+    for name, side, found in (("surrogate", surrogate, first), ("reference", reference, other)):
+        for run, density in zip(side, found, strict=True):
+            _check_resolved(name, run, density, system.temperature_K)
     # Beyond what the coarser side resolves there is nothing to compare.
     end = min(one.frequency_THz[-1] for one in (*first, *other))
     grid = other[0].frequency_THz[other[0].frequency_THz <= end]
@@ -183,6 +200,53 @@ def vdos_parity(system: System) -> VdosParity:
         surrogate=total_left / (grid[1] - grid[0]),
         reference=total_right / (grid[1] - grid[0]),
     )
+
+
+def _check_resolved(
+    side: str, run: Trajectory, density: VibrationalDensity, temperature_K: float | None
+) -> None:
+    """Raise InputError where frames are too far apart for what vibrates.
+
+    Frames see frequencies up to half their rate (Nyquist); what is faster is folded in below. It
+    shows at the edge, or as kinetic energy that differences of positions do not have.
+    """
+    highest_THz = float(density.frequency_THz[-1])
+    curve = np.maximum(density.total, 0.0)
+    edge = float(curve[density.frequency_THz > _EDGE * highest_THz].sum() / curve.sum())
+    at_K = temperature_K if run.temperatures_K is None else float(run.temperatures_K.mean())
+    shares = {}
+    if at_K is not None:
+        shares = {s: _kinetic_share(run, s, density, at_K) for s in density.by_species}
+    hidden = {s: share for s, share in shares.items() if _HIDDEN[0] < share < _HIDDEN[1]}
+    if edge <= _AT_THE_EDGE and not hidden:
+        return
+    interval_fs = run.uniform_interval_fs()
+    why = f"{edge:.0%} of its density lie at that edge"
+    if edge <= _AT_THE_EDGE:
+        symbol, share = min(hidden.items(), key=lambda one: one[1])
+        why = f"positions of {symbol} show {share:.0%} of its kinetic energy at {at_K:.0f} K"
+    raise InputError(
+        f"the frames of the {side} are {interval_fs:g} fs apart and see nothing above "
+        f"{highest_THz:.3g} THz, and {why}: record at least every {interval_fs / 4:.2g} fs"
+    )
+
+
+def _kinetic_share(
+    run: Trajectory, species: str, density: VibrationalDensity, temperature_K: float
+) -> float:
+    """Mean square velocity of a species by its positions over that at a temperature.
+
+    What differences of positions lose of frequencies that are seen is given back.
+    """
+    interval_fs, atoms = run.uniform_interval_fs(), run.indices(species)
+    assert run.masses_u is not None  # Trajectory fills them in
+    frames = np.arange(0, len(run) - 1, -(-len(run) // _LOOKED_AT))
+    moved = run.positions_A[frames + 1][:, atoms] - run.positions_A[frames][:, atoms]
+    kinetic_u_A2_fs2 = float((run.masses_u[atoms][:, None] * moved.astype(float) ** 2).mean())
+    curve = np.maximum(density.by_species[species], 0.0)
+    kept = np.sinc(density.frequency_THz * interval_fs / 1000.0) ** 2
+    thermal = BOLTZMANN_EV_K * temperature_K * _EV_IN_U_A2_FS2
+    return kinetic_u_A2_fs2 / interval_fs**2 / float((curve @ kept) / curve.sum()) / thermal
 
 
 def _density(

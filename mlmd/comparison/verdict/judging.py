@@ -6,12 +6,14 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlmd.comparison.checks import SHORTEST_PS, SHORTEST_SPECTRUM_PS
 from mlmd.comparison.systems import temperature_key
 from mlmd.comparison.verdict.verdict import CERTAIN, Judgement, Verdict, between, together, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlmd.comparison.checks import Lengths
     from mlmd.comparison.forces.points import PointErrors
     from mlmd.comparison.motion.diffusivity_parity import ActivationEnergyPair, DiffusivityParity
     from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint
@@ -26,7 +28,7 @@ _UNSURE = 1.5
 """How many times the noise of S(q) and of vibrations may be more than what little tells it."""
 
 
-def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
+def judge_rdf(parity: RdfParity, limits: Thresholds, short: str = "runs are") -> Judgement:
     """Judge g(r) by R^2 beside its noise ceiling.
 
     A no is a difference that noise does not explain, though R^2 may be high: R^2 is blunt. Pair by
@@ -34,7 +36,8 @@ def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
     one of 200 systems. Where
     the atoms or the blocks of time are too few to know the noise, such a difference leaves the
     answer open; so does a low R^2 that noise would explain, and a difference that only the noise
-    of a structure that has not relaxed explains. Without a ceiling R^2 stands alone.
+    of a structure that has not relaxed explains. Without a ceiling R^2 stands alone. ``short``
+    names the side that an open answer is too short of.
     """
     r2, noise, ratio = parity.r2_pooled, parity.noise, parity.times_noise()
     in_time = parity.times_noise(in_time=True)
@@ -62,10 +65,12 @@ def judge_rdf(parity: RdfParity, limits: Thresholds) -> Judgement:
         # What blocks of time do not show is frozen, and falls only when the run is longer than it.
         times = max(limit / ratio, 1.0) if ratio > 0 else 1.0
         needs_ps = noise.length_ps * times / max(noise.in_time_share, 0.01)
-    return Judgement.open(f"{text}: runs are too short to tell", r2, needs_ps)
+    return Judgement.open(f"{text}: {short} too short to tell", r2, needs_ps)
 
 
-def judge_structure_factor(parity: StructureFactorParity, limits: Thresholds) -> Judgement:
+def judge_structure_factor(
+    parity: StructureFactorParity, limits: Thresholds, short: str = "runs are"
+) -> Judgement:
     """Judge S(q) by R^2; noise explains a low one or does not.
 
     The noise of S(q) is that of a handful of its first wave numbers, so that its ceiling is known
@@ -83,7 +88,7 @@ def judge_structure_factor(parity: StructureFactorParity, limits: Thresholds) ->
     needs_ps = None
     if parity.length_ps is not None:
         needs_ps = parity.length_ps * _UNSURE * limits.excess_max / ratio
-    return Judgement.open(f"{text}: runs are too short to tell", r2, needs_ps)
+    return Judgement.open(f"{text}: {short} too short to tell", r2, needs_ps)
 
 
 def _judge_alone(r2: float | None, limits: Thresholds) -> Judgement:
@@ -182,11 +187,20 @@ def verdicts(
     points: PointErrors | None,
     systems: Mapping[str, System],
     limits: Thresholds,
+    lengths: Mapping[str, Lengths] | None = None,
 ) -> dict[str, Verdict]:
-    """Judge every property that was computed; mappings are by label of the system."""
+    """Judge every property that was computed; mappings are by label of the system.
+
+    Of systems whose ``lengths`` leave a side too short, the answer about structure and vibrations
+    is open, whatever the numbers.
+    """
     found: dict[str, Verdict] = {}
+    known = lengths or {}
+    whose = {label: known[label].shorter if label in known else "runs are" for label in systems}
 
     def add(name: str, judged: Mapping[str, Judgement], *used: str) -> None:
+        shortest_ps = SHORTEST_SPECTRUM_PS if name == "vdos" else SHORTEST_PS
+        judged = {**judged, **_too_short(known, judged, shortest_ps)}
         if judged:
             cases = [
                 (label, temperature_key(systems[label].temperature_K), one)
@@ -196,7 +210,7 @@ def verdicts(
 
     add(
         "rdf",
-        {label: judge_rdf(one, limits) for label, one in rdfs.items()},
+        {label: judge_rdf(one, limits, whose[label]) for label, one in rdfs.items()},
         "r2_min",
         "r2_same",
         "excess_max",
@@ -209,7 +223,7 @@ def verdicts(
     )
     add(
         "structure_factor",
-        {label: judge_structure_factor(one, limits) for label, one in factors.items()},
+        {k: judge_structure_factor(one, limits, whose[k]) for k, one in factors.items()},
         "r2_min",
         "excess_max",
     )
@@ -221,8 +235,23 @@ def verdicts(
     )
     if diffusivity is not None:
         found |= _of_diffusivity(diffusivity, limits)
+    else:
+        add("diffusivity", {}, "diffusivity_factor")
     if points is not None:
         found |= _of_points(points, limits)
+    return found
+
+
+def _too_short(
+    lengths: Mapping[str, Lengths], judged: Mapping[str, Judgement], shortest_ps: float
+) -> dict[str, Judgement]:
+    """Leave the answer open about systems of which a side is too short for any."""
+    found = {}
+    for label, one in lengths.items():
+        why = one.too_short(shortest_ps)
+        if why is not None:
+            value = judged[label].value if label in judged else None
+            found[label] = Judgement("inconclusive", why, value, shortest_ps)
     return found
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.featurize import featurize
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.model.data.table import D_SCALE, TARGETS, TEMPERATURE
-from mlmd.plain import plain_fields
+from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,9 +94,21 @@ class Prediction:
             tuple(outside),
         )
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What doubts the number."""
+        found = []
+        if self.outside:
+            text = f"outside of the training: {', '.join(self.outside)}"
+            found.append(Finding("outside_of_training", "doubt", text))
+        if self.D_cm2_s == 0.0:  # a model that is linear in D may give less than nothing
+            text = f"the model gives {self.value:.2g} {self.unit}"
+            found.append(Finding("no_positive_D", "invalid", text, {"value": self.value}))
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return plain_fields(self)
+        return {**plain_fields(self), "findings": to_plain(self.findings)}
 
 
 def features_of(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlmd.comparison.comparison import NOT_COMPARED
 from mlmd.report.comparison.contents import Content, Contents, listed, part_of
 from mlmd.report.comparison.csv_blocks import copy_blocks
 from mlmd.report.comparison.figures import comparison_figures
@@ -151,7 +152,11 @@ def _own_settings(content: Content) -> list[Group]:
     if rdf:
         groups.append(Group("Radial distribution functions", entries(rdf, " to ")))
     if points:
-        notes = [one for one in content.get("findings") or () if one["severity"] == "note"]
+        notes = [
+            one
+            for one in content.get("findings") or ()
+            if one["severity"] == "note" and one["code"] != NOT_COMPARED
+        ]
         how = (
             *entries(points[0]["settings"], " to "),
             *(("note", one["message"]) for one in notes),

@@ -12,6 +12,7 @@ from typing import Any
 from mlmd._version import __version__
 from mlmd.errors import MissingExtraError
 from mlmd.files import write_output
+from mlmd.plain import to_plain, without_nan
 from mlmd.report.page.numbers import number, value_of
 
 POLICY = (
@@ -43,6 +44,8 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # The page keeps all of a result for programs, which know neither NaN nor infinities.
+    content["content"] = without_nan(to_plain(content["content"]))
     environment.filters["number"] = number
     environment.filters["value_of"] = value_of
     script = _text("page.js")

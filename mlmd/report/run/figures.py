@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlmd.errors import InputError
 from mlmd.plot import plot_arrhenius, plot_equation_of_state, plot_msd, plot_rdf
 from mlmd.report.page.figures import PageFigure, page_figure
 
@@ -20,7 +19,7 @@ def run_figures(run: Run, summary: AnalysisSummary | None) -> list[PageFigure]:
     """Return what there is to see in a run."""
     figures = list(_volumes(run))
     if summary is not None:
-        figures = [*_arrhenius(summary), *_msd(summary), *_rdf(run, summary), *figures]
+        figures = [*_arrhenius(summary), *_msd(summary), *_rdf(summary), *figures]
     return figures
 
 
@@ -28,16 +27,15 @@ def _arrhenius(summary: AnalysisSummary) -> Iterator[PageFigure]:
     axes = None
     for symbol, law in summary.arrhenius.items():
         if law is not None:
-            axes = plot_arrhenius(law, ax=axes, label=symbol)
+            axes = plot_arrhenius(law, ax=axes, label=summary.label_of_law(symbol))
     if axes is not None:
         caption = "Points with their errors, the fitted laws, and their 68 % bands."
         yield page_figure(axes, "arrhenius", "Diffusivity and temperature", caption)
 
 
 def _msd(summary: AnalysisSummary) -> Iterator[PageFigure]:
-    shown = list(summary.stages.items())[:MOST_STAGES]
     for i, symbol in enumerate(summary.arrhenius):
-        results = {name: one.species[symbol] for name, one in shown if symbol in one.species}
+        results = dict(list(summary.results_of(symbol).items())[:MOST_STAGES])
         yield page_figure(
             plot_msd(results),
             f"msd{i}",
@@ -46,16 +44,11 @@ def _msd(summary: AnalysisSummary) -> Iterator[PageFigure]:
         )
 
 
-def _rdf(run: Run, summary: AnalysisSummary) -> Iterator[PageFigure]:
-    from mlmd.analysis.structure import rdf
-
-    for i, name in enumerate(list(summary.stages)[:MOST_STAGES]):
-        try:
-            result = rdf(run.trajectory(name))
-        except InputError:  # too few frames, say: the numbers above say how long it is
-            continue
-        title = f"Radial distribution functions, {name}"
-        yield page_figure(plot_rdf(result), f"rdf{i}", title, "Bands are two standard errors.")
+def _rdf(summary: AnalysisSummary) -> Iterator[PageFigure]:
+    for i, (name, stage) in enumerate(list(summary.stages.items())[:MOST_STAGES]):
+        title = f"Radial distribution functions, {summary.title_of(name)}"
+        axes = plot_rdf(stage.structure)
+        yield page_figure(axes, f"rdf{i}", title, "Bands are two standard errors.")
 
 
 def _volumes(run: Run) -> Iterator[PageFigure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +16,23 @@ from mlmd.report.page.elements import (
     CopyBlock,
     Group,
     Table,
-    Value,
     csv_block,
     entries,
     make_table,
     of,
-    of_diffusivity,
-    of_interval,
 )
 from mlmd.report.page.numbers import DASH
 from mlmd.report.page.page import render, write_page
 from mlmd.report.run.figures import run_figures
+from mlmd.report.run.tables import result_tables
 from mlmd.run.measured import measured_stages
 from mlmd.run.overview import StageView, overview
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from mlmd.analysis.diffusion.diffusivity import Diffusivity
-    from mlmd.analysis.summary import DiffusivityOptions
+    from mlmd.analysis.diffusion.estimators.estimate import DiffusivityOptions
+    from mlmd.analysis.summary import LawOptions
     from mlmd.run.run import Run
 
 
@@ -42,6 +40,9 @@ def write_run_report(
     run: Run,
     path: str | Path | None = None,
     force: bool = False,
+    *,
+    frames: slice = slice(None),
+    laws: LawOptions | None = None,
     **options: Unpack[DiffusivityOptions],
 ) -> Path:
     """Write a report of a run, finished or not.
@@ -55,6 +56,11 @@ def write_run_report(
         replaced.
     force
         Replace what else is there, but never a file of a run.
+    frames
+        Of each stage, as in a slice.
+    laws
+        Oxidation states, carriers and reference of a conductivity, other temperatures: keywords of
+        :func:`mlmd.analysis.summarize`.
     **options
         How diffusivities are measured: keywords of
         :func:`mlmd.analysis.diffusion.diffusivity.diffusivity`, before what the run's recipe says.
@@ -67,25 +73,30 @@ def write_run_report(
         If the file cannot be written, or diffusivities cannot be measured as `options` say.
     """
     place = check_output(run.path / "report.html" if path is None else path, "page", force)
-    return write_page(run_page(run, **options), place, force)
+    return write_page(run_page(run, frames, laws, **options), place, force)
 
 
-def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
+def run_page(
+    run: Run,
+    frames: slice = slice(None),
+    laws: LawOptions | None = None,
+    **options: Unpack[DiffusivityOptions],
+) -> str:
     """Return the HTML of :func:`write_run_report`."""
     diffusivity_settings(**options)
     recipe = RecipeAnalysis.of(run)
     views = overview(run)
     summary: AnalysisSummary | None = None
     notes: list[str] = []
-    flags = {entry.name: entry.flags for entry in run.stages}
     try:
-        summary = summarize(measured_stages(run), flags=flags, recipe=recipe, **options)
+        stages = measured_stages(run, frames.start, frames.stop, frames.step or 1)
+        summary = summarize(stages, recipe=recipe, **(laws or {}), **options)
     except InputError as error:
-        if any(value not in (None, "cell") for value in options.values()):
+        if laws or any(value not in (None, "cell") for value in options.values()):
             raise  # what was asked for by hand cannot be had; a page that is there may be better
         notes.append(f"No diffusivity: {error}")
     if summary is not None:
-        notes += [finding.message for finding in summary.findings]
+        notes += [f"{finding.severity}: {finding.message}" for finding in summary.findings]
     notes += [f"{view.entry.name}: {view.entry.error}" for view in views if view.entry.error]
     atoms = run.atoms
     formula = atoms.symbols.formula.reduce()[0].format("metal")
@@ -95,7 +106,7 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
         title=f"{formula}: {run.manifest.protocol['name']}",
         lead=f"{len(atoms)} atoms; {run.status}",
         notes=notes,
-        found=[] if summary is None else _found(summary),
+        found=[] if summary is None else result_tables(summary),
         figures=run_figures(run, summary),
         stages=_stages(views),
         flags=_flags(views),
@@ -107,53 +118,6 @@ def run_page(run: Run, **options: Unpack[DiffusivityOptions]) -> str:
             "analysis": None if summary is None else summary.to_dict(),
         },
     )
-
-
-def _found(summary: AnalysisSummary) -> list[Table]:
-    rows: list[tuple[Value, ...]] = []
-    for name, stage in summary.stages.items():
-        for symbol, one in stage.species.items():
-            found = of_diffusivity(one.D_cm2_s, one.D_interval68_cm2_s, one.D_upper_bound_cm2_s)
-            doubts = [*stage.flags, *([] if one.D_cm2_s is not None else [one.reason])]
-            T = of(stage.temperature_K, 4)
-            rows.append(
-                (
-                    f"{name}, {symbol}",
-                    T,
-                    found,
-                    stage.duration_ps,
-                    _lifetimes(one),
-                    "; ".join(doubts) or DASH,
-                )
-            )
-    laws = [
-        (symbol, of_interval(law.E_a_eV, _about(law.E_a_eV, law.E_a_stderr_eV)), law.D0_cm2_s)
-        for symbol, law in summary.arrhenius.items()
-        if law is not None
-    ]
-    tables = (
-        make_table(
-            "Diffusivities",
-            ("Stage", "T (K)", "D (cm²/s)", "Length (ps)", "Length / relaxation time", "Doubts"),
-            rows,
-            "Brackets are intervals of 68 %. Where the motion is not diffusive the bound holds "
-            "with 95 %.",
-        ),
-        make_table("Arrhenius law", ("Species", "Eₐ (eV)", "D₀ (cm²/s)"), laws),
-    )
-    return [table for table in tables if table.rows]
-
-
-def _lifetimes(result: Diffusivity) -> Value:
-    """Length of the run over the structural relaxation time."""
-    relaxed = result.motion.relaxation
-    if relaxed is None:
-        return None
-    return f"< {relaxed.relaxations:g}" if relaxed.time_ps is None else of(relaxed.relaxations, 2)
-
-
-def _about(value: float, error: float | None) -> tuple[float, float] | None:
-    return None if error is None else (value - error, value + error)
 
 
 def _stages(views: list[StageView]) -> Table:
@@ -216,7 +180,9 @@ def _settings(run: Run, summary: AnalysisSummary | None) -> list[Group]:
         first = next(iter(next(iter(summary.stages.values())).species.values()))
         said = summary.from_recipe
         by_recipe = () if said is None else (("by the recipe", str(said)),)
-        groups.append(Group("Diffusivities", (*entries(asdict(first.settings)), *by_recipe)))
+        # The range of the fit is each stage's own, and stands in its row.
+        how = entries(asdict(replace(first.settings, fit_ps=None)))
+        groups.append(Group("Diffusivities", (*how, *by_recipe)))
     return [
         *groups,
         *(Group(f"Calculator: {key}", entries(spec)) for key, spec in manifest.calculators.items()),

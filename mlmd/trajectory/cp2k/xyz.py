@@ -16,6 +16,12 @@ from ase import units
 from ase.data import atomic_masses
 
 from mlmd.numerics.voigt import to_voigt
+from mlmd.trajectory.cp2k.run_files import (
+    RunFile,
+    constant_cell_A,
+    inputs_beside,
+    kind_masses_u,
+)
 from mlmd.trajectory.cp2k.siblings import Siblings, StepTable
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.labelled_table import read_labelled_table
@@ -24,7 +30,7 @@ from mlmd.trajectory.text.source import TextSource
 from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.arrays import FloatArray
 
 
 VELOCITY_A_FS = units.Bohr * units.fs / units.AUT
@@ -38,6 +44,7 @@ COMMENT = re.compile(
 CELL_FILE = "a cell without a volume in the .cell file", "three vectors in angstrom"
 HALF_DIGIT_XYZ_FS = 0.5e-3
 HALF_DIGIT_ENER_FS = 0.5e-6
+COMPANIONS = {"vel": "velocities", "frc": "forces"}
 KIND_REMEDY = "an element, or a kind that begins with one (Fe1, O_surface)"
 
 
@@ -55,11 +62,12 @@ class _Frame:
 def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
     """Give the frames of ``PROJECT-pos-1.xyz``, with what the files beside it know of them.
 
-    They are ``PROJECT-1.cell`` (or, where the cell is constant, ``PROJECT-1.restart`` or
-    ``PROJECT.inp``), ``PROJECT-vel-1.xyz``, ``PROJECT-frc-1.xyz``, ``PROJECT-1.stress`` and
-    ``PROJECT-1.ener`` (for times with more digits), all in CP2K's units of output as they are
-    by default. CP2K's stress of molecular dynamics contains the motion of the atoms, which is
-    taken out by the velocities; without them there is no stress.
+    They are ``PROJECT-1.cell`` (or, where the cell is constant, ``PROJECT-1.restart``,
+    ``PROJECT.inp``, or another input or log of that project), ``PROJECT-vel-1.xyz``,
+    ``PROJECT-frc-1.xyz``, ``PROJECT-1.stress`` and ``PROJECT-1.ener`` (for times with more
+    digits), all in CP2K's units of output as they are by default. CP2K's stress of molecular
+    dynamics contains the motion of the atoms, which is taken out by the velocities; without them
+    there is no stress.
 
     Raises
     ------
@@ -69,7 +77,8 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
     """
     with ExitStack() as stack:
         siblings = Siblings(source)
-        cells = _Cells(source, siblings)
+        inputs = inputs_beside(source, siblings)
+        cells = _Cells(source, siblings, inputs)
         velocities = _Companion(siblings, "vel", stack)
         forces = _Companion(siblings, "frc", stack)
         stresses = siblings.table("stress", (0, *range(2, 11)))
@@ -80,7 +89,9 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
             if collector is None:
                 labels = frame.labels
                 numbers = atomic_numbers_of(source, labels, KIND_REMEDY)
-                collector = FrameCollector(numbers, wrapped=False)
+                said_u = kind_masses_u(source, labels, inputs)
+                masses_u = atomic_masses[numbers] if said_u is None else said_u
+                collector = FrameCollector(numbers, wrapped=False, masses_u=said_u)
             if frame.labels != labels:
                 raise source.error("atoms unlike those of the first frame", "the same in each")
             cell = cells.cell_A(source, frame.step)
@@ -95,7 +106,7 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
                 velocities_A_fs=velocity,
                 forces_eV_A=forces.of(frame, FORCE_EV_A),
                 energies_eV=None if frame.energy is None else frame.energy * units.Hartree,
-                stresses_eV_A3=_stress_eV_A3(stresses, frame.step, velocity, numbers, cell),
+                stresses_eV_A3=_stress_eV_A3(stresses, frame.step, velocity, masses_u, cell),
             )
             yield from map(times.even, blocks)
         if collector is not None:
@@ -119,17 +130,19 @@ class _Times:
 class _Cells:
     """The cell of each step."""
 
-    def __init__(self, source: TextSource, siblings: Siblings) -> None:
+    def __init__(self, source: TextSource, siblings: Siblings, inputs: list[RunFile]) -> None:
         self._table = siblings.table("cell", (0, *range(2, 11)))
         self._constant = None
         if self._table is None or len(self._table) == 0:
-            self._constant = siblings.constant_cell_A()
+            self._constant = constant_cell_A(source, siblings, inputs)
             if self._constant is None:
+                run = f"{siblings.project}-{siblings.number}"
                 raise source.error(
-                    "positions without a cell",
-                    f"{siblings.project}-{siblings.number}.cell beside them, or where the cell is "
-                    f"constant {siblings.project}-{siblings.number}.restart or "
-                    f"{siblings.project}.inp",
+                    "positions without a cell"
+                    + ("" if siblings.known else ", and no name PROJECT-pos-1.xyz that tells more"),
+                    f"{run}.cell beside them, or where the cell is constant {run}.restart, or an "
+                    f"input or output of PROJECT {siblings.project} (*.inp, *.out, *.log) with "
+                    "the cell in plain numbers",
                 )
         elif (row := self._table.constant_row()) is not None:
             self._constant = source.check_cell(row.reshape(3, 3), *CELL_FILE)
@@ -152,24 +165,31 @@ class _Companion:
 
     def __init__(self, siblings: Siblings, kind: str, stack: ExitStack) -> None:
         path = siblings.xyz(kind)
+        self._positions, self._what = siblings.source, COMPANIONS[kind]
         self._source = stack.enter_context(TextSource(path)) if path else None
-        self._next = _read_frame(self._source) if self._source else None
+        self._next = _read_frame(self._source, may_lack=True) if self._source else None
 
     def of(self, frame: _Frame, unit: float) -> FloatArray | None:
         """Return what the file holds for a frame, or None if it leaves it out."""
         while self._source and self._next and self._next.step < frame.step:
-            self._next = _read_frame(self._source)
+            self._next = _read_frame(self._source, may_lack=True)
         if not self._source or not self._next or self._next.step != frame.step:
             return None
         if self._next.labels != frame.labels:
             raise self._source.error("other atoms than the positions", "the same in both")
         values: FloatArray = self._next.values * unit
-        self._next = _read_frame(self._source)
+        self._next = _read_frame(self._source, may_lack=True)
+        if not np.isfinite(values).all():
+            self._positions.note_lost(self._what, f"of step {frame.step}")
+            return None
         return values
 
 
-def _read_frame(source: TextSource) -> _Frame | None:
-    """Return the next frame, or None where there is no more, or no whole one (with a warning)."""
+def _read_frame(source: TextSource, may_lack: bool = False) -> _Frame | None:
+    """Return the next frame, or None where there is no more, or no whole one (with a warning).
+
+    Numbers that a program could not write are NaN where that may be.
+    """
     line = source.read_filled_line()
     if line is None:
         return None
@@ -190,7 +210,8 @@ def _read_frame(source: TextSource) -> _Frame | None:
             raise ValueError
     except ValueError:
         raise source.unexpected(comment, "CP2K's 'i = 1, time = 0.500, E = -1.0'") from None
-    table = read_labelled_table(source, n_atoms, 4, 0, (1, 2, 3))
+    columns = (1, 2, 3)
+    table = read_labelled_table(source, n_atoms, 4, 0, columns, columns if may_lack else ())
     if table is None:
         source.warn_dropped(f"it has fewer than {n_atoms} atoms")
         return None
@@ -201,7 +222,7 @@ def _stress_eV_A3(
     table: StepTable | None,
     step: int,
     velocities_A_fs: FloatArray | None,
-    numbers: IntArray,
+    masses_u: FloatArray,
     cell: FloatArray,
 ) -> FloatArray | None:
     """Return the stress at rest, ASE's sign, from CP2K's pressure tensor with its motion."""
@@ -209,7 +230,7 @@ def _stress_eV_A3(
     if row is None or velocities_A_fs is None:
         return None
     pressure = row.reshape(3, 3) * units.bar
-    momenta = atomic_masses[numbers][:, None] * velocities_A_fs
+    momenta = masses_u[:, None] * velocities_A_fs
     motion = momenta.T @ velocities_A_fs * KINETIC_EV / abs(np.linalg.det(cell))
     at_rest = motion - pressure
     stress: FloatArray = to_voigt(at_rest)

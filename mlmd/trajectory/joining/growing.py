@@ -59,13 +59,13 @@ class GrowingArray:
         self._rows = np.empty((0, *self._shape), self._rows.dtype)
 
     def finish(self) -> NDArray[Any]:
-        """Return all rows; those on disk are mapped into memory, read-only."""
+        """Return all rows; those on disk are mapped into memory."""
         shape = (self._n, *self._shape)
         if self._file is None:
             self._rows.resize(shape, refcheck=False)
             return self._rows
         with self._file:
-            return np.memmap(self._file, self._rows.dtype, "r", shape=shape)
+            return np.memmap(self._file, self._rows.dtype, "r+", shape=shape)
 
 
 def spill_largest(arrays: dict[str, GrowingArray]) -> None:

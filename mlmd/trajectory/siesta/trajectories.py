@@ -9,18 +9,19 @@ Layouts from its own sources: Src/pixmol.f, Src/iomd.f.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
+from ase.data import atomic_masses
 
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.siesta.fdf import fdf_varies_cell
 from mlmd.trajectory.siesta.siblings import (
     StepEnergy,
     energies_beside,
+    masses_beside_u,
     sibling,
     structure_beside,
     timestep_beside_fs,
@@ -28,13 +29,11 @@ from mlmd.trajectory.siesta.siblings import (
 from mlmd.trajectory.text.fortran_records import FortranRecords
 from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
 from mlmd.trajectory.text.source import MOST_ATOMS, TextSource, has_volume
-from mlmd.trajectory.text.species_labels import atomic_numbers_of
+from mlmd.trajectory.text.species_labels import atomic_numbers_of, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
 
-
-logger = logging.getLogger(__name__)
 
 STEP_BYTES = 4
 ATOM_BYTES = 48
@@ -64,7 +63,8 @@ def read_ani(source: TextSource) -> Iterator[FrameBlock]:
     while (table := _read_ani_frame(source)) is not None:
         if collector is None:
             labels = table.labels
-            collector = FrameCollector(atomic_numbers_of(source, labels, "an element"), False)
+            numbers = atomic_numbers_of(source, labels, "an element")
+            collector = FrameCollector(numbers, False, _masses_u(source, labels, numbers, labels))
             if len(rows) != _count_lines(source) // (len(labels) + 2):
                 rows = _without_energies(source, rows, "it has another number of steps")
             steps_are_known = all(row.step is not None for row in rows)
@@ -101,10 +101,10 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
     n_atoms, left = divmod(size - STEP_BYTES, ATOM_BYTES)
     if left or not 1 <= n_atoms <= MOST_ATOMS:
         raise records.error(f"a record of {size} bytes", "4 + 48 for each atom (SIESTA's .MD)")
-    numbers, constant_cell = _numbers_and_cell(source, n_atoms)
+    numbers, masses_u, constant_cell = _atoms_and_cell(source, n_atoms)
     rows = energies_beside(source)
     timestep_fs = timestep_beside_fs(source)
-    collector = FrameCollector(numbers, wrapped=False)
+    collector = FrameCollector(numbers, wrapped=False, masses_u=masses_u)
     varies: bool | None = None
     real = np.dtype("<f8" if records.byte_order == "little" else ">f8")
     while (next_size := records.next_size()) is not None:
@@ -114,9 +114,9 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         has_cell = records.next_size() == CELL_BYTES != size
         cell_record = records.read() if record is not None and has_cell else None
         if varies is None:
-            varies = has_cell
+            varies = has_cell or _input_varies_cell(source)
         if record is None or (varies and cell_record is None and records.at_end):
-            logger.warning("%s: the last frame is left out: it is cut short", source.path)
+            source.warn_dropped("it is cut short")
             break
         if varies != has_cell:
             raise records.error("frames with and without a cell", "the same in each")
@@ -124,8 +124,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         cell = _vectors(cell_record, real)[:9].reshape(3, 3) if cell_record else constant_cell
         if cell is None:
             raise source.error("positions without a cell", CELL_REMEDY)
-        good = np.isfinite(positions).all() and np.isfinite(velocities).all()
-        if not good or not has_volume(cell):
+        if not np.isfinite(positions).all() or not has_volume(cell):
             raise records.error("numbers that are none in the record above", "finite ones")
         step = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
         row = rows[collector.n_frames] if collector.n_frames < len(rows) else None
@@ -134,7 +133,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
             row = None
         yield from collector.add(
             positions_A=positions,
-            velocities_A_fs=velocities,
+            velocities_A_fs=_finite(source, velocities, collector.n_frames),
             cell_A=cell,
             step=step,
             time_fs=None if timestep_fs is None else step * timestep_fs,
@@ -142,8 +141,16 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         )
     else:
         if records.bytes_left:
-            logger.warning("%s: the last frame is left out: it is cut short", source.path)
+            source.warn_dropped("it is cut short")
     yield from collector.rest()
+
+
+def _finite(source: TextSource, velocities: FloatArray, frame: int) -> FloatArray | None:
+    """Return velocities, or None where they overflowed."""
+    if np.isfinite(velocities).all():
+        return velocities
+    source.note_lost("velocities", f"of frame {frame}, counted from 0,")
+    return None
 
 
 def _vectors(record: bytes, real: np.dtype[Any]) -> FloatArray:
@@ -151,20 +158,43 @@ def _vectors(record: bytes, real: np.dtype[Any]) -> FloatArray:
     return np.frombuffer(record, real).astype(float) * units.Bohr
 
 
-def _numbers_and_cell(source: TextSource, n_atoms: int) -> tuple[IntArray, FloatArray | None]:
+def _masses_u(
+    source: TextSource,
+    labels: list[str],
+    numbers: IntArray,
+    species: Sequence[int] | Sequence[str],
+) -> FloatArray | None:
+    """Return the masses of atoms where labels or the input say others than the natural ones."""
+    said, by_label = masses_beside_u(source, species), masses_of(source, labels)
+    if said is None:
+        return by_label
+    natural = atomic_masses[numbers] if by_label is None else by_label
+    return masses_of(source, labels, np.where(np.isnan(said), natural, said))
+
+
+def _atoms_and_cell(
+    source: TextSource, n_atoms: int
+) -> tuple[IntArray, FloatArray | None, FloatArray | None]:
+    """Return atomic numbers, masses where they are said, and the cell if it is constant."""
     structure = structure_beside(source)
     numbers = structure.numbers if structure else None
+    labels: list[str] = []
+    species: Sequence[int] | Sequence[str] = []
+    if structure is not None and structure.species is not None:
+        species = structure.species.tolist()
     path = sibling(source, "ANI")
     if numbers is None and path is not None:
         with TextSource(path) as beside:
             table = _read_ani_frame(beside)
             if table is not None:
-                numbers = atomic_numbers_of(beside, table.labels, "an element")
+                species = labels = table.labels
+                numbers = atomic_numbers_of(beside, labels, "an element")
     if numbers is None:
         raise source.error("positions without species", "LABEL.XV (or LABEL.ANI) beside it")
     if len(numbers) != n_atoms:
         raise source.error(f"{n_atoms} atoms", f"{len(numbers)} as in the files beside it")
-    return numbers, structure.cell_A if structure else None
+    masses_u = _masses_u(source, labels, numbers, species)
+    return numbers, masses_u, structure.cell_A if structure else None
 
 
 def _read_ani_frame(source: TextSource) -> LabelledTable | None:
@@ -191,14 +221,18 @@ def _count_lines(source: TextSource) -> int:
 
 def _without_energies(source: TextSource, rows: list[StepEnergy], why: str) -> list[StepEnergy]:
     if rows:
-        logger.warning("%s: no energies are taken from the .MDE beside it: %s", source.path, why)
+        source.note("left_out", f"no energies are taken from the .MDE beside it: {why}")
     return []
 
 
-def _check_constant_cell(source: TextSource, rows: list[StepEnergy], volume_A3: float) -> None:
+def _input_varies_cell(source: TextSource) -> bool:
     path = sibling(source, "fdf")
+    return path is not None and fdf_varies_cell(path)
+
+
+def _check_constant_cell(source: TextSource, rows: list[StepEnergy], volume_A3: float) -> None:
     volumes = np.array([row.volume_A3 for row in rows if row.volume_A3 is not None])
-    varies = path is not None and fdf_varies_cell(path)
+    varies = _input_varies_cell(source)
     if len(volumes) and not varies:
         varies = float(np.ptp(volumes)) > CONSTANT_VOLUME * volumes[0]
         if not varies and abs(volumes[0] / volume_A3 - 1.0) > SAME_VOLUME:

@@ -59,7 +59,7 @@ def blocks(
     DOI 10.1126/sciadv.aaq0148
     """
     options = settings.options_of(BlocksOptions)
-    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
+    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile, settings.atoms)
     width = options.corr_t * options.block_l
     spare = len(trajectory) - options.skip_first - width
     if spare < 0 or width - options.l_lim < 3:

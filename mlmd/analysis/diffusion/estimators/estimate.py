@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar, get_args
 
 import numpy as np
 
 from mlmd.analysis.diffusion.drift import Drift, check_drift
+from mlmd.analysis.diffusion.walkers import checked_atoms
 from mlmd.checks import choice, is_number, positive_number, shown
 from mlmd.errors import InputError
 
@@ -28,6 +29,19 @@ PUBLISHED_WINDOW_PS = 15.0
 
 PUBLISHED_FIT_PS = (1.0, 15.0)
 """Fit inside a window where none is given."""
+
+
+class DiffusivityOptions(TypedDict, total=False):
+    """Keywords of :func:`mlmd.diffusivity`."""
+
+    estimator: str | None
+    window_ps: float | None
+    fit_ps: tuple[float, float] | None
+    drift: Drift
+    mobile: str | None
+    origins: Origins
+    options: EstimatorOptions | None
+    atoms: Sequence[int] | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,8 @@ class DiffusivitySettings:
         What was held at rest (see :func:`mlmd.analysis.diffusion.drift.drift_A`).
     options : EstimatorOptions or None
         Settings that only this estimator has.
+    atoms : tuple of int or None
+        Indices of the atoms that are measured, of those of a species; all where None.
 
     Raises
     ------
@@ -63,11 +79,13 @@ class DiffusivitySettings:
     drift: Drift = "cell"
     mobile: str | None = None
     options: EstimatorOptions | None = None
+    atoms: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without a trajectory."""
         check_drift(self.drift)
         choice("origins", self.origins, get_args(Origins))
+        object.__setattr__(self, "atoms", checked_atoms(self.atoms))
         if self.window_ps is not None:
             window_ps = positive_number("window_ps", self.window_ps, "ps")
             object.__setattr__(self, "window_ps", window_ps)

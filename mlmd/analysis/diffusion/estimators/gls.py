@@ -97,7 +97,7 @@ def gls(
     J. T. Bullerjahn, S. von Buelow, G. Hummer, J. Chem. Phys. 153, 024116 (2020).
     DOI 10.1063/5.0008312, arXiv:2003.09193
     """
-    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
+    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile, settings.atoms)
     interval_ps = msd.interval_fs / 1000.0
     if settings.fit_ps is None:
         grid = _chosen(trajectory, msd)

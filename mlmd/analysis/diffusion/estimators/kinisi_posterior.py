@@ -75,7 +75,7 @@ def kinisi_posterior(
         fit_ps = (start_ps, max(trajectory.duration_ps / 2.0, 6.0 * start_ps))
     lags = _lags(fit_ps, interval_ps, len(trajectory))
     check_lags(fit_ps, len(lags), f"of {interval_ps:g}")
-    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
+    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile, settings.atoms)
     slopes, intercepts = _posterior(walkers, lags, interval_ps, options)
     values = slopes / 6.0 * A2_PS_IN_CM2_S
     tail = 0.5 * (1.0 - ONE_SIGMA)

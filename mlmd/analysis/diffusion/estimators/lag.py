@@ -85,7 +85,7 @@ def lag(
     lag_ps = msd.lag_ps[fitted]
     line = weighted_line(lag_ps, msd.msd_A2[fitted])
     D = line.slope / 6.0 * A2_PS_IN_CM2_S
-    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile)
+    walkers = Walkers.of(trajectory, species, settings.drift, settings.mobile, settings.atoms)
     middle = (fitted.start + fitted.stop - 1) // 2
     intervals = (len(trajectory) - 1) / middle
     stderr = interval = None

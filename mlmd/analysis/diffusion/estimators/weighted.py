@@ -9,6 +9,7 @@ import numpy as np
 from mlmd.analysis.diffusion.estimators.estimate import DiffusivitySettings, Estimate
 from mlmd.analysis.diffusion.estimators.options import WeightedOptions
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
+from mlmd.analysis.diffusion.walkers import chosen_atoms
 from mlmd.errors import InputError
 from mlmd.numerics.weighted_line import weighted_line
 
@@ -82,7 +83,7 @@ def _displacements(
 ) -> FloatArray:
     """Displacements (frames, n, 3) since the first frame, without the framework's drift."""
     positions_A = trajectory.positions_A
-    atoms = trajectory.indices(species)
+    atoms = chosen_atoms(trajectory, species, settings.atoms)
     moved: FloatArray = positions_A[:, atoms].astype(np.float64)
     moved -= moved[0].copy()
     framework = np.setdiff1d(

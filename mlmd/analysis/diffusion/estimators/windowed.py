@@ -18,6 +18,7 @@ from mlmd.analysis.diffusion.estimators.estimate import (
     checked_range,
 )
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
+from mlmd.analysis.diffusion.walkers import chosen_atoms
 from mlmd.errors import InputError
 from mlmd.numerics.displacement import all_origins_msd_axes, first_origin_msd_axes
 from mlmd.numerics.student import independent_mean
@@ -76,7 +77,7 @@ def windowed(
     n_windows = math.floor((len(trajectory) - 1) / width + 1e-6)
     if frames == 0 or n_windows == 0:
         _reject_window(trajectory, window_ps, interval_ps)
-    atoms = trajectory.indices(species)
+    atoms = chosen_atoms(trajectory, species, settings.atoms)
     offset = drift_A(trajectory, settings.drift, settings.mobile or species)
     measure = all_origins_msd_axes if settings.origins == "sliding" else first_origin_msd_axes
     curves = []
