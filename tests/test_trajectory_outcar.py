@@ -181,7 +181,7 @@ def test_garbage_is_refused_with_its_line(tmp_path, made, old, new, match):
     refused(write(tmp_path / "OUTCAR", text.replace(old, new)), rf"line \d+: .*{match}")
 
 
-@pytest.mark.parametrize("row", ["", "  1.0 2.0 3.0", "  a b c d e f", "  1. 2. 3. 4. 5. ******"])
+@pytest.mark.parametrize("row", ["", "  1.0 2.0 3.0", "  a b c d e f", "  1. 2. ****** 4. 5. 6."])
 def test_tables_that_are_none_are_refused(tmp_path, made, row):
     lines = outcar(made).split("\n")
     at = [i for i, line in enumerate(lines) if "TOTAL-FORCE" in line][4] + 5

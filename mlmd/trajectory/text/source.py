@@ -12,6 +12,7 @@ import numpy as np
 
 from mlmd.checks import input_file
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.trajectory.text.compressed import (
     COMPRESSIONS,
     Damage,
@@ -22,9 +23,11 @@ from mlmd.trajectory.text.compressed import (
 from mlmd.trajectory.text.number_table import finite_numbers, parse_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from mlmd.arrays import FloatArray
+    from mlmd.findings import Severity
 
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,10 @@ class TextSource:
     ----------
     path
         The file. Siblings of it are ``source.path.with_name(...)``.
+    elements
+        Chemical symbols of types 1, 2, ... as the user gives them, for files that have types only.
+    findings
+        Where what is read tells what it shows or assumes; a list of its own if not given.
 
     Attributes
     ----------
@@ -74,8 +81,15 @@ class TextSource:
         If there is no such file or it cannot be opened.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        elements: Sequence[str] | None = None,
+        findings: list[Finding] | None = None,
+    ) -> None:
         self.path = input_file(path, "a program's output")
+        self.elements = elements
+        self.findings = [] if findings is None else findings
         self.name = self.path.name
         if self.path.suffix.lower() in COMPRESSIONS:
             self.name = self.path.stem
@@ -158,16 +172,28 @@ class TextSource:
         text = self._take(n)
         return [line.removesuffix("\r") for line in text.decode("latin-1").split("\n")[:-1]]
 
-    def read_table(self, n_rows: int, n_columns: int) -> FloatArray | None:
+    def read_table(
+        self,
+        n_rows: int,
+        n_columns: int,
+        parse_row: Callable[[str], list[float]] | None = None,
+    ) -> FloatArray | None:
         """Return a table of finite numbers, or None where the text ends before it does.
 
         A last line of the text that has no end and is shorter than the one before (a killed
         program) counts as missing.
 
+        Parameters
+        ----------
+        n_rows, n_columns
+            Size of the table.
+        parse_row
+            What gives the numbers of a line that is not `n_columns` words, each a finite number.
+
         Raises
         ------
         InputError
-            If a line does not hold `n_columns` finite numbers.
+            If a line does not hold `n_columns` numbers.
         """
         first = self.line_number + 1
         text = self._take(n_rows)
@@ -179,7 +205,9 @@ class TextSource:
         lines = text.decode("latin-1").split("\n")[:-1]
         if n_whole < n_rows or self.ends_early(lines):
             n_whole -= 1
-        rows = [self._row(lines[i], n_columns, first + i) for i in range(max(n_whole, 0))]
+        rows = [
+            self._row(lines[i], n_columns, first + i, parse_row) for i in range(max(n_whole, 0))
+        ]
         return np.array(rows) if n_whole == n_rows else None
 
     @property
@@ -262,14 +290,26 @@ class TextSource:
         shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
         return self.error(f"'{shown}'".encode("unicode_escape").decode(), expected, line_number)
 
+    def note(self, code: str, message: str, severity: Severity = "note") -> None:
+        """Tell what the file shows or what had to be assumed: in the log, and as a finding."""
+        text = f"{self.path}: {message}"
+        logger.warning("%s", text)
+        self.findings.append(Finding(code, severity, text))
+
     def warn_dropped(self, why: str) -> None:
         """Warn that the last, incomplete frame is left out."""
-        logger.warning(
-            "%s, line %d: the last frame is left out: %s", self.path, self.line_number, why
-        )
+        self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
 
-    def _row(self, line: str, n_columns: int, number: int) -> list[float]:
+    def _row(
+        self,
+        line: str,
+        n_columns: int,
+        number: int,
+        parse_row: Callable[[str], list[float]] | None,
+    ) -> list[float]:
         row = finite_numbers(line.split())
+        if len(row) != n_columns and parse_row is not None:
+            row = parse_row(line)
         if len(row) != n_columns:
             raise self.unexpected(line, f"{n_columns} finite numbers", number)
         return row

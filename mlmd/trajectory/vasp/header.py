@@ -69,12 +69,27 @@ def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHead
 
 def atomic_number(source: TextSource, word: str, line: str) -> int:
     """Return the atomic number of a species as VASP writes it: ``Li``, ``Li_sv``, ``Li/4d5a``."""
+    number = known_atomic_number(word)
+    if number is None:
+        raise source.unexpected(line, f"symbols of elements ('{word}' is none)")
+    return number
+
+
+def known_atomic_number(word: str) -> int | None:
+    """Return the atomic number of a species, or None if it is no element."""
     from ase.data import atomic_numbers
 
-    number = atomic_numbers.get(re.split("[_/]", word)[0], 0)
-    if number < 1:
-        raise source.unexpected(line, f"symbols of elements ('{word}' is none)")
-    return int(number)
+    # "X" has number zero.
+    return int(atomic_numbers.get(re.split("[_/]", word)[0], 0)) or None
+
+
+def element_of_title(title: str) -> int | None:
+    """Return the atomic number that the title of a pseudopotential names, or None.
+
+    Titles are its kind, its element and a date: ``PAW_PBE Li_sv 10Sep2004``.
+    """
+    found = re.match(r"\s*\S+\s+([A-Z][a-z]?)(?![a-z])", title)
+    return known_atomic_number(found.group(1)) if found else None
 
 
 def _species_of_comment(source: TextSource, comment: str, n: int) -> list[int]:
