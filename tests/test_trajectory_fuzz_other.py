@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlmd.errors import InputError
-from mlmd.trajectory.cp2k.siblings import input_cell_A
+from mlmd.trajectory.cp2k.cells import read_input, read_log
 from mlmd.trajectory.cp2k.xyz import read_cp2k_xyz
 from mlmd.trajectory.espresso.output import read_espresso_output
 from mlmd.trajectory.lammps.dump import read_lammps_dump
@@ -128,8 +128,9 @@ def test_any_bytes(tmp_path_factory, read, write, name, broken, junk, compressed
 def test_any_input_of_cp2k(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("fuzz") / "run.inp"
     path.write_text(cp2k.input_text(text), encoding="utf-8")
-    cell = input_cell_A(path)
-    assert cell is None or np.isfinite(cell).all()
+    for read in (read_input, read_log):
+        cell = read(path).cell_A
+        assert cell is None or np.isfinite(cell).all()
 
 
 @given(

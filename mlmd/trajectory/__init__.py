@@ -1,7 +1,7 @@
 """Trajectories: the noun, its readers and its writer.
 
-May import `arrays`, `bounds`, `checks`, `errors`, `files`, `findings`, `trajectory/h5md`,
-`trajectory/joining`, `trajectory/text`.
+May import `arrays`, `bounds`, `checks`, `errors`, `files`, `findings`, `numerics`,
+`trajectory/h5md`, `trajectory/joining`, `trajectory/lammps`, `trajectory/text`.
 """
 
 from mlmd.trajectory.trajectory import Trajectory

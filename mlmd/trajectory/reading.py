@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.text.species_labels import check_species, given_elements
 
 if TYPE_CHECKING:
+    from mlmd.findings import Finding
     from mlmd.trajectory.frame_block import FrameBlock
 
     Reader = Callable[[TextSource], Iterator[FrameBlock]]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,8 @@ FORMATS = (
     Format("SIESTA .ANI", ("*.ani",), "", "siesta.trajectories:read_ani"),
     Format("SIESTA .MD", ("*.md",), "", "siesta.trajectories:read_md"),
 )
+OF_ASE = Format("a format that ASE reads", (), "", "ase_formats:read_ase")
+"""All others."""
 
 
 def read_trajectory(
@@ -96,8 +97,10 @@ def read_trajectory(
     timestep_fs: float | None,
     frames: slice,
     long_steps: LongSteps = "refuse",
+    elements: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return what a trajectory is made of; see :meth:`mlmd.Trajectory.read`."""
+    symbols = given_elements(elements)
     given = list(path) if isinstance(path, list | tuple) else [path]
     paths = [usable_path("file", one) for one in given]
     if not paths:
@@ -113,10 +116,14 @@ def read_trajectory(
                 f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
                 "mlmd goes on in the same file"
             )
+        if symbols is not None:
+            raise InputError(f"{paths[0]} says its elements; leave --elements (elements=) out")
         return read_h5md(paths[0], frames)
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    files = ((str(one), _blocks(one)) for one in paths)
-    return join(files, source, timestep_fs, frames, long_steps)
+    findings: list[Finding] = []
+    files = ((str(one), _blocks(one, symbols, findings)) for one in paths)
+    arrays = join(files, source, timestep_fs, frames, long_steps)
+    return {**arrays, "findings": tuple(findings)}
 
 
 def check_frames(frames: slice) -> None:
@@ -136,16 +143,15 @@ def format_of(source: TextSource) -> Format | None:
     return next(chain(by_content, by_name), None)
 
 
-def _blocks(path: Path) -> Iterator[FrameBlock]:
+def _blocks(
+    path: Path, elements: Sequence[str] | None, findings: list[Finding]
+) -> Iterator[FrameBlock]:
     """Give the frames of one file."""
-    with TextSource(path) as source:
-        format = format_of(source)
-        if format is not None:
-            yield from _checked(source, format)
-            return
-    from mlmd.trajectory.ase_formats import read_ase
-
-    yield from read_ase(path)
+    with TextSource(path, elements, findings) as source:
+        for n, block in enumerate(_checked(source, format_of(source) or OF_ASE)):
+            if n == 0:
+                check_species(source, block.numbers, block.masses_u)
+            yield block
 
 
 def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
@@ -162,7 +168,7 @@ def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
     if n == 0:
         why = f": {source.damage}" if source.damage else ""
         raise InputError(
-            f"{source.path} holds no whole frame{why}; expected those of a {format.name}"
+            f"{source.path} holds no whole frame{why}; expected those of {format.name}"
         )
     if source.damage is not None:
-        logger.warning("%s: %s; the %d frames before that are read", source.path, source.damage, n)
+        source.note("cut_short", f"{source.damage}; the {n} frames before that are read")

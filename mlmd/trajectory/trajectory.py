@@ -208,6 +208,8 @@ class Trajectory:
         stop: int | None = None,
         every: int = 1,
         long_steps: LongSteps = "refuse",
+        *,
+        elements: Sequence[str] | None = None,
     ) -> Trajectory:
         """Read a trajectory: ours, ASE's, or what a DFT program or LAMMPS has written.
 
@@ -231,6 +233,9 @@ class Trajectory:
         long_steps
             What to do where an atom moves so far between two frames that its unwrapping is
             not certain: ``"refuse"``, or ``"warn"`` and go on.
+        elements
+            Chemical symbols of types 1, 2, ..., as LAMMPS users write them, for a dump that has
+            types and no elements; of a file that says its elements it has to name them.
 
         Raises
         ------
@@ -241,4 +246,4 @@ class Trajectory:
         from mlmd.trajectory.reading import read_trajectory
 
         frames = slice(start, stop, every)
-        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps))
+        return Trajectory(**read_trajectory(path, timestep_fs, frames, long_steps, elements))

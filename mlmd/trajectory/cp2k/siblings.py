@@ -1,4 +1,4 @@
-"""What CP2K wrote beside a trajectory: tables by step, and the cell of the input."""
+"""What CP2K wrote beside a trajectory: tables by step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import units
 
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
@@ -18,23 +17,21 @@ if TYPE_CHECKING:
 
 
 POSITION_NAME = re.compile(r"(?P<project>.+)-pos-(?P<number>\d+)\.xyz")
-UNITS_A = {"ANGSTROM": 1.0, "BOHR": units.Bohr, "NM": 10.0, "PM": 0.01}
-VARIABLE_CELL = re.compile(r"NPT|NPE|NPH|REFTRAJ|MSST|HYDROSTATIC|ISOKIN_NPT", re.IGNORECASE)
 
 
 class Siblings:
     """Files of one CP2K run, found by the name of its positions, ``PROJECT-pos-1.xyz``."""
 
     def __init__(self, source: TextSource) -> None:
-        self._source = source
+        self.source = source
         found = POSITION_NAME.fullmatch(source.name)
         self.project = found.group("project") if found else "PROJECT"
         self.number = found.group("number") if found else "1"
-        self._known = found is not None
+        self.known = found is not None
 
     def path(self, name: str) -> Path | None:
         """Return the file of that name, plain or compressed, if it is there."""
-        return self._source.beside(name) if self._known else None
+        return self.source.beside(name) if self.known else None
 
     def xyz(self, kind: str) -> Path | None:
         """Return the file of velocities (``vel``) or forces (``frc``)."""
@@ -44,15 +41,6 @@ class Siblings:
         """Return columns of ``PROJECT-1.SUFFIX``, of which the first is the step."""
         path = self.path(f"{self.project}-{self.number}.{suffix}")
         return StepTable.read(path, columns) if path else None
-
-    def constant_cell_A(self) -> FloatArray | None:
-        """Return the cell of the restart file or of the input, if it does not change."""
-        for name in (f"{self.project}-{self.number}.restart", f"{self.project}.inp"):
-            path = self.path(name)
-            cell = input_cell_A(path) if path else None
-            if cell is not None:
-                return cell
-        return None
 
 
 class StepTable:
@@ -109,60 +97,3 @@ class StepTable:
             return None
         row: FloatArray = self._rows[at]
         return row
-
-
-def input_cell_A(path: Path) -> FloatArray | None:
-    """Return the cell that a CP2K input or restart file gives in plain numbers.
-
-    None if it is of variable cell (then it is that of one moment), if it multiplies the cell,
-    or uses variables and included files.
-    """
-    sections: list[str] = []
-    vectors: dict[str, list[float]] = {}
-    with TextSource(path) as source:
-        for line in source:
-            words = re.split(r"[!#]", line, maxsplit=1)[0].split()
-            if not words:
-                continue
-            key = words[0].upper()
-            if key.startswith("&END"):
-                del sections[-1:]
-            elif key.startswith("&"):
-                sections.append(key)
-            elif sections[-1:] == ["&MD"] and key == "ENSEMBLE":
-                if VARIABLE_CELL.match("".join(words[1:2])):
-                    return None
-            elif sections[-2:] == ["&SUBSYS", "&CELL"]:
-                if key == "MULTIPLE_UNIT_CELL" and words[1:] != ["1", "1", "1"]:
-                    return None
-                if key in ("A", "B", "C", "ABC", "ALPHA_BETA_GAMMA") and key not in vectors:
-                    vectors[key] = _numbers(words[1:])
-    return _cell_A(vectors)
-
-
-def _numbers(words: list[str]) -> list[float]:
-    """Return three numbers in angstrom (or degrees), or none."""
-    scale = 1.0
-    if words and (unit := re.fullmatch(r"\[(\w+)\]", words[0])):
-        name = unit.group(1).upper()
-        scale = UNITS_A.get(name, 1.0 if name == "DEG" else 0.0)
-        words = words[1:]
-    numbers = [number * scale for number in finite_numbers(words)]
-    return numbers if len(numbers) == 3 and scale and np.isfinite(numbers).all() else []
-
-
-def _cell_A(vectors: dict[str, list[float]]) -> FloatArray | None:
-    from ase.geometry import cellpar_to_cell
-
-    rows = [vectors.get(key, []) for key in "ABC"]
-    if all(rows):
-        cell = np.array(rows)
-    else:
-        lengths, angles = vectors.get("ABC", []), vectors.get("ALPHA_BETA_GAMMA", [90.0] * 3)
-        if not lengths or not angles or min(lengths) <= 0 or not 0 < min(angles) <= max(angles):
-            return None
-        try:
-            cell = np.asarray(cellpar_to_cell([*lengths, *angles]))
-        except (AssertionError, ValueError):
-            return None
-    return cell if np.isfinite(cell).all() and abs(np.linalg.det(cell)) > 1e-6 else None

@@ -16,12 +16,13 @@ from ase import units
 from ase.data import atomic_masses
 
 from mlmd.numerics.voigt import to_voigt
+from mlmd.trajectory.cp2k.cells import constant_cell_A
 from mlmd.trajectory.cp2k.siblings import Siblings, StepTable
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.labelled_table import read_labelled_table
 from mlmd.trajectory.text.printed_times import PrintedTimes
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import atomic_numbers_of
+from mlmd.trajectory.text.species_labels import atomic_numbers_of, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -38,6 +39,7 @@ COMMENT = re.compile(
 CELL_FILE = "a cell without a volume in the .cell file", "three vectors in angstrom"
 HALF_DIGIT_XYZ_FS = 0.5e-3
 HALF_DIGIT_ENER_FS = 0.5e-6
+COMPANIONS = {"vel": "velocities", "frc": "forces"}
 KIND_REMEDY = "an element, or a kind that begins with one (Fe1, O_surface)"
 
 
@@ -55,10 +57,10 @@ class _Frame:
 def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
     """Give the frames of ``PROJECT-pos-1.xyz``, with what the files beside it know of them.
 
-    They are ``PROJECT-1.cell`` (or, where the cell is constant, ``PROJECT-1.restart`` or
-    ``PROJECT.inp``), ``PROJECT-vel-1.xyz``, ``PROJECT-frc-1.xyz``, ``PROJECT-1.stress`` and
-    ``PROJECT-1.ener`` (for times with more digits), all in CP2K's units of output as they are
-    by default. CP2K's stress of molecular dynamics contains the motion of the atoms, which is
+    They are ``PROJECT-1.cell`` (or, where the cell is constant, ``PROJECT-1.restart``,
+    ``PROJECT.inp``, or another input or log of that project), ``PROJECT-vel-1.xyz``,
+    ``PROJECT-frc-1.xyz``, ``PROJECT-1.stress`` and ``PROJECT-1.ener`` (for times with more
+    digits), all in CP2K's units of output as they are by default. CP2K's stress of molecular dynamics contains the motion of the atoms, which is
     taken out by the velocities; without them there is no stress.
 
     Raises
@@ -80,7 +82,8 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
             if collector is None:
                 labels = frame.labels
                 numbers = atomic_numbers_of(source, labels, KIND_REMEDY)
-                collector = FrameCollector(numbers, wrapped=False)
+                masses_u = masses_of(source, labels)
+                collector = FrameCollector(numbers, wrapped=False, masses_u=masses_u)
             if frame.labels != labels:
                 raise source.error("atoms unlike those of the first frame", "the same in each")
             cell = cells.cell_A(source, frame.step)
@@ -123,13 +126,15 @@ class _Cells:
         self._table = siblings.table("cell", (0, *range(2, 11)))
         self._constant = None
         if self._table is None or len(self._table) == 0:
-            self._constant = siblings.constant_cell_A()
+            self._constant = constant_cell_A(source, siblings)
             if self._constant is None:
+                run = f"{siblings.project}-{siblings.number}"
                 raise source.error(
-                    "positions without a cell",
-                    f"{siblings.project}-{siblings.number}.cell beside them, or where the cell is "
-                    f"constant {siblings.project}-{siblings.number}.restart or "
-                    f"{siblings.project}.inp",
+                    "positions without a cell"
+                    + ("" if siblings.known else ", and no name PROJECT-pos-1.xyz that tells more"),
+                    f"{run}.cell beside them, or where the cell is constant {run}.restart, or an "
+                    f"input or output of PROJECT {siblings.project} (*.inp, *.out, *.log) with "
+                    "the cell in plain numbers",
                 )
         elif (row := self._table.constant_row()) is not None:
             self._constant = source.check_cell(row.reshape(3, 3), *CELL_FILE)
@@ -152,24 +157,31 @@ class _Companion:
 
     def __init__(self, siblings: Siblings, kind: str, stack: ExitStack) -> None:
         path = siblings.xyz(kind)
+        self._positions, self._what = siblings.source, COMPANIONS[kind]
         self._source = stack.enter_context(TextSource(path)) if path else None
-        self._next = _read_frame(self._source) if self._source else None
+        self._next = _read_frame(self._source, may_lack=True) if self._source else None
 
     def of(self, frame: _Frame, unit: float) -> FloatArray | None:
         """Return what the file holds for a frame, or None if it leaves it out."""
         while self._source and self._next and self._next.step < frame.step:
-            self._next = _read_frame(self._source)
+            self._next = _read_frame(self._source, may_lack=True)
         if not self._source or not self._next or self._next.step != frame.step:
             return None
         if self._next.labels != frame.labels:
             raise self._source.error("other atoms than the positions", "the same in both")
         values: FloatArray = self._next.values * unit
-        self._next = _read_frame(self._source)
+        self._next = _read_frame(self._source, may_lack=True)
+        if not np.isfinite(values).all():
+            self._positions.note_lost(self._what, f"of step {frame.step}")
+            return None
         return values
 
 
-def _read_frame(source: TextSource) -> _Frame | None:
-    """Return the next frame, or None where there is no more, or no whole one (with a warning)."""
+def _read_frame(source: TextSource, may_lack: bool = False) -> _Frame | None:
+    """Return the next frame, or None where there is no more, or no whole one (with a warning).
+
+    Numbers that a program could not write are NaN where that may be.
+    """
     line = source.read_filled_line()
     if line is None:
         return None
@@ -190,7 +202,8 @@ def _read_frame(source: TextSource) -> _Frame | None:
             raise ValueError
     except ValueError:
         raise source.unexpected(comment, "CP2K's 'i = 1, time = 0.500, E = -1.0'") from None
-    table = read_labelled_table(source, n_atoms, 4, 0, (1, 2, 3))
+    columns = (1, 2, 3)
+    table = read_labelled_table(source, n_atoms, 4, 0, columns, columns if may_lack else ())
     if table is None:
         source.warn_dropped(f"it has fewer than {n_atoms} atoms")
         return None

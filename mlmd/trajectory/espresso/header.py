@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.text.species_labels import atomic_numbers_of
+from mlmd.trajectory.text.species_labels import atomic_numbers_of, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -95,10 +95,11 @@ class EspressoHeader:
         """Return the atomic numbers."""
         return atomic_numbers_of(source, self.labels, LABEL_REMEDY)
 
-    def masses(self) -> FloatArray | None:
-        """Return the masses, where there is one for every label."""
+    def masses(self, source: TextSource) -> FloatArray | None:
+        """Return the masses, where there is one for every label or labels are of isotopes."""
         known = [self.masses_u.get(label, 0.0) for label in self.labels]
-        return np.array(known) if min(known, default=0.0) > 0.0 else None
+        said = np.array(known) if min(known, default=0.0) > 0.0 else None
+        return masses_of(source, self.labels, said)
 
     def _alat(self, source: TextSource) -> float:
         if self.alat_A is None:

@@ -31,6 +31,7 @@ MARK = re.compile(
 )
 STRESS_EV_A3 = units.Ry / units.Bohr**3
 FORCE_EV_A = units.Ry / units.Bohr
+OVERFLOW = re.compile(r"\*|\bnan\b|\binf", re.IGNORECASE)
 NO_DYNAMICS = "the output of pw.x with calculation = 'md' or 'vc-md'"
 
 
@@ -127,7 +128,7 @@ class _Run:
         if self._collector is None:
             self._labels = header.labels
             self._collector = FrameCollector(
-                header.numbers(self.source), wrapped=False, masses_u=header.masses()
+                header.numbers(self.source), False, header.masses(self.source)
             )
         if header.labels != self._labels:
             raise self.source.error("another run with other atoms", "the same in each")
@@ -141,8 +142,16 @@ class _Run:
         self._times.set_timestep(numbers_in(self.source, line, 2, "a time step in a.u. and fs"))
 
     def _read_energy(self, line: str) -> None:
-        if self.frame is not None:
-            self.frame.energy_eV = numbers_in(self.source, line, 1, "an energy")[0] * units.Ry
+        numbers = self._numbers(line, 1, "energies")
+        if self.frame is not None and numbers is not None:
+            self.frame.energy_eV = numbers[0] * units.Ry
+
+    def _numbers(self, line: str, n: int, what: str) -> list[float] | None:
+        """Return numbers without which there is a geometry still; None where they overflowed."""
+        if OVERFLOW.search(line.rpartition("=")[2]):
+            self.source.note_lost(what, f"in line {self.source.line_number}")
+            return None
+        return numbers_in(self.source, line, n, what)
 
     def _enter(self, line: str) -> None:
         """Note the step and its time, and close the geometry that is left by it."""
@@ -241,12 +250,13 @@ class _Run:
             if "force =" not in row:
                 raise self.source.unexpected(row, "'atom 1 type 1 force = 0.0 0.0 0.0'")
             text = row.rpartition("=")[2]
-            rows.append(numbers_in(self.source, text, 3, "a force"))
-        self.frame.forces_eV_A = np.array(rows) * FORCE_EV_A
+            rows.append(self._numbers(text, 3, "forces"))
+        if None not in rows:
+            self.frame.forces_eV_A = np.array(rows) * FORCE_EV_A
 
     def _read_stress(self, line: str) -> None:
-        rows = [numbers_in(self.source, next_line(self.source), 6, "stresses") for _ in range(3)]
-        if self.frame is not None:
+        rows = [self._numbers(next_line(self.source), 6, "stresses") for _ in range(3)]
+        if self.frame is not None and None not in rows:
             # pw.x counts compression as positive, ASE tension.
             (xx, xy, xz), (_, yy, yz), (_, _, zz) = -np.array(rows)[:, :3] * STRESS_EV_A3
             self.frame.stress_eV_A3 = np.array([xx, yy, zz, yz, xz, xy])

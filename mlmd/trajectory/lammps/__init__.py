@@ -1,4 +1,4 @@
 """LAMMPS: dumps.
 
-May import `arrays`, `trajectory/frame_block`, `trajectory/text`.
+May import `arrays`, `errors`, `trajectory/frame_block`, `trajectory/text`.
 """

@@ -37,18 +37,26 @@ class DumpColumns:
     ----------
     names
         Every column of the dump.
-    element
-        Which of them is the element.
+    label
+        Which of them tells the elements: the element, or the type.
     numbers
         Which of them are read as numbers; the first is the id.
+    may_lack
+        Which of these may be none in a frame or two, without which there are positions still.
     position
         Which kind of positions is taken, by its first column.
     """
 
     names: tuple[str, ...]
-    element: int
+    label: int
     numbers: tuple[int, ...]
+    may_lack: tuple[int, ...]
     position: str
+
+    @property
+    def has_elements(self) -> bool:
+        """Whether the label is an element."""
+        return self.names[self.label] == "element"
 
     @property
     def unwrapped(self) -> bool:
@@ -81,17 +89,18 @@ def dump_columns(source: TextSource, names: list[str]) -> DumpColumns:
     Raises
     ------
     InputError
-        If there are no ids, no elements or no positions among them.
+        If there are no ids, no elements or types, or no positions among them.
     """
     if "id" not in names:
         raise source.error(
             "atoms without ids, which LAMMPS writes in any order",
             "a column 'id': dump it, or number the lines if they are sorted",
         )
-    if "element" not in names:
+    label = next((name for name in ("element", "type") if name in names), None)
+    if label is None:
         raise source.error(
-            "atoms without elements (a type is none)",
-            "a column 'element': dump custom with it and 'dump_modify ID element Li P S ...'",
+            "atoms without elements and types",
+            "a column 'element' or 'type': 'dump custom' with it",
         )
     known = [key for key, columns in POSITIONS.items() if set(columns) <= set(names)]
     if not known:
@@ -104,7 +113,14 @@ def dump_columns(source: TextSource, names: list[str]) -> DumpColumns:
     ]
     return DumpColumns(
         names=tuple(names),
-        element=names.index("element"),
+        label=names.index(label),
         numbers=tuple(names.index(name) for name in wanted),
+        # Types have names since 2022.
+        may_lack=tuple(
+            names.index(name)
+            for key in ("type", "v", "f")
+            for name in GROUPS[key]
+            if name in wanted
+        ),
         position=known[0],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,16 +13,15 @@ import numpy as np
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.lammps.box import Box, read_box
 from mlmd.trajectory.lammps.columns import DumpColumns, dump_columns
+from mlmd.trajectory.lammps.elements import elements_of_types
 from mlmd.trajectory.lammps.units import UNKNOWN, UnitStyle, in_unit, unit_style
 from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
-from mlmd.trajectory.text.species_labels import atomic_numbers_of
+from mlmd.trajectory.text.species_labels import atomic_number, atomic_numbers_of, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
     from mlmd.trajectory.text.source import TextSource
 
-
-logger = logging.getLogger(__name__)
 
 ELEMENT_REMEDY = "the symbol of an element; give them by 'dump_modify ID element Li P S ...'"
 LARGEST_STEP = 2**62
@@ -59,6 +57,11 @@ class _Frame:
     def of(self, group: str) -> FloatArray | None:
         return self.columns.of(self.values, group)
 
+    def whole(self, group: str) -> FloatArray | None:
+        """Return the columns of a group if all of it are numbers."""
+        values = self.of(group)
+        return values if values is None or np.isfinite(values).all() else None
+
 
 def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
     """Give the frames of a LAMMPS dump, atoms sorted by id.
@@ -66,13 +69,15 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
     Positions are those of ``xu yu zu``, ``xsu ysu zsu``, ``x y z`` or ``xs ys zs``, the first
     of them that there is; with ``ix iy iz`` the last two are unwrapped exactly. Without
     ``ITEM: UNITS`` they are taken as angstrom (metal, real), and velocities, forces and times,
-    whose units differ between these two, are left out.
+    whose units differ between these two, are left out. Elements of types are those that the user
+    gives, or a data file beside the dump.
 
     Raises
     ------
     InputError
-        If the text is no such dump, says neither elements nor ids, or its atoms change; a last
-        frame cut short is left out with a warning.
+        If the text is no such dump, nothing says elements or ids, or its atoms change; a last
+        frame cut short is left out with a warning, as are velocities and forces that are no
+        numbers.
     """
     collector: FrameCollector | None = None
     first: _Frame | None = None
@@ -88,13 +93,16 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
                 "the same ids and elements in each; dump a group whose atoms stay the same",
             )
         units = frame.units
+        for group, name in (("v", "velocities"), ("f", "forces")):
+            if first.whole(group) is not None and frame.whole(group) is None:
+                source.note_lost(name, f"of step {frame.step}")
         yield from collector.add(
             positions_A=frame.columns.positions(frame.values, frame.box) * units.length_A,
             cell_A=frame.box.cell * units.length_A,
             step=frame.step,
             time_fs=in_unit(frame.time, units.time_fs),
-            velocities_A_fs=in_unit(frame.of("v"), units.velocity_A_fs),
-            forces_eV_A=in_unit(frame.of("f"), units.force_eV_A),
+            velocities_A_fs=in_unit(frame.whole("v"), units.velocity_A_fs),
+            forces_eV_A=in_unit(frame.whole("f"), units.force_eV_A),
         )
     if collector is not None:
         yield from collector.rest()
@@ -159,7 +167,12 @@ def _read_atoms(source: TextSource, columns: DumpColumns, header: _Header) -> _F
             "atoms", "TIMESTEP, NUMBER OF ATOMS and BOX BOUNDS before the atoms of each frame"
         )
     table: LabelledTable | None = read_labelled_table(
-        source, header.n_atoms, len(columns.names), columns.element, columns.numbers
+        source,
+        header.n_atoms,
+        len(columns.names),
+        columns.label,
+        columns.numbers,
+        columns.may_lack,
     )
     if table is None:
         return None
@@ -173,19 +186,57 @@ def _read_atoms(source: TextSource, columns: DumpColumns, header: _Header) -> _F
 def _collector(source: TextSource, frame: _Frame) -> FrameCollector:
     if (np.diff(frame.ids) == 0).any():
         raise source.error("two atoms of one id", "another id for each")
-    types = frame.of("type")
-    if set(frame.labels) == {"C"} and types is not None and len(np.unique(types)) > 1:
-        raise source.error(
-            "several types that are all carbon, which LAMMPS writes if nobody said otherwise",
-            "the elements of the types: 'dump_modify ID element Li P S ...'",
-        )
     masses = frame.of("mass")
+    if masses is not None and not (masses > 0).all():
+        masses = None
+    labels, masses_u = _elements(source, frame, masses)
     return FrameCollector(
-        atomic_numbers_of(source, frame.labels, ELEMENT_REMEDY),
+        atomic_numbers_of(source, labels, ELEMENT_REMEDY),
         wrapped=any(frame.box.pbc) and not frame.columns.unwrapped,
-        masses_u=None if masses is None or (masses <= 0).any() else masses[:, 0],
+        masses_u=masses_of(source, labels, masses_u),
         pbc=frame.box.pbc,
     )
+
+
+def _elements(
+    source: TextSource, frame: _Frame, masses: FloatArray | None
+) -> tuple[list[str], FloatArray | None]:
+    """Return the symbol of each atom, and its mass where something says it."""
+    masses_u = None if masses is None else masses[:, 0]
+    types = [int(label) for label in frame.labels if re.fullmatch(r"\d{1,9}", label)]
+    if frame.columns.has_elements:
+        numbers = frame.whole("type")
+        if numbers is None or not _unsaid(frame, numbers, source.elements is not None):
+            _check_given(source, frame, numbers)
+            return frame.labels, masses_u
+        types = [int(number) for number in numbers[:, 0]]
+    if len(types) < len(frame.labels):
+        return frame.labels, masses_u  # types by name
+    by_type = {} if masses_u is None else dict(zip(types, masses_u.tolist(), strict=True))
+    found = elements_of_types(source, sorted(set(types)), len(types), by_type)
+    if masses_u is None and set(types) <= set(found.masses_u):
+        masses_u = np.array([found.masses_u[type_] for type_ in types])
+    return [found.symbols[type_] for type_ in types], masses_u
+
+
+def _unsaid(frame: _Frame, types: FloatArray, given: bool) -> bool:
+    """Whether all elements are carbon, as LAMMPS writes where nobody said them."""
+    return set(frame.labels) == {"C"} and (given or len(np.unique(types)) > 1)
+
+
+def _check_given(source: TextSource, frame: _Frame, types: FloatArray | None) -> None:
+    """See that elements given for the types are those that the dump has."""
+    if source.elements is None or types is None:
+        return
+    for type_, label in dict(
+        zip(types[:, 0].astype(int).tolist(), frame.labels, strict=True)
+    ).items():
+        given = source.elements[type_ - 1 : type_] if type_ > 0 else ()
+        if not given or atomic_number(given[0]) != atomic_number(label):
+            raise source.error(
+                f"type {type_} is {label}, and {given[0] if given else 'nothing'} was given for it",
+                "the elements of the types in their order; leave --elements (elements=) out",
+            )
 
 
 def _warn_about_units(source: TextSource, frame: _Frame) -> None:
@@ -196,9 +247,8 @@ def _warn_about_units(source: TextSource, frame: _Frame) -> None:
     }
     found = [name for name, value in unknown.items() if value is not None]
     if frame.units is UNKNOWN and found:
-        logger.warning(
-            "%s does not say its units: lengths are taken as angstrom, %s are left out; dump with "
-            "'dump_modify ID units yes'",
-            source.path,
-            ", ".join(found),
+        source.note(
+            "units_assumed",
+            "it does not say its units: lengths are taken as angstrom, "
+            f"{', '.join(found)} are left out; dump with 'dump_modify ID units yes'",
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 HEAVIEST = 118
+OVERFLOW = re.compile(r"\*+|[+-]?(?:nan|inf\w*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ def _read_structure(path: Path, unit: float) -> Structure:
 
 @dataclass(frozen=True)
 class StepEnergy:
-    """A row of ``.MDE``; the step is None where its six digits do not hold it."""
+    """A row of ``.MDE``; what its digits do not hold is None."""
 
     step: int | None
-    energy_eV: float
+    energy_eV: float | None
     volume_A3: float | None
 
 
@@ -115,8 +116,12 @@ def read_mde(source: TextSource) -> list[StepEnergy]:
         if not words or words[0].startswith("#"):
             continue
         # Before 2003 there was no volume; a cut row has less than that, or no end.
-        values = finite_numbers(words[1:])
-        good = len(values) >= 3 and re.fullmatch(r"\d{1,9}|\*+", words[0])
+        values = [
+            number[0] if (number := finite_numbers([word])) else None
+            for word in words[1:]
+            if OVERFLOW.fullmatch(word) or finite_numbers([word])
+        ]
+        good = len(values) == len(words) - 1 >= 3 and re.fullmatch(r"\d{1,9}|\*+", words[0])
         if source.at_end and (not good or len(line) < n_characters):
             break
         if not good:

@@ -9,7 +9,6 @@ Layouts from its own sources: Src/pixmol.f, Src/iomd.f.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +27,11 @@ from mlmd.trajectory.siesta.siblings import (
 from mlmd.trajectory.text.fortran_records import FortranRecords
 from mlmd.trajectory.text.labelled_table import LabelledTable, read_labelled_table
 from mlmd.trajectory.text.source import MOST_ATOMS, TextSource, has_volume
-from mlmd.trajectory.text.species_labels import atomic_numbers_of
+from mlmd.trajectory.text.species_labels import atomic_numbers_of, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
 
-
-logger = logging.getLogger(__name__)
 
 STEP_BYTES = 4
 ATOM_BYTES = 48
@@ -64,7 +61,8 @@ def read_ani(source: TextSource) -> Iterator[FrameBlock]:
     while (table := _read_ani_frame(source)) is not None:
         if collector is None:
             labels = table.labels
-            collector = FrameCollector(atomic_numbers_of(source, labels, "an element"), False)
+            numbers = atomic_numbers_of(source, labels, "an element")
+            collector = FrameCollector(numbers, False, masses_of(source, labels))
             if len(rows) != _count_lines(source) // (len(labels) + 2):
                 rows = _without_energies(source, rows, "it has another number of steps")
             steps_are_known = all(row.step is not None for row in rows)
@@ -116,7 +114,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         if varies is None:
             varies = has_cell
         if record is None or (varies and cell_record is None and records.at_end):
-            logger.warning("%s: the last frame is left out: it is cut short", source.path)
+            source.warn_dropped("it is cut short")
             break
         if varies != has_cell:
             raise records.error("frames with and without a cell", "the same in each")
@@ -124,9 +122,10 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         cell = _vectors(cell_record, real)[:9].reshape(3, 3) if cell_record else constant_cell
         if cell is None:
             raise source.error("positions without a cell", CELL_REMEDY)
-        good = np.isfinite(positions).all() and np.isfinite(velocities).all()
-        if not good or not has_volume(cell):
+        if not np.isfinite(positions).all() or not has_volume(cell):
             raise records.error("numbers that are none in the record above", "finite ones")
+        if not (whole := bool(np.isfinite(velocities).all())):
+            source.note_lost("velocities", f"of frame {collector.n_frames}")
         step = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
         row = rows[collector.n_frames] if collector.n_frames < len(rows) else None
         if row is not None and row.step not in (step, None):
@@ -134,7 +133,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
             row = None
         yield from collector.add(
             positions_A=positions,
-            velocities_A_fs=velocities,
+            velocities_A_fs=velocities if whole else None,
             cell_A=cell,
             step=step,
             time_fs=None if timestep_fs is None else step * timestep_fs,
@@ -142,7 +141,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         )
     else:
         if records.bytes_left:
-            logger.warning("%s: the last frame is left out: it is cut short", source.path)
+            source.warn_dropped("it is cut short")
     yield from collector.rest()
 
 
@@ -191,7 +190,7 @@ def _count_lines(source: TextSource) -> int:
 
 def _without_energies(source: TextSource, rows: list[StepEnergy], why: str) -> list[StepEnergy]:
     if rows:
-        logger.warning("%s: no energies are taken from the .MDE beside it: %s", source.path, why)
+        source.note("left_out", f"no energies are taken from the .MDE beside it: {why}")
     return []
 
 

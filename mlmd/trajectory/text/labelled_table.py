@@ -1,4 +1,4 @@
-"""Rows of a label and numbers: the atoms of a frame in XYZ files and LAMMPS dumps."""
+"""Rows of labels and numbers: the atoms of a frame in XYZ files and LAMMPS dumps."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ class LabelledTable:
 
 
 def read_labelled_table(
-    source: TextSource, n_rows: int, n_columns: int, label: int, columns: Sequence[int]
+    source: TextSource,
+    n_rows: int,
+    n_columns: int,
+    label: int,
+    columns: Sequence[int],
+    may_lack: Sequence[int] = (),
 ) -> LabelledTable | None:
     """Read rows of `n_columns` words, or None where the text ends before the last row's end.
 
-    A last line of the file that has no end and is shorter than the one before it counts as
-    missing, as in :meth:`TextSource.read_table`.
+    A last line of the file that has no end counts as missing: its last number may have lost
+    digits.
 
     Parameters
     ----------
@@ -43,6 +48,8 @@ def read_labelled_table(
         Which column holds the label.
     columns
         Which columns hold the numbers wanted.
+    may_lack
+        Which of them may hold stars or what is no finite number; it becomes NaN.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def read_labelled_table(
     """
     first = source.line_number + 1
     lines = source.read_lines(n_rows)
-    cut = len(lines) < n_rows or source.ends_early(lines)
+    cut = len(lines) < n_rows or source.is_cut
     if cut:
         lines = lines[:-1]
     if not lines:
@@ -62,14 +69,21 @@ def read_labelled_table(
         with suppress(ValueError):
             numbers = np.loadtxt(lines, usecols=columns, comments=None, ndmin=2)
     if numbers is None or not np.isfinite(numbers).all():
+        needed = [column for column in columns if column not in may_lack]
         for number, line in enumerate(lines, first):
-            if not _is_row(line, n_columns, columns):
+            if len(line.split()) != n_columns or not _numbers(line, needed):
                 expected = f"{n_columns} columns: a label and finite numbers"
                 raise source.unexpected(line, expected, line_number=number)
-        raise source.error("no table", "a label and finite numbers", line_number=first)
+        if not may_lack:
+            raise source.error("no table", "a label and finite numbers", line_number=first)
+        numbers = np.array([[*map(_number_or_nan, (row[i] for i in columns))] for row in rows])
     return None if cut else LabelledTable([row[label] for row in rows], numbers)
 
 
-def _is_row(line: str, n_columns: int, columns: Sequence[int]) -> bool:
+def _numbers(line: str, columns: Sequence[int]) -> list[float]:
     words = line.split()
-    return len(words) == n_columns and bool(finite_numbers(words[i] for i in columns))
+    return finite_numbers(words[i] for i in columns)
+
+
+def _number_or_nan(word: str) -> float:
+    return (finite_numbers([word]) or [float("nan")])[0]

@@ -52,8 +52,9 @@ class TextSource:
     """One file, read forward once, in constant memory.
 
     Compression (gzip, bzip2, xz) is told by the first bytes, not by the name. Compressed data
-    that are cut short or damaged end the text where they do; `damage` then says why, and
-    whoever joins the frames warns, or refuses where there is no whole frame.
+    that are cut short or damaged end the text where they do, as do bytes of zero, which a machine
+    that goes down leaves where text should be; `damage` then says why, and whoever joins the
+    frames warns, or refuses where there is no whole frame.
 
     Parameters
     ----------
@@ -134,8 +135,9 @@ class TextSource:
         return self._text[:HEAD_BYTES].decode("latin-1")
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the whole text as bytes of any length; not to be mixed with reading lines."""
-        yield self._text
+        """Give all bytes, also of what is no text, in pieces; not to be mixed with lines."""
+        self._file.seek(0)
+        self._chunks, self.damage = plain_chunks(self._file, self._compression, CHUNK_BYTES), None
         while chunk := self._next_chunk():
             yield chunk
 
@@ -180,8 +182,8 @@ class TextSource:
     ) -> FloatArray | None:
         """Return a table of finite numbers, or None where the text ends before it does.
 
-        A last line of the text that has no end and is shorter than the one before (a killed
-        program) counts as missing.
+        A last line of the text that has no end (a killed program) counts as missing, unless all
+        lines are of one width.
 
         Parameters
         ----------
@@ -221,9 +223,11 @@ class TextSource:
         return not self._have(1) and self._unended
 
     def ends_early(self, lines: list[str]) -> bool:
-        """Whether the last of the lines just given ends the text without its end, and too early."""
-        before, last = ["", *lines][-2:]
-        return self.is_cut and (len(last.rstrip()) < len(before.rstrip()) or not before)
+        """Whether the last of the lines just given may have lost a part of it.
+
+        It ends the text without an end of its own, and is not as wide as all others are.
+        """
+        return self.is_cut and (len(lines) < 2 or len({len(line.rstrip()) for line in lines}) > 1)
 
     def beside(self, name: str) -> Path | None:
         """Return the file of that name in the same folder, plain or compressed, if it is there."""
@@ -296,9 +300,19 @@ class TextSource:
         logger.warning("%s", text)
         self.findings.append(Finding(code, severity, text))
 
+    def note_once(self, code: str, message: str) -> None:
+        """Tell what holds for many frames: once of each code and file."""
+        if all(one.code != code or str(self.path) not in one.message for one in self.findings):
+            self.note(code, message)
+
+    def note_lost(self, what: str, where: str) -> None:
+        """Tell once that forces, say, are no numbers in a frame, and left out for all then."""
+        self.note_once(f"{what}_left_out", f"{what} {where} are no numbers: left out of all frames")
+
     def warn_dropped(self, why: str) -> None:
-        """Warn that the last, incomplete frame is left out."""
-        self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
+        """Warn that the last, incomplete frame is left out; once is enough, see `damage`."""
+        if self.damage is None:
+            self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
 
     def _row(
         self,
@@ -343,12 +357,16 @@ class TextSource:
         # More than is there, so that a large frame is not copied again for each piece of it.
         pieces, n_bytes = [left], 0
         while n_bytes <= len(left) and (piece := self._next_chunk()):
+            if (zero := piece.find(b"\0")) >= 0:
+                self.damage = "bytes of zero where text should go on"
+                self._chunks = iter(())
+                piece = piece[:zero]
             pieces.append(piece)
             n_bytes += len(piece)
         if n_bytes <= len(left):
             self._ended = True
-            if pieces[-1][-1:] not in (b"", b"\n"):
-                self._unended = True
+            self._unended = b"".join(pieces)[-1:] not in (b"", b"\n")
+            if self._unended:
                 pieces.append(b"\n")
         text = b"".join(pieces)
         if n_bytes >= CHUNK_BYTES and not text.strip():

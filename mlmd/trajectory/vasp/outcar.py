@@ -65,7 +65,6 @@ class _Reader:
         self.collector: FrameCollector | None = None
         self.is_cut = False
         self._source = source
-        self._noted: set[str] = set()
         self._begin_run()
 
     def _begin_run(self) -> None:
@@ -153,20 +152,10 @@ class _Reader:
         frame = frame_of(step)
         number = self._steps.number_of(step)
         if frame["forces_eV_A"] is None:
-            self._note(
-                "overflowed_forces",
-                f"line {self._source.line_number}: forces of the step before it are no finite "
-                "numbers; forces are left out",
-            )
+            self._source.note_lost("forces", f"of the step before line {self._source.line_number}")
         if number is None and self._header.is_dynamics:
-            self._note("interval_unknown", self._header.output.doubt)
+            self._source.note_once("interval_unknown", self._header.output.doubt)
         yield from self.collector.add(**frame, step=number, time_fs=self._header.time_fs(number))
-
-    def _note(self, code: str, message: str) -> None:
-        """Tell something once."""
-        if code not in self._noted:
-            self._noted.add(code)
-            self._source.note(code, message)
 
 
 def _cell(source: TextSource) -> FloatArray | None:

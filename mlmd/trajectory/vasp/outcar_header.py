@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.vasp.header import (
-    element_of_title,
-    known_atomic_number,
-    read_vasp_header,
-)
+from mlmd.trajectory.text.species_labels import atomic_number
+from mlmd.trajectory.vasp.header import element_of_title, read_vasp_header
 from mlmd.trajectory.vasp.output_interval import OutputSettings
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 ROUNDING_U = 0.0051
 # Lines that name the element of a pseudopotential, each with what reads its right side.
 NAMES: dict[str, Callable[[str], int | None]] = {
-    "VRHFIN": lambda text: known_atomic_number(text.partition("=")[2].partition(":")[0].strip()),
+    "VRHFIN": lambda text: element_of_title("VRHFIN " + text.partition("=")[2]),
     "TITEL": lambda text: element_of_title(text.partition("=")[2]),
     "POTCAR:": lambda text: element_of_title(text.partition(":")[2]),
 }
@@ -95,7 +92,7 @@ class OutcarHeader:
             If species and counts are missing or do not fit together.
         """
         n = len(self._counts)
-        given = [known_atomic_number(symbol) or 0 for symbol in source.elements or ()]
+        given = [atomic_number(symbol) or 0 for symbol in source.elements or ()]
         for species in (*self._elements.values(), given):
             # The lines "POTCAR:" stand there once together, and once each with what it holds.
             half = len(species) // 2

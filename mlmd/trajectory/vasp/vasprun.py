@@ -98,7 +98,6 @@ class _Reader:
         self.blocks: list[FrameBlock] = []
         self.collector: FrameCollector | None = None
         self._source = source
-        self._noted: set[str] = set()
         self._lines_before = 0
         self._left = b""
         self._begin_document()
@@ -261,10 +260,7 @@ class _Reader:
                 f"{rows} rows of 3 numbers",
             )
         if table is None:
-            self._note(
-                "overflowed_forces",
-                f"line {self.line_number}: {name} that are no finite numbers; left out",
-            )
+            self._source.note_lost(name, f"before line {self.line_number}")
         self._step.tables[name] = table
 
     def _begin_step(self, place: str) -> None:
@@ -299,7 +295,7 @@ class _Reader:
         interval, timestep_fs = self._head.output.vasprun_interval, self._head.timestep_fs
         number = None if interval is None else 1 + interval * (self._n_steps - 1)
         if number is None and timestep_fs is not None:
-            self._note("interval_unknown", self._head.output.doubt)
+            self._source.note_once("interval_unknown", self._head.output.doubt)
         with np.errstate(all="ignore"):  # who joins the blocks refuses what is not finite
             positions = scaled @ cell
             energy = self._energy_eV(step, abs(float(np.linalg.det(cell))))
@@ -337,9 +333,3 @@ class _Reader:
         )
         energy = free - work + entropy
         return energy if np.isfinite(energy) else None
-
-    def _note(self, code: str, message: str) -> None:
-        """Tell something once."""
-        if code not in self._noted:
-            self._noted.add(code)
-            self._source.note(code, message)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.source import MOST_ATOMS
-from mlmd.trajectory.vasp.header import element_of_title, known_atomic_number
+from mlmd.trajectory.text.species_labels import atomic_number
+from mlmd.trajectory.vasp.header import element_of_title
 from mlmd.trajectory.vasp.output_interval import OutputSettings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class VasprunHead:
             if (symbol, kind) in known:
                 continue
             title = self._column(kind, TITLE)
-            number = known_atomic_number(symbol) or element_of_title(title)
+            number = atomic_number(symbol) or element_of_title(title)
             if number is None:
                 self._source.line_number = line
                 raise self._source.unexpected(symbol, f"symbols of elements ('{symbol}' is none)")

@@ -15,7 +15,8 @@ from mlmd.errors import InputError
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.vasp.header import VaspHeader, known_atomic_number, read_vasp_header
+from mlmd.trajectory.text.species_labels import atomic_number
+from mlmd.trajectory.vasp.header import VaspHeader, read_vasp_header
 from mlmd.trajectory.vasp.rows import position_and_words
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     header = _first_header(source)
     numbers = header.numbers
     n_atoms = len(numbers)
-    collector = FrameCollector(numbers, wrapped=True)
+    collector = FrameCollector(numbers, wrapped=True, masses_u=header.masses_u)
     while (line := source.read_line()) is not None:
         found = SEPARATOR.match(line) if line.strip() else None
         if found is None:
@@ -91,7 +92,7 @@ def _positions(source: TextSource, numbers: IntArray) -> FloatArray | None:
     table = source.read_table(len(numbers), 3, parse_row)
     if len(labels) == len(numbers):  # else only rows whose numbers touch came here
         for i, label in enumerate(labels):
-            number = known_atomic_number(label)
+            number = atomic_number(label)
             if number not in (None, numbers[i]):
                 raise source.unexpected(
                     label, "the labels of atoms in the order of the header's species", first + i

@@ -1,0 +1,204 @@
+"""XYZ and extended XYZ frame by frame: what is whole, as ASE reads it.
+
+ASE's reader finds the frames of a file by the numbers it says; here each is taken out of the text
+first, so that what is cut short, bound to no element or overflowed costs no more than it must.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from mlmd.bounds.memory import check_memory
+from mlmd.trajectory.text.number_table import finite_numbers
+from mlmd.trajectory.text.species_labels import atomic_number, masses_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from mlmd.trajectory.text.source import TextSource
+
+    Elements = Callable[[list[str]], Sequence[str]]
+
+BYTES_PER_ATOM = 1000
+"""ASE makes an object of every word of an atom's line."""
+PROPERTIES = re.compile(r'(?:^|\s)"?Properties"?=("?)([^\s"]*)\1(?:\s|$)')
+RESULT = re.compile(
+    r"""(?:^|(?<=\s))(energy|free_energy|stress|virial|dipole|magmom)=("[^"]*"|'[^']*'|\S*)"""
+)
+PBC = re.compile(r"""(?:^|(?<=\s))pbc=("[^"]*"|'[^']*'|\[[^]]*\]|\S*)""")
+TRUTHS = {"t": "T", "true": "T", "1": "T", "f": "F", "false": "F", "0": "F"}
+
+
+def xyz_images(
+    source: TextSource, cut: bool = False, elements: Elements | None = None
+) -> Iterator[Atoms]:
+    """Give the structures of an XYZ file.
+
+    Parameters
+    ----------
+    source
+        The file, of which nothing has been read.
+    cut
+        Leave out a last frame that is cut short, with a warning, instead of reading it as it is.
+    elements
+        What the labels of a frame mean that are numbers.
+
+    Raises
+    ------
+    InputError
+        If a frame says that it holds more than it can.
+    Exception
+        Whatever ASE's reader raises.
+    """
+    n_vectors = None
+    while (line := source.read_line()) is not None and line.strip():
+        n_atoms = source.count_of_atoms(line, least=0)
+        check_memory(f"{source.path}: a frame of {n_atoms} atoms", BYTES_PER_ATOM * n_atoms)
+        comment = source.read_line() or ""
+        _check_columns(source, comment)
+        lines = source.read_lines(n_atoms)
+        n_whole = len(lines)
+        while (source.peek_line() or "").lstrip().startswith("VEC"):
+            lines.append(source.read_line() or "")
+        vectors = len(lines) - n_atoms
+        if cut and (n_whole < n_atoms or source.is_cut or vectors < (n_vectors or 0)):
+            source.warn_dropped("it is cut short (an atom or the end of its last line is missing)")
+            return
+        n_vectors = vectors if n_vectors is None else n_vectors
+        # To others this ends a line too: the next frame would begin elsewhere.
+        if any("\r" in one for one in (line, comment, *lines)):
+            raise source.error("a carriage return within a line", "lines that end alike")
+        yield _image(source, line, comment, lines, n_atoms, elements)
+
+
+def _image(
+    source: TextSource,
+    head: str,
+    comment: str,
+    lines: list[str],
+    n_atoms: int,
+    elements: Elements | None,
+) -> Atoms:
+    from ase.io.extxyz import read_xyz
+
+    comment = _readable(source, comment)
+    names = _columns(comment)
+    written = _labels(lines[:n_atoms], names)
+    labels = written
+    if elements is not None and written and all(label.isdecimal() for label in set(written)):
+        labels = [*elements(written)]
+    symbols = _symbols(labels)
+    if symbols != written:
+        at = names.index("species")
+        rows = [line.split() for line in lines[:n_atoms]]
+        for row, symbol in zip(rows, symbols, strict=True):
+            row[at] = symbol
+        lines = [*(" ".join(row) for row in rows), *lines[n_atoms:]]
+
+    def read() -> Atoms:
+        image: Atoms = next(read_xyz(StringIO("\n".join([head, comment, *lines, ""])), 0))
+        return image
+
+    try:
+        image = read()
+    except ValueError:
+        lines = _without_stars(lines, n_atoms, names)
+        image = read()
+    said = image.get_masses() if image.has("masses") else None
+    if labels and (masses_u := masses_of(source, labels, said)) is not None:
+        image.set_masses(masses_u)
+    return image
+
+
+def _check_columns(source: TextSource, comment: str) -> None:
+    """See that no property has more columns than the first atom's line has words."""
+    n_words = len((source.peek_line() or "").split())
+    for number in _properties(comment).split(":")[2::3]:
+        try:
+            n_columns = int(number)
+        except ValueError:
+            return  # ASE says so
+        if n_columns > max(n_words, 1):
+            raise source.error(f"a property of {number} columns", f"at most {n_words}, as below it")
+
+
+def _properties(comment: str) -> str:
+    """Return what a comment says of the columns, as ASE understands it."""
+    if comment.count("roperties") == 1 and "\\" not in comment:
+        plain = PROPERTIES.search(comment)
+        if plain:
+            return plain[2]
+    if ":" not in comment:
+        return ""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    return str(key_val_str_to_dict(comment).get("Properties", ""))
+
+
+def _columns(comment: str) -> list[str]:
+    """Return the name of each column; empty for one of text."""
+    properties = _properties(comment) or "species:S:1:pos:R:3"
+    fields = properties.split(":")
+    names: list[str] = []
+    for name, kind, number in zip(fields[::3], fields[1::3], fields[2::3], strict=False):
+        names += [name if kind in "RS" else ""] * (int(number) if number.isdecimal() else 0)
+    return names
+
+
+def _labels(lines: list[str], names: list[str]) -> list[str]:
+    """Return the label of each atom, or nothing where there are none."""
+    if "species" not in names:
+        return []
+    at = names.index("species")
+    rows = [line.split(maxsplit=at + 1) for line in lines]
+    return [row[at] for row in rows] if all(len(row) > at for row in rows) else []
+
+
+def _symbols(labels: list[str]) -> list[str]:
+    """Return the chemical symbols of labels; what names no element is left to ASE."""
+    from ase.data import atomic_numbers, chemical_symbols
+
+    if all(label in atomic_numbers for label in set(labels)):
+        return labels
+    known = {label: atomic_number(label) for label in set(labels)}
+    symbols = {label: chemical_symbols[n] if n else label for label, n in known.items()}
+    return [symbols[label] for label in labels]
+
+
+def _readable(source: TextSource, comment: str) -> str:
+    """Return a comment without results that are no numbers, and with truths as ASE writes them."""
+
+    def result(found: re.Match[str]) -> str:
+        words = re.split(r"[\s,]+", found[2].strip("\"'").strip())
+        if len(finite_numbers(words)) == len(words):
+            return found[0]
+        if found[2].strip("\"'").lower() not in ("none", "null", ""):
+            source.note_lost(found[1], f"above line {source.line_number}")
+        return ""
+
+    def pbc(found: re.Match[str]) -> str:
+        text = found[1].strip("\"'[]").lower()
+        words = re.split(r"[\s,]+", text.strip())
+        if len(words) == 1 and len(text) == 3 and text not in TRUTHS:
+            words = [*text]
+        truths = [TRUTHS[word] for word in words if word in TRUTHS]
+        if len(words) not in (1, 3) or len(truths) != len(words):
+            raise source.unexpected(found[0], 'pbc="T T T" or the like')
+        return f'pbc="{" ".join((truths * 3)[:3])}"'
+
+    utf8 = comment.encode("latin-1").decode("utf-8", errors="replace")
+    return PBC.sub(pbc, RESULT.sub(result, utf8))
+
+
+def _without_stars(lines: list[str], n_atoms: int, names: list[str]) -> list[str]:
+    """Return the lines with NaN for what are no numbers in other columns than the positions."""
+    at = [i for i, name in enumerate(names) if name not in ("", "pos", "species")]
+    rows = [line.split() for line in lines[:n_atoms]]
+    for row in rows:
+        for i in at:
+            if i < len(row) and not finite_numbers([row[i]]):
+                row[i] = "nan"
+    return [*(" ".join(row) for row in rows), *lines[n_atoms:]]
