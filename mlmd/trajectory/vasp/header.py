@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.number_table import finite_numbers
-from mlmd.trajectory.text.species_labels import atomic_number, masses_of
+from mlmd.trajectory.text.species_labels import ISOTOPES_U, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -55,7 +55,7 @@ def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHead
     line = _line(source, "the species or how many atoms there are of each")
     words = line.split()
     if words and not words[0].isdigit():
-        species = [_atomic_number(source, word, line) for word in words]
+        species = [_element(source, word, line) for word in words]
         masses = masses_of(source, words)
         line = _line(source, "how many atoms there are of each species")
         words = line.split()
@@ -74,9 +74,20 @@ def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHead
     )
 
 
-def _atomic_number(source: TextSource, word: str, line: str) -> int:
-    """Return the atomic number of a species as VASP writes it: ``Li``, ``Li_sv``, ``Li/4d5a``."""
-    number = atomic_number(word)
+def element(word: str) -> int | None:
+    """Return the atomic number of a species as VASP writes it, ``Li``, ``Li_sv``, ``Li/4d5a``.
+
+    None if it is no element; isotopes with symbols of their own are hydrogen.
+    """
+    from ase.data import atomic_numbers
+
+    symbol = re.split("[_/]", word)[0]
+    # "X" has number zero.
+    return 1 if symbol in ISOTOPES_U else int(atomic_numbers.get(symbol, 0)) or None
+
+
+def _element(source: TextSource, word: str, line: str) -> int:
+    number = element(word)
     if number is None:
         raise source.unexpected(line, f"symbols of elements ('{word}' is none)")
     return number
@@ -88,7 +99,7 @@ def element_of_title(title: str) -> int | None:
     Titles are its kind, its element and a date: ``PAW_PBE Li_sv 10Sep2004``.
     """
     found = re.match(r"\s*\S+\s+([A-Z][a-z]?)(?![a-z])", title)
-    return atomic_number(found.group(1)) if found else None
+    return element(found.group(1)) if found else None
 
 
 def _species_of_comment(source: TextSource, comment: str, n: int) -> list[int]:

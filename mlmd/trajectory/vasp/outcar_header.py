@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import atomic_number
-from mlmd.trajectory.vasp.header import element_of_title, read_vasp_header
+from mlmd.trajectory.vasp.header import element, element_of_title, read_vasp_header
 from mlmd.trajectory.vasp.output_interval import OutputSettings
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class OutcarHeader:
             If species and counts are missing or do not fit together.
         """
         n = len(self._counts)
-        given = [atomic_number(symbol) or 0 for symbol in source.elements or ()]
+        given = [element(symbol) or 0 for symbol in source.elements or ()]
         for species in (*self._elements.values(), given):
             # The lines "POTCAR:" stand there once together, and once each with what it holds.
             half = len(species) // 2

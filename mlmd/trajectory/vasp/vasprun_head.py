@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.source import MOST_ATOMS
-from mlmd.trajectory.text.species_labels import atomic_number
-from mlmd.trajectory.vasp.header import element_of_title
+from mlmd.trajectory.text.species_labels import SAME_MASS_U
+from mlmd.trajectory.vasp.header import element, element_of_title
 from mlmd.trajectory.vasp.output_interval import OutputSettings
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class VasprunHead:
         """Return the atomic number of each atom.
 
         VASP writes the symbols of some elements wrong (``r`` of Zr, ``X`` of Xe): where one is that
-        of no element, the title of the pseudopotential says it.
+        of no element, or the mass is not its but that of the title of the pseudopotential, the
+        title says it.
 
         Raises
         ------
@@ -87,13 +88,31 @@ class VasprunHead:
         for symbol, kind, line in zip(self._symbols, self._types, self._lines, strict=True):
             if (symbol, kind) in known:
                 continue
-            title = self._column(kind, TITLE)
-            number = atomic_number(symbol) or element_of_title(title)
+            number = self._element(symbol, kind)
             if number is None:
                 self._source.line_number = line
                 raise self._source.unexpected(symbol, f"symbols of elements ('{symbol}' is none)")
             known[symbol, kind] = number
         return np.array([known[one] for one in zip(self._symbols, self._types, strict=True)])
+
+    def _element(self, symbol: str, kind: int) -> int | None:
+        from ase.data import atomic_masses
+
+        title = self._column(kind, TITLE)
+        named, titled = element(symbol), element_of_title(title)
+        if named is None or titled is None or named == titled:
+            return named or titled
+        try:
+            mass = float(self._column(kind, MASS))
+        except ValueError:
+            return named
+        fits = [abs(mass - atomic_masses[number]) <= SAME_MASS_U for number in (named, titled)]
+        if fits != [False, True]:
+            return named
+        self._source.note_once(
+            "species_by_title", f"'{symbol}' is read as the pseudopotential '{title}' says"
+        )
+        return titled
 
     def masses_u(self) -> FloatArray | None:
         """Return the mass of each atom, or None where not all are said."""
