@@ -22,6 +22,7 @@ from mlmd.cli.options import (
 )
 from mlmd.cli.outputs import Output
 from mlmd.cli.sources import (
+    Elements,
     Every,
     LongStepsChoice,
     Paths,
@@ -53,6 +54,7 @@ def analyze_command(
     stop: Stop = None,
     every: Every = 1,
     long_steps: LongStepsChoice = "refuse",
+    elements: Elements = None,
     species: Annotated[
         list[str] | None, typer.Option("--species", help="Chemical symbol; may be repeated.")
     ] = None,
@@ -100,7 +102,7 @@ def analyze_command(
     several = len(paths) > 1 and (replicas or all(path.is_dir() for path in paths))
     if replicas and not several:
         raise InputError("--replicas was given for one path; expected two independent runs or more")
-    frames = (timestep_fs, temperature_K, start, stop, every, long_steps)
+    frames = (timestep_fs, temperature_K, start, stop, every, long_steps, elements)
     sources = [Source([path], *frames) for path in paths] if several else [Source(paths, *frames)]
     for source in sources:
         source.check()

@@ -14,6 +14,7 @@ import typer
 from mlmd.checks import known_keys
 from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import Elements, element_list
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def compare_command(
     surrogate_timestep_fs: Annotated[
         float | None,
         typer.Option("--surrogate-timestep-fs", help="The same of SURROGATE, where it differs."),
+    ] = None,
+    elements: Elements = None,
+    surrogate_elements: Annotated[
+        str | None,
+        typer.Option("--surrogate-elements", help="The same of SURROGATE, where they differ."),
     ] = None,
     skip_ps: Annotated[
         float, typer.Option("--skip-ps", help="Left out at the beginning of each reference.")
@@ -147,10 +153,16 @@ def compare_command(
             "is for a study: options of a study need --reference, --calculator and --out",
         )
         _refuse_of_files(context, paths or [])
-        options |= {"timestep_fs": timestep_fs, "surrogate_timestep_fs": surrogate_timestep_fs}
+        options |= {
+            "timestep_fs": timestep_fs,
+            "surrogate_timestep_fs": surrogate_timestep_fs,
+            "elements": element_list(elements),
+            "surrogate_elements": element_list(surrogate_elements),
+        }
         _compare_two(paths or [], temperature_K or [], report, force, as_json, **options)
         return
-    if paths or report is not None or surrogate_timestep_fs is not None:
+    of_two = (paths, report, surrogate_timestep_fs, surrogate_elements)
+    if any(one not in (None, []) for one in of_two):
         raise InputError(
             "give either SURROGATE and REFERENCE, or --reference, --calculator and --out"
         )
@@ -176,17 +188,19 @@ def compare_command(
     settings = StudySettings(
         equilibration_ps, md_timestep_fs, tuple(seed or [0]), RunSettings(checkpoint_every_s)
     )
-    references = read_references(reference, temperature_K or [], timestep_fs, skip_ps)
+    references = read_references(
+        reference, temperature_K or [], timestep_fs, skip_ps, element_list(elements)
+    )
     _study(references, specs, out, settings, options, force, as_json)
 
 
 def _refuse_of_files(context: typer.Context, paths: Sequence[Path]) -> None:
-    """Raise InputError for times between frames that no file is there for."""
-    why = "is of files; a run knows its times: leave it out"
+    """Raise InputError for what is said of files where none is."""
+    why = "is of files; a run knows its times and elements: leave it out"
     if paths and paths[0].is_dir():
-        refuse_given(context, ("surrogate_timestep_fs",), why)
+        refuse_given(context, ("surrogate_timestep_fs", "surrogate_elements"), why)
     if paths and all(path.is_dir() for path in paths):
-        refuse_given(context, ("timestep_fs",), why)
+        refuse_given(context, ("timestep_fs", "elements"), why)
 
 
 def _study(

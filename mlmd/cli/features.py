@@ -11,6 +11,7 @@ import typer
 
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.cli.sources import Elements, element_list
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def features_command(
         float | None,
         typer.Option("--timestep-fs", help="Time between frames of a file that does not say."),
     ] = None,
+    elements: Elements = None,
     temperature_K: Annotated[
         float | None, typer.Option("--temperature-K", help="Temperature of files; runs know it.")
     ] = None,
@@ -77,8 +79,9 @@ def features_command(
     chosen: Chosen = "start" if start else "last" if last else "mean"
     with shown_progress() as show:
         table = featurize_files(
-            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
-        )
+            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show,
+            elements=element_list(elements),
+        )  # fmt: skip
     if output is not None:
         table.to_csv(output, force)
     if as_json:

@@ -11,7 +11,16 @@ import typer
 from mlmd.cli.figures import save_axes
 from mlmd.cli.options import AsJson, Force
 from mlmd.cli.outputs import Output
-from mlmd.cli.sources import Every, LongStepsChoice, Paths, Source, Start, Stop, TimestepFs
+from mlmd.cli.sources import (
+    Elements,
+    Every,
+    LongStepsChoice,
+    Paths,
+    Source,
+    Start,
+    Stop,
+    TimestepFs,
+)
 from mlmd.errors import InputError
 from mlmd.files import check_output, refuse_one_place, write_output
 
@@ -28,6 +37,7 @@ def rdf_command(
     stop: Stop = None,
     every: Every = 1,
     long_steps: LongStepsChoice = "refuse",
+    elements: Elements = None,
     r_max_A: Annotated[
         float | None,
         typer.Option("--r-max-A", help="Range; half the smallest height of the cell if not given."),
@@ -64,6 +74,7 @@ def rdf_command(
         stop=stop,
         every=every,
         long_steps=long_steps,
+        elements=elements,
         needs_time=False,
     )
     stages = source.stages()

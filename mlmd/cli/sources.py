@@ -39,7 +39,17 @@ LongStepsChoice = Annotated[
     ),
 ]
 
+Elements = Annotated[
+    str | None,
+    typer.Option("--elements", help="Elements of types 1, 2, ... of a LAMMPS dump: Li,P,S."),
+]
+
 UNIT_TIME_FS = 1.0
+
+
+def element_list(text: str | None) -> list[str] | None:
+    """Return the words of ``Li,P,S``; what they are is seen where the file is read."""
+    return None if text is None else [word.strip() for word in text.split(",")]
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Source:
     stop: int | None = None
     every: int = 1
     long_steps: str = "refuse"
+    elements: str | None = None
     needs_time: bool = True
     """Whether what is measured depends on the times; frames are counted where it does not."""
 
@@ -124,6 +135,7 @@ class Source:
                 stop=self.stop,
                 every=self.every,
                 long_steps=long_steps,
+                elements=element_list(self.elements),
             )
         except TimeUnknownError:
             if self.needs_time:

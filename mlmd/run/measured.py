@@ -10,6 +10,7 @@ from mlmd.errors import InputError
 from mlmd.run.manifest import NAME
 from mlmd.run.run import TRAJECTORY, Run
 from mlmd.trajectory import Trajectory
+from mlmd.trajectory.text.species_labels import check_given, given_elements
 
 if TYPE_CHECKING:
     from mlmd.trajectory.joining.unwrapping import LongSteps
@@ -41,6 +42,7 @@ def read_file(
     timestep_fs: float | None = None,
     *,
     long_steps: LongSteps = "refuse",
+    elements: Sequence[str] | None = None,
     **frames: Any,
 ) -> Trajectory:
     """Read a trajectory as :meth:`mlmd.Trajectory.read` does, one of a run through that run.
@@ -60,5 +62,7 @@ def read_file(
         run = Run.open(one.parent.parent)
         for entry in run.stages:
             if entry.folder == one.parent.name:
-                return run.trajectory(entry.name, **frames)
-    return Trajectory.read(path, timestep_fs, long_steps=long_steps, **frames)
+                trajectory = run.trajectory(entry.name, **frames)
+                check_given(str(one), trajectory.numbers, given_elements(elements))
+                return trajectory
+    return Trajectory.read(path, timestep_fs, long_steps=long_steps, elements=elements, **frames)

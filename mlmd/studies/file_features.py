@@ -49,6 +49,7 @@ def featurize_files(
     temperature_K: float | None = None,
     n_jobs: int = 1,
     progress: ProgressReport | None = None,
+    elements: Sequence[str] | None = None,
 ) -> FeatureTable:
     """Compute the features of structures, trajectories and runs; each is read when its turn comes.
 
@@ -69,6 +70,8 @@ def featurize_files(
         Of files; runs know theirs.
     progress
         Called with :class:`~mlmd.stages.context.Progress`.
+    elements
+        Of the types of LAMMPS dumps, as for :meth:`mlmd.Trajectory.read`.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def featurize_files(
     sources = [
         source
         for path in _each_once([usable_path("path", path) for path in paths])
-        for source in _sources(path, chosen, every, timestep_fs, temperature_K)
+        for source in _sources(path, chosen, every, timestep_fs, temperature_K, elements)
     ]
     if not sources:
         raise InputError("nothing to compute features of; give run directories or files")
@@ -121,19 +124,24 @@ def _each_once(paths: list[Path]) -> list[Path]:
 
 
 def _sources(
-    path: Path, chosen: Chosen, every: int, timestep_fs: float | None, temperature_K: float | None
+    path: Path,
+    chosen: Chosen,
+    every: int,
+    timestep_fs: float | None,
+    temperature_K: float | None,
+    elements: Sequence[str] | None,
 ) -> Iterator[_Source]:
     """Find what is to be read, without reading it."""
     if not path.is_file() and not path.is_dir():
         raise InputError(f"no file or run directory {path}")
     if not path.is_dir():
-        load = partial(_read_file, path, every, timestep_fs)
+        load = partial(_read_file, path, every, timestep_fs, elements)
         yield _Source(str(path), "file", temperature_K, load)
         return
-    if timestep_fs is not None or temperature_K is not None:
+    if timestep_fs is not None or temperature_K is not None or elements is not None:
         raise InputError(
-            f"run {path} knows its times and temperatures; leave those options out, or give runs "
-            "and files in two commands"
+            f"run {path} knows its times, temperatures and elements; leave those options out, or "
+            "give runs and files in two commands"
         )
     run = Run.open(path)
     done = [entry for entry in run.stages if entry.measured and entry.status == "done"]
@@ -146,13 +154,15 @@ def _sources(
         yield _Source(f"{path}/{entry.name}", "production", at_K, read)
 
 
-def _read_file(path: Path, every: int, timestep_fs: float | None) -> Atoms | Trajectory:
+def _read_file(
+    path: Path, every: int, timestep_fs: float | None, elements: Sequence[str] | None
+) -> Atoms | Trajectory:
     """Read a file of one structure as that, any other as a trajectory."""
     if _is_one_structure(path):
         from mlmd.structure.reading import read_structure
 
         return read_structure(path)
-    return read_file(path, timestep_fs, every=every, long_steps="warn")
+    return read_file(path, timestep_fs, every=every, long_steps="warn", elements=elements)
 
 
 def _is_one_structure(path: Path) -> bool:

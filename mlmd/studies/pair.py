@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ def compare_files(
     temperature_K: float | None = None,
     timestep_fs: float | None = None,
     surrogate_timestep_fs: float | None = None,
+    elements: Sequence[str] | None = None,
+    surrogate_elements: Sequence[str] | None = None,
     **options: Any,
 ) -> Comparison:
     """Read two trajectories or run directories, and compare them.
@@ -40,6 +42,8 @@ def compare_files(
         Of both; not needed where a run says it.
     timestep_fs, surrogate_timestep_fs
         Time between the frames of files that do not say it, of the surrogate where it differs.
+    elements, surrogate_elements
+        Of the types of LAMMPS dumps, as for :meth:`mlmd.Trajectory.read`; likewise.
     **options
         Further keywords of :func:`mlmd.compare`. D is measured as the recipes of runs say where
         they agree and ``settings`` do not say it.
@@ -61,7 +65,8 @@ def compare_files(
     settings = options.get("settings") or ComparisonSettings()
     options["settings"] = replace(settings, recipes=settings.recipes or tuple(recipes))
     steps_fs = surrogate_timestep_fs or timestep_fs, timestep_fs
-    sides = [_by_temperature(*one) for one in zip(paths, steps_fs, strict=True)]
+    types = surrogate_elements or elements, elements
+    sides = [_by_temperature(*one) for one in zip(paths, steps_fs, types, strict=True)]
     known = [set(side) - {None} for side in sides]
     if temperature_K is None and all(known):
         one, other = ({(_formula(run), T): run for T, run in side.items()} for side in sides)
@@ -72,10 +77,10 @@ def compare_files(
     return compare(*runs, temperature_K=temperature_K, **options)
 
 
-def _by_temperature(path: Path, timestep_fs: float | None) -> Side:
+def _by_temperature(path: Path, timestep_fs: float | None, elements: Sequence[str] | None) -> Side:
     """Read a file, or what a run has measured where its temperature is known."""
     if not path.is_dir():
-        return {None: read_file(path, timestep_fs)}
+        return {None: read_file(path, timestep_fs, elements=elements)}
     return {T: run for run, T in measured_stages(Run.open(path)).values() if T is not None}
 
 

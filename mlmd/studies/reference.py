@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,12 +68,13 @@ class Reference:
         temperature_K: float,
         timestep_fs: float | None = None,
         skip_ps: float = 0.0,
+        elements: Sequence[str] | None = None,
     ) -> Reference:
         """Read a reference from a file, or from several of one restarted run.
 
         Parameters
         ----------
-        path, timestep_fs
+        path, timestep_fs, elements
             As for :meth:`mlmd.Trajectory.read`.
         temperature_K
             Of its thermostat.
@@ -83,9 +85,10 @@ class Reference:
         paths: list[str | Path] = [usable_path("path", one) for one in given]
         positive_number("temperature_K", temperature_K, "K")
         skip_ps = number_of_at_least("skip_ps", skip_ps, 0, "ps")
-        trajectory = read_file(paths, timestep_fs)
+        read = partial(read_file, paths, timestep_fs, elements=elements)
+        trajectory = read()
         if skip_ps > 0:
-            trajectory = _without_beginning(trajectory, skip_ps, paths, timestep_fs)
+            trajectory = read(start=_frames_in(trajectory, skip_ps))
         return cls(trajectory, temperature_K, tuple(str(one) for one in paths))
 
     @classmethod
@@ -142,6 +145,7 @@ def read_references(
     temperatures_K: Sequence[float] = (),
     timestep_fs: float | None = None,
     skip_ps: float = 0.0,
+    elements: Sequence[str] | None = None,
 ) -> list[Reference]:
     """Read references: as many as temperatures, else all files are of one restarted run.
 
@@ -149,7 +153,7 @@ def read_references(
     ----------
     paths
         Files, or run directories, which know their times and temperatures.
-    temperatures_K, timestep_fs, skip_ps
+    temperatures_K, timestep_fs, skip_ps, elements
         See :meth:`Reference.read`.
 
     Raises
@@ -161,10 +165,10 @@ def read_references(
     for one in listed("temperatures_K", temperatures_K, "temperatures"):
         positive_number("temperature_K", one, "K")
     if any(Path(path).is_dir() for path in paths):
-        if temperatures_K or timestep_fs is not None or skip_ps:
+        if temperatures_K or timestep_fs is not None or skip_ps or elements is not None:
             raise InputError(
-                "a run knows its times and temperatures and has no beginning to leave out; leave "
-                "out --timestep-fs, --temperature-K and --skip-ps"
+                "a run knows its times, temperatures and elements and has no beginning to leave "
+                "out; leave out --timestep-fs, --temperature-K, --elements and --skip-ps"
             )
         return [one for path in paths for one in Reference.of_run(path)]
     if not temperatures_K:
@@ -174,22 +178,17 @@ def read_references(
         )
     if len(temperatures_K) == len(paths):
         pairs = zip(paths, temperatures_K, strict=True)
-        return [Reference.read(path, T, timestep_fs, skip_ps) for path, T in pairs]
+        return [Reference.read(path, T, timestep_fs, skip_ps, elements) for path, T in pairs]
     if len(temperatures_K) > 1:
         raise InputError(
             f"{len(paths)} references and {len(temperatures_K)} temperatures; expected as many, "
             "or one temperature where the files are of one restarted run"
         )
-    return [Reference.read(paths, temperatures_K[0], timestep_fs, skip_ps)]
+    return [Reference.read(paths, temperatures_K[0], timestep_fs, skip_ps, elements)]
 
 
-def _without_beginning(
-    trajectory: Trajectory,
-    skip_ps: float,
-    paths: list[str | Path],
-    timestep_fs: float | None,
-) -> Trajectory:
-    """Read again from the frame that ends the beginning."""
+def _frames_in(trajectory: Trajectory, skip_ps: float) -> int:
+    """Return how many frames the beginning has that is left out."""
     first = math.ceil(
         min(skip_ps * 1000.0 / trajectory.uniform_interval_fs(), len(trajectory)) - 1e-9
     )
@@ -198,4 +197,4 @@ def _without_beginning(
             f"{trajectory.source} is {trajectory.duration_ps:g} ps long; expected more than the "
             f"{skip_ps:g} ps that are to be left out of it"
         )
-    return read_file(paths, timestep_fs, start=first)
+    return first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ TIME_KEY = "time_fs"
 """Key of ``Atoms.info`` that holds the time of a frame in our exports."""
 
 BLOCK_FRAMES = 64
+COMPRESSED = {".xyz": "extxyz", ".extxyz": "extxyz", ".traj": "traj"}
 # Names that say their unit: "time_fs", "Time[ps]", "t_ps".
 TIME_NAME = re.compile(r"(?:time|t)[ _]?[\[(]?(fs|ps|ns)[\])]?", re.IGNORECASE)
 UNITS_FS = {"fs": 1.0, "ps": 1e3, "ns": 1e6}
@@ -65,7 +67,9 @@ def _blocks(source: TextSource) -> Iterator[tuple[list[Atoms], float | None]]:
     from ase.io.formats import filetype
 
     path = source.path
-    format = filetype(str(path.absolute()))
+    # Of what is compressed and cut short ASE cannot see the content.
+    suffix = Path(source.name).suffix if source.name != path.name else ""
+    format = COMPRESSED.get(suffix) or filetype(str(path.absolute()))
     if format == "extxyz":
         check_expansion(path)
         yield from _some(xyz_images(source, cut=True, elements=_elements(source)), None)

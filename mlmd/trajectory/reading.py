@@ -16,7 +16,7 @@ from mlmd.errors import InputError
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import check_species, given_elements
+from mlmd.trajectory.text.species_labels import check_given, check_species, given_elements
 
 if TYPE_CHECKING:
     from mlmd.findings import Finding
@@ -116,14 +116,14 @@ def read_trajectory(
                 f"{len(paths)} files given with a .h5md among them; expected it alone: a run of "
                 "mlmd goes on in the same file"
             )
-        if symbols is not None:
-            raise InputError(f"{paths[0]} says its elements; leave --elements (elements=) out")
-        return read_h5md(paths[0], frames)
+        arrays = read_h5md(paths[0], frames)
+        check_given(str(paths[0]), arrays["numbers"], symbols)
+        return arrays
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     findings: list[Finding] = []
     files = ((str(one), _blocks(one, symbols, findings)) for one in paths)
-    arrays = join(files, source, timestep_fs, frames, long_steps)
-    return {**arrays, "findings": tuple(findings)}
+    joined = join(files, source, timestep_fs, frames, long_steps)
+    return {**joined, "findings": tuple(findings)}
 
 
 def check_frames(frames: slice) -> None:

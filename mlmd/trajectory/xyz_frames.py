@@ -53,12 +53,13 @@ def xyz_images(
     Exception
         Whatever ASE's reader raises.
     """
-    n_vectors = None
+    n_vectors, n_most = None, 0
     while (line := source.read_line()) is not None and line.strip():
         n_atoms = source.count_of_atoms(line, least=0)
-        check_memory(f"{source.path}: a frame of {n_atoms} atoms", BYTES_PER_ATOM * n_atoms)
+        if n_atoms > n_most:
+            check_memory(f"{source.path}: a frame of {n_atoms} atoms", BYTES_PER_ATOM * n_atoms)
+            n_most = n_atoms
         comment = source.read_line() or ""
-        _check_columns(source, comment)
         lines = source.read_lines(n_atoms)
         n_whole = len(lines)
         while (source.peek_line() or "").lstrip().startswith("VEC"):
@@ -68,54 +69,41 @@ def xyz_images(
             source.warn_dropped("it is cut short (an atom or the end of its last line is missing)")
             return
         n_vectors = vectors if n_vectors is None else n_vectors
+        _check_columns(source, comment, lines[0] if lines else "")
         # To others this ends a line too: the next frame would begin elsewhere.
         if any("\r" in one for one in (line, comment, *lines)):
             raise source.error("a carriage return within a line", "lines that end alike")
-        yield _image(source, line, comment, lines, n_atoms, elements)
+        yield _image(source, line, comment, lines, elements)
 
 
 def _image(
-    source: TextSource,
-    head: str,
-    comment: str,
-    lines: list[str],
-    n_atoms: int,
-    elements: Elements | None,
+    source: TextSource, head: str, comment: str, lines: list[str], elements: Elements | None
 ) -> Atoms:
     from ase.io.extxyz import read_xyz
 
     comment = _readable(source, comment)
-    names = _columns(comment)
-    written = _labels(lines[:n_atoms], names)
-    labels = written
-    if elements is not None and written and all(label.isdecimal() for label in set(written)):
-        labels = [*elements(written)]
-    symbols = _symbols(labels)
-    if symbols != written:
-        at = names.index("species")
-        rows = [line.split() for line in lines[:n_atoms]]
-        for row, symbol in zip(rows, symbols, strict=True):
-            row[at] = symbol
-        lines = [*(" ".join(row) for row in rows), *lines[n_atoms:]]
 
-    def read() -> Atoms:
-        image: Atoms = next(read_xyz(StringIO("\n".join([head, comment, *lines, ""])), 0))
+    def read(rows: list[str]) -> Atoms:
+        image: Atoms = next(read_xyz(StringIO("\n".join([head, comment, *rows, ""])), 0))
         return image
 
     try:
-        image = read()
-    except ValueError:
-        lines = _without_stars(lines, n_atoms, names)
-        image = read()
+        return read(lines)
+    except (KeyError, ValueError):  # labels that are no symbols, or stars for numbers
+        names, n_atoms = _columns(comment), int(head)
+        rows = [line.split() for line in lines[:n_atoms]]
+        _put_nan(rows, names)
+        labels = _put_symbols(rows, names, elements)
+        image = read([*map(" ".join, rows), *lines[n_atoms:]])
     said = image.get_masses() if image.has("masses") else None
     if labels and (masses_u := masses_of(source, labels, said)) is not None:
         image.set_masses(masses_u)
     return image
 
 
-def _check_columns(source: TextSource, comment: str) -> None:
+def _check_columns(source: TextSource, comment: str, line: str) -> None:
     """See that no property has more columns than the first atom's line has words."""
-    n_words = len((source.peek_line() or "").split())
+    n_words = len(line.split())
     for number in _properties(comment).split(":")[2::3]:
         try:
             n_columns = int(number)
@@ -148,24 +136,25 @@ def _columns(comment: str) -> list[str]:
     return names
 
 
-def _labels(lines: list[str], names: list[str]) -> list[str]:
-    """Return the label of each atom, or nothing where there are none."""
-    if "species" not in names:
+def _put_symbols(
+    rows: list[list[str]], names: list[str], elements: Elements | None
+) -> Sequence[str]:
+    """Put chemical symbols in the place of labels; what names no element is left to ASE.
+
+    Returns the labels, or nothing where there are none.
+    """
+    from ase.data import chemical_symbols
+
+    at = names.index("species") if "species" in names else len(names)
+    if any(len(row) <= at for row in rows):
         return []
-    at = names.index("species")
-    rows = [line.split(maxsplit=at + 1) for line in lines]
-    return [row[at] for row in rows] if all(len(row) > at for row in rows) else []
-
-
-def _symbols(labels: list[str]) -> list[str]:
-    """Return the chemical symbols of labels; what names no element is left to ASE."""
-    from ase.data import atomic_numbers, chemical_symbols
-
-    if all(label in atomic_numbers for label in set(labels)):
-        return labels
+    labels: Sequence[str] = [row[at] for row in rows]
+    if elements is not None and all(label.isdecimal() for label in set(labels)):
+        labels = elements([*labels])
     known = {label: atomic_number(label) for label in set(labels)}
-    symbols = {label: chemical_symbols[n] if n else label for label, n in known.items()}
-    return [symbols[label] for label in labels]
+    for row, label in zip(rows, labels, strict=True):
+        row[at] = chemical_symbols[number] if (number := known[label]) else label
+    return labels if all(known.values()) else []
 
 
 def _readable(source: TextSource, comment: str) -> str:
@@ -193,12 +182,10 @@ def _readable(source: TextSource, comment: str) -> str:
     return PBC.sub(pbc, RESULT.sub(result, utf8))
 
 
-def _without_stars(lines: list[str], n_atoms: int, names: list[str]) -> list[str]:
-    """Return the lines with NaN for what are no numbers in other columns than the positions."""
+def _put_nan(rows: list[list[str]], names: list[str]) -> None:
+    """Put NaN in the place of what are no numbers in other columns than the positions."""
     at = [i for i, name in enumerate(names) if name not in ("", "pos", "species")]
-    rows = [line.split() for line in lines[:n_atoms]]
     for row in rows:
         for i in at:
             if i < len(row) and not finite_numbers([row[i]]):
                 row[i] = "nan"
-    return [*(" ".join(row) for row in rows), *lines[n_atoms:]]

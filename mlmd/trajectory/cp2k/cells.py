@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 UNITS_A = {"ANGSTROM": 1.0, "BOHR": units.Bohr, "NM": 10.0, "PM": 0.01}
 VARIABLE_CELL = re.compile(r"NPT|NPE|NPH|REFTRAJ|MSST|HYDROSTATIC|ISOKIN_NPT", re.IGNORECASE)
-INPUTS, LOGS = ("*.inp", "*.restart"), ("*.out", "*.log")
+INPUTS, LOGS = ("*.inp", "*.in", "*.restart"), ("*.out", "*.log", "*output*")
 MOST_FILES = 50
 # A log says its cell and how it runs before the first step.
 MOST_LOG_LINES = 50_000

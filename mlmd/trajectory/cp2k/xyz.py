@@ -60,8 +60,9 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
     They are ``PROJECT-1.cell`` (or, where the cell is constant, ``PROJECT-1.restart``,
     ``PROJECT.inp``, or another input or log of that project), ``PROJECT-vel-1.xyz``,
     ``PROJECT-frc-1.xyz``, ``PROJECT-1.stress`` and ``PROJECT-1.ener`` (for times with more
-    digits), all in CP2K's units of output as they are by default. CP2K's stress of molecular dynamics contains the motion of the atoms, which is
-    taken out by the velocities; without them there is no stress.
+    digits), all in CP2K's units of output as they are by default. CP2K's stress of molecular
+    dynamics contains the motion of the atoms, which is taken out by the velocities; without them
+    there is no stress.
 
     Raises
     ------

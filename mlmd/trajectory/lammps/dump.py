@@ -93,16 +93,17 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
                 "the same ids and elements in each; dump a group whose atoms stay the same",
             )
         units = frame.units
-        for group, name in (("v", "velocities"), ("f", "forces")):
-            if first.whole(group) is not None and frame.whole(group) is None:
+        velocities, forces = frame.whole("v"), frame.whole("f")
+        for name, values, group in (("velocities", velocities, "v"), ("forces", forces, "f")):
+            if values is None and frame.of(group) is not None:
                 source.note_lost(name, f"of step {frame.step}")
         yield from collector.add(
             positions_A=frame.columns.positions(frame.values, frame.box) * units.length_A,
             cell_A=frame.box.cell * units.length_A,
             step=frame.step,
             time_fs=in_unit(frame.time, units.time_fs),
-            velocities_A_fs=in_unit(frame.whole("v"), units.velocity_A_fs),
-            forces_eV_A=in_unit(frame.whole("f"), units.force_eV_A),
+            velocities_A_fs=in_unit(velocities, units.velocity_A_fs),
+            forces_eV_A=in_unit(forces, units.force_eV_A),
         )
     if collector is not None:
         yield from collector.rest()
@@ -111,6 +112,8 @@ def read_lammps_dump(source: TextSource) -> Iterator[FrameBlock]:
 def _frames(source: TextSource) -> Iterator[_Frame]:
     """Give the frames that are whole, and warn if the last is not."""
     header = _Header()
+    names: list[str] = []
+    columns: DumpColumns | None = None
     while (line := source.read_line()) is not None:
         item = line.split()
         if not item:
@@ -125,7 +128,9 @@ def _frames(source: TextSource) -> Iterator[_Frame]:
             continue
         if source.at_end:
             break
-        frame = _read_atoms(source, dump_columns(source, item[2:]), header)
+        if columns is None or item[2:] != names:
+            names, columns = item[2:], dump_columns(source, item[2:])
+        frame = _read_atoms(source, columns, header)
         if frame is None:
             break
         yield frame

@@ -21,7 +21,9 @@ from mlmd.trajectory.text.species_labels import ISOTOPES_U, atomic_number
 if TYPE_CHECKING:
     from pathlib import Path
 
-DATA_FILES = ("*.data", "*.data.gz", "data.*", "*.lmp", "*.lammps")
+DATA_FILES = ("*data*", "*.lmp", "*.lammps", "*.dat")
+# Before it a data file has said how many types there are.
+LONGEST_HEADER = 100
 MOST_DATA_FILES = 50
 # "Li", "Li+", "O_s"; names of force fields such as "CA" or "ca" are none of calcium.
 SYMBOL = re.compile(r"\s*([A-Z][a-z]?)(?![A-Za-z])")
@@ -152,6 +154,8 @@ def _read_data(path: Path) -> _DataFile | None:
         with TextSource(path) as source:
             source.read_line()  # a title
             for line in source:
+                if not data.n_types and source.line_number > LONGEST_HEADER:
+                    return None
                 plain, _, comment = line.partition("#")
                 words = plain.split()
                 if SECTION.fullmatch(plain.strip()):

@@ -112,7 +112,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         has_cell = records.next_size() == CELL_BYTES != size
         cell_record = records.read() if record is not None and has_cell else None
         if varies is None:
-            varies = has_cell
+            varies = has_cell or _input_varies_cell(source)
         if record is None or (varies and cell_record is None and records.at_end):
             source.warn_dropped("it is cut short")
             break
@@ -124,8 +124,6 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
             raise source.error("positions without a cell", CELL_REMEDY)
         if not np.isfinite(positions).all() or not has_volume(cell):
             raise records.error("numbers that are none in the record above", "finite ones")
-        if not (whole := bool(np.isfinite(velocities).all())):
-            source.note_lost("velocities", f"of frame {collector.n_frames}")
         step = int.from_bytes(record[:STEP_BYTES], records.byte_order, signed=True)
         row = rows[collector.n_frames] if collector.n_frames < len(rows) else None
         if row is not None and row.step not in (step, None):
@@ -133,7 +131,7 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
             row = None
         yield from collector.add(
             positions_A=positions,
-            velocities_A_fs=velocities if whole else None,
+            velocities_A_fs=_finite(source, velocities, collector.n_frames),
             cell_A=cell,
             step=step,
             time_fs=None if timestep_fs is None else step * timestep_fs,
@@ -143,6 +141,14 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
         if records.bytes_left:
             source.warn_dropped("it is cut short")
     yield from collector.rest()
+
+
+def _finite(source: TextSource, velocities: FloatArray, frame: int) -> FloatArray | None:
+    """Return velocities, or None where they overflowed."""
+    if np.isfinite(velocities).all():
+        return velocities
+    source.note_lost("velocities", f"of frame {frame}, counted from 0,")
+    return None
 
 
 def _vectors(record: bytes, real: np.dtype[Any]) -> FloatArray:
@@ -194,10 +200,14 @@ def _without_energies(source: TextSource, rows: list[StepEnergy], why: str) -> l
     return []
 
 
-def _check_constant_cell(source: TextSource, rows: list[StepEnergy], volume_A3: float) -> None:
+def _input_varies_cell(source: TextSource) -> bool:
     path = sibling(source, "fdf")
+    return path is not None and fdf_varies_cell(path)
+
+
+def _check_constant_cell(source: TextSource, rows: list[StepEnergy], volume_A3: float) -> None:
     volumes = np.array([row.volume_A3 for row in rows if row.volume_A3 is not None])
-    varies = path is not None and fdf_varies_cell(path)
+    varies = _input_varies_cell(source)
     if len(volumes) and not varies:
         varies = float(np.ptp(volumes)) > CONSTANT_VOLUME * volumes[0]
         if not varies and abs(volumes[0] / volume_A3 - 1.0) > SAME_VOLUME:

@@ -91,6 +91,8 @@ def plain_chunks(file: IO[bytes], compression: str | None, chunk_bytes: int) -> 
         Where the compressed data are damaged or end too early, after what came before.
     Expansion
         Where they become far longer than they are.
+    InputError
+        If their checksum says that any of them may be wrong.
     OSError
         If the file cannot be read.
     """
@@ -168,6 +170,11 @@ def _member(
             if decompressor.needs_input and not (piece := file.read(PIECE_BYTES)):
                 raise Damage("its compressed data end too early")
     except (zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        if "incorrect data check" in str(error):
+            raise InputError(
+                f"{file.name}: its checksum is not that of its data, some of which are not what "
+                "was written; get the file again"
+            ) from error
         raise Damage(f"its compressed data are damaged ({error})") from error
     except OSError as error:
         if error.errno is not None:

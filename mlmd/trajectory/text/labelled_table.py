@@ -71,7 +71,7 @@ def read_labelled_table(
     if numbers is None or not np.isfinite(numbers).all():
         needed = [column for column in columns if column not in may_lack]
         for number, line in enumerate(lines, first):
-            if len(line.split()) != n_columns or not _numbers(line, needed):
+            if len(line.split()) != n_columns or len(_numbers(line, needed)) < len(needed):
                 expected = f"{n_columns} columns: a label and finite numbers"
                 raise source.unexpected(line, expected, line_number=number)
         if not may_lack:

@@ -124,6 +124,27 @@ def masses_of(
     return np.where(np.isnan(isotopes), natural, isotopes)
 
 
+def check_given(where: str, numbers: IntArray, elements: Sequence[str] | None) -> None:
+    """See that atoms are of the elements that the user gives, if any are given.
+
+    Raises
+    ------
+    InputError
+        If there is another.
+    """
+    from ase.data import chemical_symbols
+
+    if elements is None:
+        return
+    known = {atomic_number(symbol) for symbol in elements}
+    others = [chemical_symbols[number] for number in np.unique(numbers) if number not in known]
+    if others:
+        raise InputError(
+            f"{where}: it has {', '.join(others)}, and the elements given are "
+            f"{', '.join(elements)}; leave --elements (elements=) out, or give those of the file"
+        )
+
+
 def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | None) -> None:
     """See that the atoms are of elements that the user knows, and each element of one isotope.
 
@@ -137,18 +158,10 @@ def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | 
     found = np.unique(numbers)
     if len(found) and found[0] == 0:
         raise InputError(
-            f"{source.path}: {int((numbers == 0).sum())} atoms are of no element ('X'); expected "
-            "a file that says the elements, such as extended XYZ"
+            f"{source.path}: the element of {int((numbers == 0).sum())} of its {len(numbers)} "
+            "atoms is not known ('X'); expected a file that says it, such as extended XYZ"
         )
-    given = source.elements
-    if given is not None:
-        known = {atomic_number(symbol) for symbol in given}
-        others = [chemical_symbols[number] for number in found if number not in known]
-        if others:
-            raise InputError(
-                f"{source.path}: it has {', '.join(others)}, and the elements given are "
-                f"{', '.join(given)}; leave them out, or give those of the file"
-            )
+    check_given(str(source.path), numbers, source.elements)
     if masses_u is None:
         return
     for number in found:
@@ -158,10 +171,10 @@ def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | 
         if high - low > SAME_MASS_U:
             light = masses < (low + high) / 2
             raise InputError(
-                f"{source.path}: {int(light.sum())} atoms of {symbol} have {low:g} u and "
-                f"{int((~light).sum())} have {high:g} u; isotopes of an element are one species "
-                f"here, whose motion would be mixed: write one label and mass for all {symbol} if "
-                "they need not be told apart, or a file with one isotope"
+                f"{source.path}: atoms of {symbol} have masses of {low:g} u ({int(light.sum())} "
+                f"of them) and {high:g} u ({int((~light).sum())}); isotopes of an element are one "
+                f"species here, whose motion would be mixed: write one label and mass for all "
+                f"{symbol} if they need not be told apart, or a file with one isotope"
             )
         if abs(low - natural) > SAME_MASS_U:
             source.note(
