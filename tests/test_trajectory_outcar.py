@@ -130,7 +130,7 @@ def test_species_come_from_the_title_where_vrhfin_fails_and_masses_from_the_run(
 def test_times_where_the_run_is_no_dynamics_have_to_be_given(tmp_path, made):
     made.settings["IBRION"] = "2"
     path = write(tmp_path / "OUTCAR", outcar(made))
-    refused(path, "--timestep-fs")
+    refused(path, "does not say the time")
     assert Trajectory.read(path, timestep_fs=3.0).time_fs == pytest.approx(3.0 * np.arange(12))
 
 
@@ -277,7 +277,7 @@ def test_isotopes_are_told_and_not_mixed(tmp_path, made):
     text = outcar(made).replace("   POMASS =   7.01", "   POMASS =   6.02")
     back = Trajectory.read(write(tmp_path / "OUTCAR", text))
     assert back.masses_u[:4] == pytest.approx(6.02)
-    assert [one.code for one in back.findings] == ["isotope"]
+    assert [one.code for one in back.findings].count("isotope") == 1
     text = outcar(made).replace("=Li:", "=H:").replace("=Cl:", "=H:")
     text = text.replace("PBE Li", "PBE H").replace("PBE Cl", "PBE H")
     text = text.replace("   POMASS =   7.01 35.45", "   POMASS =   1.00  2.00")
@@ -308,7 +308,7 @@ def test_an_overflowed_force_costs_the_forces_and_not_the_file(tmp_path, made, f
     assert back.positions_A == pytest.approx(made.positions, abs=6e-6)
     assert back.forces_eV_A is None
     assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV, abs=1e-9)
-    assert [one.code for one in back.findings] == ["forces_left_out"]
+    assert [one.code for one in back.findings].count("forces_left_out") == 1
 
 
 def test_columns_of_a_table_that_touch(tmp_path, made):

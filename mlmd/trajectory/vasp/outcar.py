@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KBAR = 0.1 * units.GPa
 # Six numbers in fixed columns, where a minus sign may follow the number before it.
 SIX_NUMBERS = re.compile(r"\s*(-?\d{1,15}\.\d*)(?=[\s-]|$)" * 6 + r"\s*")
-BEGIN = re.compile(r" vasp\.\d")
+BEGIN = " vasp."
 ITERATION = re.compile(r"\s*-+ Iteration\s+(\d{1,18})")
 LOOP = re.compile(r"\s*-+ Ionic step\s+(\d{1,18})")
 ENERGY = re.compile(r"energy\(sigma->0\) *= *(-?\d{1,15}\.\d{1,15}|\*+)\s*$")
@@ -50,10 +50,14 @@ def read_outcar(source: TextSource) -> Iterator[FrameBlock]:
     """
     reader = _Reader(source)
     for line in source:
-        yield from reader.take(line)
+        reader.take(line)
+        if reader.blocks:
+            yield from reader.blocks
+            reader.blocks.clear()
         if reader.is_cut:
             break
-    yield from reader.finish()
+    reader.finish()
+    yield from reader.blocks
     if reader.collector is not None:
         yield from reader.collector.rest()
 
@@ -62,6 +66,7 @@ class _Reader:
     """What is remembered between one line and the next."""
 
     def __init__(self, source: TextSource) -> None:
+        self.blocks: list[FrameBlock] = []
         self.collector: FrameCollector | None = None
         self.is_cut = False
         self._source = source
@@ -74,41 +79,41 @@ class _Reader:
         self._cell: FloatArray | None = None
         self._stress: FloatArray | None = None
 
-    def take(self, line: str) -> Iterator[FrameBlock]:
-        """Look at one line; give a block if one is full."""
+    def take(self, line: str) -> None:
+        """Look at one line."""
         if "TOTAL-FORCE" in line and "POSITION" in line:
-            yield from self._take_table("(ML)" in line)
+            self._take_table("(ML)" in line)
         elif "energy  without entropy=" in line:
-            yield from self._take_energy(line)
+            self._take_energy(line)
         elif "direct lattice vectors" in line:
             self._cell = _cell(self._source)
         elif line.startswith("  in kB"):
             self._stress = _stress(line)
         elif "- Iteration" in line and (found := ITERATION.match(line)):
-            yield from self._give(self._steps.announce(int(found.group(1))))
+            self._add(self._steps.announce(int(found.group(1))))
         elif "- Ionic step" in line and (found := LOOP.match(line)):
             self._steps.begin_loop(int(found.group(1)))
         elif "ENERGY OF THE ELECTRON-ION-THERMOSTAT" in line:
             self._steps.end()
             self._stress = None
-        elif BEGIN.match(line):
-            yield from self.finish()
+        elif line.startswith(BEGIN):
+            self.finish()
             self._begin_run()
             self._header.take(self._source, line)
         elif self._in_header:
             self._header.take(self._source, line)
 
-    def finish(self) -> Iterator[FrameBlock]:
-        """Give the last step of a run, if it is whole."""
+    def finish(self) -> None:
+        """Add the last step of a run, if it is whole."""
         step = self._steps.now
         if step.best.is_whole:
-            yield from self._give(step)
+            self._add(step)
         elif self.is_cut:
             self._source.warn_dropped("its table of positions and forces is cut short")
         elif step.best.table is not None:
             self._source.warn_dropped("its energy is missing")
 
-    def _take_table(self, is_ml: bool) -> Iterator[FrameBlock]:
+    def _take_table(self, is_ml: bool) -> None:
         source = self._source
         if self._in_header:
             self._end_header()
@@ -122,7 +127,7 @@ class _Reader:
             raise source.error("positions", "the cell's direct lattice vectors before them")
         # What is said of the next step is said anew.
         stress, self._stress = self._stress, None
-        yield from self._give(self._steps.add_table(table, is_ml, self._cell, stress))
+        self._add(self._steps.add_table(table, is_ml, self._cell, stress))
 
     def _end_header(self) -> None:
         """Begin the steps, of the same atoms as those of a run before in the same file."""
@@ -135,7 +140,7 @@ class _Reader:
         ):
             raise self._source.error("other atoms than before", "the same in every run")
 
-    def _take_energy(self, line: str) -> Iterator[FrameBlock]:
+    def _take_energy(self, line: str) -> None:
         if self._source.is_cut:
             return
         found = ENERGY.search(line)
@@ -143,9 +148,9 @@ class _Reader:
             raise self._source.unexpected(line, "the energy(sigma->0)")
         number = found.group(1)
         energy = None if number.startswith("*") else float(number)
-        yield from self._give(self._steps.add_energy(energy, "ML energy" in line))
+        self._add(self._steps.add_energy(energy, "ML energy" in line))
 
-    def _give(self, step: Step | None) -> Iterator[FrameBlock]:
+    def _add(self, step: Step | None) -> None:
         if step is None or step.best.table is None:
             return
         assert self.collector is not None
@@ -155,7 +160,9 @@ class _Reader:
             self._source.note_lost("forces", f"of the step before line {self._source.line_number}")
         if number is None and self._header.is_dynamics:
             self._source.note_once("interval_unknown", self._header.output.doubt)
-        yield from self.collector.add(**frame, step=number, time_fs=self._header.time_fs(number))
+        self.blocks += self.collector.add(
+            **frame, step=number, time_fs=self._header.time_fs(number)
+        )
 
 
 def _cell(source: TextSource) -> FloatArray | None:

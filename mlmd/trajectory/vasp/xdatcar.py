@@ -47,12 +47,11 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     n_atoms = len(numbers)
     collector = FrameCollector(numbers, wrapped=True, masses_u=header.masses_u)
     while (line := source.read_line()) is not None:
-        found = SEPARATOR.match(line) if line.strip() else None
+        is_empty = not line.strip()
+        found = None if is_empty else SEPARATOR.match(line)
         if found is None:
-            if SELECTIVE.fullmatch(line):
-                continue
-            follows = "header" if line.strip() else _after_empty_line(source)
-            if follows == "neither":
+            follows = _after_empty_line(source) if is_empty else "header"
+            if follows == "neither" or SELECTIVE.fullmatch(line):
                 continue
             if follows == "header":
                 following = _next_header(source, line, numbers)
@@ -106,11 +105,11 @@ def _after_empty_line(source: TextSource) -> str:
     It is a header's comment if a scaling factor stands below it, and parts frames if a position
     does; between files that were put together it is nothing.
     """
-    below = source.peek_line()
-    words = [] if below is None else below.split()
+    below = source.peek_line() or ""
+    words = below.split()
     if len(words) == 1 and finite_numbers(words):
         return "header"
-    return "frame" if below is not None and position_and_words(below) else "neither"
+    return "frame" if words and position_and_words(below) else "neither"
 
 
 def _next_header(source: TextSource, comment: str, numbers: IntArray) -> VaspHeader | None:
