@@ -129,7 +129,7 @@ def frames_left(path, whole, content, caplog) -> int:
 
 
 def cut_everywhere(tmp_path, caplog, make, n_cuts, suffix="") -> dict[int, int]:
-    """Return how many frames are left of a file cut at many places; None stands for all places."""
+    """Return how many frames are left of a file cut at many places, also in its last rows."""
     make(tmp_path)
     path = tmp_path / MAKERS.get(make, "t.traj")
     whole = read(path)
@@ -140,10 +140,9 @@ def cut_everywhere(tmp_path, caplog, make, n_cuts, suffix="") -> dict[int, int]:
     last = range(len(content) - 60, len(content))  # numbers of the last rows are cut in the middle
     cuts = {*np.linspace(0, len(content) - 1, n_cuts, dtype=int).tolist(), *last[::-5]}
     with caplog.at_level(logging.WARNING):
-        return {
-            cut: frames_left(path, whole, content[:cut], caplog)
-            for cut in (sorted(cuts) if n_cuts else range(len(content)))
-        } | {len(content): frames_left(path, whole, content, caplog)}
+        return {cut: frames_left(path, whole, content[:cut], caplog) for cut in sorted(cuts)} | {
+            len(content): frames_left(path, whole, content, caplog)
+        }
 
 
 def assert_growing(left: dict[int, int], n_frames: int) -> None:
@@ -167,8 +166,8 @@ def test_a_file_cut_anywhere_gives_its_whole_frames(tmp_path, caplog, make):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
-def test_a_file_cut_at_every_byte_gives_its_whole_frames(tmp_path, caplog, make):
-    left = cut_everywhere(tmp_path, caplog, make, 0)
+def test_a_file_cut_at_a_thousand_places_gives_its_whole_frames(tmp_path, caplog, make):
+    left = cut_everywhere(tmp_path, caplog, make, 1000)
     assert_growing(left, max(left.values()))
 
 
