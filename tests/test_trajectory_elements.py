@@ -14,6 +14,7 @@ from ase.io import write
 from mlmd import Trajectory
 from mlmd.cli.app import run_command_line
 from mlmd.errors import InputError
+from mlmd.trajectory.export import export_trajectory
 
 # Of the dumps of test_trajectory_lammps: P 1, S 2, Li 3, Cl 4.
 GIVEN = ["P", "S", "Li", "Cl"]
@@ -190,8 +191,6 @@ def test_elements_in_the_file_are_not_overruled(tmp_path):
         write(tmp_path / name, images)
         assert read(tmp_path / name, elements=["Li", "O"]).species == ("Li", "O")
         assert "it has O" in refusal(tmp_path / name, elements=["Li", "S"])
-    from mlmd.trajectory.export import export_trajectory
-
     ours = export_trajectory(read(tmp_path / "t.traj"), tmp_path / "t.h5md")
     assert Trajectory.read(ours, elements=["Li", "O"]).species == ("Li", "O")
     with pytest.raises(InputError, match="it has O"):
@@ -357,6 +356,70 @@ def test_isotopes_of_pw_x(tmp_path):
     back = read(path)
     assert [one.code for one in back.findings] == ["isotope"]
     assert back.masses_u[back.indices("Li")] == pytest.approx(7.9)
+
+
+MASSES_OF_KINDS = "&KIND H1\nELEMENT H\nMASS 2.014\n&END KIND\n"
+MASSES_OF_SPECIES = """
+%block ChemicalSpeciesLabel
+1 1 H
+2 1 H1
+%endblock
+%block AtomicMass
+2 2.014
+%endblock
+"""
+
+
+@pytest.mark.parametrize("write_them", [as_cp2k, as_siesta], ids=lambda one: one.__name__)
+def test_masses_that_only_the_input_says(tmp_path, write_them):
+    for labels in (["H1", "H", "H1", "H1"], ["H1"] * 4):
+        path = write_them(tmp_path, labels)
+        assert read(path).masses_u == pytest.approx([1.008] * 4)
+        if write_them is as_cp2k:
+            text = (tmp_path / "run.inp").read_text()
+            text = text.replace("&END SUBSYS", f"{MASSES_OF_KINDS}&END SUBSYS")
+            (tmp_path / "run.inp").write_text(text)
+        else:
+            text = (tmp_path / "run.fdf").read_text()
+            (tmp_path / "run.fdf").write_text(text + MASSES_OF_SPECIES)
+        if "H" in labels:
+            assert "H have masses of 1.008 u (1 of them) and 2.014 u (3)" in refusal(path)
+        else:
+            assert read(path).masses_u == pytest.approx([2.014] * 4)
+
+
+def test_masses_of_species_that_have_numbers_only(tmp_path):
+    """SIESTA's binary file, whose species stand in .XV."""
+    siesta.write_xv(tmp_path / "run.XV")
+    (tmp_path / "run.MD").write_bytes(siesta.md_bytes())
+    (tmp_path / "run.fdf").write_text(siesta.FDF)
+    whole = read(tmp_path / "run.MD")
+    lines = (tmp_path / "run.XV").read_text().splitlines()
+    rows = [line.split() for line in lines[4:]]  # of species 1 all, as if that were one
+    species = list(dict.fromkeys(row[1] for row in rows))
+    rows = [" ".join([str(1 + species.index(row[1])), *row[1:]]) for row in rows]
+    (tmp_path / "run.XV").write_text("\n".join([*lines[:4], *rows]) + "\n")
+    (tmp_path / "run.fdf").write_text(siesta.FDF + "%block AtomicMass\n1 4.5\n%endblock\n")
+    back = read(tmp_path / "run.MD")
+    first = back.numbers == back.numbers[0]
+    assert back.masses_u[first] == pytest.approx(4.5)
+    assert back.masses_u[~first] == pytest.approx(whole.masses_u[~first])
+    assert [one.code for one in back.findings] == ["isotope"]
+
+
+def test_isotopes_of_our_own_format(tmp_path):
+    def written(name, masses):
+        rows = np.array(hydrogen("DDDD"))
+        run = Trajectory(
+            rows, 8 * np.eye(3), np.ones(4, int), np.arange(4.0), masses_u=np.array(masses)
+        )
+        return export_trajectory(run, tmp_path / name)
+
+    one = Trajectory.read(written("one.h5md", [2.014] * 4))
+    assert [one.code for one in one.findings] == ["isotope"]
+    two = Trajectory.read(written("two.h5md", [2.014, 1.008, 2.014, 2.014]))
+    assert [(one.code, one.severity) for one in two.findings] == [("isotopes_mixed", "doubt")]
+    assert "1.008 u (1 of them) and 2.014 u (3)" in two.findings[0].message
 
 
 def test_masses_that_differ_by_rounding_are_one(tmp_path):

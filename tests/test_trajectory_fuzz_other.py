@@ -4,15 +4,19 @@ import gzip
 
 import numpy as np
 import pytest
+import test_trajectory_as_written as written
 import test_trajectory_cp2k as cp2k
+import test_trajectory_elements as elements
 import test_trajectory_espresso as espresso
 import test_trajectory_lammps as lammps
 import test_trajectory_siesta as siesta
+from ase import units
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlmd.errors import InputError
-from mlmd.trajectory.cp2k.cells import read_input, read_log
+from mlmd.trajectory.ase_formats import read_ase
+from mlmd.trajectory.cp2k.run_files import read_input, read_log
 from mlmd.trajectory.cp2k.xyz import read_cp2k_xyz
 from mlmd.trajectory.espresso.output import read_espresso_output
 from mlmd.trajectory.lammps.dump import read_lammps_dump
@@ -54,6 +58,38 @@ def lammps_files(folder):
     (folder / "general.lammpstrj").write_text(lammps.dump(("xs",), "general"))
 
 
+def types_files(folder):
+    (folder / "types.lammpstrj").write_text(elements.types_only(FRAMES))
+    (folder / "structure.data").write_text(elements.data_file(elements.MASSES, elements.GIVEN))
+
+
+def project_files(folder):
+    """A CP2K run whose cell is in files of other names."""
+    (folder / "run-pos-1.xyz").write_text(cp2k.POSITIONS)
+    (folder / "md.inp").write_text(written.with_project("A [bohr] 8 0 0\nB 0 5 0\nC 0 0 6"))
+    cell_A = np.diag([8 * units.Bohr, 5.0, 6.0])
+    (folder / "md.out").write_text(written.log(cell_A, "run"))
+
+
+XYZ = """\
+4
+Lattice="5 0 0 0 6 0 0 0 7" Properties=species:S:1:pos:R:3:masses:R:1:forces:R:3 pbc="T T F" \
+Step={} Time={} energy=-1.5 stress="1 0 0 0 2 0 0 0 3" virial=null
+D 0.1 0.2 0.3 2.014 0.5 ****** nan
+D1 1.1 1.2 1.3 2.014 0.5 0.5 0.5
+Li 2.1 2.2 2.3 6.94 0.5 0.5 0.5
+Li+ 3.1 3.2 3.3 6.94 0.5 0.5 0.5
+"""
+TYPES = "3\nAtoms. Timestep: {}\n1 0.1 0.2 0.3\n2 0.4 2.5 0.6\n1 0.7 0.8 3.9\n"
+
+
+def xyz_files(folder):
+    (folder / "run.extxyz").write_text("".join(XYZ.format(i, 0.5 * i) for i in range(4)))
+    (folder / "types.xyz").write_text("".join(TYPES.format(10 * i) for i in range(4)))
+    masses = {1: 6.94, 2: 15.999}
+    (folder / "x.data").write_text(elements.data_file(masses, n_atoms=3, n_types=2))
+
+
 # What is read, of which files, and which of them are broken.
 CASES = [
     (read_lammps_dump, lammps_files, "t.lammpstrj", "t.lammpstrj"),
@@ -69,6 +105,13 @@ CASES = [
     (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-frc-1.xyz"),
     (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-1.cell"),
     (read_cp2k_xyz, cp2k_files, "h2-pos-1.xyz", "h2-1.ener"),
+    (read_lammps_dump, types_files, "types.lammpstrj", "types.lammpstrj"),
+    (read_lammps_dump, types_files, "types.lammpstrj", "structure.data"),
+    (read_cp2k_xyz, project_files, "run-pos-1.xyz", "md.inp"),
+    (read_cp2k_xyz, project_files, "run-pos-1.xyz", "md.out"),
+    (read_ase, xyz_files, "run.extxyz", "run.extxyz"),
+    (read_ase, xyz_files, "types.xyz", "types.xyz"),
+    (read_ase, xyz_files, "types.xyz", "x.data"),
 ]
 NAMES = [f"{read.__name__}-{broken}" for read, _, _, broken in CASES]
 

@@ -80,9 +80,25 @@ def _blocks(source: TextSource) -> Iterator[tuple[list[Atoms], float | None]]:
             if what_is_left:
                 source.note("cut_short", f"it is cut short, or damaged; {what_is_left}")
             images = iread(name, index=":", format="traj", do_not_split_by_at_sign=True)
-            yield from _some(images, _interval_fs(name))
+            yield from _some(_until_damage(source, images), _interval_fs(name))
     else:
         yield from _some(read_images(path, slice(None), format), None)
+
+
+def _until_damage(source: TextSource, images: Iterator[Atoms]) -> Iterator[Atoms]:
+    """Give the structures before one that cannot be read, with a warning."""
+    n = 0
+    try:
+        for image in images:
+            yield image
+            n += 1
+    except MemoryError:
+        raise
+    except Exception as error:  # of ASE's reader, which raises anything
+        if n == 0:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        source.note("cut_short", f"damaged ({reason}); the {n} frames before that are read")
 
 
 def _some(
@@ -124,11 +140,11 @@ def _block(
         else False,
         time_fs=times,
         step=_steps(images),
-        velocities_A_fs=_velocities(images),
+        velocities_A_fs=_velocities(source, images),
         energies_eV=_results(source, images, "energy"),
         forces_eV_A=_results(source, images, "forces"),
         stresses_eV_A3=_stresses(source, images),
-        masses_u=images[0].get_masses(),
+        masses_u=_finite(source, "masses", images[0].get_masses()),
         pbc=_pbc(images),
     )
 
@@ -200,12 +216,21 @@ def _interval_fs(name: str) -> float | None:
         return None
 
 
-def _velocities(images: list[Atoms]) -> Any:
+def _velocities(source: TextSource, images: list[Atoms]) -> FloatArray | None:
     from ase import units
 
     if not all(image.has("momenta") for image in images):
         return None
-    return np.array([image.get_velocities() for image in images]) * units.fs
+    velocities = np.array([image.get_velocities() for image in images]) * units.fs
+    return _finite(source, "velocities", velocities)
+
+
+def _finite(source: TextSource, name: str, values: FloatArray) -> FloatArray | None:
+    """Return what are numbers, or None where one is none."""
+    if np.isfinite(values).all():
+        return values
+    source.note_lost(name, "of a frame")
+    return None
 
 
 def _results(source: TextSource, images: list[Atoms], name: str) -> Any:
@@ -216,9 +241,8 @@ def _results(source: TextSource, images: list[Atoms], name: str) -> Any:
         if found is None or (isinstance(found, str) and found.lower() in ("none", "null", "nan")):
             return None
         # A text in its place is what ASE's readers make of something else.
-        value = np.array(found, dtype=float)
-        if not np.isfinite(value).all():
-            source.note_lost(name, "of a frame")
+        value = _finite(source, name, np.array(found, dtype=float))
+        if value is None:
             return None
         values.append(value)
     return np.array(values)

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mlmd.checks import input_file, is_whole, usable_path, whole_number
 from mlmd.errors import InputError
+from mlmd.findings import Finding
 from mlmd.trajectory.joining.join import join
 from mlmd.trajectory.joining.unwrapping import LongSteps
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import check_given, check_species, given_elements
+from mlmd.trajectory.text.species_labels import (
+    check_given,
+    check_species,
+    given_elements,
+    isotopes_of,
+)
 
 if TYPE_CHECKING:
-    from mlmd.findings import Finding
     from mlmd.trajectory.frame_block import FrameBlock
 
     Reader = Callable[[TextSource], Iterator[FrameBlock]]
@@ -118,12 +123,21 @@ def read_trajectory(
             )
         arrays = read_h5md(paths[0], frames)
         check_given(str(paths[0]), arrays["numbers"], symbols)
-        return arrays
+        return {**arrays, "findings": _isotopes(str(paths[0]), arrays)}
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     findings: list[Finding] = []
     files = ((str(one), _blocks(one, symbols, findings)) for one in paths)
     joined = join(files, source, timestep_fs, frames, long_steps)
     return {**joined, "findings": tuple(findings)}
+
+
+def _isotopes(name: str, arrays: dict[str, Any]) -> tuple[Finding, ...]:
+    """Tell the isotopes of a file of ours; two of an element are no reason to keep it locked."""
+    try:
+        notes = isotopes_of(name, arrays["numbers"], arrays["masses_u"])
+    except InputError as error:
+        return (Finding("isotopes_mixed", "doubt", str(error)),)
+    return tuple(Finding("isotope", "note", f"{name}: {note}") for note in notes)
 
 
 def check_frames(frames: slice) -> None:
@@ -166,7 +180,8 @@ def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
             raise
         raise InputError(f"{source.path}: {source.damage}, before its first whole frame") from error
     if n == 0:
-        why = f": {source.damage}" if source.damage else ""
+        reason = source.damage or source.dropped
+        why = f": {reason}" if reason else ""
         raise InputError(
             f"{source.path} holds no whole frame{why}; expected those of {format.name}"
         )

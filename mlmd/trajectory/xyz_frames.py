@@ -12,6 +12,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from mlmd.bounds.memory import check_memory
+from mlmd.errors import InputError
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.species_labels import atomic_number, masses_of
 
@@ -29,6 +30,8 @@ RESULT = re.compile(
     r"""(?:^|(?<=\s))(energy|free_energy|stress|virial|dipole|magmom)=("[^"]*"|'[^']*'|\S*)"""
 )
 PBC = re.compile(r"""(?:^|(?<=\s))pbc=("[^"]*"|'[^']*'|\[[^]]*\]|\S*)""")
+FRAME = "a number of atoms, a comment, and rows of a symbol and numbers"
+CUT = "it is cut short, or its last line has no end: end it if it is whole"
 TRUTHS = {"t": "T", "true": "T", "1": "T", "f": "F", "false": "F", "0": "F"}
 
 
@@ -66,14 +69,24 @@ def xyz_images(
             lines.append(source.read_line() or "")
         vectors = len(lines) - n_atoms
         if cut and (n_whole < n_atoms or source.is_cut or vectors < (n_vectors or 0)):
-            source.warn_dropped("it is cut short (an atom or the end of its last line is missing)")
+            source.warn_dropped(CUT)
             return
         n_vectors = vectors if n_vectors is None else n_vectors
         _check_columns(source, comment, lines[0] if lines else "")
         # To others this ends a line too: the next frame would begin elsewhere.
         if any("\r" in one for one in (line, comment, *lines)):
             raise source.error("a carriage return within a line", "lines that end alike")
-        yield _image(source, line, comment, lines, elements)
+        try:
+            image = _image(source, line, comment, lines, elements)
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError) or not cut:
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            first = source.line_number - len(lines) - 1
+            raise source.error(
+                f"a frame of which ASE makes none ({reason})", FRAME, first
+            ) from error
+        yield image
 
 
 def _image(

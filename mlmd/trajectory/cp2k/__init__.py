@@ -1,4 +1,4 @@
 """CP2K: xyz trajectories, with what stands in the files beside them.
 
-May import `arrays`, `numerics`, `trajectory/frame_block`, `trajectory/text`.
+May import `arrays`, `errors`, `numerics`, `trajectory/frame_block`, `trajectory/text`.
 """

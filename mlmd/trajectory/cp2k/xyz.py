@@ -16,16 +16,21 @@ from ase import units
 from ase.data import atomic_masses
 
 from mlmd.numerics.voigt import to_voigt
-from mlmd.trajectory.cp2k.cells import constant_cell_A
+from mlmd.trajectory.cp2k.run_files import (
+    RunFile,
+    constant_cell_A,
+    inputs_beside,
+    kind_masses_u,
+)
 from mlmd.trajectory.cp2k.siblings import Siblings, StepTable
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.text.labelled_table import read_labelled_table
 from mlmd.trajectory.text.printed_times import PrintedTimes
 from mlmd.trajectory.text.source import TextSource
-from mlmd.trajectory.text.species_labels import atomic_numbers_of, masses_of
+from mlmd.trajectory.text.species_labels import atomic_numbers_of
 
 if TYPE_CHECKING:
-    from mlmd.arrays import FloatArray, IntArray
+    from mlmd.arrays import FloatArray
 
 
 VELOCITY_A_FS = units.Bohr * units.fs / units.AUT
@@ -72,7 +77,8 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
     """
     with ExitStack() as stack:
         siblings = Siblings(source)
-        cells = _Cells(source, siblings)
+        inputs = inputs_beside(source, siblings)
+        cells = _Cells(source, siblings, inputs)
         velocities = _Companion(siblings, "vel", stack)
         forces = _Companion(siblings, "frc", stack)
         stresses = siblings.table("stress", (0, *range(2, 11)))
@@ -83,8 +89,9 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
             if collector is None:
                 labels = frame.labels
                 numbers = atomic_numbers_of(source, labels, KIND_REMEDY)
-                masses_u = masses_of(source, labels)
-                collector = FrameCollector(numbers, wrapped=False, masses_u=masses_u)
+                said_u = kind_masses_u(source, labels, inputs)
+                masses_u = atomic_masses[numbers] if said_u is None else said_u
+                collector = FrameCollector(numbers, wrapped=False, masses_u=said_u)
             if frame.labels != labels:
                 raise source.error("atoms unlike those of the first frame", "the same in each")
             cell = cells.cell_A(source, frame.step)
@@ -99,7 +106,7 @@ def read_cp2k_xyz(source: TextSource) -> Iterator[FrameBlock]:
                 velocities_A_fs=velocity,
                 forces_eV_A=forces.of(frame, FORCE_EV_A),
                 energies_eV=None if frame.energy is None else frame.energy * units.Hartree,
-                stresses_eV_A3=_stress_eV_A3(stresses, frame.step, velocity, numbers, cell),
+                stresses_eV_A3=_stress_eV_A3(stresses, frame.step, velocity, masses_u, cell),
             )
             yield from map(times.even, blocks)
         if collector is not None:
@@ -123,11 +130,11 @@ class _Times:
 class _Cells:
     """The cell of each step."""
 
-    def __init__(self, source: TextSource, siblings: Siblings) -> None:
+    def __init__(self, source: TextSource, siblings: Siblings, inputs: list[RunFile]) -> None:
         self._table = siblings.table("cell", (0, *range(2, 11)))
         self._constant = None
         if self._table is None or len(self._table) == 0:
-            self._constant = constant_cell_A(source, siblings)
+            self._constant = constant_cell_A(source, siblings, inputs)
             if self._constant is None:
                 run = f"{siblings.project}-{siblings.number}"
                 raise source.error(
@@ -215,7 +222,7 @@ def _stress_eV_A3(
     table: StepTable | None,
     step: int,
     velocities_A_fs: FloatArray | None,
-    numbers: IntArray,
+    masses_u: FloatArray,
     cell: FloatArray,
 ) -> FloatArray | None:
     """Return the stress at rest, ASE's sign, from CP2K's pressure tensor with its motion."""
@@ -223,7 +230,7 @@ def _stress_eV_A3(
     if row is None or velocities_A_fs is None:
         return None
     pressure = row.reshape(3, 3) * units.bar
-    momenta = atomic_masses[numbers][:, None] * velocities_A_fs
+    momenta = masses_u[:, None] * velocities_A_fs
     motion = momenta.T @ velocities_A_fs * KINETIC_EV / abs(np.linalg.det(cell))
     at_rest = motion - pressure
     stress: FloatArray = to_voigt(at_rest)

@@ -50,6 +50,23 @@ def fdf_values(path: Path) -> dict[str, list[str]]:
     return values
 
 
+def fdf_masses_u(path: Path) -> tuple[dict[int, float], dict[str, float]]:
+    """Return the masses that an fdf file gives, by the number of a species and by its label."""
+    values = fdf_values(path)
+    words, labels = values.get("%atomicmass", []), values.get("%chemicalspecieslabel", [])
+    masses = {
+        int(number): mass[0]
+        for number, word in zip(words[::2], words[1::2], strict=False)
+        if number.isdecimal() and (mass := finite_numbers([word])) and mass[0] > 0
+    }
+    by_label = {
+        label: masses[int(number)]
+        for number, label in zip(labels[::3], labels[2::3], strict=False)
+        if number.isdecimal() and int(number) in masses
+    }
+    return masses, by_label
+
+
 def fdf_timestep_fs(path: Path) -> float | None:
     """Return the time step of an fdf file, or None if it is not known or no dynamics is run."""
     values = fdf_values(path)

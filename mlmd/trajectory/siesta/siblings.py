@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import units
 
-from mlmd.trajectory.siesta.fdf import fdf_cell_A, fdf_timestep_fs
+from mlmd.trajectory.siesta.fdf import fdf_cell_A, fdf_masses_u, fdf_timestep_fs
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlmd.arrays import FloatArray, IntArray
@@ -28,10 +29,11 @@ OVERFLOW = re.compile(r"\*+|[+-]?(?:nan|inf\w*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Structure:
-    """A cell, and the atomic numbers where the file says them."""
+    """A cell, and atomic numbers and the numbers of the species where the file says them."""
 
     cell_A: FloatArray
-    numbers: IntArray | None
+    numbers: IntArray | None = None
+    species: IntArray | None = None
 
 
 def sibling(source: TextSource, suffix: str) -> Path | None:
@@ -54,7 +56,7 @@ def structure_beside(source: TextSource) -> Structure | None:
             return _read_structure(path, unit)
     path = sibling(source, "fdf")
     cell = fdf_cell_A(path) if path else None
-    return None if cell is None else Structure(cell, None)
+    return None if cell is None else Structure(cell)
 
 
 def _read_structure(path: Path, unit: float) -> Structure:
@@ -65,16 +67,17 @@ def _read_structure(path: Path, unit: float) -> Structure:
             raise source.error("no cell", "three cell vectors in the first three lines")
         cell = source.check_cell(np.array([row[:3] for row in rows]) * unit)
         n_atoms = source.count_of_atoms(source.read_line() or "")
-        numbers = []
+        numbers, species = [], []
         for line in source.read_lines(n_atoms):
             words = line.split()
             number = words[1] if len(words) > 1 and re.fullmatch(r"\d{1,3}", words[1]) else "0"
             if not 1 <= int(number) <= HEAVIEST:
                 raise source.unexpected(line, "species, atomic number of an element, position")
             numbers.append(int(number))
+            species.append(int(words[0]) if re.fullmatch(r"\d{1,9}", words[0]) else 0)
         if len(numbers) < n_atoms:
             raise source.error(f"{len(numbers)} atoms", f"{n_atoms}")
-    return Structure(cell, np.array(numbers))
+    return Structure(cell, np.array(numbers), np.array(species))
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,27 @@ def energies_beside(source: TextSource) -> list[StepEnergy]:
         return []
     with TextSource(path) as beside:
         return read_mde(beside)
+
+
+def masses_beside_u(
+    source: TextSource, species: Sequence[int] | Sequence[str]
+) -> FloatArray | None:
+    """Return the masses that the ``.fdf`` gives to atoms, NaN for those of natural mass.
+
+    Parameters
+    ----------
+    source
+        The trajectory.
+    species
+        Of each atom, its number or its label in the input.
+    """
+    path = sibling(source, "fdf")
+    by_number, by_label = fdf_masses_u(path) if path else ({}, {})
+    known = [
+        by_label.get(one.lower()) if isinstance(one, str) else by_number.get(one) for one in species
+    ]
+    masses = np.array(known, dtype=float)
+    return None if np.isnan(masses).all() else masses
 
 
 def timestep_beside_fs(source: TextSource) -> float | None:

@@ -9,17 +9,19 @@ Layouts from its own sources: Src/pixmol.f, Src/iomd.f.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import units
+from ase.data import atomic_masses
 
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
 from mlmd.trajectory.siesta.fdf import fdf_varies_cell
 from mlmd.trajectory.siesta.siblings import (
     StepEnergy,
     energies_beside,
+    masses_beside_u,
     sibling,
     structure_beside,
     timestep_beside_fs,
@@ -62,7 +64,7 @@ def read_ani(source: TextSource) -> Iterator[FrameBlock]:
         if collector is None:
             labels = table.labels
             numbers = atomic_numbers_of(source, labels, "an element")
-            collector = FrameCollector(numbers, False, masses_of(source, labels))
+            collector = FrameCollector(numbers, False, _masses_u(source, labels, numbers, labels))
             if len(rows) != _count_lines(source) // (len(labels) + 2):
                 rows = _without_energies(source, rows, "it has another number of steps")
             steps_are_known = all(row.step is not None for row in rows)
@@ -99,10 +101,10 @@ def read_md(source: TextSource) -> Iterator[FrameBlock]:
     n_atoms, left = divmod(size - STEP_BYTES, ATOM_BYTES)
     if left or not 1 <= n_atoms <= MOST_ATOMS:
         raise records.error(f"a record of {size} bytes", "4 + 48 for each atom (SIESTA's .MD)")
-    numbers, constant_cell = _numbers_and_cell(source, n_atoms)
+    numbers, masses_u, constant_cell = _atoms_and_cell(source, n_atoms)
     rows = energies_beside(source)
     timestep_fs = timestep_beside_fs(source)
-    collector = FrameCollector(numbers, wrapped=False)
+    collector = FrameCollector(numbers, wrapped=False, masses_u=masses_u)
     varies: bool | None = None
     real = np.dtype("<f8" if records.byte_order == "little" else ">f8")
     while (next_size := records.next_size()) is not None:
@@ -156,20 +158,43 @@ def _vectors(record: bytes, real: np.dtype[Any]) -> FloatArray:
     return np.frombuffer(record, real).astype(float) * units.Bohr
 
 
-def _numbers_and_cell(source: TextSource, n_atoms: int) -> tuple[IntArray, FloatArray | None]:
+def _masses_u(
+    source: TextSource,
+    labels: list[str],
+    numbers: IntArray,
+    species: Sequence[int] | Sequence[str],
+) -> FloatArray | None:
+    """Return the masses of atoms where labels or the input say others than the natural ones."""
+    said, by_label = masses_beside_u(source, species), masses_of(source, labels)
+    if said is None:
+        return by_label
+    natural = atomic_masses[numbers] if by_label is None else by_label
+    return masses_of(source, labels, np.where(np.isnan(said), natural, said))
+
+
+def _atoms_and_cell(
+    source: TextSource, n_atoms: int
+) -> tuple[IntArray, FloatArray | None, FloatArray | None]:
+    """Return atomic numbers, masses where they are said, and the cell if it is constant."""
     structure = structure_beside(source)
     numbers = structure.numbers if structure else None
+    labels: list[str] = []
+    species: Sequence[int] | Sequence[str] = []
+    if structure is not None and structure.species is not None:
+        species = structure.species.tolist()
     path = sibling(source, "ANI")
     if numbers is None and path is not None:
         with TextSource(path) as beside:
             table = _read_ani_frame(beside)
             if table is not None:
-                numbers = atomic_numbers_of(beside, table.labels, "an element")
+                species = labels = table.labels
+                numbers = atomic_numbers_of(beside, labels, "an element")
     if numbers is None:
         raise source.error("positions without species", "LABEL.XV (or LABEL.ANI) beside it")
     if len(numbers) != n_atoms:
         raise source.error(f"{n_atoms} atoms", f"{len(numbers)} as in the files beside it")
-    return numbers, structure.cell_A if structure else None
+    masses_u = _masses_u(source, labels, numbers, species)
+    return numbers, masses_u, structure.cell_A if structure else None
 
 
 def _read_ani_frame(source: TextSource) -> LabelledTable | None:

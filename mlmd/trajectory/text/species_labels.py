@@ -146,38 +146,50 @@ def check_given(where: str, numbers: IntArray, elements: Sequence[str] | None) -
 
 
 def check_species(source: TextSource, numbers: IntArray, masses_u: FloatArray | None) -> None:
-    """See that the atoms are of elements that the user knows, and each element of one isotope.
+    """See that the elements of atoms are known, and each of them is of one isotope.
 
     Raises
     ------
     InputError
         If they are not; an element of another mass than the natural one is told.
     """
-    from ase.data import atomic_masses, chemical_symbols
-
-    found = np.unique(numbers)
-    if len(found) and found[0] == 0:
+    unknown = int((numbers == 0).sum())
+    if unknown:
         raise InputError(
-            f"{source.path}: the element of {int((numbers == 0).sum())} of its {len(numbers)} "
-            "atoms is not known ('X'); expected a file that says it, such as extended XYZ"
+            f"{source.path}: the element of {unknown} of its {len(numbers)} atoms is not known "
+            "('X'); expected a file that says it, such as extended XYZ"
         )
     check_given(str(source.path), numbers, source.elements)
-    if masses_u is None:
-        return
-    for number in found:
+    for message in isotopes_of(str(source.path), numbers, masses_u):
+        source.note("isotope", message)
+
+
+def isotopes_of(where: str, numbers: IntArray, masses_u: FloatArray | None) -> list[str]:
+    """Return what is to be said of each element whose mass is not the natural one.
+
+    Raises
+    ------
+    InputError
+        If there are two isotopes of an element.
+    """
+    from ase.data import atomic_masses, chemical_symbols
+
+    said: list[str] = []
+    for number in [] if masses_u is None else np.unique(numbers):
+        assert masses_u is not None
         symbol, natural = chemical_symbols[number], float(atomic_masses[number])
         masses = masses_u[numbers == number]
         low, high = float(masses.min()), float(masses.max())
         if high - low > SAME_MASS_U:
-            light = masses < (low + high) / 2
+            light = int((masses < (low + high) / 2).sum())
             raise InputError(
-                f"{source.path}: atoms of {symbol} have masses of {low:g} u ({int(light.sum())} "
-                f"of them) and {high:g} u ({int((~light).sum())}); isotopes of an element are one "
-                f"species here, whose motion would be mixed: write one label and mass for all "
-                f"{symbol} if they need not be told apart, or a file with one isotope"
+                f"{where}: atoms of {symbol} have masses of {low:g} u ({light} of them) and "
+                f"{high:g} u ({len(masses) - light}); isotopes of an element are one species "
+                f"here, whose motion would be mixed: write one label and mass for all {symbol} if "
+                "they need not be told apart, or a file with one isotope"
             )
         if abs(low - natural) > SAME_MASS_U:
-            source.note(
-                "isotope",
-                f"{symbol} is read with its mass of {low:g} u (the natural one is {natural:.4g})",
+            said.append(
+                f"{symbol} is read with its mass of {low:g} u (the natural one is {natural:.4g})"
             )
+    return said

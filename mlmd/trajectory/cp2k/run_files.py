@@ -1,4 +1,4 @@
-"""The constant cell of a CP2K run, from its input, its restart file or its log.
+"""What CP2K's input, restart file or log say of a run: its constant cell, masses of its kinds.
 
 They are the run's by their names or by the project that they name.
 """
@@ -6,8 +6,9 @@ They are the run's by their names or by the project that they name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mlmd.errors import InputError
 from mlmd.trajectory.cp2k.siblings import POSITION_NAME, Siblings
 from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.text.species_labels import atomic_number, masses_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 UNITS_A = {"ANGSTROM": 1.0, "BOHR": units.Bohr, "NM": 10.0, "PM": 0.01}
 VARIABLE_CELL = re.compile(r"NPT|NPE|NPH|REFTRAJ|MSST|HYDROSTATIC|ISOKIN_NPT", re.IGNORECASE)
 INPUTS, LOGS = ("*.inp", "*.in", "*.restart"), ("*.out", "*.log", "*output*")
+MASSES = ("MASS", "ATOMIC_MASS", "ATOMIC_WEIGHT", "WEIGHT")
 MOST_FILES = 50
 # A log says its cell and how it runs before the first step.
 MOST_LOG_LINES = 50_000
@@ -38,28 +41,56 @@ SAME_CELL_A = 2e-3
 
 
 @dataclass
-class CellFile:
+class RunFile:
     """What one file says of a run.
 
     Attributes
     ----------
     path
         The file.
+    named
+        Whether its name alone says of which run it is.
     project
         Name of the project that it says.
     varies
         Whether its ensemble changes the cell.
     cell_A : (3, 3), optional
         The cell, where it says it in plain numbers.
+    masses_u
+        Mass of each kind of atoms that is given one, by its name in upper case.
     """
 
     path: Path
+    named: bool = False
     project: str | None = None
     varies: bool = False
     cell_A: FloatArray | None = None
+    masses_u: dict[str, float] = field(default_factory=dict)
 
 
-def constant_cell_A(source: TextSource, siblings: Siblings) -> FloatArray | None:
+def inputs_beside(source: TextSource, siblings: Siblings) -> list[RunFile]:
+    """Return what the inputs and restart files of a run say, those named by it first."""
+    if not siblings.known:
+        return []
+    named = [
+        path
+        for name in (f"{siblings.project}-{siblings.number}.restart", f"{siblings.project}.inp")
+        if (path := siblings.path(name)) is not None
+    ]
+    found = [replace(one, named=True) for one in map(read_input, named)]
+    found = [one for one in found if one.project in (None, siblings.project)]
+    for path in _files(source.path.parent, INPUTS):
+        # Others write files of such names too.
+        with suppress(InputError):
+            one = read_input(path)
+            if path not in named and (one.project or "PROJECT") == siblings.project:
+                found.append(one)
+    return found
+
+
+def constant_cell_A(
+    source: TextSource, siblings: Siblings, inputs: list[RunFile]
+) -> FloatArray | None:
     """Return the cell that all files of a run say, if it does not change; None if none does.
 
     Raises
@@ -69,13 +100,7 @@ def constant_cell_A(source: TextSource, siblings: Siblings) -> FloatArray | None
     """
     if not siblings.known:
         return None
-    named = [
-        path
-        for name in (f"{siblings.project}-{siblings.number}.restart", f"{siblings.project}.inp")
-        if (path := siblings.path(name)) is not None
-    ]
-    found = [one for one in map(read_input, named) if one.project in (None, siblings.project)]
-    found += _by_project(source, siblings, {path.name for path in named})
+    found = [*inputs, *_logs(source, siblings, inputs)]
     told = [one for one in found if one.cell_A is not None]
     if not told or any(one.varies for one in found):
         return None
@@ -89,7 +114,7 @@ def constant_cell_A(source: TextSource, siblings: Siblings) -> FloatArray | None
                 f"{_lengths(one.cell_A)} A by {one.path.name} beside it; leave there what is of "
                 "the same run"
             )
-    if first.path not in named:
+    if not first.named:
         source.note(
             "cell_assumed",
             f"its cell, {_lengths(first.cell_A)} A, is taken from {first.path.name} beside it",
@@ -97,26 +122,41 @@ def constant_cell_A(source: TextSource, siblings: Siblings) -> FloatArray | None
     return first.cell_A
 
 
-def _by_project(source: TextSource, siblings: Siblings, named: set[str]) -> Iterator[CellFile]:
-    """Give what the other inputs and logs in the folder say, if they are of the same project."""
-    folder, stems = source.path.parent, {siblings.project: True}
-    for path in _files(folder, INPUTS):
-        if path.name not in named:
-            one = read_input(path)
-            ours = (one.project or "PROJECT") == siblings.project
-            stems[path.stem] = ours
-            if ours:
-                yield one
+def kind_masses_u(
+    source: TextSource, labels: Sequence[str], inputs: list[RunFile]
+) -> FloatArray | None:
+    """Return the masses of atoms whose kinds are given some; None if none of them is."""
+    from ase.data import atomic_masses
+
+    given = {kind: mass for one in reversed(inputs) for kind, mass in one.masses_u.items()}
+    by_label = masses_of(source, labels)
+    if not given.keys() & {label.upper() for label in labels}:
+        return by_label
+    if by_label is None:
+        by_label = atomic_masses[[atomic_number(label) or 0 for label in labels]]
+    said = [
+        given.get(label.upper(), mass)
+        for label, mass in zip(labels, by_label.tolist(), strict=True)
+    ]
+    return masses_of(source, labels, np.array(said))
+
+
+def _logs(source: TextSource, siblings: Siblings, inputs: list[RunFile]) -> Iterator[RunFile]:
+    """Give what the logs of a run say; one without a project goes with the input of its name."""
+    folder = source.path.parent
+    ours = {siblings.project, *(one.path.stem for one in inputs)}
+    others = {path.stem for path in _files(folder, INPUTS)} - ours
     runs = (POSITION_NAME.fullmatch(path.name) for path in _files(folder, ("*-pos-*.xyz",)))
     alone = {run["project"] for run in runs if run} <= {siblings.project}
     for path in _files(folder, LOGS):
-        one = read_log(path)
-        if one.project is None:
-            ours = stems.get(path.stem, alone)
-        else:
-            ours = one.project == siblings.project
-        if ours:
-            yield one
+        with suppress(InputError):
+            one = read_log(path)
+            if one.project is None:
+                is_ours = path.stem in ours or (alone and path.stem not in others)
+            else:
+                is_ours = one.project == siblings.project
+            if is_ours:
+                yield one
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -128,15 +168,16 @@ def _lengths(cell_A: FloatArray) -> str:
     return " x ".join(f"{length:.6g}" for length in np.linalg.norm(cell_A, axis=1))
 
 
-def read_input(path: Path) -> CellFile:
+def read_input(path: Path) -> RunFile:
     """Return what a CP2K input or restart file gives in plain numbers.
 
     There is no cell if it multiplies the cell, or uses variables and included files; that of a
     variable cell is of one moment.
     """
-    found = CellFile(path)
+    found = RunFile(path)
     sections: list[str] = []
     vectors: dict[str, list[float]] = {}
+    kind, scaled = "", False
     with TextSource(path) as source:
         for line in source:
             words = re.split(r"[!#]", line, maxsplit=1)[0].split()
@@ -147,22 +188,25 @@ def read_input(path: Path) -> CellFile:
                 del sections[-1:]
             elif key.startswith("&"):
                 sections.append(key)
+                kind = "".join(words[1:2]).upper()
             elif sections[-1:] == ["&GLOBAL"] and key in ("PROJECT", "PROJECT_NAME"):
                 found.project = "".join(words[1:2]).strip("\"'").rpartition("/")[2] or None
             elif sections[-1:] == ["&MD"] and key == "ENSEMBLE":
                 found.varies = bool(VARIABLE_CELL.match("".join(words[1:2])))
+            elif sections[-2:] == ["&SUBSYS", "&KIND"] and key in MASSES:
+                if mass := finite_numbers(words[1:]):
+                    found.masses_u[kind] = mass[0]
             elif sections[-2:] == ["&SUBSYS", "&CELL"]:
-                if key == "MULTIPLE_UNIT_CELL" and words[1:] != ["1", "1", "1"]:
-                    return found
+                scaled |= key == "MULTIPLE_UNIT_CELL" and words[1:] != ["1", "1", "1"]
                 if key in ("A", "B", "C", "ABC", "ALPHA_BETA_GAMMA") and key not in vectors:
                     vectors[key] = _numbers(words[1:])
-    found.cell_A = _cell_A(vectors)
+    found.cell_A = None if scaled else _cell_A(vectors)
     return found
 
 
-def read_log(path: Path) -> CellFile:
+def read_log(path: Path) -> RunFile:
     """Return what the output of CP2K says before its first step; no cell if it says two."""
-    found = CellFile(path)
+    found = RunFile(path)
     vectors: dict[str, list[float]] = {}
     with TextSource(path) as source:
         for line in islice(source, MOST_LOG_LINES):
