@@ -251,3 +251,13 @@ def test_a_row_of_other_width_without_its_end_is_cut(tmp_path):
     ):
         path.write_text(good + frame.format(2, last))
         assert len(read(path)) == n
+
+
+def test_the_last_row_of_a_dump_is_cut_without_its_end(tmp_path):
+    """Here it is as wide as the row before, and its last number has lost two digits."""
+    head = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n"
+    head += "0 9\n0 9\n0 9\nITEM: ATOMS id element xu yu zu\n1 Li 0.5 0.5 0.5\n"
+    path = tmp_path / "t.lammpstrj"
+    path.write_text(f"{head.format(0)}2 O 1.25 1.25 1.25\n{head.format(1)}2 O 1.25 1.25 1.")
+    back = read(path)
+    assert back.positions_A[:, 1, 2] == pytest.approx([1.25])
