@@ -20,7 +20,7 @@ from mlmd.trajectory.text.compressed import (
     compression_of,
     plain_chunks,
 )
-from mlmd.trajectory.text.number_table import finite_numbers, parse_table
+from mlmd.trajectory.text.number_table import finite_words, parse_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
     from mlmd.findings import Severity
 
+    RowParser = Callable[[str], list[float]]
 
 logger = logging.getLogger(__name__)
 
@@ -180,22 +181,14 @@ class TextSource:
         return [line.removesuffix("\r") for line in text.decode("latin-1").split("\n")[:-1]]
 
     def read_table(
-        self,
-        n_rows: int,
-        n_columns: int,
-        parse_row: Callable[[str], list[float]] | None = None,
+        self, n_rows: int, n_columns: int, parse_row: RowParser = finite_words
     ) -> FloatArray | None:
         """Return a table of finite numbers, or None where the text ends before it does.
 
         A last line of the text that has no end (a killed program) counts as missing, unless all
         lines are of one width.
 
-        Parameters
-        ----------
-        n_rows, n_columns
-            Size of the table.
-        parse_row
-            What gives the numbers of a line that is not `n_columns` words, each a finite number.
+        Lines of other than `n_columns` finite numbers are given to `parse_row`.
 
         Raises
         ------
@@ -212,9 +205,8 @@ class TextSource:
         lines = text.decode("latin-1").split("\n")[:-1]
         if n_whole < n_rows or self.ends_early(lines):
             n_whole -= 1
-        rows = [
-            self._row(lines[i], n_columns, first + i, parse_row) for i in range(max(n_whole, 0))
-        ]
+        whole = lines[: max(n_whole, 0)]
+        rows = [self._row(line, n_columns, first + i, parse_row) for i, line in enumerate(whole)]
         return np.array(rows) if n_whole == n_rows else None
 
     @property
@@ -320,17 +312,9 @@ class TextSource:
         if self.damage is None:
             self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
 
-    def _row(
-        self,
-        line: str,
-        n_columns: int,
-        number: int,
-        parse_row: Callable[[str], list[float]] | None,
-    ) -> list[float]:
-        row = finite_numbers(line.split())
-        if len(row) != n_columns and parse_row is not None:
-            row = parse_row(line)
-        if len(row) != n_columns:
+    def _row(self, line: str, n_columns: int, number: int, parse_row: RowParser) -> list[float]:
+        row = finite_words(line)
+        if len(row) != n_columns and len(row := parse_row(line)) != n_columns:
             raise self.unexpected(line, f"{n_columns} finite numbers", number)
         return row
 
