@@ -130,7 +130,7 @@ def test_species_come_from_the_title_where_vrhfin_fails_and_masses_from_the_run(
 def test_times_where_the_run_is_no_dynamics_have_to_be_given(tmp_path, made):
     made.settings["IBRION"] = "2"
     path = write(tmp_path / "OUTCAR", outcar(made))
-    refused(path, "does not say the time")
+    refused(path, "--timestep-fs")
     assert Trajectory.read(path, timestep_fs=3.0).time_fs == pytest.approx(3.0 * np.arange(12))
 
 

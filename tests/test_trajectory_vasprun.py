@@ -100,8 +100,15 @@ def test_times_where_the_run_is_no_dynamics_have_to_be_given(tmp_path, made):
         made.settings.clear()
         made.settings.update(settings)
         path = write(tmp_path / "vasprun.xml", vasprun(made))
-        refused(path, "does not say the time")
+        refused(path, "--timestep-fs")
         assert Trajectory.read(path, timestep_fs=3.0).time_fs == pytest.approx(3.0 * np.arange(12))
+
+
+def test_a_given_time_step_wins(tmp_path, made, caplog):
+    path = write(tmp_path / "vasprun.xml", vasprun(made))
+    with caplog.at_level(logging.WARNING):
+        assert Trajectory.read(path, timestep_fs=4.0).time_fs[1] == 4.0
+    assert "says 2 fs" in caplog.text
 
 
 def test_a_restarted_run_of_two_files(tmp_path, made):

@@ -172,7 +172,7 @@ def test_compressed_files_are_told_by_their_content(tmp_path, suffix, compress, 
 
 def test_the_time_step_has_to_be_given(tmp_path):
     path = write(tmp_path / "XDATCAR", xdatcar(run(3)))
-    with pytest.raises(InputError, match="does not say the time"):
+    with pytest.raises(InputError, match="--timestep-fs"):
         Trajectory.read(path)
 
 
