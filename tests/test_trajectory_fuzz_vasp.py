@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vasp_files import outcar, run, vasprun, xdatcar
+from vasp_force_field_files import outcar_of_force_field, vasprun_of_force_field
 
 from mlmd import Trajectory
 from mlmd.errors import MlmdError
@@ -21,6 +22,8 @@ TEXTS = {
     "XDATCAR_fixed": xdatcar(MADE),
     "vasprun.xml": vasprun(MADE, n_electronic=1),
     "OUTCAR": outcar(MADE),
+    "OUTCAR_ML": outcar_of_force_field(MADE, {0, 2}),
+    "vasprun_ml.xml": vasprun_of_force_field(MADE, {0, 2}),
 }
 NAMES = [
     *TEXTS,

@@ -1,13 +1,16 @@
 """VASP's OUTCAR: energies, forces, stresses with their signs, species, times, killed runs."""
 
 import logging
+import re
 import warnings
 
 import numpy as np
 import pytest
 from ase import units
 from ase.io import read
-from vasp_files import MASSES, outcar, run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from vasp_files import MASSES, outcar, run, xdatcar
 
 from mlmd import Trajectory
 from mlmd.errors import InputError
@@ -181,9 +184,139 @@ def test_garbage_is_refused_with_its_line(tmp_path, made, old, new, match):
     refused(write(tmp_path / "OUTCAR", text.replace(old, new)), rf"line \d+: .*{match}")
 
 
-@pytest.mark.parametrize("row", ["", "  1.0 2.0 3.0", "  a b c d e f", "  1. 2. 3. 4. 5. ******"])
+@pytest.mark.parametrize("row", ["", "  1.0 2.0 3.0", "  a b c d e f", "  1. 2. ****** 4. 5. 6."])
 def test_tables_that_are_none_are_refused(tmp_path, made, row):
     lines = outcar(made).split("\n")
     at = [i for i, line in enumerate(lines) if "TOTAL-FORCE" in line][4] + 5
     lines[at] = row
     refused(write(tmp_path / "OUTCAR", "\n".join(lines)), f"line {at + 1}: .*6 finite numbers")
+
+
+# As versions and tools write it
+
+
+def energies_moved(made, above: set[int]) -> str:
+    """Return an OUTCAR in which some steps have their energy above the table, as up to VASP 5.2."""
+    pieces = re.split(r"(?=^-+ Iteration +\d+\( +1\))", outcar(made), flags=re.M)
+    for i in above:
+        begin = pieces[i + 1].index("  FREE ENERGIE OF THE ION-ELECTRON")
+        end = pieces[i + 1].index("  ENERGY OF THE ELECTRON-ION-THERMOSTAT")
+        energy = pieces[i + 1][begin:end]
+        rest = pieces[i + 1][:begin] + pieces[i + 1][end:]
+        at = rest.index("  FORCE on cell")
+        pieces[i + 1] = rest[:at] + energy + rest[at:]
+    return "".join(pieces)
+
+
+@given(st.one_of(st.just(set(range(6))), st.sets(st.integers(0, 5))))
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_energies_above_or_below_their_tables(tmp_path, above):
+    made = run(6)
+    back = Trajectory.read(write(tmp_path / "OUTCAR", energies_moved(made, above)))
+    assert back.positions_A == pytest.approx(made.positions, abs=6e-6)
+    assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV, abs=1e-9)
+    assert back.stresses_eV_A3[:, 0] == pytest.approx(-0.1 * units.GPa * made.stress_kB[:, 0, 0])
+    assert back.time_fs == pytest.approx(2.0 * np.arange(6))
+
+
+def test_a_single_step_with_its_energy_above(tmp_path):
+    made = run(1)
+    text = energies_moved(made, {0}).replace("IBRION =      0", "IBRION =      2")
+    back = Trajectory.read(write(tmp_path / "OUTCAR", text), 1.0)
+    assert len(back) == 1
+    assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV)
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_energies_without_anything_that_parts_the_steps(tmp_path, made, above):
+    text = energies_moved(made, set(range(12)) if above else set())
+    text = re.sub(r"^-+ Iteration.*\n|.*-THERMOSTAT SYSTEM.*\n", "", text, flags=re.M)
+    back = Trajectory.read(write(tmp_path / "OUTCAR", text))
+    assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV)
+    assert back.time_fs == pytest.approx(2.0 * np.arange(12))
+
+
+def without_potcars(text: str, *words: str) -> str:
+    return "\n".join(line for line in text.split("\n") if not any(word in line for word in words))
+
+
+def test_species_without_the_blocks_of_the_potcar(tmp_path, made):
+    text = without_potcars(outcar(made), "VRHFIN", "TITEL", "LEXCH", "; ZVAL")
+    back = Trajectory.read(write(tmp_path / "OUTCAR", text))
+    assert back.symbols == ("Li",) * 4 + ("Cl",) * 4
+    assert back.masses_u[:4] == pytest.approx(7.01)
+    once = re.sub(r" POTCAR:.*\n", "", text, count=2)
+    assert Trajectory.read(write(tmp_path / "OUTCAR", once)).symbols == back.symbols
+    # Two of one element are two pseudopotentials, too.
+    text = without_potcars(text, "POMASS").replace("PBE Cl", "PBE Li_sv")
+    assert Trajectory.read(write(tmp_path / "OUTCAR", text)).symbols == ("Li",) * 8
+
+
+def test_species_from_a_poscar_beside_or_from_the_user(tmp_path, made):
+    words = "VRHFIN", "TITEL", "POTCAR:", "LEXCH", "POMASS"
+    text = without_potcars(outcar(made), *words)
+    path = write(tmp_path / "OUTCAR", text)
+    refused(path, "--elements")
+    back = Trajectory.read(path, elements=["Na", "Br"])
+    assert back.symbols == ("Na",) * 4 + ("Br",) * 4
+    head = xdatcar(made.frames(slice(1))).split("\n")
+    write(tmp_path / "CONTCAR", "\n".join([*head[:7], "Direct", *head[8:]]))
+    assert Trajectory.read(path).symbols == ("Li",) * 4 + ("Cl",) * 4
+    head[6] = "    5    3"
+    write(tmp_path / "CONTCAR", "\n".join([*head[:7], "Direct", *head[8:]]))
+    refused(path, "POSCAR")
+
+
+def test_isotopes_are_told_and_not_mixed(tmp_path, made):
+    # Lithium of one isotope; then hydrogen and deuterium, by two pseudopotentials of hydrogen.
+    text = outcar(made).replace("   POMASS =   7.01", "   POMASS =   6.02")
+    back = Trajectory.read(write(tmp_path / "OUTCAR", text))
+    assert back.masses_u[:4] == pytest.approx(6.02)
+    assert [one.code for one in back.findings].count("isotope") == 1
+    text = outcar(made).replace("=Li:", "=H:").replace("=Cl:", "=H:")
+    text = text.replace("PBE Li", "PBE H").replace("PBE Cl", "PBE H")
+    text = text.replace("   POMASS =   7.01 35.45", "   POMASS =   1.00  2.00")
+    refused(write(tmp_path / "OUTCAR", text), "isotopes")
+
+
+# What overflows its column
+
+
+@pytest.mark.parametrize(
+    "force",
+    [
+        "    ************     -0.100000      0.000000",
+        "    ******************************  0.000000",
+        "    *****************************************",
+        "      0.100000-*************      0.000000",
+        "           NaN           NaN           NaN",
+    ],
+)
+def test_an_overflowed_force_costs_the_forces_and_not_the_file(tmp_path, made, force, caplog):
+    lines = outcar(made).split("\n")
+    tables = [i for i, line in enumerate(lines) if "TOTAL-FORCE" in line]
+    for n in (4, 7):
+        at = tables[n] + 5
+        lines[at] = lines[at][:39] + force
+    with caplog.at_level(logging.WARNING):
+        back = Trajectory.read(write(tmp_path / "OUTCAR", "\n".join(lines)))
+    assert back.positions_A == pytest.approx(made.positions, abs=6e-6)
+    assert back.forces_eV_A is None
+    assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV, abs=1e-9)
+    assert [one.code for one in back.findings].count("forces_left_out") == 1
+
+
+def test_columns_of_a_table_that_touch(tmp_path, made):
+    made.forces[3, 2] = [-1234567.5, -2345678.25, 12.0]
+    lines = outcar(made).split("\n")
+    at = [i for i, line in enumerate(lines) if "TOTAL-FORCE" in line][3] + 4
+    assert "-1234567.500000-2345678.250000" in lines[at]
+    lines[at] = re.sub(r"(\d) +(-\d)", r"\1\2", lines[at])
+    back = Trajectory.read(write(tmp_path / "OUTCAR", "\n".join(lines)))
+    assert (back.forces_eV_A == made.forces).all()
+    assert back.positions_A == pytest.approx(made.positions, abs=6e-6)

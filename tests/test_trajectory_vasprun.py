@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from ase import units
+from ase.data import atomic_masses, chemical_symbols
 from ase.io import read
 from vasp_files import MASSES, run, vasprun
 
@@ -152,7 +153,7 @@ def test_a_killed_run_gives_its_whole_steps(tmp_path, made, caplog):
     ],
 )
 def test_garbage_is_refused_with_its_line(tmp_path, made, old, new, match):
-    text = vasprun(made)
+    text = vasprun(made).replace("PAW_PBE Li", "PAW_PBE")
     line = text[: text.index(old)].count("\n") + 1
     message = refused(write(tmp_path / "vasprun.xml", text.replace(old, new)), match)
     assert int(message.split("line ")[1].split(":")[0]) - line in range(20)
@@ -183,3 +184,65 @@ def test_text_without_end_takes_no_memory(tmp_path):
     refused(
         write(tmp_path / "vasprun.xml", "<modeling><a b='" + "x" * 40_000_000), "without an end"
     )
+
+
+# What overflows its column, what is written wrong
+
+
+@pytest.mark.parametrize("table", ["forces", "stress"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "   <v>  **************     -0.10000000      0.00000000 </v>",
+        "   <v>  ****************************************** </v>",
+        "   <v>             NaN             NaN             NaN </v>",
+        "   <v>        Infinity     -0.10000000      0.00000000 </v>",
+    ],
+)
+def test_an_overflowed_table_costs_that_table_and_not_the_file(tmp_path, made, table, row, caplog):
+    lines = vasprun(made).split("\n")
+    tables = [i for i, line in enumerate(lines) if f'varray name="{table}"' in line]
+    lines[tables[3] + 2] = lines[tables[8] + 1] = row
+    with caplog.at_level(logging.WARNING):
+        back = Trajectory.read(write(tmp_path / "vasprun.xml", "\n".join(lines)))
+    assert back.positions_A == pytest.approx(made.positions, abs=1e-12)
+    assert back.energies_eV == pytest.approx(made.free_eV - made.entropy_eV)
+    assert (back.forces_eV_A is None) == (table == "forces")
+    assert (back.stresses_eV_A3 is None) == (table == "stress")
+    assert [one.code for one in back.findings].count(f"{table}_left_out") == 1
+
+
+@pytest.mark.parametrize("table", ["basis", "positions"])
+def test_stars_in_a_structure_are_refused(tmp_path, made, table):
+    lines = vasprun(made).split("\n")
+    third = [i for i, line in enumerate(lines) if "<calculation>" in line][2]
+    at = next(i for i in range(third, len(lines)) if f'"{table}"' in lines[i]) + 2
+    lines[at] = "   <v>  **************     -0.10000000      0.00000000 </v>"
+    refused(write(tmp_path / "vasprun.xml", "\n".join(lines)), "cell|positions")
+
+
+def test_symbols_written_wrong_are_those_of_the_pseudopotential(tmp_path, made):
+    text = vasprun(made.frames(slice(1)))
+    for number in range(1, 104):
+        symbol = chemical_symbols[number]
+        # A letter is lost at either end: "r" of Zr, "X" of Xe, "C" of Ca.
+        for wrong in {symbol[0], symbol[1:], f"{symbol[0]}?", ""} - {"D", "T"}:
+            changed = text.replace("<c>Li</c>", f"<c>{wrong:2s}</c>")
+            changed = changed.replace("PAW_PBE Li", f"PAW_PBE {symbol}_sv")
+            changed = changed.replace("      7.01000000", f"{atomic_masses[number]:16.8f}")
+            back = Trajectory.read(write(tmp_path / "vasprun.xml", changed))
+            assert back.symbols == (symbol,) * 4 + ("Cl",) * 4
+    unnamed = text.replace("<c>Li</c>", "<c>r </c>").replace("PAW_PBE Li", "PAW_PBE")
+    refused(write(tmp_path / "vasprun.xml", unnamed), "'r' is none")
+
+
+def test_isotopes_are_told_and_not_mixed(tmp_path, made):
+    text = vasprun(made).replace("      7.01000000", "      6.01500000")
+    back = Trajectory.read(write(tmp_path / "vasprun.xml", text))
+    assert back.masses_u[:4] == pytest.approx(6.015)
+    assert [one.code for one in back.findings].count("isotope") == 1
+    text = vasprun(made)
+    for symbol, mass in (("Li", "7.01000000"), ("Cl", "35.45300000")):
+        text = text.replace(f"<c>{symbol}</c>", "<c>H </c>").replace(f"PBE {symbol}", "PBE H")
+        text = text.replace(f"{mass:>16s}", f"{1.0 if symbol == 'Li' else 2.0:16.8f}")
+    refused(write(tmp_path / "vasprun.xml", text), "isotopes")

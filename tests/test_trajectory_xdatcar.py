@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import itertools
 import logging
 import lzma
+import re
 import warnings
 from pathlib import Path
 
@@ -11,10 +13,14 @@ import numpy as np
 import pytest
 import vasp_files
 from ase.io import read
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from vasp_files import TRICLINIC, run, xdatcar
 
 from mlmd import Trajectory
 from mlmd.errors import InputError
+from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.vasp.xdatcar import read_xdatcar
 
 DATA = Path(__file__).parents[2] / "shared/data"
 SODIUM = DATA / "liquid_na_aimd"
@@ -245,6 +251,140 @@ def test_what_holds_no_frame_is_refused(tmp_path):
 def test_other_atoms_in_the_middle_are_refused(tmp_path):
     text = xdatcar(run(3)) + xdatcar(run(3)).replace("Li   Cl", "Na   Cl")
     refused(write(tmp_path / "XDATCAR", text), "other atoms")
+
+
+# As other tools write and join it
+
+
+def lines_changed(text: str, change) -> str:
+    """Apply a change to each line of positions."""
+    rows = re.compile(r" +-?\d\.\d{8} +-?\d\.\d{8} +-?\d\.\d{8}")
+    labels = itertools.cycle(["Li"] * 4 + ["Cl"] * 4)
+    return "\n".join(
+        change(line, next(labels)) if rows.fullmatch(line) else line for line in text.split("\n")
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line, label: f"{line} {label}",
+        lambda line, label: f"{line}   {label}1",
+        lambda line, label: f"{line} {label}_sv",
+        lambda line, _: f"{line}   T   T   F",
+        lambda line, _: f"{line}   .TRUE. .FALSE. .TRUE.",
+        lambda line, label: f"{line}  F  F  F  {label}",
+        lambda line, label: f"{line} {label}" if label == "Li" else line,
+    ],
+    ids=["label", "number", "potential", "flags", "words", "flags and label", "some"],
+)
+@pytest.mark.parametrize("variable", [False, True])
+def test_flags_and_labels_behind_positions(tmp_path, change, variable):
+    made = run(6)
+    text = lines_changed(xdatcar(made, variable), change)
+    if "T   F" in text:
+        text = text.replace("Direct", "Selective dynamics\nDirect")
+    back = read_all(write(tmp_path / "XDATCAR", text))
+    assert back.positions_A == pytest.approx(made.positions, abs=1e-12)
+    assert back.symbols == ("Li",) * 4 + ("Cl",) * 4
+
+
+def test_what_pymatgen_writes(tmp_path):
+    from pymatgen.core import Lattice, Structure
+    from pymatgen.core.trajectory import Trajectory as Theirs
+
+    made = run(5)
+    lattice = Lattice(TRICLINIC)
+    structures = [Structure(lattice, ["Li"] * 4 + ["Cl"] * 4, frame) for frame in made.wrapped]
+    Theirs.from_structures(structures).write_Xdatcar(str(tmp_path / "XDATCAR"))
+    back = read_all(tmp_path / "XDATCAR")
+    assert back.positions_A == pytest.approx(made.positions, abs=1e-5)
+
+
+def test_labels_of_other_elements_than_the_header_says_are_refused(tmp_path):
+    text = lines_changed(xdatcar(run(3)), lambda line, _: f"{line} Cl")
+    message = refused(write(tmp_path / "XDATCAR", text), "'Cl'; expected the labels")
+    assert "line 9" in message
+
+
+@given(
+    numbers=st.lists(
+        st.tuples(*[st.floats(-1.0, 1.0).map(lambda x: round(x, 8))] * 3), min_size=8, max_size=8
+    ),
+    width=st.sampled_from([11, 12]),
+)
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_sign_parts_numbers_that_touch(tmp_path, numbers, width):
+    # With 11 columns a minus sign touches the number before it.
+    made = run(3)
+    made.scaled[1] = numbers
+    body = "\n".join("".join(f"{x:{width}.8f}" for x in row) for row in made.scaled[1])
+    lines = xdatcar(made).split("\n")
+    lines[17:25] = body.split("\n")
+    back = read_all(write(tmp_path / "XDATCAR", "\n".join(lines)), long_steps="warn")
+    away = back.positions_A[1] @ np.linalg.inv(TRICLINIC) - made.scaled[1]
+    assert away == pytest.approx(np.rint(away), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "  0.12345678123.45678901 0.30000000",
+        "  0.1-0.2",
+        "  0.1-0.2-0.3-0.4",
+        "  0.1 0.2 0.3 0.4",
+        "  0.1 0.2 0.3 Li 0.4",
+        "  0.1 0.2 ******** Li",
+        "  0.1 0.2 nan Li",
+        "  0.1 0.2 Li",
+    ],
+)
+def test_digits_are_not_parted_at_a_guess(tmp_path, row):
+    lines = xdatcar(run(6)).split("\n")
+    lines[19] = row
+    refused(write(tmp_path / "XDATCAR", "\n".join(lines)), "line 20.*expected 3 finite numbers")
+
+
+@pytest.mark.parametrize("blank", ["\n", "\n\n\n", " \n", "\r\n"])
+@pytest.mark.parametrize("comment", ["unknown system", "Li4Cl4", "", "Li Cl 1 2", "8"])
+@pytest.mark.parametrize("variable", [False, True])
+def test_empty_lines_between_files_that_were_joined(tmp_path, blank, comment, variable):
+    made = run(9)
+    texts = [
+        xdatcar(made.frames(part), variable).replace("unknown system", comment)
+        for part in (slice(4), slice(4, 5), slice(5, None))
+    ]
+    if comment == "8":
+        # An empty line above a number alone would be the comment of a header.
+        blank = ""
+    back = read_all(write(tmp_path / "XDATCAR", blank.join(texts) + blank))
+    assert back.positions_A == pytest.approx(made.positions, abs=1e-12)
+    assert back.time_fs == pytest.approx(2.0 * np.arange(9))
+
+
+@pytest.mark.parametrize("step", [1, 10, 50])
+def test_numbers_of_configurations_are_steps(tmp_path, step):
+    text = xdatcar(run(6))
+    for i in range(6, 0, -1):
+        text = text.replace(f"configuration={i:6d}", f"configuration={i * step:6d}")
+    with TextSource(write(tmp_path / "XDATCAR", text)) as source:
+        (block,) = read_xdatcar(source)
+    assert block.step.tolist() == [i * step for i in range(1, 7)]
+    assert block.time_fs is None
+
+
+def test_deuterium_is_hydrogen_of_its_mass(tmp_path):
+    text = xdatcar(run(3)).replace("   Li", "    D")
+    back = read_all(write(tmp_path / "XDATCAR", text))
+    assert back.symbols[:4] == ("H",) * 4
+    assert back.masses_u[:4] == pytest.approx(2.014)
+    assert back.masses_u[4:] == pytest.approx(35.45, abs=0.01)
+    refused(write(tmp_path / "XDATCAR", text.replace("   Cl", "    H")), "isotopes")
 
 
 # Real files

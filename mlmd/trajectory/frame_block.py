@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import FloatArray, IntArray
 
+logger = logging.getLogger(__name__)
 
 # Of a block; the other arrays have a row for each frame.
 ONCE = ("numbers", "wrapped", "masses_u", "pbc")
 # Of a block that is gathered frame by frame.
 MOST_FRAMES = 256
+# Who joins the blocks says what it means that they are not known.
+COUNTS = frozenset({"step", "time_fs"})
 MOST_ATOMS = 2**16
 
 
@@ -112,6 +116,7 @@ class FrameCollector:
         self._masses_u = masses_u
         self._pbc = pbc
         self._frames: list[dict[str, Any]] = []
+        self._left_out: set[str] = set()
         self._enough = min(MOST_FRAMES, max(1, MOST_ATOMS // len(numbers)))
 
     def add(self, **arrays: ArrayLike | None) -> Iterator[FrameBlock]:
@@ -127,6 +132,10 @@ class FrameCollector:
         if not frames:
             return
         known = [key for key in frames[0] if all(key in frame for frame in frames)]
+        lacking = {key for frame in frames for key in frame} - {*known, *COUNTS, *self._left_out}
+        for key in sorted(lacking):
+            logger.warning("%s is left out: not every frame has it", key)
+        self._left_out |= lacking
         arrays: dict[str, Any] = {key: np.array([frame[key] for frame in frames]) for key in known}
         yield FrameBlock(
             numbers=self.numbers,

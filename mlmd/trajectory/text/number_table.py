@@ -26,6 +26,11 @@ def finite_numbers(words: Iterable[str]) -> list[float]:
     return numbers if np.isfinite(numbers).all() else []
 
 
+def finite_words(line: str) -> list[float]:
+    """Return the numbers that the words of a line are, as :func:`finite_numbers`."""
+    return finite_numbers(line.split())
+
+
 def parse_table(text: bytes, n_rows: int, n_columns: int) -> FloatArray | None:
     """Return the table that `text` is, or None where it is not exactly that.
 

@@ -20,15 +20,16 @@ from mlmd.trajectory.text.compressed import (
     compression_of,
     plain_chunks,
 )
-from mlmd.trajectory.text.number_table import finite_numbers, parse_table
+from mlmd.trajectory.text.number_table import finite_words, parse_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from mlmd.arrays import FloatArray
     from mlmd.findings import Severity
 
+    RowParser = Callable[[str], list[float]]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ LONGEST_LINE_BYTES = 2**20
 MOST_ATOMS = 10**7
 SHOWN_CHARACTERS = 60
 NEWLINE = ord("\n")
+# Blocks of a file system that were never written are of 512 bytes and more.
+HOLE = bytes(64)
 SMALLEST_VOLUME_A3 = 1e-3
 
 
@@ -74,7 +77,9 @@ class TextSource:
     line_number : int
         Number of the last line that was given, from 1.
     damage : str or None
-        Why the compressed data ended too early.
+        Why the text ended too early.
+    dropped : str or None
+        Why a last frame was left out.
 
     Raises
     ------
@@ -96,6 +101,7 @@ class TextSource:
             self.name = self.path.stem
         self.line_number = 0
         self.damage: str | None = None
+        self.dropped: str | None = None
         try:
             self._file = self.path.open("rb")
             self._compression = compression_of(self._file)
@@ -174,16 +180,20 @@ class TextSource:
         text = self._take(n)
         return [line.removesuffix("\r") for line in text.decode("latin-1").split("\n")[:-1]]
 
-    def read_table(self, n_rows: int, n_columns: int) -> FloatArray | None:
+    def read_table(
+        self, n_rows: int, n_columns: int, parse_row: RowParser = finite_words
+    ) -> FloatArray | None:
         """Return a table of finite numbers, or None where the text ends before it does.
 
         A last line of the text that has no end (a killed program) counts as missing, unless all
         lines are of one width.
 
+        Lines of other than `n_columns` finite numbers are given to `parse_row`.
+
         Raises
         ------
         InputError
-            If a line does not hold `n_columns` finite numbers.
+            If a line does not hold `n_columns` numbers.
         """
         first = self.line_number + 1
         text = self._take(n_rows)
@@ -195,7 +205,8 @@ class TextSource:
         lines = text.decode("latin-1").split("\n")[:-1]
         if n_whole < n_rows or self.ends_early(lines):
             n_whole -= 1
-        rows = [self._row(lines[i], n_columns, first + i) for i in range(max(n_whole, 0))]
+        whole = lines[: max(n_whole, 0)]
+        rows = [self._row(line, n_columns, first + i, parse_row) for i, line in enumerate(whole)]
         return np.array(rows) if n_whole == n_rows else None
 
     @property
@@ -297,12 +308,13 @@ class TextSource:
 
     def warn_dropped(self, why: str) -> None:
         """Warn that the last, incomplete frame is left out; once is enough, see `damage`."""
+        self.dropped = why
         if self.damage is None:
             self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
 
-    def _row(self, line: str, n_columns: int, number: int) -> list[float]:
-        row = finite_numbers(line.split())
-        if len(row) != n_columns:
+    def _row(self, line: str, n_columns: int, number: int, parse_row: RowParser) -> list[float]:
+        row = finite_words(line)
+        if len(row) != n_columns and len(row := parse_row(line)) != n_columns:
             raise self.unexpected(line, f"{n_columns} finite numbers", number)
         return row
 
@@ -335,10 +347,8 @@ class TextSource:
         # More than is there, so that a large frame is not copied again for each piece of it.
         pieces, n_bytes = [left], 0
         while n_bytes <= len(left) and (piece := self._next_chunk()):
-            if (zero := piece.find(b"\0")) >= 0:
-                self.damage = "bytes of zero where text should go on"
-                self._chunks = iter(())
-                piece = piece[:zero]
+            if b"\0" in piece:
+                piece = self._without_zeros(piece)
             pieces.append(piece)
             n_bytes += len(piece)
         if n_bytes <= len(left):
@@ -361,6 +371,14 @@ class TextSource:
             )
         self._text, self._ends, self._begin, self._at = text, ends, 0, 0
         return len(text) > len(left)
+
+    def _without_zeros(self, piece: bytes) -> bytes:
+        """Return what stands before a hole; single zeros are as blanks, to programs of Fortran."""
+        hole = piece.find(HOLE)
+        if hole >= 0:
+            self.damage = "bytes of zero where text should go on"
+            self._chunks = iter(())
+        return piece[: hole if hole >= 0 else None].replace(b"\0", b" ")
 
     def _next_chunk(self) -> bytes:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.trajectory.text.number_table import finite_numbers
+from mlmd.trajectory.text.species_labels import ISOTOPES_U, masses_of
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VaspHeader:
-    """Cell vectors as rows, in angstrom, and the atomic number of each atom."""
+    """Cell vectors as rows, in angstrom; atomic numbers, and masses where isotopes are named."""
 
     cell_A: FloatArray
     numbers: IntArray
+    masses_u: FloatArray | None = None
 
 
 def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHeader:
@@ -53,28 +55,51 @@ def read_vasp_header(source: TextSource, comment: str | None = None) -> VaspHead
     line = _line(source, "the species or how many atoms there are of each")
     words = line.split()
     if words and not words[0].isdigit():
-        species = [atomic_number(source, word, line) for word in words]
+        species = [_element(source, word, line) for word in words]
+        masses = masses_of(source, words)
         line = _line(source, "how many atoms there are of each species")
         words = line.split()
     else:
-        species = _species_of_comment(source, comment, len(words))
+        species, masses = _species_of_comment(source, comment, len(words)), None
     if not words or not all(re.fullmatch(r"\d{1,12}", word) for word in words):
         raise source.unexpected(line, "how many atoms there are of each species")
     if len(words) != len(species):
         raise source.unexpected(line, f"{len(species)} numbers of atoms, one of each species")
     counts = [int(word) for word in words]
     source.check_atoms(sum(counts))
-    return VaspHeader(cell, np.repeat(np.array(species), counts))
+    return VaspHeader(
+        cell,
+        np.repeat(np.array(species), counts),
+        None if masses is None else np.repeat(masses, counts),
+    )
 
 
-def atomic_number(source: TextSource, word: str, line: str) -> int:
-    """Return the atomic number of a species as VASP writes it: ``Li``, ``Li_sv``, ``Li/4d5a``."""
+def element(word: str) -> int | None:
+    """Return the atomic number of a species as VASP writes it, ``Li``, ``Li_sv``, ``Li/4d5a``.
+
+    None if it is no element; isotopes with symbols of their own are hydrogen.
+    """
     from ase.data import atomic_numbers
 
-    number = atomic_numbers.get(re.split("[_/]", word)[0], 0)
-    if number < 1:
+    symbol = re.split("[_/]", word)[0]
+    # "X" has number zero.
+    return 1 if symbol in ISOTOPES_U else int(atomic_numbers.get(symbol, 0)) or None
+
+
+def _element(source: TextSource, word: str, line: str) -> int:
+    number = element(word)
+    if number is None:
         raise source.unexpected(line, f"symbols of elements ('{word}' is none)")
-    return int(number)
+    return number
+
+
+def element_of_title(title: str) -> int | None:
+    """Return the atomic number that the title of a pseudopotential names, or None.
+
+    Titles are its kind, its element and a date: ``PAW_PBE Li_sv 10Sep2004``.
+    """
+    found = re.match(r"\s*\S+\s+([A-Z][a-z]?)(?![a-z])", title)
+    return element(found.group(1)) if found else None
 
 
 def _species_of_comment(source: TextSource, comment: str, n: int) -> list[int]:

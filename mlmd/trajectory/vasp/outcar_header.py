@@ -1,27 +1,37 @@
-"""What the head of an ``OUTCAR`` says: species, masses, counts and time step."""
+"""What the head of an ``OUTCAR`` says: species, masses, counts, time step, how often it prints."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.vasp.header import element, element_of_title, read_vasp_header
+from mlmd.trajectory.vasp.output_interval import OutputSettings
+
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
-    from mlmd.trajectory.text.source import TextSource
 
 
 # The masses that are used are written with two decimals, those of the POTCAR with three.
 ROUNDING_U = 0.0051
+# Lines that name the element of a pseudopotential, each with what reads its right side.
+NAMES: dict[str, Callable[[str], int | None]] = {
+    "VRHFIN": lambda text: element_of_title("VRHFIN " + text.partition("=")[2]),
+    "TITEL": lambda text: element_of_title(text.partition("=")[2]),
+    "POTCAR:": lambda text: element_of_title(text.partition(":")[2]),
+}
 
 
 class OutcarHeader:
     """Gathers what is known from the lines before the first ionic step."""
 
     def __init__(self) -> None:
-        self._symbols: list[str] = []
-        self._titles: list[str] = []
+        self.output = OutputSettings()
+        self._elements: dict[str, list[int]] = {name: [] for name in NAMES}
         self._potcar_masses: list[float] = []
         self._used_masses: list[float] = []
         self._counts: list[int] = []
@@ -30,14 +40,12 @@ class OutcarHeader:
 
     def take(self, source: TextSource, line: str) -> None:
         """Look at one line."""
-        if "=" not in line:
-            return
-        if "VRHFIN" in line:
-            if found := re.search(r"VRHFIN\s*=\s*([A-Z][a-z]?)", line):
-                self._symbols.append(found.group(1))
-        elif "TITEL" in line:
-            if found := re.search(r"TITEL\s*=\s*\S+\s+([A-Z][a-z]?)", line):
-                self._titles.append(found.group(1))
+        name = next((name for name in NAMES if name in line), None)
+        if line.startswith(" vasp."):
+            self.output.take_version(line[6:])
+        elif name is not None:
+            if (number := NAMES[name](line)) is not None:
+                self._elements[name].append(number)
         elif "POMASS" in line:
             if found := re.search(r"POMASS\s*=\s*(\d+\.\d*)\s*;", line):
                 self._potcar_masses.append(float(found.group(1)))
@@ -49,33 +57,67 @@ class OutcarHeader:
                 raise source.unexpected(line, "how many ions there are of each type")
             self._counts = [int(word) for word in words]
             source.check_atoms(sum(self._counts))
-        elif found := re.search(r"\bIBRION\s*=\s*(-?\d{1,4})\b", line):
+        elif "=" in line:
+            self._take_setting(line)
+
+    def _take_setting(self, line: str) -> None:
+        if found := re.search(r"\bIBRION\s*=\s*(-?\d{1,4})\b", line):
             self._ibrion = int(found.group(1))
-        elif found := re.search(r"\bPOTIM\s*=\s*(\d+\.\d*)", line):
+        elif found := re.search(r"\bPOTIM\s*=\s*(\d+\.?\d*)", line):
             self._potim_fs = float(found.group(1))
+        elif found := re.search(r"\bML_OUTBLOCK\s*=\s*(\d{1,9})\b", line):
+            self.output.ml_outblock = int(found.group(1))
+        elif found := re.search(r"\bNBLOCK\s*=\s*(\d{1,9})\b", line):
+            self.output.nblock = int(found.group(1))
+        elif found := re.search(r"\bML_MODE\s*=\s*(\w{1,20})", line):
+            self.output.mode = found.group(1).lower()
+        elif found := re.search(r"\bML_ISTART\s*=\s*(\d)\b", line):
+            self.output.istart = found.group(1)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said of the atoms."""
+        return not self._counts
 
     def numbers(self, source: TextSource) -> IntArray:
         """Return the atomic number of each atom.
+
+        Where the pseudopotentials are not named, a ``POSCAR`` or ``CONTCAR`` beside the file is
+        asked, and then the user's elements.
 
         Raises
         ------
         InputError
             If species and counts are missing or do not fit together.
         """
-        from ase.data import atomic_numbers
+        n = len(self._counts)
+        given = [element(symbol) or 0 for symbol in source.elements or ()]
+        for species in (*self._elements.values(), given):
+            # The lines "POTCAR:" stand there once together, and once each with what it holds.
+            half = len(species) // 2
+            twice = len(species) == 2 * n and species[:half] == species[half:]
+            once = species[:half] if twice else species
+            if n and len(once) == n and all(once):
+                return np.repeat(once, self._counts)
+        if n and (numbers := self._numbers_beside(source)) is not None:
+            return numbers
+        named = max(len(names) for names in self._elements.values())
+        raise source.error(
+            f"{n} numbers of ions and {named} pseudopotentials before the first step",
+            "as many of both, or else a POSCAR beside it, or --elements (elements=)",
+        )
 
-        known = [
-            [symbol for symbol in symbols if symbol in atomic_numbers and symbol != "X"]
-            for symbols in (self._symbols, self._titles)
-        ]
-        species = next((one for one in known if len(one) == len(self._counts)), None)
-        if not self._counts or species is None:
-            raise source.error(
-                f"{len(self._counts)} numbers of ions and {len(self._symbols)} pseudopotentials "
-                "before the first step",
-                "as many of both",
-            )
-        return np.repeat([atomic_numbers[symbol] for symbol in species], self._counts)
+    def _numbers_beside(self, source: TextSource) -> IntArray | None:
+        """Return the atoms of a ``POSCAR`` or ``CONTCAR`` beside the file, if they fit its own."""
+        path = source.beside("POSCAR") or source.beside("CONTCAR")
+        if path is None:
+            return None
+        with TextSource(path) as beside:
+            numbers = read_vasp_header(beside).numbers
+        if len(numbers) != sum(self._counts):
+            return None
+        kinds = np.repeat(np.arange(len(self._counts)), self._counts)
+        return numbers if (np.diff(numbers)[np.diff(kinds) == 0] == 0).all() else None
 
     def masses_u(self) -> FloatArray | None:
         """Return the mass of each atom: the POTCAR's, unless the run uses others."""
@@ -88,8 +130,11 @@ class OutcarHeader:
             return None
         return np.repeat(masses, self._counts)
 
-    def time_fs(self, step: int) -> float | None:
+    @property
+    def is_dynamics(self) -> bool:
+        """Whether this is molecular dynamics with a time step."""
+        return self._ibrion == 0 and self._potim_fs > 0
+
+    def time_fs(self, step: int | None) -> float | None:
         """Return the time of a step, counted from 1, if this is molecular dynamics."""
-        if self._ibrion != 0 or self._potim_fs <= 0:
-            return None
-        return self._potim_fs * (step - 1)
+        return self._potim_fs * (step - 1) if self.is_dynamics and step is not None else None

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.trajectory.frame_block import FrameBlock, FrameCollector
+from mlmd.trajectory.text.number_table import finite_numbers
 from mlmd.trajectory.text.source import TextSource
+from mlmd.trajectory.text.species_labels import atomic_number
 from mlmd.trajectory.vasp.header import VaspHeader, read_vasp_header
+from mlmd.trajectory.vasp.rows import position_and_words
+
+if TYPE_CHECKING:
+    from mlmd.arrays import FloatArray, IntArray
 
 # VASP 5 and 6; 4 and 5.2 write "Konfig=" or nothing. A count too large becomes stars.
 SEPARATOR = re.compile(r"\s*(?:Direct(?: configuration)?|Konfig)\s*=?\s*(\d{1,18}|\*+)?\s*$")
+SELECTIVE = re.compile(r"\s*selective(?: dynamics)?\s*", re.IGNORECASE)
 VASP4_HEADER_LINES = 5
 
 
@@ -25,7 +33,8 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
 
     Read are the layouts of VASP 4, 5 and 6, with one cell or with a header before each frame,
     also where another run was appended. VASP 4.6 writes neither cell nor species: they are
-    taken from a ``POSCAR`` or ``CONTCAR`` beside it.
+    taken from a ``POSCAR`` or ``CONTCAR`` beside it. Where numbers touch, a sign parts them;
+    flags and labels behind a position are read over, but labels of other elements are refused.
 
     Raises
     ------
@@ -36,25 +45,23 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     header = _first_header(source)
     numbers = header.numbers
     n_atoms = len(numbers)
-    collector = FrameCollector(numbers, wrapped=True)
+    collector = FrameCollector(numbers, wrapped=True, masses_u=header.masses_u)
     while (line := source.read_line()) is not None:
-        found = SEPARATOR.match(line) if line.strip() else None
-        if found is None and (line.strip() or _begins_header(source)):
-            begin = source.line_number
-            try:
-                header = read_vasp_header(source, line)
-            except InputError as error:
-                if source.at_end:
-                    source.warn_dropped("its header is cut short")
+        is_empty = not line.strip()
+        found = None if is_empty else SEPARATOR.match(line)
+        if found is None:
+            follows = _after_empty_line(source) if is_empty else "header"
+            if follows == "neither" or SELECTIVE.fullmatch(line):
+                continue
+            if follows == "header":
+                following = _next_header(source, line, numbers)
+                if following is None:
                     break
-                shown = repr(line.strip()[:40])
-                raise InputError(f"{error}, if line {begin} ({shown}) begins a header") from error
-            if not np.array_equal(header.numbers, numbers):
-                raise source.error("other atoms than before", "the same in every frame")
-            continue
+                header = following
+                continue
         if source.at_end:
             break
-        frame = source.read_table(n_atoms, 3)
+        frame = _positions(source, numbers)
         if frame is None:
             source.warn_dropped(f"it has fewer than {n_atoms} atoms")
             break
@@ -69,10 +76,56 @@ def read_xdatcar(source: TextSource) -> Iterator[FrameBlock]:
     yield from collector.rest()
 
 
-def _begins_header(source: TextSource) -> bool:
-    """Whether an empty line is the comment of a header: a scaling factor stands below it."""
-    below = source.peek_line()
-    return below is not None and len(below.split()) == 1
+def _positions(source: TextSource, numbers: IntArray) -> FloatArray | None:
+    """Return the scaled positions of a frame; None where it is cut short."""
+    first = source.line_number + 1
+    labels: list[str] = []
+
+    def parse_row(line: str) -> list[float]:
+        found = position_and_words(line)
+        if found is None:
+            return []
+        labels.append(found[1][0] if found[1] else "")
+        return found[0]
+
+    table = source.read_table(len(numbers), 3, parse_row)
+    if len(labels) == len(numbers):  # else only rows whose numbers touch came here
+        for i, label in enumerate(labels):
+            number = atomic_number(label)
+            if number not in (None, numbers[i]):
+                raise source.unexpected(
+                    label, "the labels of atoms in the order of the header's species", first + i
+                )
+    return table
+
+
+def _after_empty_line(source: TextSource) -> str:
+    """Tell what an empty line is the first of: a ``header``, a ``frame`` of VASP 4, or neither.
+
+    It is a header's comment if a scaling factor stands below it, and parts frames if a position
+    does; between files that were put together it is nothing.
+    """
+    below = source.peek_line() or ""
+    words = below.split()
+    if len(words) == 1 and finite_numbers(words):
+        return "header"
+    return "frame" if words and position_and_words(below) else "neither"
+
+
+def _next_header(source: TextSource, comment: str, numbers: IntArray) -> VaspHeader | None:
+    """Return a header of the same atoms; None where the file ends in it."""
+    begin = source.line_number
+    try:
+        header = read_vasp_header(source, comment)
+    except InputError as error:
+        if source.at_end:
+            source.warn_dropped("its header is cut short")
+            return None
+        shown = repr(comment.strip()[:40])
+        raise InputError(f"{error}, if line {begin} ({shown}) begins a header") from error
+    if not np.array_equal(header.numbers, numbers):
+        raise source.error("other atoms than before", "the same in every frame")
+    return header
 
 
 def _first_header(source: TextSource) -> VaspHeader:
