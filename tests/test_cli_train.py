@@ -21,7 +21,7 @@ from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.cli.predict import _text  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable  # noqa: E402
-from mlmd.model.data.table import EINSTEIN  # noqa: E402
+from mlmd.model.data.labelled_file import EINSTEIN  # noqa: E402
 from mlmd.model.predictor.prediction import Prediction  # noqa: E402
 from mlmd.plot import plot_predictions  # noqa: E402
 

@@ -96,7 +96,7 @@ def _plot(found: list[tuple[Path, Prediction]], path: Path, force: bool) -> None
 
 
 def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:
-    from mlmd.model.data.table import AS_PUBLISHED
+    from mlmd.model.data.labelled_file import AS_PUBLISHED
 
     for path, one in found:
         print(f"{path}  {_text(one)}")

@@ -20,7 +20,8 @@ from mlmd.descriptors.conventions import Convention, convention_of
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import FEATURES, measure, measure_composition
 from mlmd.descriptors.snapshot import Snapshot
-from mlmd.descriptors.table import ABOUT, FRAMES, FeatureTable, import_pandas
+from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import ABOUT, FRAMES, import_pandas
 from mlmd.errors import InputError, MlmdError
 from mlmd.processes import end_with_parent, started_safely
 from mlmd.trajectory.trajectory import Trajectory

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from mlmd.checks import element, positive_number, shown, usable_path, whole_number
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
-from mlmd.descriptors.table import FRAMES
+from mlmd.descriptors.table_file import FRAMES
 from mlmd.errors import InputError
 from mlmd.run.measured import read_file
 from mlmd.run.run import Run

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import by_name, finite_number
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.featurize import featurize
 from mlmd.errors import InputError
-from mlmd.model.data.table import D_SCALE, TARGETS, TEMPERATURE
+from mlmd.model.data.labelled_file import D_SCALE, TEMPERATURE
+from mlmd.model.data.table import TARGETS
 from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
@@ -96,6 +98,28 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return plain_fields(self)
+
+
+def own_values(wanted: Sequence[str], given: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the values of the user's own columns that a model wants, checked.
+
+    Raises
+    ------
+    InputError
+        If one is missing, none of the model's, or no finite number.
+    """
+    given = {} if given is None else by_name("also", given)
+    for name in given:
+        if name not in wanted:
+            known = f"it learnt from {', '.join(wanted)}" if wanted else "it learnt from none"
+            raise InputError(f"the model has no column {name!r} of the user's own; {known}")
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        options = " ".join(f"--also {name}=VALUE" for name in missing)
+        raise InputError(
+            f"this model was trained on {', '.join(missing)} as well; give it by {options} (also=)"
+        )
+    return {name: finite_number(name, given[name]) for name in wanted}
 
 
 def features_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
 from mlmd.errors import InputError
 from mlmd.model.data.composition_columns import PREFIX, fraction_columns, with_fractions
-from mlmd.model.data.table import TARGETS, TEMPERATURE, TrainingTable
+from mlmd.model.data.labelled_file import TEMPERATURE
+from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.predictor.prediction import Prediction, features_of
+from mlmd.model.predictor.prediction import Prediction, features_of, own_values
 from mlmd.model.predictor.saving import Training, read_model, write_model
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.tuning.tune import Tuning, tune
@@ -155,7 +156,7 @@ class Predictor:
             self.target,
             TARGETS[self.target],
             columns,
-            {name: _unit(name) for name in columns},
+            {name: _unit(name, table.also) for name in columns},
             table.convention,
             table.mobile,
             len(problem.y),
@@ -164,6 +165,7 @@ class Predictor:
             self.weighted,
             dict(tuned),
             calibration,
+            table.also,
         )
         return self
 
@@ -189,16 +191,41 @@ class Predictor:
         return self.training.calibration.factor * np.asarray(raw, dtype=float)
 
     def predict_structure(
-        self, structure: Atoms | Trajectory, temperature_K: float | None = None
+        self,
+        structure: Atoms | Trajectory,
+        temperature_K: float | None = None,
+        also: Mapping[str, float] | None = None,
     ) -> Prediction:
-        """Return diffusivity or activation energy of a structure, with an interval."""
+        """Return diffusivity or activation energy of a structure, with an interval.
+
+        Parameters
+        ----------
+        structure : ase.Atoms or Trajectory
+            The structure.
+        temperature_K : float, optional
+            Temperature, where the model needs one.
+        also : mapping of str to float, optional
+            Values of the columns of the user's own that the model was trained on
+            (``training.also``).
+
+        Raises
+        ------
+        InputError
+            If one of these is missing or not known to the model, or a feature has no value.
+        """
         if not isinstance(structure, Trajectory):
             one_structure("structure", structure)
         known, symbols = self.training, list(structure.symbols)
         columns = [c for c in known.columns if not c.startswith(PREFIX)]
         X = features_of(
-            structure, columns, temperature_K, known.convention, known.mobile, self._elements
+            structure,
+            [c for c in columns if c not in known.also],
+            temperature_K,
+            known.convention,
+            known.mobile,
+            self._elements,
         )
+        X = X.assign(**own_values(known.also, also))[columns]
         if len(columns) < len(known.columns):
             formula = Formula.from_list(symbols).format("hill")
             X = with_fractions(X, [formula])
@@ -248,6 +275,7 @@ class Predictor:
             settings, values = about.pop("settings"), about.pop("element_values", None)
             about["calibration"] = Calibration(**about["calibration"])
             about["columns"] = tuple(about["columns"])
+            about["also"] = tuple(about.get("also", ()))  # files of before have none
             one = cls(about["model"], about["target"], **settings, weighted=about["weighted"])
             one._training = Training(**about)
             one._pipeline, one._members = parts["pipeline"], list(parts["members"])
@@ -261,7 +289,7 @@ class Predictor:
         if learnt != one.training.columns:
             raise InputError(f"{path}: its columns are not those of its model; train it anew")
         for name, unit in one.training.units.items():
-            here = _unit(name)
+            here = _unit(name, one.training.also)
             if here != unit:
                 raise InputError(
                     f"{path}: feature {name} is in {unit}, this version of mlmd has it in "
@@ -318,7 +346,9 @@ def fit_predictor(
     return Predictor(model, target, n_bootstrap, seed, weighted, tuning).fit(table, progress)
 
 
-def _unit(column: str) -> str:
+def _unit(column: str, also: Sequence[str]) -> str:
+    if column in also:
+        return "as given"
     if column == TEMPERATURE:
         return "K"
     return "1" if column.startswith(PREFIX) else UNITS.get(column, "nothing")

@@ -79,6 +79,8 @@ class Training:
         Settings that tuning has chosen; none where the model has its own.
     calibration : Calibration
         What the standard deviation is worth.
+    also : tuple of str
+        Columns of the user's own among them.
     """
 
     model: str
@@ -94,6 +96,7 @@ class Training:
     weighted: bool
     tuned: dict[str, Any]
     calibration: Calibration
+    also: tuple[str, ...] = ()
 
 
 def write_model(
