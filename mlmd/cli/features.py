@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlmd.cli.left_out import LeftOut
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
@@ -34,7 +35,7 @@ def features_command(
     mobile: Annotated[str, typer.Option("--mobile", help="The mobile element.")] = "Li",
     convention: Annotated[str, typer.Option("--convention", help="mlmd or zheng2024.")] = "mlmd",
     every: Annotated[
-        int, typer.Option("--every", help="Take every so many frames of a trajectory.")
+        int, typer.Option("--every", help="Take every so many frames, or structures, of a file.")
     ] = 1,
     last: Annotated[
         bool,
@@ -45,6 +46,14 @@ def features_command(
         typer.Option(
             "--start",
             help="Only the first frame: what a production began with, which knows nothing of it.",
+        ),
+    ] = False,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each",
+            help="A row for each structure of a file. If not given, several of the same atoms in "
+            "a format of trajectories are frames of one, and have one row.",
         ),
     ] = False,
     timestep_fs: Annotated[
@@ -67,26 +76,46 @@ def features_command(
         refuse_given(context, others - {"list_all", "as_json"}, "is nothing to list: leave it out")
         _print_list(as_json)
         return
-    if start and last:
-        raise InputError("--start and --last are two different frames; give one of them")
+    if start + last + each > 1:
+        raise InputError("--start, --last and --each are of different frames; give one of them")
     if start or last:
         refuse_given(context, ("every",), "is of a mean over frames; leave it out for one frame")
     from mlmd.cli.progress import shown_progress
     from mlmd.studies.file_features import featurize_files
 
-    chosen: Chosen = "start" if start else "last" if last else "mean"
+    chosen: Chosen = "start" if start else "last" if last else "each" if each else "mean"
+    left_out = LeftOut()
     with shown_progress() as show:
         table = featurize_files(
-            paths or [], mobile, convention, chosen, every, timestep_fs, temperature_K, jobs, show
+            paths or [],
+            mobile,
+            convention,
+            chosen,
+            every,
+            timestep_fs,
+            temperature_K,
+            jobs,
+            show,
+            left_out,
         )
     if output is not None:
         table.to_csv(output, force)
     if as_json:
-        print(json.dumps(table.to_dict()))
+        print(json.dumps({**table.to_dict(), "left_out": left_out.messages}))
     elif output is not None:
-        print(f"{output}: {len(table)} rows of {table.values.shape[1]} features")
+        rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
+        print(f"{output}: {rows} of {table.values.shape[1]} features")
+        _print_means(table)
     else:
         _print(table)
+    left_out.raise_if_any(len(table), "row(s)")
+
+
+def _print_means(table: FeatureTable) -> None:
+    """Say which files were taken for trajectories."""
+    for name, about in table.about.iterrows():
+        if about["frames"] == "mean over file":
+            print(f"{name}: mean over {about['n_frames']} frames (--each: a row for each)")
 
 
 def _print(table: FeatureTable) -> None:

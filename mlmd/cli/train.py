@@ -150,9 +150,7 @@ def train_command(
         model, target, folds, others, repeats, seed, weighted, tuning, n_bootstrap, published=theirs
     )
     with shown_progress() as show:
-        made = training_table(
-            sources, format, features_from, mobile, convention, also or (), show
-        )
+        made = training_table(sources, format, features_from, mobile, convention, also or (), show)
     if made.skipped:
         more = " ..." if len(made.skipped) > 1 else ""
         print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)

@@ -190,9 +190,7 @@ def training_table(
         if also:
             raise InputError("also names columns of a table; runs have none")
         tell = counted(progress, "runs")
-        return table_from_runs(
-            sources, features_from, mobile or "Li", convention or "mlmd", tell
-        )
+        return table_from_runs(sources, features_from, mobile or "Li", convention or "mlmd", tell)
     if len(sources) > 1:
         raise InputError(
             f"{len(sources)} files or folders; expected one table, or run directories alone"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import IntArray
 
+
 class TooFewGroupsError(InputError):
     """Rows that cannot be parted in a way, since they are too few or too alike."""
 

@@ -14,13 +14,14 @@ from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import import_pandas
 from mlmd.errors import InputError
 from mlmd.model.data.composition_columns import PREFIX, fraction_columns, with_fractions
 from mlmd.model.data.labelled_file import TEMPERATURE
 from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.fitting import fit_pipeline
 from mlmd.model.predictor.prediction import Prediction, features_of, own_values
-from mlmd.model.predictor.saving import Training, read_model, write_model
+from mlmd.model.predictor.saving import Training, damaged, read_model, write_model
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.tuning.tune import Tuning, tune
 from mlmd.model.validation.domain import Domain
@@ -295,7 +296,24 @@ class Predictor:
                     f"{path}: feature {name} is in {unit}, this version of mlmd has it in "
                     f"{here}; train it anew"
                 )
+        try:
+            one._try()
+        except Exception as error:  # parts that do not fit together fail anywhere
+            raise damaged(path, error) from error
         return one
+
+    def _try(self) -> None:
+        """Predict in the middle of what was learnt from, so that what does not fit shows."""
+        domain = self._domain
+        if domain is None:
+            return
+        X = import_pandas().DataFrame([domain.mean], columns=list(domain.columns))
+        if len(domain.columns) < len(self.training.columns):
+            X = with_fractions(X, ["".join(domain.elements)])
+        domain.outside(domain.elements, X.iloc[0])
+        for found in (self.predict(X), self.standard_deviation(X)):
+            if found.shape != (1,):
+                raise ValueError(f"it gives an array of shape {found.shape} for a structure")
 
     def _checked(self, X: pd.DataFrame | FeatureTable) -> pd.DataFrame:
         known = self.training

@@ -22,6 +22,7 @@ from mlmd.checks import input_file
 from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.model.extra import import_extra
+from mlmd.model.predictor.soundness import check_boosted, check_trees
 from mlmd.model.regressors import WITH_XGBOOST
 from mlmd.model.validation.spread import Calibration
 
@@ -140,15 +141,22 @@ def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[s
             raise InputError(
                 f"{path} holds {', '.join(foreign)}, which is no part of a model; do not use it"
             )
+        check_boosted(content)
         parts = skops.loads(content, trusted=sorted(_KINDS))
+        check_trees(parts)
     except InputError:
         raise
     except Exception as error:  # a file made by hand may fail anywhere in skops
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} holds no model that can be loaded ({reason})") from error
+        raise damaged(path, error) from error
     if not isinstance(parts, dict):
         raise InputError(f"{path} is no complete model of mlmd; train it anew")
     return about, parts
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """Return what to say of a file whose content is no sound model."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path}: the model is damaged ({reason}); train it anew")
 
 
 def _hash(about: dict[str, Any], content: bytes) -> str:
