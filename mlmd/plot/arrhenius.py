@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _TOP_LABEL = "Temperature (K)"
+_MOST = 1e300  # where an interval has no upper end
 
 
 def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | None = None) -> Axes:
@@ -83,7 +84,8 @@ def _draw_law(ax: Axes, arrhenius: Arrhenius, x: FloatArray, colour: str) -> Non
     ax.plot(x, [value.D_cm2_s for value in values], color=colour, lw=1.5, zorder=2)
     bounds = [v.D_interval68_cm2_s for v in values if v.D_interval68_cm2_s is not None]
     if bounds:
-        low, high = np.array(bounds).T
+        low = np.array([end for end, _ in bounds])
+        high = np.array([_MOST if end is None else end for _, end in bounds])
         ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, zorder=1)
 
 
