@@ -31,6 +31,7 @@ from mlmd.cli.sources import (
     TemperatureK,
     TimestepFs,
 )
+from mlmd.digits import TERMINAL, with_error
 from mlmd.errors import InputError
 from mlmd.files import check_output
 
@@ -302,8 +303,9 @@ def _print(summary: AnalysisSummary) -> None:
             print(f"{name}, {len(group.stages)} runs{at}  {symbol:<2}  {_sources(result)}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
-            error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
-            print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV, D0 = {law.D0_cm2_s:.2e} cm2/s")
+            E_a = with_error(law.E_a_eV, law.E_a_stderr_eV, TERMINAL)
+            no_error = ", no error" if law.E_a_stderr_eV is None else ""
+            print(f"{symbol}: E_a = {E_a} eV{no_error}, D0 = {law.D0_cm2_s:.2e} cm2/s")
     for finding in summary.findings:
         print(f"{finding.severity}: {finding.message}")
 
@@ -327,8 +329,7 @@ def _more(stage: StageDiffusivity) -> Iterator[str]:
 
 
 def _with_error(value: ConductivityValue) -> str:
-    error = value.stderr_mS_cm
-    return f"{value.mS_cm:.4g}" + ("" if error is None else f" +- {error:.2g}")
+    return with_error(value.mS_cm, value.stderr_mS_cm, TERMINAL)
 
 
 def _sources(result: Diffusivity) -> str:
@@ -351,7 +352,9 @@ def _line(result: Diffusivity) -> str:
     if result.settings.estimator == "windowed":
         if interval is None:
             error += " (one window)"
-        rests = f"{result.n_windows} window(s) of {result.duration_ps:g} ps"
+        windows = "window" if result.n_windows == 1 else "windows"
+        rests = f"{result.n_windows} {windows} of {result.settings.window_ps:g} ps"
+        rests += f" in {result.duration_ps:g} ps"
     else:
         fit_ps = result.settings.fit_ps
         rests = f"{result.duration_ps:g} ps"

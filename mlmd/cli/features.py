@@ -12,6 +12,7 @@ import typer
 from mlmd.cli.left_out import LeftOut
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.digits import TERMINAL, with_error
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ def _print(table: FeatureTable) -> None:
         )
         for column, unit in table.units.items():
             value, spread = table.values[column].iloc[i], table.spread[column].iloc[i]
-            error = "" if math.isnan(spread) else f" +- {spread:.4g}"
-            print(f"  {column:<28} {value:12.6g}{error} {unit if unit != '1' else ''}".rstrip())
+            text = f"{value:.6g}" if math.isnan(spread) else with_error(value, spread, TERMINAL)
+            print(f"  {column:<28} {text:>12} {unit if unit != '1' else ''}".rstrip())
 
 
 def _print_list(as_json: bool) -> None:

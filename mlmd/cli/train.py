@@ -13,6 +13,7 @@ import typer
 from mlmd.checks import element
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.digits import TERMINAL, r_squared_text
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -248,7 +249,9 @@ def _print(study: TrainingStudy) -> None:
 
 
 def _line(name: str, numbers: Cells, coverage: Cells = (), n: int | None = None) -> None:
-    cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in numbers]
+    *errors, r2 = numbers
+    cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in errors]
+    cells.append(f"{'' if r2 is None else r_squared_text(r2, TERMINAL):>9}")
     cells += [f"{'' if x is None else format(x, '.0%'):>9}" for x in coverage]
     cells.append(f"{'' if n is None else n:>9}")
     print(f"  {name:<26}{''.join(cells)}".rstrip())

@@ -42,8 +42,8 @@ class ArrheniusValue:
     """Diffusivity of an Arrhenius law at one temperature.
 
     ``D_stderr_cm2_s`` is linearised; ``D_interval68_cm2_s`` is symmetric in ln D, so that it
-    never reaches 0. Far outside the temperatures measured only the latter makes sense. Its upper end
-    is None where the errors allow more than a number can say: there is no upper bound then.
+    never reaches 0. Far outside the temperatures measured only the latter makes sense. Its upper
+    end is None where the errors allow more than a number can say: there is no upper bound then.
     """
 
     temperature_K: float
