@@ -10,6 +10,8 @@ import numpy as np
 from mlmd import digits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
     from matplotlib.legend import Legend
@@ -30,6 +32,37 @@ def new_axes(width_inch: float = 5.2, height_inch: float = 3.9) -> Axes:
     from matplotlib.figure import Figure
 
     return Figure((width_inch, height_inch), dpi=150, layout="constrained").add_subplot()
+
+
+MOST_ON_ONE = 4
+"""Results on one pair of axes: with more, each has a panel of its own."""
+
+
+def new_panels(n: int) -> list[Axes]:
+    """Return axes for n panels in a figure of their own, row by row."""
+    from matplotlib.figure import Figure
+
+    n_columns = min(4, math.ceil(math.sqrt(n)))
+    n_rows = math.ceil(n / n_columns)
+    size = (0.5 + 2.4 * n_columns, 0.9 + 1.85 * n_rows)
+    figure = Figure(size, dpi=150, layout="constrained")
+    panels: list[Axes] = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
+    for unused in panels[n:]:
+        unused.remove()
+    return panels[:n]
+
+
+def label_panels(
+    panels: Sequence[Axes], xlabel: str, ylabel: str, handles: Sequence[Any], title: str = ""
+) -> None:
+    """Name the axes of all panels once, and what they draw in one legend above them."""
+    figure: Any = panels[0].figure
+    figure.supxlabel(xlabel, fontsize="medium")
+    figure.supylabel(ylabel, fontsize="medium")
+    for ax in panels:
+        ax.tick_params(labelsize="small")
+    place = {"loc": "outside upper center", "ncols": len(handles)}
+    small_legend(figure, handles=handles, title=title, **place)
 
 
 def small_legend(where: Axes | FigureBase, **options: Any) -> Legend:
