@@ -9,9 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mlmd.analysis.diffusion.diffusivity import diffusivity
+from mlmd.cli.analyze import _line
 from mlmd.digits import DASH, MATHTEXT, PAGE, TERMINAL, number, r_squared_text, with_error
 from mlmd.model.validation.cross_validation import Scores
 from mlmd.numerics.r_squared import r_squared
+from mlmd.trajectory.trajectory import Trajectory
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,12 @@ def test_R2_is_one_formula_for_models_and_for_curves():
         1 - np.mean((predicted - true) ** 2) / np.var(true)
     )
     assert r_squared(predicted, np.ones(50)) is None
+
+
+def test_windows_are_named_by_their_own_length_and_not_by_that_of_the_run():
+    steps = np.random.default_rng(0).normal(0, 0.4, (91, 10, 3))
+    walk = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), np.arange(91) * 500)
+    three = diffusivity(walk, "Li", drift="none", window_ps=15.0)
+    one = diffusivity(walk.part(stop=31), "Li", drift="none", window_ps=15.0)
+    assert "3 windows of 15 ps in 45 ps" in _line(three)
+    assert "1 window of 15 ps in 15 ps" in _line(one)

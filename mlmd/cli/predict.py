@@ -114,9 +114,12 @@ def _plot(found: list[tuple[str, Prediction]], path: Path, force: bool) -> None:
     from mlmd.cli.figures import save_axes
     from mlmd.plot import plot_predictions
 
+    names = {structure: Path(structure).name for structure, _ in found}
+    if len(set(names.values())) < len(names):  # files of one name in several folders
+        names = {structure: structure for structure in names}
     by_structure: dict[str, list[Prediction]] = {}
     for structure, one in found:
-        by_structure.setdefault(Path(structure).name, []).append(one)
+        by_structure.setdefault(names[structure], []).append(one)
     save_axes(plot_predictions(by_structure), path, force)
 
 

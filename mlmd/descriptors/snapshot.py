@@ -80,7 +80,8 @@ class Snapshot:
         if not self.is_mobile.any():
             present = ", ".join(chemical_symbols[n] for n in np.unique(self.numbers))
             raise InputError(
-                f"no {self.mobile} in the structure ({present}); name its mobile element"
+                f"no {self.mobile} in the structure ({present}); expected some of the element "
+                "whose motion was asked for (--mobile), or that the model has learnt from"
             )
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, small_legend
+from mlmd.plot.style import BESIDE, COLOURS, MOST_ON_ONE, new_axes, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,5 +62,6 @@ def plot_predictions(
     ax.set_yscale("log")
     ax.margins(x=0.1)
     ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s), 68 % and 95 %")
-    small_legend(ax, loc="lower left")
+    many = len(drawn) > 2 * MOST_ON_ONE
+    small_legend(ax, **BESIDE if many else {"loc": "lower left"})
     return ax

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InputError
 from mlmd.plot.style import (
+    BESIDE,
     COLOURS,
     MOST_ON_ONE,
     colour_of,
@@ -91,8 +92,7 @@ def plot_rdf(
     if lowest == 0.0:
         ax.set_ylim(bottom=0.0)
     many = len(ax.get_legend_handles_labels()[1]) > 2 * MOST_ON_ONE
-    beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)} if many else {}
-    small_legend(ax, handlelength=1.6, **beside)
+    small_legend(ax, handlelength=1.6, **BESIDE if many else {})
     return ax
 
 

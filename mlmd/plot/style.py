@@ -38,6 +38,10 @@ MOST_ON_ONE = 4
 """Results on one pair of axes: with more, each has a panel of its own."""
 
 
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+"""Where a legend goes that would cover what is drawn."""
+
+
 def new_panels(n: int) -> list[Axes]:
     """Return axes for n panels in a figure of their own, row by row."""
     from matplotlib.figure import Figure

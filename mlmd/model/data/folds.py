@@ -109,8 +109,8 @@ def make_folds(
     groups = groups_of(name, formulas)
     if len(np.unique(groups)) < n_splits:
         raise TooFewGroupsError(
-            f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give fewer folds "
-            "or more rows"
+            f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give more rows, or "
+            "take other folds (--folds)"
         )
     rng = np.random.default_rng(seed)
     folds = [f for _ in range(n_repeats) for f in _grouped(groups, n_splits, rng)]

@@ -136,7 +136,8 @@ class TrainingTable:
         }
         for name, values in numbers_of.items():
             for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
-                raise self._wrong(i, f"{name} is {values[i]}; expected a number above zero")
+                told = " (mlmd features --temperature-K)" if name == "temperature" else ""
+                raise self._wrong(i, f"{name} is {values[i]}; expected a number above zero{told}")
         for i in np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S):
             said = f"D is {self.D_cm2_s[i]:g} cm2/s, more than any liquid's; expected at most"
             raise self._wrong(i, f"{said} {_FASTEST_CM2_S:g}: see its unit")

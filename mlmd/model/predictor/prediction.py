@@ -70,7 +70,8 @@ class Prediction:
         unit = TARGETS[target]
         if not abs(value) + half_width_95 < _LARGEST:
             raise InputError(
-                f"the model gives {value:.3g} +- {half_width_95:.3g} {unit} for this structure, "
+                f"the model gives {value:.3g} and an interval of {half_width_95:.3g} {unit} about "
+                "it for this structure, "
                 "which means nothing; it is far from all that the model has learnt"
             )
 
@@ -140,7 +141,7 @@ def features_of(
     """
     thermal = {"inverse_kbT", TEMPERATURE} & set(columns)
     if thermal and temperature_K is None:
-        raise InputError("this model needs a temperature; give one in K")
+        raise InputError("this model needs a temperature; give one in K (--temperature-K)")
     T_K = temperature_K if thermal else None
     table = featurize(structure, mobile, convention, T_K, elements=elements)
     row = table.values.assign(temperature_K=T_K)[list(columns)].astype(float)

@@ -204,8 +204,8 @@ def _check_versions(path: Path, saved: Any, model: str) -> None:
         there = str(saved.get(package))
         if there.split(".")[:2] != here.split(".")[:2]:
             raise InputError(
-                f"{path} was saved with {package} {there}, here is {here}; install that version or "
-                "train it anew"
+                f"{path} was saved with {package} {there}, here is {here}; install that version, "
+                "train it anew, or take it all the same (--other-versions)"
             )
 
 
