@@ -87,7 +87,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")  # as spreadsheets on Windows write it
     if "\0" in text:
-        raise InputError(f"{path} is no text; expected a table (CSV)")
+        raise InputError(f"{path} is no text; expected a table, saved as CSV")
     return text
 
 

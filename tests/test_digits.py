@@ -90,7 +90,7 @@ def test_R2_is_one_formula_for_models_and_for_curves():
 
 
 def test_windows_are_named_by_their_own_length_and_not_by_that_of_the_run():
-    steps = np.random.default_rng(0).normal(0, 0.4, (91, 10, 3))
+    steps = np.random.default_rng(0).normal(0, 1.0, (91, 10, 3))
     walk = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), np.arange(91) * 500)
     three = diffusivity(walk, "Li", drift="none", window_ps=15.0)
     one = diffusivity(walk.part(stop=31), "Li", drift="none", window_ps=15.0)

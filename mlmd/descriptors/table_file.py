@@ -126,7 +126,7 @@ class TableFile:
         n_frames = [0 if math.isnan(n) else int(n) for n in numbers("n_frames")]
         about = pandas.DataFrame(
             {
-                "formula": list(map(text_of_csv, columns["formula"])),
+                "formula": [text_of_csv(text).strip() for text in columns["formula"]],
                 "temperature_K": numbers("temperature_K"),
                 "n_frames": n_frames,
                 # Tables of before do not have it.
