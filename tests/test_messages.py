@@ -74,7 +74,7 @@ def test_a_command_names_options_of_its_own_or_with_the_command_that_has_them(co
     its = known[command].union(*(known[name] for name in groups))
     for line, text in texts(ast.parse(path.read_text(encoding="utf-8"))):
         for option in OPTION.findall(text):
-            other = re.search(rf"mlmd (\\w+)[^.;]*{option}\\b", text)
+            other = re.search(rf"mlmd (\w+)[^.;]*{option}\b", text)
             there = known.get(f"mlmd {other[1]}", set()) if other else its
             assert option in there | FOREIGN, f"{path.name}:{line}: {option}"
 
@@ -89,6 +89,6 @@ def test_options_in_the_help_of_a_command_are_its_own_or_named_with_theirs(comma
     for parameter in found.params:
         text = " ".join((getattr(parameter, "help", None) or "").split())
         for option in OPTION.findall(text):
-            owner = re.search(rf"mlmd ([a-z]+)[^.;]*{option}\\b", text)
+            owner = re.search(rf"mlmd ([a-z]+)[^.;]*{option}\b", text)
             its = known[f"mlmd {owner[1]}"] if owner else known[command]
             assert option in its, f"{command} {parameter.name}: {option}"

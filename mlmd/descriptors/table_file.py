@@ -240,7 +240,10 @@ def _told(
     InputError
         If its columns fit none, or several of which none was given.
     """
-    shares = [Composition.parse(formula).fractions for formula in about["formula"]]
+    try:
+        shares = [Composition.parse(formula).fractions for formula in about["formula"]]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     everywhere = sorted(set.intersection(*(set(one) for one in shares)))
     mobiles = [one for one in everywhere if _fits_mobile(values, about["formula"], one)]
     mobile = _chosen(path, "mobile", mobile and element("mobile element", mobile), mobiles)
