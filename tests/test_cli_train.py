@@ -170,6 +170,18 @@ def test_predictions_are_drawn_with_their_intervals():
         plot_predictions({"b.cif": [below]})
 
 
+def test_many_structures_are_told_apart_beside_the_drawing():
+    one = Prediction.of("ln_D", 1000.0, -8.0, 0.2, 0.5, ())
+    names = [f"db.xyz:{i}" for i in range(12)]
+    ax = plot_predictions({name: [one] for name in names})
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    looks = {(line.get_color(), line.get_marker()) for line in legend.legend_handles}
+    assert len(looks) == 12
+    ax.figure.draw_without_rendering()
+    assert not legend.get_window_extent().overlaps(ax.bbox)
+
+
 def test_less_than_nothing_is_no_zero():
     # The equation of the preprint, say, is linear in D and may be negative.
     some = Prediction.of("D", 300.0, -0.1, 0.1, 0.25, ())
