@@ -104,7 +104,7 @@ def read_labelled(
     origins = [AS_GIVEN]
     if D_FROM_COLUMN in found.others:
         given = found.others[D_FROM_COLUMN].map(text_of_csv)
-        origins = list(dict.fromkeys(text.strip() or AS_GIVEN for text in given))
+        origins = list(dict.fromkeys(text or AS_GIVEN for text in given))
     if len(origins) > 1:
         raise InputError(
             f"{path} has D '{origins[0]}' and D '{origins[1]}', which may differ by a factor; "
