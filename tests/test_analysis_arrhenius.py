@@ -1,6 +1,9 @@
 """Activation energies: exact laws, errors that cover, and the published fits."""
 
+import json
+import math
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -374,3 +377,41 @@ def test_bounds_are_passed_over_where_no_error_says_what_they_count():
     assert not found.points.censored.any()
     assert found.E_a_eV == pytest.approx(0.25)
     assert "unweighted" in found.method
+
+
+def test_far_from_the_points_there_is_no_upper_bound_instead_of_an_overflow():
+    """Errors a thousand times as large as D: a factor of exp(1800) at 300 K."""
+    law = arrhenius([600, 800, 1000], [1e-6, 5e-6, 2e-5], [1e-3, 1e-3, 1e-3])
+    value = law.at(300)
+    assert value.D_cm2_s == pytest.approx(
+        math.exp(math.log(law.D0_cm2_s) - law.E_a_eV / (KB_EV_K * 300))
+    )
+    low, high = value.D_interval68_cm2_s
+    assert (low, high) == (0.0, None)
+    json.dumps(vars(value), allow_nan=False)
+    with pytest.raises(InputError, match="means nothing; give a temperature nearer"):
+        arrhenius([600, 800], [1e-3, 1e-6]).at(1.0)
+
+
+def test_whatever_the_numbers_are_it_is_a_law_or_one_line():
+    rng, n_laws, said = np.random.default_rng(0), 0, []
+    for _ in range(150):
+        m = int(rng.integers(2, 6))
+        T = rng.choice([1e-3, 1, 100, 300, 600, 1000, 1e4], m) * rng.uniform(0.9, 1.1, m)
+        D = 10.0 ** rng.uniform(*((-300, 5), (-20, -3), (-20, 200))[int(rng.integers(3))], m)
+        errors = D * 10.0 ** rng.uniform(-6, 6, m) if rng.random() < 0.8 else None
+        bounds = [D[0], *[None] * (m - 1)] if errors is not None and rng.random() < 0.4 else None
+        df = None if errors is None or rng.random() < 0.5 else [2] * m
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                law = arrhenius(T, D, errors, df=df, D_upper_bound_cm2_s=bounds)
+                for at_K in (300, 1, 1e-5, 1e8, 1e-310):
+                    json.dumps(vars(law.at(at_K)), allow_nan=False)
+                json.dumps([law.E_a_eV, law.D0_stderr_cm2_s, law.chi2_per_df], allow_nan=False)
+                n_laws += 1
+            except InputError as error:
+                said.append(str(error))
+    assert n_laws > 10
+    assert said
+    assert not any("\n" in one for one in said)

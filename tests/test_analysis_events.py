@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from scipy.signal import lfilter
 
 from mlmd.analysis.events import what_happened
@@ -244,5 +245,19 @@ def test_plot_marks_what_was_found():
     }
     assert {events.framework.start_ps, events.framework.half_ps} <= drawn
     assert events.mobility["Li"].change_ps in drawn
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named[:3] == [
+        "single values",
+        "mean over a sixtieth of the run",
+        r"first and last third ($\pm 2$ standard errors)",
+    ]
+    left = f"({len(events.framework.left)} of {events.framework.n_framework})"
+    assert "first framework atom leaves" in named
+    assert f"half of those that leave {left} have left" in named
+    assert any(text.startswith("mobility of Li") for text in named)
+    # Nothing is drawn that the legend does not name.
+    colours = {to_hex(handle.get_color()) for handle in legend.get_lines()}
+    assert {to_hex(line.get_color()) for ax in figure.axes for line in ax.lines} <= colours
     slope = figure.axes[1].lines[0]
     assert slope.get_ydata() == pytest.approx(events.mobility["Li"].msd_slope_A2_ps)

@@ -21,7 +21,7 @@ from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.cli.predict import _text  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model import Predictor, TrainingTable  # noqa: E402
-from mlmd.model.data.table import EINSTEIN  # noqa: E402
+from mlmd.model.data.labelled_file import EINSTEIN  # noqa: E402
 from mlmd.model.predictor.prediction import Prediction  # noqa: E402
 from mlmd.plot import plot_predictions  # noqa: E402
 
@@ -168,6 +168,18 @@ def test_predictions_are_drawn_with_their_intervals():
     assert open_ones[0].get_xdata() == pytest.approx([1.0])
     with pytest.raises(InputError, match="above zero"):
         plot_predictions({"b.cif": [below]})
+
+
+def test_many_structures_are_told_apart_beside_the_drawing():
+    one = Prediction.of("ln_D", 1000.0, -8.0, 0.2, 0.5, ())
+    names = [f"db.xyz:{i}" for i in range(12)]
+    ax = plot_predictions({name: [one] for name in names})
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    looks = {(line.get_color(), line.get_marker()) for line in legend.legend_handles}
+    assert len(looks) == 12
+    ax.figure.draw_without_rendering()
+    assert not legend.get_window_extent().overlaps(ax.bbox)
 
 
 def test_less_than_nothing_is_no_zero():

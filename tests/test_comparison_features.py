@@ -28,6 +28,7 @@ from mlmd.comparison import (
 from mlmd.comparison.features.choice import CELL_FEATURES, RUN_FEATURES
 from mlmd.comparison.features.parity import FeatureValues
 from mlmd.descriptors import FEATURES
+from mlmd.digits import r_squared_text
 from mlmd.dynamics.bussi import Bussi
 from mlmd.errors import InputError
 from mlmd.plot import plot_feature_differences, plot_feature_parity
@@ -278,7 +279,7 @@ def test_json_of_a_comparison() -> None:
     assert r2 == {name: value for name, value in section["r2"].items() if value is not None}
     assert {r["quantity"] for r in rows} == {"feature_r2", "feature_r2_noise_ceiling"}
     drawn = plot_feature_parity(result.feature_agreement())
-    assert f"{section['r2_pooled']:.3f}" in drawn.get_legend().get_title().get_text()
+    assert r_squared_text(section["r2_pooled"]) in drawn.get_legend().get_title().get_text()
     points = sum(len(line.get_xdata()) for line in drawn.lines[1:])
     assert points == 3 * len(result.feature_agreement().scaled)
 

@@ -23,8 +23,9 @@ from mlmd.calculators.models.lennard_jones import LennardJones  # noqa: E402
 from mlmd.cli.app import run_command_line  # noqa: E402
 from mlmd.errors import InputError, StageFailedError, StoppedError  # noqa: E402
 from mlmd.model.data import run_table as module  # noqa: E402
+from mlmd.model.data.labelled_file import EINSTEIN  # noqa: E402
 from mlmd.model.data.run_table import table_from_runs  # noqa: E402
-from mlmd.model.data.table import EINSTEIN, TrainingTable  # noqa: E402
+from mlmd.model.data.table import TrainingTable  # noqa: E402
 from mlmd.run.stopping import StopToken  # noqa: E402
 
 FLUID = CalculatorSpec("lj", options={"cutoff_A": 4.5, "sigma_A": 2.4})

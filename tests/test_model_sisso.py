@@ -431,7 +431,6 @@ def test_twins_count_once():
         ({"operators": ("sin",)}, "no operator"),
         ({"dimension": 0}, "dimension"),
         ({"n_screened": 0}, "n_screened"),
-        ({"units": {"a": "A"}}, "no unit"),
         ({"units": dict.fromkeys(NAMES, "?")}, "unit"),
     ],
 )

@@ -15,6 +15,7 @@ import mlmd.model.data.table as module  # noqa: E402
 from mlmd.descriptors.table import FeatureTable  # noqa: E402
 from mlmd.errors import InputError  # noqa: E402
 from mlmd.model.data.label_weights import label_weights  # noqa: E402
+from mlmd.model.data.labelled_file import AS_GIVEN, AS_PUBLISHED, EINSTEIN  # noqa: E402
 from mlmd.model.data.table import TrainingTable  # noqa: E402
 
 BOLTZMANN_EV_K = 8.617333262e-5
@@ -30,7 +31,7 @@ def table(n: int = 24, **more) -> TrainingTable:
         "D_error_cm2_s": D * rng.uniform(0.02, 0.6, n),
         "names": tuple(f"runs/{i}/production" for i in range(n)),
         "n_frames": np.ones(n, dtype=int),
-        "D_from": module.EINSTEIN,
+        "D_from": EINSTEIN,
     }
     return TrainingTable(
         X,
@@ -72,7 +73,7 @@ def test_a_file_is_read_without_us_and_as_a_table_of_features(tmp_path):
     assert frame.temperature_K.tolist() == written.temperature_K.tolist()
     assert frame.AAV.to_numpy() == pytest.approx(written.features.AAV.to_numpy(), rel=1e-12)
     assert frame.D_error_cm2_s.isna().all()
-    assert set(frame.D_from) == {module.EINSTEIN}
+    assert set(frame.D_from) == {EINSTEIN}
     features = FeatureTable.read_csv(tmp_path / "t.csv")
     assert features.units == {"AAV": "A3", "PF": "1", "density": "g/cm3"}
     back = TrainingTable.read(tmp_path / "t.csv")
@@ -91,7 +92,7 @@ def test_diffusivities_of_two_origins_are_not_mixed(tmp_path):
     path = tmp_path / "t.csv"
     table().to_csv(path)
     lines = path.read_text().splitlines()
-    lines[5] = lines[5].replace(module.EINSTEIN, module.AS_PUBLISHED)
+    lines[5] = lines[5].replace(EINSTEIN, AS_PUBLISHED)
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"D 'mlmd: slope / 6.* and D 'as published") as caught:
         TrainingTable.read(path)
@@ -106,7 +107,7 @@ def test_what_is_written_by_hand_is_as_given(tmp_path):
     by_hand = frame.drop(columns=["D_from", "D_error_cm2_s"])
     path.write_text(f"{head}\n{by_hand.to_csv(index=False)}")
     back = TrainingTable.read(path)
-    assert (back.D_from, back.D_error_cm2_s) == (module.AS_GIVEN, None)
+    assert (back.D_from, back.D_error_cm2_s) == (AS_GIVEN, None)
     assert np.array_equal(back.D_cm2_s, table().D_cm2_s)
 
 

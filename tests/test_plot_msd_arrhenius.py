@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mlmd.analysis.activation.arrhenius import arrhenius
@@ -77,6 +78,53 @@ def test_msd_draws_on_given_axes_and_refuses_nothing():
         plot_msd(result_of(1), scale="cubic")
 
 
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_many_stages_have_a_panel_each_with_its_own_fit_range(scale):
+    results = {f"production-{i}": result_of(i, step_A=0.1 * (i + 1)) for i in range(7)}
+    first = plot_msd(results, scale=scale)
+    panels = first.figure.axes
+    assert len(panels) == 7
+    assert panels[0] is first
+    for ax, (name, result) in zip(panels, results.items(), strict=True):
+        title = ax.get_title().split("\n")
+        assert title[0] == name
+        if result.D_cm2_s is None:
+            assert title[2] == "not diffusive"
+        else:
+            half = (result.D_interval68_cm2_s[1] - result.D_interval68_cm2_s[0]) / 2
+            assert with_error(result.D_cm2_s, half) in title[1]
+        (shade,) = ax.patches
+        box = shade.get_extents().transformed(ax.transData.inverted())
+        assert (box.x0, box.x1) == pytest.approx(result.settings.fit_ps)
+        assert ax.get_ylim()[1] > result.window_msd_A2.max()
+    assert "(ps)" in first.figure.get_supxlabel()
+    assert "AA" in first.figure.get_supylabel()
+    (legend,) = first.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "mean", "each window", "fit", "its range"
+    ]  # fmt: skip
+    assert "68 %" in legend.get_title().get_text()
+    first.figure.draw_without_rendering()
+    boxes = [panel.get_tightbbox() for panel in panels] + [legend.get_window_extent()]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_ranges_that_differ_are_shaded_in_the_colours_of_their_curves():
+    steps = np.random.default_rng(0).normal(0, 0.4, (91, 10, 3))
+    walk = Trajectory(np.cumsum(steps, axis=0), np.eye(3) * 10, np.full(10, 3), np.arange(91) * 500)
+    results = [
+        diffusivity(walk, "Li", drift="none", window_ps=15.0, fit_ps=fit_ps)
+        for fit_ps in ((1.0, 15.0), (3.0, 9.0))
+    ]
+    ax = plot_msd(results)
+    shaded = [patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches]
+    assert [(box.x0, box.x1) for box in shaded] == [pytest.approx((1, 15)), pytest.approx((3, 9))]
+    assert [to_hex(patch.get_facecolor()) for patch in ax.patches] == [
+        colour.lower() for colour in COLOURS[:2]
+    ]
+    assert "fit in the range shaded in its colour" in texts(ax)
+
+
 def law():
     T = np.array([417, 500, 667, 1000])
     D = 1e-3 * np.exp(-0.25 / (8.617333262e-5 * T))
@@ -95,6 +143,7 @@ def test_arrhenius_shows_points_law_band_and_energy():
     assert sorted(set(at_x)) == pytest.approx([low, high])
     energy = with_error(result.E_a_eV, result.E_a_stderr_eV)
     assert texts(ax) == [rf"Li: $E_\mathrm{{a}}$ = {energy} eV"]
+    assert "band" in ax.get_legend().get_title().get_text()
     assert ax.get_yscale() == "log"
     assert "cm" in ax.get_ylabel()
     assert "K$^{-1}$" in ax.get_xlabel()
@@ -107,11 +156,13 @@ def test_top_axis_has_the_temperatures_once_and_apart():
     assert len(ax.child_axes) == 1
     top = ax.child_axes[0]
     assert top.get_xlabel() == "Temperature (K)"
-    shown = {int(text.get_text()) for text in top.get_xticklabels()}
-    assert {300, 417, 500, 600, 1000} <= shown  # 667 is too close to 600
+    assert top.get_xticks() == pytest.approx([300, 417, 500, 600, 667, 1000])
+    shown = {int(text.get_text()) for text in top.get_xticklabels() if text.get_text()}
+    assert {300, 417, 500, 600, 1000} <= shown
     ax.figure.draw_without_rendering()
     boxes = sorted(
-        (label.get_window_extent() for label in top.get_xticklabels()), key=lambda box: box.x0
+        (label.get_window_extent() for label in top.get_xticklabels() if label.get_text()),
+        key=lambda box: box.x0,
     )
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
     assert "no error known" in texts(ax)[1]
@@ -122,6 +173,9 @@ def test_negative_point_is_marked_by_its_upper_bound():
     ax = plot_arrhenius(result)
     bound = next(line for line in ax.get_lines() if line.get_marker() == "v")
     assert bound.get_xydata() == pytest.approx(np.array([[2.0, 2e-7]]))
+    assert ax.get_ylim()[0] < 2e-7
+    assert ax.child_axes[0].get_xticks() == pytest.approx([500, 667, 1000])
+    assert "$D$ + error, where $D$ is not above 0" in texts(ax)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +219,9 @@ def test_bounds_are_arrows_down_and_take_no_colour_of_the_next_law():
     ((low, high),) = [segment[:, 1] for segment in bounds.lines[2][0].get_segments()]
     assert (low, high) == pytest.approx((1.5e-6, 3e-6))
     assert ax.get_xlim()[1] > 1000.0 / 700.0
+    assert ax.get_ylim()[0] < 1.5e-6
+    assert ax.child_axes[0].get_xticks() == pytest.approx(T)
+    assert texts(ax).count("upper bound (95 %)") == 1
     plot_arrhenius(arrhenius(T[1:], D[1:], error[1:]), ax=ax, label="Cl")
     first, _, second = (drawn.lines[0].get_color() for drawn in ax.containers)
     assert (first, second) == tuple(COLOURS[:2])

@@ -76,9 +76,30 @@ def test_rdf_of_several_results_on_the_same_axes(gas):
 def test_ten_pairs_are_told_apart():
     x = np.random.default_rng(0).random((3, 12, 3)) * 9.0
     four = Trajectory(x, np.eye(3) * 9, np.resize([3, 15, 16, 17], 12), np.arange(3) * 2.0)
-    ax = plot_rdf(rdf(four))
+    result = rdf(four)
+    panels = plot_rdf(result).figure.axes
+    assert [panel.get_title() for panel in panels] == ["-".join(pair) for pair in result.partials]
+    assert len(panels) == 10
+    for panel, (pair, one) in zip(panels, result.partials.items(), strict=True):
+        drawn = curve(panel, "-".join(pair))
+        assert drawn == pytest.approx(np.column_stack([result.r_A, one.g]))
+        total = [line for line in panel.get_lines() if line.get_linestyle() == "--"]
+        assert total[0].get_ydata() == pytest.approx(result.total.g)
+        high = one.g + 2 * one.stderr
+        at = int(np.argmax(high))
+        assert band_at(panel, result.r_A[at])[-1] == pytest.approx(high[at])
+    (legend,) = panels[0].figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["pair", "two standard errors", "all atoms (total)"]
+    panels[0].figure.draw_without_rendering()
+    boxes = [panel.get_tightbbox() for panel in panels] + [legend.get_window_extent()]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    # On the axes of others all are told apart by colour and dash, and the legend stands beside.
+    ax = plot_rdf(result, Figure(layout="constrained").add_subplot())
     lines = [line for line in ax.get_lines() if line.get_label()[0] != "_"]
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 11
+    ax.figure.draw_without_rendering()
+    assert not ax.get_legend().get_window_extent().overlaps(ax.bbox)
 
 
 def test_one_frame_has_no_band(gas):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from comparison_contents import content
 
+from mlmd.digits import number, value_of, with_interval
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.report import Compared, write_comparison_report
 from mlmd.report.comparison.report import comparison_page
 from mlmd.report.comparison.verdict_rows import PROPERTIES, THRESHOLDS, limit_in_words
 from mlmd.report.page import page as page_module
-from mlmd.report.page.numbers import number, value_of, with_interval
 
 pytest.importorskip("jinja2", reason="needs the report extra")
 

@@ -30,6 +30,7 @@ from mlmd import (
 from mlmd.calculators.models.emt import StatelessEMT
 from mlmd.calculators.models.lennard_jones import LennardJones
 from mlmd.cli.app import run_command_line
+from mlmd.digits import TERMINAL, with_error
 from mlmd.errors import InputError, StoppedError
 from mlmd.protocol.plan import plan
 from mlmd.run.overview import overview
@@ -127,7 +128,7 @@ def test_status_shows_the_line_of_the_stage(
     assert run_command_line(["status", str(sampled.path)]) == 0
     found, shown = sampled.results["s"], capsys.readouterr().out
     error = found["energy_stderr_eV_atom"]
-    assert f"energy {found['energy_eV_atom']:.4f} +- {error:.4f} eV/atom" in shown
+    assert f"energy {with_error(found['energy_eV_atom'], error, TERMINAL)} eV/atom" in shown
     assert "converged 6 of 6" in shown
     view = next(view for view in overview(sampled) if view.entry.name == "s")
     assert view.volume_per_atom_A3 == pytest.approx(found["volume_A3"] / 32)

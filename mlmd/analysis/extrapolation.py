@@ -128,5 +128,5 @@ def _conductivity(sigma_T: ArrheniusValue) -> ConductivityValue:
     return ConductivityValue(
         sigma_T.D_cm2_s / T_K,
         None if sigma_T.D_stderr_cm2_s is None else sigma_T.D_stderr_cm2_s / T_K,
-        None if interval is None else (interval[0] / T_K, interval[1] / T_K),
+        None if interval is None else (interval[0] / T_K, _times(interval[1], 1.0 / T_K)),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mlmd.digits import TERMINAL, number, with_error, with_interval
+
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
     from mlmd.analysis.extrapolation import Extrapolation
@@ -45,11 +47,12 @@ def print_summary(summary: AnalysisSummary) -> None:
             print(f"{name}, {len(group.stages)} runs{at}  {symbol:<2}  {_sources(result)}")
     for symbol, law in summary.arrhenius.items():
         if law is not None:
-            error = "no error" if law.E_a_stderr_eV is None else f"+- {law.E_a_stderr_eV:.3f}"
+            E_a = with_error(law.E_a_eV, law.E_a_stderr_eV, TERMINAL)
+            no_error = ", no error" if law.E_a_stderr_eV is None else ""
             interval = law.E_a_interval68_eV
             about = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
             D0 = f"D0 = {law.D0_cm2_s:.2e} cm2/s"
-            print(f"{symbol}: E_a = {law.E_a_eV:.3f} {error} eV{about}, {D0}")
+            print(f"{symbol}: E_a = {E_a} eV{about}{no_error}, {D0}")
     for further in summary.extrapolations:
         for line in _extrapolated(further):
             print(line)
@@ -74,7 +77,7 @@ def _conductivity(sigma: Conductivity) -> str:
     haven = "no Haven ratio"
     if interval is not None:
         raw = "" if charge.haven_ratio is not None else "raw "
-        haven = f"{raw}Haven ratio {ratio:.3g} {_interval(interval)}"
+        haven = f"{raw}Haven ratio {with_interval(ratio, interval, style=TERMINAL)}"
     return (
         f"conductivity of {', '.join(charge.carriers.species)} "
         f"{_believed(sigma.full, sigma.full_raw)}; as if ions moved independently "
@@ -90,12 +93,10 @@ def _with_interval(value: ConductivityValue | None) -> str:
     if value is None:
         return "not known"
     interval = value.interval68_S_cm
-    in_mS = None if interval is None else (1000.0 * interval[0], 1000.0 * interval[1])
-    return f"{value.mS_cm:.4g} {_interval(in_mS)} mS/cm"
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "(no error)" if interval is None else f"[{interval[0]:.3g}, {interval[1]:.3g}]"
+    if interval is None:
+        return f"{number(value.mS_cm, 4, TERMINAL)} (no error) mS/cm"
+    in_mS = [None if end is None else 1000.0 * end for end in interval]
+    return f"{with_interval(value.mS_cm, in_mS, style=TERMINAL)} mS/cm"
 
 
 def _extrapolated(further: Extrapolation) -> Iterator[str]:
@@ -104,8 +105,8 @@ def _extrapolated(further: Extrapolation) -> Iterator[str]:
     for symbol, value in further.species.items():
         if value is not None:
             ends = value.D_interval68_cm2_s
-            error = "no error" if ends is None else f"[{ends[0]:.2e}, {ends[1]:.2e}]"
-            yield f"{at}  {symbol:<2}  D = {value.D_cm2_s:9.2e}  {error}"
+            D = with_interval(value.D_cm2_s, ends, style=TERMINAL)
+            yield f"{at}  {symbol:<2}  D = {D}{'' if ends else ' (no error)'} cm2/s"
     if further.full is not None or further.nernst_einstein is not None:
         yield (
             f"{at}  conductivity {_with_interval(further.full)}; as if ions moved independently "
@@ -133,7 +134,9 @@ def _line(result: Diffusivity) -> str:
     if result.settings.estimator == "windowed":
         if interval is None:
             error += " (one window)"
-        rests = f"{result.n_windows} window(s) of {result.duration_ps:g} ps"
+        windows = "window" if result.n_windows == 1 else "windows"
+        rests = f"{result.n_windows} {windows} of {result.settings.window_ps:g} ps"
+        rests += f" in {result.duration_ps:g} ps"
     else:
         fit_ps = result.settings.fit_ps
         rests = f"{result.duration_ps:g} ps"

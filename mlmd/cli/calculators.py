@@ -56,7 +56,7 @@ def install_command(
     if as_json:
         print(json_line({"name": name, "python": str(python)}))
     else:
-        print(f"{name} runs in {python}; --calculator {name} finds it there")
+        print(f"{name} runs in {python}; mlmd run --calculator {name} finds it there")
 
 
 def _state(row: Mapping[str, Any]) -> str:

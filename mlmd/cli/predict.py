@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, Force, refuse_given
+from mlmd.checks import is_number
+from mlmd.cli.left_out import LeftOut
+from mlmd.cli.options import AsJson, Force, assignments, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.errors import InputError
 from mlmd.plain import json_line
@@ -27,7 +29,10 @@ def predict_command(
         ),
     ],
     structures: Annotated[
-        list[Path], typer.Argument(metavar="STRUCTURE...", help="Structures, as CIF say.")
+        list[Path],
+        typer.Argument(
+            metavar="STRUCTURE...", help="Files of structures, as CIF say: each in a file is taken."
+        ),
     ],
     temperatures_K: Annotated[
         list[float] | None,
@@ -35,6 +40,14 @@ def predict_command(
             "--temperature-K",
             "-T",
             help="Temperature in K that the structure was equilibrated at; may be repeated.",
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            help="NAME=VALUE of a column that the model was trained on by mlmd train --also; may "
+            "be repeated.",
         ),
     ] = None,
     plot: Annotated[
@@ -51,7 +64,7 @@ def predict_command(
 ) -> None:
     """Predict diffusivity (or activation energy) of structures, with intervals."""
     from mlmd.model import load_model
-    from mlmd.structure.reading import read_structure
+    from mlmd.structure.reading import read_structures
 
     predictor = load_model(model, other_versions)
     at_K: list[float | None] = list(dict.fromkeys(temperatures_K or [])) or [None]
@@ -61,45 +74,60 @@ def predict_command(
             ("temperatures_K",),
             f"is of models of D; {model} gives an activation energy, which has none: leave it out",
         )
-    found, failed = [], []
-    for path in structures:
+    own = _own(also)
+    found: list[tuple[str, Prediction]] = []
+    left_out = LeftOut()
+    for name, atoms in (one for path in structures for one in read_structures(path)):
         try:
-            atoms = read_structure(path)
-            found += [(path, predictor.predict_structure(atoms, T_K)) for T_K in at_K]
+            if isinstance(atoms, InputError):
+                raise atoms
+            found += [(name, predictor.predict_structure(atoms, T_K, own)) for T_K in at_K]
         except InputError as error:
-            failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+            left_out(error if name in str(error) else InputError(f"{name}: {error}"))
     if len(at_K) > 1:
         print(
             "one structure at several temperatures: it should be of each, see docs/models.md",
             file=sys.stderr,
         )
     if as_json:
-        rows = [{"structure": str(path), **one.to_dict()} for path, one in found]
-        print(json_line({"model": model, "D_from": predictor.D_from, "predictions": rows}))
+        rows = [{"structure": name, **one.to_dict()} for name, one in found]
+        content = {"model": model, "D_from": predictor.D_from, "predictions": rows}
+        print(json_line({**content, "left_out": left_out.messages}))
     else:
         _print(found, predictor.D_from)
     if plot is not None and found:
         _plot(found, plot, force)
-    if failed:
-        others = f" ({len(failed)} of {len(structures)} failed)" if len(structures) > 1 else ""
-        raise InputError(failed[0] + others)
+    left_out.raise_if_any(len(found), "prediction(s)")
 
 
-def _plot(found: list[tuple[Path, Prediction]], path: Path, force: bool) -> None:
+def _own(texts: list[str] | None) -> dict[str, float]:
+    values = assignments(texts or [], "--also")
+    for name, value in values.items():
+        if not is_number(value):
+            raise InputError(
+                f"--also {name}={value} is not a number; expected one such as {name}=1"
+            )
+    return values
+
+
+def _plot(found: list[tuple[str, Prediction]], path: Path, force: bool) -> None:
     from mlmd.cli.figures import save_axes
     from mlmd.plot import plot_predictions
 
+    names = {structure: Path(structure).name for structure, _ in found}
+    if len(set(names.values())) < len(names):  # files of one name in several folders
+        names = {structure: structure for structure in names}
     by_structure: dict[str, list[Prediction]] = {}
     for structure, one in found:
-        by_structure.setdefault(structure.name, []).append(one)
+        by_structure.setdefault(names[structure], []).append(one)
     save_axes(plot_predictions(by_structure), path, force)
 
 
-def _print(found: list[tuple[Path, Prediction]], D_from: str) -> None:
-    from mlmd.model.data.table import AS_PUBLISHED
+def _print(found: list[tuple[str, Prediction]], D_from: str) -> None:
+    from mlmd.model.data.labelled_file import AS_PUBLISHED
 
-    for path, one in found:
-        print(f"{path}  {_text(one)}")
+    for name, one in found:
+        print(f"{name}  {_text(one)}")
     if found and D_from == AS_PUBLISHED:
         print(f"D {D_from}: it may be three times slope / 6 of the 3-D MSD")
 

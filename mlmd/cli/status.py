@@ -12,6 +12,7 @@ import typer
 
 from mlmd.cli.options import AsJson
 from mlmd.cli.progress import clock
+from mlmd.digits import TERMINAL, with_error
 from mlmd.errors import DamagedDataError, RunDirectoryError
 from mlmd.findings import of_flags
 from mlmd.plain import json_line, to_plain
@@ -278,9 +279,10 @@ def _notes(view: StageView) -> list[tuple[str, str]]:
 
 def _inherent_structures(result: dict[str, Any]) -> str:
     error = result["energy_stderr_eV_atom"]
-    known = "" if error is None else f" +- {error:.4f}"
+    mean = result["energy_eV_atom"]
+    text = f"{mean:.4f}" if error is None else with_error(mean, error, TERMINAL)
     return (
-        f"energy {result['energy_eV_atom']:.4f}{known} eV/atom (lowest "
+        f"energy {text} eV/atom (lowest "
         f"{result['lowest_energy_eV_atom']:.4f}), converged {result['n_converged']} of "
         f"{len(result['structures'])}"
     )

@@ -12,6 +12,7 @@ import typer
 from mlmd.checks import element
 from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
+from mlmd.digits import TERMINAL, r_squared_text
 from mlmd.errors import InputError
 from mlmd.plain import json_line
 
@@ -85,10 +86,30 @@ def train_command(
             help="Of runs: the structure that a production starts from, or the frames that gave D.",
         ),
     ] = "start",
-    mobile: Annotated[str, typer.Option("--mobile", help="Of runs: the mobile element.")] = "Li",
+    mobile: Annotated[
+        str | None,
+        typer.Option(
+            "--mobile",
+            help="Of runs: the mobile element, Li if not given. Of a table: only where its first "
+            "line is lost.",
+        ),
+    ] = None,
     convention: Annotated[
-        str, typer.Option("--convention", help="Of runs: mlmd or zheng2024.")
-    ] = "mlmd",
+        str | None,
+        typer.Option(
+            "--convention",
+            help="Of runs: mlmd, if not given, or zheng2024. Of a table: only where its first line "
+            "is lost.",
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            help="Of a table: column of your own to learn from too; may be repeated. mlmd predict "
+            "then needs it.",
+        ),
+    ] = None,
     save_table: Annotated[
         Path | None,
         typer.Option("--save-table", help="Keep the table made of runs (CSV)."),
@@ -130,7 +151,7 @@ def train_command(
         model, target, folds, others, repeats, seed, weighted, tuning, n_bootstrap, published=theirs
     )
     with shown_progress() as show:
-        made = training_table(sources, format, features_from, mobile, convention, show)
+        made = training_table(sources, format, features_from, mobile, convention, also or (), show)
     if made.skipped:
         more = " ..." if len(made.skipped) > 1 else ""
         print(f"{len(made.skipped)} left out; {made.skipped[0]}{more}", file=sys.stderr)
@@ -154,19 +175,27 @@ def _check_ways(
     context: typer.Context,
     sources: list[Path],
     output: Path | None,
-    mobile: str,
-    convention: str,
+    mobile: str | None,
+    convention: str | None,
 ) -> None:
     """Raise InputError for options that this way of training would pass over."""
     from mlmd.descriptors.conventions import convention_of
 
     if all(path.is_dir() for path in sources):
-        refuse_given(context, ("format",), "is of a table; what is given are runs: leave it out")
-        convention_of(convention)
-        element("mobile element", mobile)
+        refuse_given(
+            context, ("format", "also"), "is of a table; what is given are runs: leave it out"
+        )
     else:
-        of_runs = ("features_from", "mobile", "convention")
-        refuse_given(context, of_runs, "is of runs; a table has been made already: leave it out")
+        refuse_given(
+            context, ("features_from",), "is of runs; a table has been made already: leave it out"
+        )
+        if context.params["format"] == "zheng2024":
+            theirs = ("mobile", "convention", "also")
+            refuse_given(context, theirs, "is of tables of mlmd features: leave it out")
+    if convention is not None:
+        convention_of(convention)
+    if mobile is not None:
+        element("mobile element", mobile)
     if output is None:
         refuse_given(context, ("n_bootstrap",), "is of the model that --output keeps; give that")
 
@@ -217,7 +246,9 @@ def _print(study: TrainingStudy) -> None:
 
 
 def _line(name: str, numbers: Cells, coverage: Cells = (), n: int | None = None) -> None:
-    cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in numbers]
+    *errors, r2 = numbers
+    cells = [f"{'' if x is None else format(x, '.3f'):>9}" for x in errors]
+    cells.append(f"{'' if r2 is None else r_squared_text(r2, TERMINAL):>9}")
     cells += [f"{'' if x is None else format(x, '.0%'):>9}" for x in coverage]
     cells.append(f"{'' if n is None else n:>9}")
     print(f"  {name:<26}{''.join(cells)}".rstrip())

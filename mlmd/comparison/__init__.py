@@ -2,7 +2,7 @@
 
 May import `analysis`, `arrays`, `bounds`, `calculators`, `checks`, `comparison/features`,
 `comparison/forces`, `comparison/motion`, `comparison/structure`, `comparison/verdict`, `errors`,
-`findings`, `trajectory`.
+`findings`, `numerics`, `trajectory`.
 """
 
 from mlmd.comparison.checks import Functionals
@@ -16,12 +16,13 @@ from mlmd.comparison.forces.frames import evaluate_frames
 from mlmd.comparison.forces.points import PointErrors, point_errors
 from mlmd.comparison.motion.diffusivity_parity import DiffusivityParity, diffusivity_parity
 from mlmd.comparison.motion.diffusivity_point import DiffusivityPoint, diffusivity_point, point_of
-from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
+from mlmd.comparison.noise import Noise, excess, noise_ceiling
 from mlmd.comparison.structure.distribution import R2Distribution
 from mlmd.comparison.structure.rdf_parity import RdfParity, rdf_parity
 from mlmd.comparison.structure.runs import RdfChoice
 from mlmd.comparison.verdict.thresholds import Thresholds
 from mlmd.comparison.verdict.verdict import Verdict
+from mlmd.numerics.r_squared import r_squared
 
 __all__ = [
     "Comparison",

@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mlmd.comparison.features.agreement import FeatureAgreement, feature_agreement
-from mlmd.comparison.r_squared import excess
+from mlmd.comparison.noise import excess
 from mlmd.comparison.structure.distribution import R2Distribution
 from mlmd.findings import Finding
 

@@ -4,8 +4,8 @@ The features are those of Table 1 of Zheng et al. 2024 (doi:10.1038/s41524-024-0
 of the structural ones are Sendek et al. 2017 (doi:10.1039/C6EE02697D). `FEATURES` lists them
 with definition, unit and how far the definition is proven; `featurize` computes them.
 
-May import `arrays`, `bounds`, `checks`, `errors`, `files`, `periodic`, `plain`, `processes`,
-`structure`, `trajectory`.
+May import `arrays`, `bounds`, `checks`, `csv_cells`, `errors`, `files`, `periodic`, `plain`,
+`processes`, `structure`, `trajectory`.
 """
 
 from __future__ import annotations

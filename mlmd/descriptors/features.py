@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from mlmd.descriptors import bonds, composition, packing, separations, thermal
+from mlmd.descriptors import bonds, composition, packing, separations
 
 if TYPE_CHECKING:
     from mlmd.descriptors.composition import ElementalAverages
     from mlmd.descriptors.snapshot import Snapshot
 
 Status = Literal["exact", "partly", "definition"]
+BOLTZMANN_EV_K = 8.617333262e-5
+
+
+def inverse_thermal_energy(s: Snapshot) -> float:
+    r"""Return :math:`1 / (k_B T)` in 1/eV; NaN where no temperature is known."""
+    return math.nan if s.temperature_K is None else 1.0 / (BOLTZMANN_EV_K * s.temperature_K)
 
 
 @dataclass(frozen=True)
@@ -209,7 +216,7 @@ FEATURES: tuple[Feature, ...] = (
         composition.electronegativity_difference,
     ),
     _structural("density", "g/cm3", "definition", "mass over volume", packing.density),
-    _structural("inverse_kbT", "1/eV", "exact", "1 / (kB T)", thermal.inverse_thermal_energy),
+    _structural("inverse_kbT", "1/eV", "exact", "1 / (kB T)", inverse_thermal_energy),
 )
 """The 42 columns of the data file in its order, then density and 1/(kB T)."""
 

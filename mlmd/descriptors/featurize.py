@@ -20,7 +20,8 @@ from mlmd.descriptors.conventions import Convention, convention_of
 from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import FEATURES, measure, measure_composition
 from mlmd.descriptors.snapshot import Snapshot
-from mlmd.descriptors.table import ABOUT, FRAMES, FeatureTable, import_pandas
+from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import ABOUT, FRAMES, import_pandas
 from mlmd.errors import InputError, MlmdError
 from mlmd.processes import end_with_parent, started_safely
 from mlmd.trajectory.trajectory import Trajectory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     Item = Atoms | Trajectory
     Items = Item | Mapping[str, Item] | Iterable[Item]
     Report = Callable[[int, int | None], None]
+    Failed = Callable[[int, InputError], None]
 
 _CHUNK, _WAITING_PER_JOB = 32, 3
 _NO_MORE = object()
@@ -63,6 +65,7 @@ def featurize(
     n_jobs: int = 1,
     progress: Report | None = None,
     elements: ElementTable | None = None,
+    failed: Failed | None = None,
 ) -> FeatureTable:
     """Compute all `FEATURES` of structures and trajectories.
 
@@ -88,6 +91,9 @@ def featurize(
         Called with the number of rows done and their total, None where it is not known.
     elements : ElementTable, optional
         Elemental properties; the package's if not given.
+    failed : callable, optional
+        Called with the number of a structure that has no features (from 0) and the error that says
+        why; its row is left out. Without it the first such error is raised.
 
     Raises
     ------
@@ -102,11 +108,20 @@ def featurize(
     task = _Task(mobile, convention_of(convention), elements or package_elements())
     named, total = _named(structures)
     work = _with_temperatures(_each_its_own(named), temperature_K)
-    rows = []
-    for row in _rows(task, work, n_jobs):
-        rows.append(row)
+    rows: list[_Row] = []
+    error: InputError | None = None
+    for number, row in enumerate(_rows(task, work, n_jobs)):
+        if isinstance(row, _Row):
+            rows.append(row)
+        else:
+            error = row
+            if failed is None:
+                raise row
+            failed(number, row)
         if progress is not None:
-            progress(len(rows), total)
+            progress(number + 1, total)
+    if not rows and error is not None:
+        raise error
     if not rows:
         raise InputError("no structures given; expected ase.Atoms or Trajectory, at least one")
     index = pandas.Index([row.name for row in rows], name="name", dtype=object)
@@ -185,7 +200,7 @@ def _checked_temperature(value: float | None, name: str) -> float | None:
     return None if value is None else positive_number(f"temperature of {name}", value, "K")
 
 
-def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
+def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row | InputError]:
     if n_jobs == 1:
         yield from (_row(task, *one) for one in work)
         return
@@ -195,7 +210,7 @@ def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
         started_safely(),
         ProcessPoolExecutor(n_jobs, mp_context=context, initializer=end_with_parent) as pool,
     ):
-        waiting: deque[Future[list[_Row]]] = deque()
+        waiting: deque[Future[list[_Row | InputError]]] = deque()
         try:
             while chunk := list(islice(work, _CHUNK)):
                 waiting.append(pool.submit(_chunk_rows, task, chunk))
@@ -213,11 +228,12 @@ def _rows(task: _Task, work: Iterator[_Work], n_jobs: int) -> Iterator[_Row]:
                 future.cancel()
 
 
-def _chunk_rows(task: _Task, chunk: list[_Work]) -> list[_Row]:
+def _chunk_rows(task: _Task, chunk: list[_Work]) -> list[_Row | InputError]:
     return [_row(task, *one) for one in chunk]
 
 
-def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Row:
+def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Row | InputError:
+    """Return the row of a structure, or why it has none."""
     try:
         if isinstance(item, Trajectory):
             mean, spread, n_frames = _of_frames(task, item, temperature_K)
@@ -227,7 +243,7 @@ def _row(task: _Task, name: str, item: Item, temperature_K: float | None) -> _Ro
             mean, n_frames = _of_atoms(task, item, temperature_K), 1
             spread, symbols = np.full(len(FEATURES), np.nan), list(item.symbols)
     except InputError as error:
-        raise InputError(f"structure {name}: {error}") from error
+        return InputError(f"structure {name}: {error}")
     formula = Formula.from_list(symbols).format("hill")
     about = (formula, math.nan if temperature_K is None else temperature_K, n_frames)
     return _Row(name, about, mean, spread)

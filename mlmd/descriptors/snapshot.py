@@ -80,7 +80,8 @@ class Snapshot:
         if not self.is_mobile.any():
             present = ", ".join(chemical_symbols[n] for n in np.unique(self.numbers))
             raise InputError(
-                f"no {self.mobile} in the structure ({present}); name its mobile element"
+                f"no {self.mobile} in the structure ({present}); expected some of the element "
+                "whose motion was asked for (--mobile), or that the model has learnt from"
             )
 
     @classmethod
@@ -144,20 +145,11 @@ class Snapshot:
 
     @cached_property
     def is_anion(self) -> BoolArray:
-        """Which atoms are anions in the convention; none if all atoms are mobile.
-
-        Of two elements equally electronegative the one later in the alphabet is taken.
-        """
+        """Which atoms are anions in the convention; none if all atoms are mobile."""
         others = np.unique(self.numbers[self.is_sublattice])
         if others.size == 0:
             return np.zeros(self.n_atoms, dtype=bool)
-        electronegativity = np.nan_to_num(self.elements.of("electronegativity", others))
-        if self.convention.anion == "alphabetically_last":
-            electronegativity[:] = 0.0
-        rank = [
-            (float(x), chemical_symbols[n]) for x, n in zip(electronegativity, others, strict=True)
-        ]
-        anion: BoolArray = self.numbers == others[rank.index(max(rank))]
+        anion: BoolArray = self.numbers == anion_of(others, self.convention, self.elements)
         return anion
 
     @cached_property
@@ -223,3 +215,15 @@ class Snapshot:
         return straight_paths(
             self.neighbourhood, self.mobile_pairs, self.radii_A, self.electronegativity
         )
+
+
+def anion_of(others: IntArray, convention: Convention, elements: ElementTable) -> int:
+    """Return which of the atomic numbers besides the mobile one is the anion in a convention.
+
+    Of two elements equally electronegative the one later in the alphabet is taken.
+    """
+    electronegativity = np.nan_to_num(elements.of("electronegativity", others))
+    if convention.anion == "alphabetically_last":
+        electronegativity[:] = 0.0
+    rank = [(float(x), chemical_symbols[n]) for x, n in zip(electronegativity, others, strict=True)]
+    return int(others[rank.index(max(rank))])

@@ -7,25 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.bounds.memory import check_memory
-from mlmd.checks import input_file
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.features import UNITS
-from mlmd.errors import InputError, MissingExtraError
+from mlmd.descriptors.table_file import ABOUT, FRAMES, HEAD, NAME, SCHEMA, SPREAD_SUFFIX, TableFile
+from mlmd.errors import InputError
 from mlmd.files import write_output
-from mlmd.plain import csv_text, text_of_csv, without_nan
+from mlmd.plain import csv_text, without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA = 1
-ABOUT = ("formula", "temperature_K", "n_frames")
-FRAMES = "frames"
-SPREAD_SUFFIX = "_std"
-_HEAD = "# mlmd features "
-_MEMORY_PER_BYTE = 60  # every cell of a table is a text of its own first
-UNREADABLE = (OSError, ValueError, KeyError, OverflowError, RecursionError)
-"""What pandas and JSON raise for a text that is none of theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,50 +116,29 @@ class FeatureTable:
             write_output(path, "table", force) as place,
             place.open("w", encoding="utf-8", newline="") as file,
         ):
-            file.write(f"{_HEAD}{json.dumps(self._head())}\n")
-            frame.to_csv(file, index_label="name", float_format=repr_float, lineterminator=end)
+            file.write(f"{HEAD}{json.dumps(self._head())}\n")
+            frame.to_csv(file, index_label=NAME, float_format=repr_float, lineterminator=end)
 
     @classmethod
-    def read_csv(cls, path: str | Path) -> FeatureTable:
-        """Read what `to_csv` wrote.
+    def read_csv(
+        cls, path: str | Path, convention: str | None = None, mobile: str | None = None
+    ) -> FeatureTable:
+        """Read what `to_csv` wrote, also through other programs: see `TableFile.read`.
 
         Raises
         ------
         InputError
             If there is no such file, or it is no table of features of this schema.
         """
-        path, pandas = table_file(path, "a table of mlmd features -o FILE"), import_pandas()
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                head = _read_head(file.readline(), path)
-                # As text: pandas' own reading of numbers loses the last digit, and NA is a name.
-                frame = pandas.read_csv(file, index_col="name", dtype=str, keep_default_na=False)
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path} cannot be read as a table of features ({reason})") from error
-        names = [name for name in head["units"] if name in frame]
-        spread = [f"{name}{SPREAD_SUFFIX}" for name in names]
-        missing = [c for c in (*ABOUT, *head["units"], *spread) if c not in frame]
-        if missing:
-            raise InputError(f"{path} has no column {', '.join(missing)}; make it anew")
-        frame.index = frame.index.map(text_of_csv)
-        for column in ("formula", FRAMES):
-            if column in frame:
-                frame[column] = frame[column].map(text_of_csv)
-        try:
-            values, deviations = _numbers(frame[names]), _numbers(frame[spread])
-            about = frame[list(ABOUT)].assign(
-                temperature_K=_numbers(frame[["temperature_K"]]),
-                n_frames=frame["n_frames"].astype(int),
-                **{FRAMES: frame.get(FRAMES, "")},  # which tables of before do not have
-            )
-        except (ValueError, OverflowError) as error:
-            raise InputError(f"{path} has something that is no number ({error})") from error
-        deviations.columns = values.columns
-        elements = str(head.get("elements_sha256", ""))
-        return cls(values, deviations, about, head["convention"], head["mobile"], elements)
+        found = TableFile.read(path, convention, mobile)
+        return cls(
+            found.values,
+            found.spread,
+            found.about,
+            found.convention,
+            found.mobile,
+            found.elements_sha256,
+        )
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -184,51 +153,3 @@ class FeatureTable:
 def repr_float(value: float) -> str:
     """Write a number so that reading gives the same one."""
     return repr(float(value))
-
-
-def table_file(path: str | Path, expected: str) -> Path:
-    """Return the path of a table that is there and not too large to be taken in.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
-    found = input_file(path, expected)
-    check_memory(f"table {found}", found.stat().st_size * _MEMORY_PER_BYTE)
-    return found
-
-
-def import_pandas() -> Any:
-    """Import pandas, which comes with the extra for models.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingExtraError("pandas", "model") from error
-    return pandas
-
-
-def _read_head(line: str, path: Path) -> dict[str, Any]:
-    if not line.startswith(_HEAD):
-        raise InputError(f"{path} is no table of features; expected one of mlmd features -o FILE")
-    try:
-        head = json.loads(line[len(_HEAD) :])
-        schema, units = head["schema"], head["units"]
-        complete = {"convention", "mobile"} <= head.keys() and isinstance(units, dict)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: its first line is damaged; make the table anew") from error
-    if schema != SCHEMA or not complete:
-        raise InputError(f"{path} has schema {schema}; this version of mlmd reads {SCHEMA}")
-    checked: dict[str, Any] = head
-    return checked
-
-
-def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
-    """Return texts as numbers; an empty one is NaN."""
-    return texts.replace("", "nan").astype(float)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.descriptors.table import import_pandas
+from mlmd.descriptors.table_file import import_pandas
 from mlmd.errors import InputError
 from mlmd.model.data.folds import groups_of
 from mlmd.model.regressors import make_regressor

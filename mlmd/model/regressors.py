@@ -172,7 +172,7 @@ def _sisso(_: int, __: str) -> Pipeline:
 @_known("sisso_formulas", "four formulas of up to three features and a constant, units respected")
 def _sisso_formulas(_: int, __: str) -> Pipeline:
     from mlmd.descriptors.features import UNITS
-    from mlmd.model.data.table import TEMPERATURE
+    from mlmd.model.data.labelled_file import TEMPERATURE
     from mlmd.model.sisso.regressor import SissoRegressor
 
     return _pipeline(

@@ -1,6 +1,7 @@
 """Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn.
 
-May import `analysis`, `arrays`, `checks`, `comparison`, `errors`, `model`, `numerics`, `stages`.
+May import `analysis`, `arrays`, `checks`, `comparison`, `digits`, `errors`, `model`, `numerics`,
+`stages`.
 """
 
 from mlmd.plot.angles import plot_angles

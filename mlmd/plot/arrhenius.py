@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 _TOP_LABEL = "Temperature (K)"
+_BOUND = "upper bound (95 %)"
+_NEGATIVE = "$D$ + error, where $D$ is not above 0"
+_APART = 0.065  # of the axis: the width of four small digits
+_MOST = 1e300  # where an interval has no upper end
 
 
 def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | None = None) -> Axes:
     """Draw log D against 1000/T with error bars, the fitted law and its 68 % band.
 
-    A second axis on top gives T in kelvin; the legend gives E_a with its error. Several laws
-    go on one plot by calling this with the same ``ax``.
+    A second axis on top gives T in kelvin, with a tick at each temperature of a point; the legend
+    gives E_a with its error, and names the arrows. Several laws go on one plot by calling this
+    with the same ``ax``.
 
     Parameters
     ----------
@@ -47,18 +52,32 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
         color=colour, capsize=2.5, elinewidth=1.2, label=_text(arrhenius, label), zorder=3,
     )  # fmt: skip
     if errors is not None and not positive.all():
-        bounds = (D + errors)[~positive]
-        ax.plot(x[~positive], np.where(bounds > 0, bounds, np.nan), "v", mfc="none", color=colour)
+        above = np.where(positive, D, D + errors)
+        above[~(above > 0)] = np.nan
+        ax.plot(x[~positive], above[~positive], "v", mfc="none", color=colour)
+        _name(ax, _NEGATIVE, marker="v", mfc="none")
+        D = np.where(positive, D, above)
     bound_x, bounds_cm2_s = _draw_bounds(ax, arrhenius, colour)
-    x, D = np.concatenate([x, bound_x]), np.concatenate([D, bounds_cm2_s])
+    # An arrow ends at half of the bound.
+    x, D = (
+        np.concatenate([x, bound_x, bound_x]),
+        np.concatenate([D, bounds_cm2_s, 0.5 * bounds_cm2_s]),
+    )
     margin = 0.06 * float(np.ptp(x))
     line_x = np.linspace(x.min() - margin, x.max() + margin, 200)
     _draw_law(ax, arrhenius, line_x, colour)
     _set_limits(ax, x, D[D > 0], margin)
     ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s)")
     _top_axis(ax)
-    small_legend(ax, loc="lower left", handletextpad=0.4)
+    title = "" if arrhenius.covariance is None else "Line: fit; band: its 68 % interval"
+    small_legend(ax, loc="lower left", handletextpad=0.4, title=title, alignment="left")
     return ax
+
+
+def _name(ax: Axes, text: str, **look: Any) -> None:
+    """Name a kind of mark in the legend, once whatever laws have it."""
+    if text not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], color="0.3", ls="", label=text, **look)
 
 
 def _n_laws(ax: Axes) -> int:
@@ -74,6 +93,7 @@ def _draw_bounds(ax: Axes, arrhenius: Arrhenius, colour: str) -> tuple[FloatArra
         ax.errorbar(
             x, D, 0.5 * D, uplims=True, fmt="_", ms=8, color=colour, elinewidth=1.2, zorder=3
         )  # fmt: skip
+        _name(ax, _BOUND, marker=r"$\downarrow$", ms=8)
     return x, D
 
 
@@ -83,7 +103,8 @@ def _draw_law(ax: Axes, arrhenius: Arrhenius, x: FloatArray, colour: str) -> Non
     ax.plot(x, [value.D_cm2_s for value in values], color=colour, lw=1.5, zorder=2)
     bounds = [v.D_interval68_cm2_s for v in values if v.D_interval68_cm2_s is not None]
     if bounds:
-        low, high = np.array(bounds).T
+        low = np.array([end for end, _ in bounds])
+        high = np.array([_MOST if end is None else end for _, end in bounds])
         ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, zorder=1)
 
 
@@ -107,7 +128,7 @@ def _set_limits(ax: Axes, x: FloatArray, D: FloatArray, margin: float) -> None:
 
 
 def _top_axis(ax: Axes) -> None:
-    """Put the temperatures of the points on top, and round ones where there is room."""
+    """Put a tick at the temperature of each point on top; labels where they have room."""
     for child in list(ax.child_axes):
         if child.get_xlabel() == _TOP_LABEL:
             child.remove()
@@ -118,33 +139,24 @@ def _top_axis(ax: Axes) -> None:
 
     top = ax.secondary_xaxis("top", functions=(kelvin, kelvin))
     top.set_xlabel(_TOP_LABEL)
-    ticks = _temperatures(_measured(ax), ax.get_xlim())
-    top.set_xticks(ticks, labels=[f"{T:.0f}" for T in ticks])
+    measured = sorted(set(_measured(ax)))
+    shown = _with_room(measured, ax.get_xlim())
+    top.set_xticks(measured, labels=[f"{T:.0f}" if T in shown else "" for T in measured])
+    top.tick_params(labelsize="small")
     top.minorticks_off()
 
 
 def _measured(ax: Axes) -> list[float]:
     """Temperatures of all points drawn on the axes."""
-    drawn = [
-        container.lines[0].get_xdata() for container in ax.containers if hasattr(container, "lines")
-    ]
-    return [1000.0 / float(x) for data in drawn for x in np.asarray(data)]
+    marks = [line for line in ax.get_lines() if line.get_linestyle() == "None"]
+    return [1000.0 / float(x) for line in marks for x in np.asarray(line.get_xdata())]
 
 
-def _temperatures(measured: list[float], xlim: tuple[float, float]) -> list[float]:
-    """Choose temperatures at least a tenth of the axis apart in 1000/T."""
-    low, high = max(xlim[0], 0.05), xlim[1]
-    hottest, coldest = 1000.0 / low, 1000.0 / high
-    ticks: list[float] = []
-
-    def offer(candidates: list[float]) -> None:
-        for T in candidates:
-            apart = [abs(1000.0 / T - 1000.0 / other) for other in ticks]
-            if coldest <= T <= hottest and all(gap > 0.1 * (high - low) for gap in apart):
-                ticks.append(T)
-
-    offer(sorted(measured))
-    for step in (1000.0, 500.0, 200.0, 100.0, 50.0, 20.0, 10.0):  # the roundest come first
-        if step >= 100.0 or len(ticks) < 4:
-            offer(list(np.arange(np.ceil(coldest / step) * step, hottest + 1e-9, step)))
-    return sorted(ticks)
+def _with_room(measured: list[float], xlim: tuple[float, float]) -> set[float]:
+    """Choose temperatures whose labels do not touch: the ends first, then from the cold end."""
+    shown: set[float] = set()
+    for T in (*measured[:1], *measured[-1:], *measured):
+        apart = [abs(1000.0 / T - 1000.0 / other) for other in shown]
+        if all(gap > _APART * (xlim[1] - xlim[0]) for gap in apart):
+            shown.add(T)
+    return shown

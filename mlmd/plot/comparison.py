@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.comparison.motion.diffusivity_point import CLIP_D_CM2_S
+from mlmd.digits import r_squared_text
 from mlmd.errors import InputError
 from mlmd.plot.style import (
     COLOURS,
@@ -69,7 +70,7 @@ def plot_rdf_parity(
     ax.axhline(1.0, color="0.75", lw=0.8, zorder=0)
     for i, name in enumerate(names):
         r2 = result.r2_by_pair[name]
-        text = name if r2 is None else f"{name}, $R^2$ {_digits(r2)}"
+        text = name if r2 is None else f"{name}, $R^2$ {r_squared_text(r2)}"
         for side, look in (
             (result.reference, {"lw": 4, "alpha": 0.35}),
             (result.surrogate, {"lw": 1.2, "label": text}),
@@ -77,9 +78,9 @@ def plot_rdf_parity(
             ax.plot(side.r_A, side.g[name], color=colour_of(i), **look)
     title = "reference broad, surrogate thin"
     if result.r2_pooled is not None:
-        title += f"\npooled $R^2$ {_digits(result.r2_pooled)}"
+        title += f"\npooled $R^2$ {r_squared_text(result.r2_pooled)}"
     if result.r2_noise_ceiling is not None:
-        title += f", noise ceiling {_digits(result.r2_noise_ceiling)}"
+        title += f", noise ceiling {r_squared_text(result.r2_noise_ceiling)}"
     distance_axes(ax, float(result.reference.r_A[-1]))
     ax.set_ylim(bottom=0.0)
     small_legend(ax, handlelength=1.6, title=title)
@@ -239,13 +240,6 @@ def plot_energy_parity(result: PointErrors, ax: Axes | None = None) -> Axes:
         transform=ax.transAxes, va="top", fontsize="small",
     )  # fmt: skip
     return ax
-
-
-def _digits(r2: float) -> str:
-    """Format R2 so that its distance from 1 shows."""
-    if r2 >= 1.0:
-        return "1"
-    return f"{r2:.{min(6, max(2, 1 - math.floor(math.log10(1.0 - r2))))}f}"
 
 
 def _place(side: DiffusivitySide) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,11 +65,8 @@ def _draw_volume(ax: Axes, V0_A3: float, stderr_A3: float | None) -> None:
     """Draw the volume of zero pressure."""
     if stderr_A3 is not None:
         ax.axvspan(V0_A3 - stderr_A3, V0_A3 + stderr_A3, color=COLOURS[2], alpha=0.25, lw=0)
-    number = f"{V0_A3:.6g}"
-    if stderr_A3:
-        decimals = max(0, 1 - math.floor(math.log10(stderr_A3)))
-        number = rf"{V0_A3:.{decimals}f} \pm {stderr_A3:.{decimals}f}"
-    label = rf"$V_0 = {number}\ \mathrm{{\AA}}^3$"
+    number = with_error(V0_A3, stderr_A3) if stderr_A3 else f"${V0_A3:.6g}$"
+    label = rf"$V_0$ = {number} $\mathrm{{\AA}}^3$"
     ax.axvline(V0_A3, color=COLOURS[2], lw=1.2, label=label, zorder=2)
 
 

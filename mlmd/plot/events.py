@@ -67,7 +67,10 @@ def plot_events(events: RunEvents, figure: Figure | None = None) -> Figure:
 def _draw_series(ax: Axes, item: Stationarity) -> None:
     """Draw one quantity and the means of its thirds."""
     step = max(1, len(item.values) // _POINTS)
-    ax.plot(item.time_ps[::step], item.values[::step], color="0.75", lw=0.6, zorder=1)
+    ax.plot(
+        item.time_ps[::step], item.values[::step], color="0.75", lw=0.6, zorder=1,
+        label="single values",
+    )  # fmt: skip
     width = max(1, len(item.values) // _SMOOTH)
     ax.plot(
         _means(item.time_ps, width), _means(item.values, width), color=COLOURS[0], lw=1.3,
@@ -87,7 +90,9 @@ def _draw_series(ax: Axes, item: Stationarity) -> None:
             band: dict[str, Any] = {"color": COLOURS[1], "alpha": 0.25, "lw": 0, "zorder": 2}
             ax.fill_between(ends, mean - half, mean + half, **band)
     if item.discard_ps > 0:
-        ax.axvspan(0.0, item.discard_ps, color="0.9", lw=0, zorder=0, label="to discard")
+        ax.axvspan(
+            0.0, item.discard_ps, color="0.9", lw=0, zorder=0, label="to discard as equilibration"
+        )
     name = _LABELS.get(item.name, item.name)
     if item.name not in _LABELS:
         name = f"{item.name}\n" + r"($\mathrm{\AA}^2$/ps)"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlmd.digits import r_squared_text
 from mlmd.errors import InputError
 from mlmd.plot.style import (
     COLOURS,
@@ -75,9 +76,9 @@ def plot_feature_parity(result: FeatureAgreement, ax: Axes | None = None) -> Axe
             )  # fmt: skip
     title = f"{result.n_pairs} systems"
     if result.r2_pooled is not None:
-        title = f"$R^2$ {result.r2_pooled:.3f}, {title}"
+        title = f"$R^2$ {r_squared_text(result.r2_pooled)}, {title}"
     if result.r2_pooled_noise_ceiling is not None:
-        title += f"\nnoise ceiling {result.r2_pooled_noise_ceiling:.3f}"
+        title += f"\nnoise ceiling {r_squared_text(result.r2_pooled_noise_ceiling)}"
     small_legend(ax, title=title)
     return ax
 

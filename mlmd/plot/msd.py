@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,16 @@ from mlmd.analysis.diffusion.diffusivity import Diffusivity
 from mlmd.analysis.diffusion.units import A2_PS_IN_CM2_S
 from mlmd.checks import choice
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
+from mlmd.plot.style import (
+    COLOURS,
+    MOST_ON_ONE,
+    label_panels,
+    new_axes,
+    new_panels,
+    plain,
+    small_legend,
+    with_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +29,12 @@ if TYPE_CHECKING:
 
 # Curves are thinned to this many points: no printer shows more, and a PDF stays small.
 _POINTS = 600
+_LONGEST = 34  # letters of a stage above a panel
+_XLABEL = "Lag time (ps)"
+_YLABEL = r"Mean squared displacement ($\mathrm{\AA}^2$)"
+_FIT = "fit in the shaded range"
+_SHADE = "0.94"
+_DASHED: dict[str, Any] = {"color": "black", "ls": "--", "lw": 1.4}
 
 
 def plot_msd(
@@ -30,16 +45,18 @@ def plot_msd(
 ) -> Axes:
     """Draw the MSD of every window (thin), their mean (bold) and the fitted line (dashed).
 
-    The fit range is shaded, and the legend gives D with its 68 % interval. An MSD over all origins
-    is drawn up to half of the run: beyond it there are few of them. Where the motion is not
-    diffusive the legend gives the upper bound instead of D.
+    The range of the fit is shaded, in the colour of its curve where ranges differ, and the legend
+    gives D with its 68 % interval. More than four results have a panel each, with D above it. An
+    MSD over all origins is drawn up to half of the run: beyond it there are few of them. Where the
+    motion is not diffusive the legend gives the upper bound instead of D.
 
     Parameters
     ----------
     results
         One result or several; the keys of a mapping (stage names, say) become labels.
     ax
-        Axes to draw on; a new figure (``ax.figure``) where not given.
+        Axes to draw on; a new figure (``ax.figure``) where not given. Of several panels the first
+        is returned.
     scale
         "linear", in which diffusion is a straight line; "log", in which its slope is 1 and
         that of vibration 0.
@@ -51,14 +68,20 @@ def plot_msd(
     """
     labelled = _labelled(results)
     choice("scale", scale, ("linear", "log"))
+    if ax is None and len(labelled) > MOST_ON_ONE:
+        return _panels(labelled, scale)
     ax = ax or new_axes()
-    for fit_ps in {_fitted(result) for _, result in labelled}:
-        ax.axvspan(*fit_ps, color="0.94", lw=0, zorder=0)
+    ranges = {_fitted(result) for _, result in labelled}
+    if len(ranges) == 1:
+        ax.axvspan(*ranges.pop(), color=_SHADE, lw=0, zorder=0)
     for i, (label, result) in enumerate(labelled):
-        _draw(ax, result, label, COLOURS[i % len(COLOURS)], scale)
-    ax.plot([], [], color="0.3", ls="--", lw=1.2, label="fit in the shaded range")
-    ax.set(xscale=scale, yscale=scale, xlabel="Lag time (ps)")
-    ax.set_ylabel(r"Mean squared displacement ($\mathrm{\AA}^2$)")
+        colour = COLOURS[i % len(COLOURS)]
+        if ranges:
+            ax.axvspan(*_fitted(result), color=colour, alpha=0.09, lw=0, zorder=0)
+        _draw(ax, result, _text(label, result), colour, scale)
+    which = "fit in the range shaded in its colour" if ranges else _FIT
+    ax.plot([], [], label=which, **_DASHED)
+    ax.set(xscale=scale, yscale=scale, xlabel=_XLABEL, ylabel=_YLABEL)
     _set_limits(ax, [result for _, result in labelled], scale)
     title = "Diffusivity with its 68 % interval"
     legend = small_legend(ax, loc="upper left", handlelength=1.6, title=title, alignment="left")
@@ -66,8 +89,35 @@ def plot_msd(
     return ax
 
 
-def _draw(ax: Axes, result: Diffusivity, label: str, colour: str, scale: str) -> None:
-    """Draw one result."""
+def _panels(labelled: Sequence[tuple[str, Diffusivity]], scale: str) -> Axes:
+    """Draw each result in a panel of its own."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    panels = new_panels(len(labelled))
+    for ax, (label, result) in zip(panels, labelled, strict=True):
+        ax.axvspan(*_fitted(result), color=_SHADE, lw=0, zorder=0)
+        _draw(ax, result, "", COLOURS[0], scale, fit=COLOURS[1])
+        ax.set(xscale=scale, yscale=scale)
+        _set_limits(ax, [result], scale, room=0.05)
+        name, _, symbol = label.rpartition(", ")
+        text = _text(symbol, result).replace(", not diffusive", "\nnot diffusive")
+        ax.set_title(f"{plain(name, _LONGEST)}\n{text}" if name else text, fontsize="small", pad=3)
+    handles: list[Any] = [Line2D([], [], color=COLOURS[0], lw=2.0, label="mean")]
+    if any(len(result.window_msd_A2) > 1 for _, result in labelled):
+        handles.append(Line2D([], [], color=COLOURS[0], lw=0.6, alpha=0.4, label="each window"))
+    handles += [
+        Line2D([], [], label="fit", **_DASHED | {"color": COLOURS[1]}),
+        Patch(color=_SHADE, label="its range"),
+    ]
+    label_panels(panels, _XLABEL, _YLABEL, handles, "Diffusivities with their 68 % intervals")
+    return panels[0]
+
+
+def _draw(
+    ax: Axes, result: Diffusivity, text: str, colour: str, scale: str, fit: str = "black"
+) -> None:
+    """Draw one result, named in the legend by a text."""
     shown = _shown(result)
     chosen = _thinned(shown, scale)
     lag_ps = result.lag_ps[chosen]
@@ -75,11 +125,11 @@ def _draw(ax: Axes, result: Diffusivity, label: str, colour: str, scale: str) ->
         for curve in result.window_msd_A2:
             ax.plot(lag_ps, curve[chosen], color=colour, lw=0.6, alpha=0.4, zorder=2)
     mean_A2 = result.msd_A2[chosen]
-    ax.plot(lag_ps, mean_A2, color=colour, lw=2.0, zorder=3, label=_text(label, result))
+    ax.plot(lag_ps, mean_A2, color=colour, lw=2.0, zorder=3, label=text)
     fit_ps = np.linspace(*_fitted(result), 200)
     line = result.intercept_A2 + 6.0 * result.D_raw_cm2_s / A2_PS_IN_CM2_S * fit_ps
     drawn = line > 0 if scale == "log" else np.full(line.shape, True)
-    ax.plot(fit_ps[drawn], line[drawn], color="0.15", ls="--", lw=1.1, zorder=4)
+    ax.plot(fit_ps[drawn], line[drawn], zorder=4, **_DASHED | {"color": fit})
 
 
 def _fitted(result: Diffusivity) -> tuple[float, float]:
@@ -96,12 +146,14 @@ def _shown(result: Diffusivity) -> int:
     return int(np.searchsorted(result.lag_ps, last_ps * (1 + 1e-9), side="right"))
 
 
-def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str) -> None:
-    """Frame the curves and leave room above them for the legend."""
+def _set_limits(
+    ax: Axes, results: Sequence[Diffusivity], scale: str, room: float | None = None
+) -> None:
+    """Frame the curves and leave room above them, for the legend if not told how much."""
     longest = max(float(result.lag_ps[_shown(result) - 1]) for result in results)
     tops = [float(result.window_msd_A2[:, : _shown(result)].max()) for result in results]
     highest = max(tops) or 1.0
-    room = min(0.6, 0.05 + 0.065 * (len(results) + 2))
+    room = min(0.6, 0.05 + 0.065 * (len(results) + 2)) if room is None else room
     if scale == "linear":
         ax.set(xlim=(0, longest), ylim=(0, highest / (1.0 - room)))
         return

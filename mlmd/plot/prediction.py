@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.plot.style import COLOURS, new_axes, small_legend
+from mlmd.plot.style import BESIDE, COLOURS, MOST_ON_ONE, new_axes, plain, small_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlmd.model.predictor.prediction import Prediction
 
 _APART = 0.006
+_MARKERS = "os^Dv"  # where the colours come round
+_LONGEST = 30  # letters of a structure's name
 
 
 def plot_predictions(
@@ -45,7 +47,7 @@ def plot_predictions(
         raise InputError("no prediction of D above zero to plot; give a temperature in K")
     ax = ax or new_axes()
     for i, (name, found) in enumerate(drawn.items()):
-        colour = COLOURS[i % len(COLOURS)]
+        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i // len(COLOURS) % len(_MARKERS)]
         shift = _APART * (i - (len(drawn) - 1) / 2)
         T = np.array([one.temperature_K for one in found], dtype=float)
         D = np.array([one.D_cm2_s for one in found], dtype=float)
@@ -55,12 +57,13 @@ def plot_predictions(
             ax.errorbar(x, D, np.abs(bounds - D), fmt="none", ecolor=colour, elinewidth=width)
         inside = np.array([not one.outside for one in found])
         for chosen, face in ((inside, colour), (~inside, "white")):
-            ax.plot(x[chosen], D[chosen], "o", ms=5, color=colour, mfc=face, zorder=3)
-        ax.plot([], [], "o", ms=5, color=colour, label=name)
+            ax.plot(x[chosen], D[chosen], marker, ms=5, color=colour, mfc=face, zorder=3)
+        ax.plot([], [], marker, ms=5, color=colour, label=plain(name, _LONGEST))
     if any(one.outside for found in drawn.values() for one in found):
         ax.plot([], [], "o", ms=5, color="0.3", mfc="white", label="outside of the training")
     ax.set_yscale("log")
     ax.margins(x=0.1)
     ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s), 68 % and 95 %")
-    small_legend(ax, loc="lower left")
+    many = len(drawn) > 2 * MOST_ON_ONE
+    small_legend(ax, **BESIDE if many else {"loc": "lower left"})
     return ax

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.digits import r_squared_text
 from mlmd.errors import InputError
 from mlmd.plot.style import COLOURS, new_axes, parity_frame, small_legend, span_of
 
@@ -124,6 +125,6 @@ def _scores(result: OutOfFold) -> str:
 
     found = Scores.of(result.true, result.predicted)
     n_rows = len(np.unique(result.row))
-    text = f"RMSE {found.rmse:.3f}\n" + rf"$R^2$ {found.r2:.3f}" + f"\n{n_rows} rows"
+    text = f"RMSE {found.rmse:.3f}\n" + f"$R^2$ {r_squared_text(found.r2)}" + f"\n{n_rows} rows"
     times = found.n / n_rows
     return text if times <= 1 else f"{text}, {times:.3g} times each"

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd import digits
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
     from matplotlib.legend import Legend
@@ -28,6 +32,41 @@ def new_axes(width_inch: float = 5.2, height_inch: float = 3.9) -> Axes:
     from matplotlib.figure import Figure
 
     return Figure((width_inch, height_inch), dpi=150, layout="constrained").add_subplot()
+
+
+MOST_ON_ONE = 4
+"""Results on one pair of axes: with more, each has a panel of its own."""
+
+
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+"""Where a legend goes that would cover what is drawn."""
+
+
+def new_panels(n: int) -> list[Axes]:
+    """Return axes for n panels in a figure of their own, row by row."""
+    from matplotlib.figure import Figure
+
+    n_columns = min(4, math.ceil(math.sqrt(n)))
+    n_rows = math.ceil(n / n_columns)
+    size = (0.5 + 2.4 * n_columns, 0.9 + 1.85 * n_rows)
+    figure = Figure(size, dpi=150, layout="constrained")
+    panels: list[Axes] = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
+    for unused in panels[n:]:
+        unused.remove()
+    return panels[:n]
+
+
+def label_panels(
+    panels: Sequence[Axes], xlabel: str, ylabel: str, handles: Sequence[Any], title: str = ""
+) -> None:
+    """Name the axes of all panels once, and what they draw in one legend above them."""
+    figure: Any = panels[0].figure
+    figure.supxlabel(xlabel, fontsize="medium")
+    figure.supylabel(ylabel, fontsize="medium")
+    for ax in panels:
+        ax.tick_params(labelsize="small")
+    place = {"loc": "outside upper center", "ncols": len(handles)}
+    small_legend(figure, handles=handles, title=title, **place)
 
 
 def small_legend(where: Axes | FigureBase, **options: Any) -> Legend:
@@ -83,24 +122,5 @@ def plain(text: str, longest: int) -> str:
 
 
 def with_error(value: float, error: float | None) -> str:
-    r"""Format a number in mathtext with two digits of its error: (1.52 \pm 0.31) x 10^-4."""
-    reference = max(abs(value), error or 0.0)
-    if reference == 0.0 or not math.isfinite(reference):
-        return f"${value:g}$"
-    power = math.floor(math.log10(reference))
-    # Decimals are easier to read than powers of ten where no zeros pile up.
-    power = 0 if -2 <= power <= 2 else power
-    scaled, factor = value / 10.0**power, rf"\times 10^{{{power}}}" if power else ""
-    if not error:
-        return f"${_significant(scaled, 3)}{factor}$"
-    scaled_error = error / 10.0**power
-    decimals = max(0, 1 - math.floor(math.log10(scaled_error)))
-    body = rf"{scaled:.{decimals}f} \pm {scaled_error:.{decimals}f}"
-    return f"$({body}){factor}$" if factor else f"${body}$"
-
-
-def _significant(value: float, digits: int) -> str:
-    """Format with a number of significant digits, trailing zeros included."""
-    if value == 0.0:
-        return "0"
-    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    r"""Write a number in mathtext with two digits of its error: (1.52 \pm 0.31) x 10^-4."""
+    return digits.with_error(value, error, digits.MATHTEXT)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from mlmd.checks import element, positive_number, shown, usable_path, whole_number
+from mlmd.checks import choice, element, positive_number, shown, usable_path, whole_number
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
-from mlmd.descriptors.table import FRAMES
-from mlmd.errors import InputError
+from mlmd.descriptors.table_file import FRAMES
+from mlmd.errors import DamagedDataError, InputError, MlmdError
 from mlmd.run.measured import read_snapshots
 from mlmd.run.run import Run
+from mlmd.structure.reading import are_frames, read_structures
 from mlmd.studies.progress import counted
 from mlmd.trajectory import Trajectory
 
@@ -25,18 +25,29 @@ if TYPE_CHECKING:
     from mlmd.descriptors.table import FeatureTable
     from mlmd.stages.context import ProgressReport
 
-Chosen = Literal["start", "last", "mean"]
+Chosen = Literal["start", "last", "mean", "each"]
+Failed = Callable[[MlmdError], None]
 _LABELS = {"start": "start of", "last": "last frame of", "mean": "mean over"}
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A row to be: what it is called, of what, and how to read it when its turn comes."""
+class _Wanted:
+    """Which frames, and what is known of files."""
 
-    name: str
-    kind: Literal["production", "file"]
+    chosen: Chosen
+    every: int
+    timestep_fs: float | None
     temperature_K: float | None
-    load: Callable[[], Atoms | Trajectory]
+    elements: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A row to be: what it is made of, which frames of what that is, and its temperature."""
+
+    item: Atoms | Trajectory
+    frames: str
+    temperature_K: float | None
 
 
 def featurize_files(
@@ -49,9 +60,14 @@ def featurize_files(
     temperature_K: float | None = None,
     n_jobs: int = 1,
     progress: ProgressReport | None = None,
+    failed: Failed | None = None,
     elements: Sequence[str] | None = None,
 ) -> FeatureTable:
     """Compute the features of structures, trajectories and runs; each is read when its turn comes.
+
+    A file of several structures is a trajectory where they are of the same atoms in the same order
+    and the format is one of trajectories (`mlmd.structure.reading.are_frames`), and has one row;
+    else it has a row for each, named ``FILE:INDEX``.
 
     Parameters
     ----------
@@ -61,15 +77,19 @@ def featurize_files(
         See :func:`mlmd.featurize`.
     chosen
         ``start``, the first frame of a trajectory, which a production began with and which knows
-        nothing of it; ``last``, its last; or ``mean``, the mean over its frames.
+        nothing of it; ``last``, its last; ``mean``, the mean over its frames; or ``each``, a row
+        for each structure of a file, trajectory or not.
     every
-        Take every so many frames.
+        Take every so many frames or structures.
     timestep_fs
         Time between frames of a file that does not say.
     temperature_K
         Of files; runs know theirs.
     progress
         Called with :class:`~mlmd.stages.context.Progress`.
+    failed
+        Called with the error of each structure, trajectory or run that has no row. Without it the
+        first is raised; it is raised too where no row is left.
     elements
         Of the types of LAMMPS dumps, as for :meth:`mlmd.Trajectory.read`.
 
@@ -82,34 +102,51 @@ def featurize_files(
     if not isinstance(paths, Sequence) or isinstance(paths, str | bytes):
         raise InputError(f"paths are {shown(paths)}; expected a list of files and run directories")
     whole_number("every", every)
+    choice("chosen", chosen, get_args(Chosen))
     convention_of(convention)
     element("mobile element", mobile)
     for name, value in (("timestep_fs", timestep_fs), ("temperature_K", temperature_K)):
         if value is not None:
             positive_number(name, value)
-    sources = [
-        source
-        for path in _each_once([usable_path("path", path) for path in paths])
-        for source in _sources(path, chosen, every, timestep_fs, temperature_K, elements)
-    ]
-    if not sources:
+    checked = _each_once([usable_path("path", path) for path in paths])
+    if not checked:
         raise InputError("nothing to compute features of; give run directories or files")
+    wanted = _Wanted(chosen, every, timestep_fs, temperature_K, elements)
     frames: list[str] = []
+    at_K: list[float | None] = []
+    errors: list[MlmdError] = []
+
+    def skip(error: MlmdError) -> None:
+        if failed is None:
+            raise error
+        errors.append(error)
+        failed(error)
 
     def items() -> Iterator[Atoms | Trajectory]:
-        for source in sources:
-            item = source.load()
-            if isinstance(item, Trajectory):
-                frames.append(f"{_LABELS[chosen]} {source.kind}")
-                yield replace(_part(item, chosen), source=source.name)
-            else:
-                frames.append("structure")
-                item.info["name"] = source.name
-                yield item
+        for n_done, path in enumerate(checked, start=1):
+            for one in _items(path, wanted, skip):
+                frames.append(one.frames)
+                at_K.append(one.temperature_K)
+                yield one.item
+            if tell is not None:
+                tell(n_done, None)
 
-    at_K, tell = [one.temperature_K for one in sources], counted(progress, "features", len(sources))
-    table = featurize(items(), mobile, convention, at_K, n_jobs, tell)
-    return replace(table, about=table.about.assign(**{FRAMES: frames}))
+    left_out: set[int] = set()
+
+    def no_features(number: int, error: InputError) -> None:
+        left_out.add(number)
+        skip(error)
+
+    tell = counted(progress, "features", len(checked))
+    try:
+        # Temperatures become known as the items do: the list grows in front of its reader.
+        table = featurize(items(), mobile, convention, at_K, n_jobs, failed=no_features)
+    except InputError:
+        if errors:  # no row is left: what is wrong with the first says more
+            raise errors[0] from None
+        raise
+    kept = [text for i, text in enumerate(frames) if i not in left_out]
+    return replace(table, about=table.about.assign(**{FRAMES: kept}))
 
 
 def _each_once(paths: list[Path]) -> list[Path]:
@@ -123,62 +160,59 @@ def _each_once(paths: list[Path]) -> list[Path]:
     return paths
 
 
-def _sources(
-    path: Path,
-    chosen: Chosen,
-    every: int,
-    timestep_fs: float | None,
-    temperature_K: float | None,
-    elements: Sequence[str] | None,
-) -> Iterator[_Source]:
-    """Find what is to be read, without reading it."""
-    if not path.is_file() and not path.is_dir():
-        raise InputError(f"no file or run directory {path}")
-    if not path.is_dir():
-        load = partial(_read_file, path, every, timestep_fs, elements)
-        yield _Source(str(path), "file", temperature_K, load)
+def _items(path: Path, wanted: _Wanted, skip: Failed) -> Iterator[_Item]:
+    """Give what there is in a path, a row each; what cannot be had is skipped."""
+    if path.is_dir():
+        if (wanted.timestep_fs, wanted.temperature_K, wanted.elements) != (None, None, None):
+            raise InputError(
+                f"run {path} knows its times, temperatures and elements; leave those options out, "
+                "or give runs and files in two commands"
+            )
+        if wanted.chosen == "each":
+            raise InputError(f"{path} is a run; a row of each structure is of files")
+        try:
+            yield from _of_run(path, wanted)
+        except (InputError, DamagedDataError) as error:
+            skip(error)
         return
-    if timestep_fs is not None or temperature_K is not None or elements is not None:
-        raise InputError(
-            f"run {path} knows its times, temperatures and elements; leave those options out, or "
-            "give runs and files in two commands"
-        )
+    if not path.is_file():
+        skip(InputError(f"no file or run directory {path}"))
+        return
+    if wanted.chosen != "each" and are_frames(path):
+        try:
+            read = read_snapshots(
+                path, wanted.timestep_fs, every=wanted.every, elements=wanted.elements
+            )
+            yield _frames_of(read, str(path), "file", wanted, wanted.temperature_K)
+            return
+        except InputError as error:
+            # A later structure may be of other atoms: then it was no trajectory.
+            if are_frames(path, None):
+                skip(error)
+                return
+    for name, atoms in islice(read_structures(path), 0, None, wanted.every):
+        if isinstance(atoms, InputError):
+            skip(atoms)
+            continue
+        atoms.info["name"] = name
+        yield _Item(atoms, "structure", wanted.temperature_K)
+
+
+def _of_run(path: Path, wanted: _Wanted) -> Iterator[_Item]:
+    """Give the finished productions of a run."""
     run = Run.open(path)
     done = [entry for entry in run.stages if entry.measured and entry.status == "done"]
     if not done:
         raise InputError(f"{path} has no finished production stage; let it run on first")
     for entry in done:
-        stop = 1 if chosen == "start" else None
-        read = partial(run.trajectory, entry.name, stop=stop, every=every)
+        stop = 1 if wanted.chosen == "start" else None
+        read = run.trajectory(entry.name, stop=stop, every=wanted.every)
         at_K = entry.settings.get("temperature_K")
-        yield _Source(f"{path}/{entry.name}", "production", at_K, read)
+        yield _frames_of(read, f"{path}/{entry.name}", "production", wanted, at_K)
 
 
-def _read_file(
-    path: Path, every: int, timestep_fs: float | None, elements: Sequence[str] | None
-) -> Atoms | Trajectory:
-    """Read a file of one structure as that, any other as a trajectory."""
-    if _is_one_structure(path):
-        from mlmd.structure.reading import read_structure
-
-        return read_structure(path)
-    return read_snapshots(path, timestep_fs, every=every, elements=elements)
-
-
-def _is_one_structure(path: Path) -> bool:
-    """Whether ASE finds exactly one structure in the file."""
-    from mlmd.trajectory.ase_bounds import read_images
-
-    if path.suffix == ".h5md":
-        return False
-    try:
-        return len(list(islice(read_images(path, slice(None)), 2))) == 1
-    except Exception:  # the reader that is then tried says what is wrong
-        return False
-
-
-def _part(run: Trajectory, chosen: Chosen) -> Trajectory:
-    """Return the frame that is wanted, or all of them."""
-    if chosen == "mean":
-        return run
-    return run.part(stop=1) if chosen == "start" else run.part(start=-1)
+def _frames_of(run: Trajectory, name: str, kind: str, wanted: _Wanted, at_K: float | None) -> _Item:
+    """Return the frame of a trajectory that is wanted, or all of them."""
+    if wanted.chosen != "mean":
+        run = run.part(stop=1) if wanted.chosen == "start" else run.part(start=-1)
+    return _Item(replace(run, source=name), f"{_LABELS[wanted.chosen]} {kind}", at_K)

@@ -12,7 +12,13 @@ from mlmd.checks import choice, shown, texts, truth, usable_path, whole_number
 from mlmd.errors import InputError
 from mlmd.files import check_output
 from mlmd.findings import Finding
-from mlmd.model.data.folds import FOLDS, GROUPINGS, known_folds, make_folds
+from mlmd.model.data.folds import (
+    FOLDS,
+    GROUPINGS,
+    TooFewGroupsError,
+    known_folds,
+    make_folds,
+)
 from mlmd.model.data.run_table import FeaturesFrom, RunTable, table_from_runs
 from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.predictor.predictor import Predictor
@@ -176,8 +182,9 @@ def training_table(
     sources: Sequence[str | Path],
     format: Literal["mlmd", "zheng2024"] = "mlmd",
     features_from: FeaturesFrom = "start",
-    mobile: str = "Li",
-    convention: str = "mlmd",
+    mobile: str | None = None,
+    convention: str | None = None,
+    also: Sequence[str] = (),
     progress: ProgressReport | None = None,
 ) -> RunTable:
     """Read one table (`TrainingTable.read`), or make one of runs (`table_from_runs`).
@@ -189,7 +196,10 @@ def training_table(
     format : {"mlmd", "zheng2024"}
         Of a file.
     features_from, mobile, convention
-        Of runs.
+        Of runs, Li and mlmd if not given; the latter two also of a table that has lost its first
+        line.
+    also : sequence of str
+        Of a table: columns of the user's own to learn from.
     progress : callable, optional
         Called with `mlmd.stages.context.Progress`.
 
@@ -203,13 +213,15 @@ def training_table(
     choice("format", format, ("mlmd", "zheng2024"))
     paths = [usable_path("source", path) for path in sources]
     if all(path.is_dir() for path in paths):
+        if also:
+            raise InputError("also names columns of a table; runs have none")
         tell = counted(progress, "runs")
-        return table_from_runs(sources, features_from, mobile, convention, tell)
+        return table_from_runs(sources, features_from, mobile or "Li", convention or "mlmd", tell)
     if len(sources) > 1:
         raise InputError(
             f"{len(sources)} files or folders; expected one table, or run directories alone"
         )
-    return RunTable(TrainingTable.read(sources[0], format), ())
+    return RunTable(TrainingTable.read(sources[0], format, also, convention, mobile), ())
 
 
 def train_study(
@@ -288,7 +300,7 @@ def usable_folds(problem: Problem, mobile: str) -> list[str]:
     for name in FOLDS:
         try:
             make_folds(name, problem.formulas, mobile=mobile)
-        except InputError:
+        except TooFewGroupsError:  # nothing else may drop honest folds
             continue
         usable.append(name)
     return usable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -21,6 +22,7 @@ from mlmd.analysis.activation.points import (
 )
 from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
 from mlmd.checks import choice
+from mlmd.errors import InputError
 from mlmd.numerics.exponential import fit_exponential
 from mlmd.numerics.student import student_factor
 from mlmd.numerics.weighted_line import weighted_line
@@ -40,13 +42,14 @@ class ArrheniusValue:
     """Diffusivity of an Arrhenius law at one temperature.
 
     ``D_stderr_cm2_s`` is linearised; ``D_interval68_cm2_s`` is symmetric in ln D, so that it
-    never reaches 0. Far outside the temperatures measured only the latter makes sense.
+    never reaches 0. Far outside the temperatures measured only the latter makes sense. Its upper
+    end is None where the errors allow more than a number can say: there is no upper bound then.
     """
 
     temperature_K: float
     D_cm2_s: float
     D_stderr_cm2_s: float | None
-    D_interval68_cm2_s: tuple[float, float] | None
+    D_interval68_cm2_s: tuple[float, float | None] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,20 +132,25 @@ class Arrhenius:
         Raises
         ------
         InputError
-            If the temperature is not positive.
+            If the temperature is not positive, or D there is larger than a number can say.
         """
         check_temperatures(np.array([temperature_K], dtype=float))
         beta = 1.0 / (BOLTZMANN_EV_K * temperature_K)
         log_D = math.log(self.D0_cm2_s) - self.E_a_eV * beta
-        D_cm2_s = math.exp(log_D)
+        D_cm2_s = _exp(log_D)
+        if D_cm2_s is None:
+            raise InputError(
+                f"D at {temperature_K:g} K is exp({log_D:.3g}) cm^2/s by this law, which means "
+                "nothing; give a temperature nearer to those measured"
+            )
         if self.covariance is None:
             return ArrheniusValue(temperature_K, D_cm2_s, None, None)
         gradient = np.array([1.0, -beta])
         # Far from the points the two terms nearly cancel; rounding must not go below 0.
         sigma = math.sqrt(max(0.0, float(gradient @ self.covariance @ gradient)))
         half = self.coverage_factor * sigma
-        interval = (math.exp(log_D - half), math.exp(log_D + half))
-        return ArrheniusValue(temperature_K, D_cm2_s, D_cm2_s * sigma, interval)
+        interval = (_exp(log_D - half) or 0.0, _exp(log_D + half))
+        return ArrheniusValue(temperature_K, D_cm2_s, _finite(D_cm2_s * sigma), interval)
 
 
 def arrhenius(
@@ -254,7 +262,7 @@ def arrhenius(
         E_a_stderr_eV=E_a_stderr if has_error else None,
         E_a_interval68_eV=interval if has_error else None,
         D0_cm2_s=D0,
-        D0_stderr_cm2_s=D0 * math.sqrt(covariance[0, 0]) if has_error else None,
+        D0_stderr_cm2_s=_finite(D0 * math.sqrt(covariance[0, 0])) if has_error else None,
         covariance=covariance if has_error else None,
         chi2_per_df=chi2 / free if has_chi2 else None,
         p_value=float(chdtrc(free, chi2)) if has_chi2 else None,
@@ -297,6 +305,15 @@ def activation_energy_bound(
     if not one or not points.have_errors or not (measured.D_cm2_s > 0).all():
         return None
     return lowest_E_a_eV(points)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _exp(exponent: float) -> float | None:
+    """Exponential, None where it is larger than a number can say."""
+    return None if not exponent < math.log(sys.float_info.max) else math.exp(exponent)
 
 
 def _error_scale(chi2: float, df: int, scaling: ErrorScaling) -> float:

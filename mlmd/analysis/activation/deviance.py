@@ -143,6 +143,8 @@ def _where_risen(
     def above(E_a_eV: float) -> float:
         return _at_slope(points, x, fit, E_a_eV) - level
 
+    if not above(best_eV) < 0:  # numbers so far apart that no valley is found where the best lies
+        raise _undetermined()
     near, step = best_eV, way * max(1e-6, 1e-3 * abs(best_eV))
     while above(near + step) < 0:
         near, step = near + step, 2.0 * step

@@ -29,7 +29,7 @@ class ConductivityValue:
 
     S_cm: float
     stderr_S_cm: float | None
-    interval68_S_cm: tuple[float, float] | None
+    interval68_S_cm: tuple[float, float | None] | None
 
     @property
     def mS_cm(self) -> float:

@@ -1,4 +1,4 @@
 """Surrogate beside reference: the features of structures, and how well they agree over systems.
 
-May import `arrays`, `comparison/r_squared`, `descriptors`, `errors`, `numerics`, `trajectory`.
+May import `arrays`, `descriptors`, `errors`, `numerics`, `trajectory`.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.comparison.r_squared import r_squared
+from mlmd.numerics.r_squared import r_squared
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray

@@ -1,5 +1,5 @@
 """Surrogate beside reference: diffusivities, vibrational spectra, the structure factor.
 
-May import `analysis`, `arrays`, `comparison/r_squared`, `comparison/structure`,
-`comparison/systems`, `errors`, `findings`, `numerics`, `trajectory`.
+May import `analysis`, `arrays`, `comparison/noise`, `comparison/structure`, `comparison/systems`,
+`errors`, `findings`, `numerics`, `trajectory`.
 """

@@ -11,9 +11,9 @@ import numpy as np
 from mlmd.analysis.activation.arrhenius import Arrhenius, arrhenius
 from mlmd.comparison.motion.diffusivity_point import CLIP_D_CM2_S
 from mlmd.comparison.motion.line import line_with_errors_in_both
-from mlmd.comparison.r_squared import r_squared
 from mlmd.comparison.systems import temperature_key
 from mlmd.errors import InputError
+from mlmd.numerics.r_squared import r_squared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,10 +11,11 @@ import numpy as np
 from mlmd.analysis.diffusion.units import BOLTZMANN_EV_K
 from mlmd.analysis.structure.scattering.structure_factor import structure_factor
 from mlmd.analysis.vibrations.density_of_states import vibrational_density
-from mlmd.comparison.r_squared import noise_ceiling, r_squared
+from mlmd.comparison.noise import noise_ceiling
 from mlmd.comparison.structure.runs import frame_weights
 from mlmd.comparison.systems import part
 from mlmd.errors import InputError
+from mlmd.numerics.r_squared import r_squared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

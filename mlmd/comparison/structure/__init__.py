@@ -1,5 +1,5 @@
 """Surrogate beside reference: g(r), its distribution over systems, coordination.
 
-May import `analysis`, `arrays`, `comparison/curves`, `comparison/r_squared`,
-`comparison/systems`, `errors`, `periodic`, `trajectory`.
+May import `analysis`, `arrays`, `comparison/curves`, `comparison/noise`, `comparison/systems`,
+`errors`, `numerics`, `periodic`, `trajectory`.
 """

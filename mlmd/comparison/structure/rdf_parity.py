@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.comparison.curves import PairCurves, common_pairs
-from mlmd.comparison.r_squared import Noise, excess, noise_ceiling, r_squared
+from mlmd.comparison.noise import Noise, excess, noise_ceiling
 from mlmd.comparison.structure.runs import frame_weights
+from mlmd.numerics.r_squared import r_squared
 
 if TYPE_CHECKING:
     from mlmd.analysis.structure.radial_distribution import RadialDistribution

@@ -11,7 +11,7 @@ import numpy as np
 from mlmd.analysis.checks import checked_cells_A, half_height_A
 from mlmd.analysis.structure.conventions import convention_named
 from mlmd.analysis.structure.rdf import rdf
-from mlmd.comparison.r_squared import Noise
+from mlmd.comparison.noise import Noise
 from mlmd.comparison.structure.atom_spread import (
     FEWEST_CENTRES,
     AtomCounts,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlmd.comparison.checks import SHORTEST_PS, SHORTEST_SPECTRUM_PS
 from mlmd.comparison.systems import temperature_key
 from mlmd.comparison.verdict.verdict import CERTAIN, Judgement, Verdict, between, together, within
+from mlmd.digits import TERMINAL, r_squared_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def judge_rdf(parity: RdfParity, limits: Thresholds, short: str = "runs are") ->
     in_time = parity.times_noise(in_time=True)
     if r2 is None or noise is None or ratio is None or in_time is None:
         return _judge_alone(r2, limits)
-    text = f"R2 {r2:.4g}, noise ceiling {parity.r2_noise_ceiling:.4g}, {ratio:.2g} times the noise"
+    text = _r2_text(r2, parity.r2_noise_ceiling, ratio)
     if len(parity.r2_by_pair) > 1:
         text += ", pair by pair"
     limit = max(limits.excess_max, noise.largest_ratio())
@@ -80,7 +81,7 @@ def judge_structure_factor(
     if r2 is None or ceiling is None:
         return _judge_alone(r2, limits)
     ratio = (1.0 - r2) / max(1.0 - ceiling, 1e-300)
-    text = f"R2 {r2:.4g}, noise ceiling {ceiling:.4g}, {ratio:.2g} times the noise"
+    text = _r2_text(r2, ceiling, ratio)
     if r2 >= limits.r2_min:
         return Judgement("yes", f"{text}, R2 at least {limits.r2_min:g}", r2)
     if ratio > _UNSURE * limits.excess_max:
@@ -91,13 +92,18 @@ def judge_structure_factor(
     return Judgement.open(f"{text}: {short} too short to tell", r2, needs_ps)
 
 
+def _r2_text(r2: float, ceiling: float | None, ratio: float) -> str:
+    best = r_squared_text(ceiling, TERMINAL)
+    return f"R2 {r_squared_text(r2, TERMINAL)}, noise ceiling {best}, {ratio:.2g} times the noise"
+
+
 def _judge_alone(r2: float | None, limits: Thresholds) -> Judgement:
     """Judge R^2 without a ceiling."""
     if r2 is None:
         return Judgement("inconclusive", "the reference's curves are constant", None)
     passed = r2 >= limits.r2_min
     words = "at least" if passed else "below"
-    text = f"R2 {r2:.4g}, {words} {limits.r2_min:g} (noise ceiling not known)"
+    text = f"R2 {r_squared_text(r2, TERMINAL)}, {words} {limits.r2_min:g} (noise ceiling not known)"
     return Judgement("yes" if passed else "no", text, r2)
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.descriptors.thermal import BOLTZMANN_EV_K
+from mlmd.descriptors.features import BOLTZMANN_EV_K
 from mlmd.errors import InputError, MissingExtraError
 from mlmd.model.best.process import fit_robust_process, process_inputs
 from mlmd.model.best.products import with_products
 from mlmd.model.data.composition_columns import element_coordinates, fraction_columns
-from mlmd.model.data.table import INVERSE_KBT, TEMPERATURE
+from mlmd.model.data.labelled_file import INVERSE_KBT, TEMPERATURE
 from mlmd.model.extra import import_extra
 
 try:

@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlmd.descriptors.elements import package_elements
-from mlmd.descriptors.table import import_pandas
+from mlmd.descriptors.table_file import import_pandas
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
 

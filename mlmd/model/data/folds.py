@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from mlmd.arrays import IntArray
 
+
+class TooFewGroupsError(InputError):
+    """Rows that cannot be parted in a way, since they are too few or too alike."""
+
+
 FOLDS = {
     "published": "85 % in shuffled folds and 15 % held out, as in Zheng et al. 2024",
     "random": "rows; the same formula at another temperature is in both: optimistic",
@@ -103,9 +108,9 @@ def make_folds(
         return Split(tuple(_elements(formulas, mobile)))
     groups = groups_of(name, formulas)
     if len(np.unique(groups)) < n_splits:
-        raise InputError(
-            f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give fewer folds "
-            "or more rows"
+        raise TooFewGroupsError(
+            f"{len(np.unique(groups))} group(s) by {name} for {n_splits} folds; give more rows, or "
+            "take other folds (--folds)"
         )
     rng = np.random.default_rng(seed)
     folds = [f for _ in range(n_repeats) for f in _grouped(groups, n_splits, rng)]
@@ -131,7 +136,7 @@ def widest_grouping(formulas: Sequence[str], n_groups: int) -> str:
     for name in GROUPINGS:
         if len(np.unique(groups_of(name, formulas))) >= n_groups:
             return name
-    raise InputError(f"{len(formulas)} row(s) to learn from; expected at least {n_groups}")
+    raise TooFewGroupsError(f"{len(formulas)} row(s) to learn from; expected at least {n_groups}")
 
 
 @cache
@@ -151,7 +156,7 @@ def _published(n_rows: int) -> Split:
     from sklearn.model_selection import KFold, train_test_split
 
     if n_rows < 20:
-        raise InputError(f"{n_rows} rows; the published folds need at least 20")
+        raise TooFewGroupsError(f"{n_rows} rows; the published folds need at least 20")
     train, test = train_test_split(
         np.arange(n_rows), train_size=PUBLISHED_TRAIN_SHARE, random_state=PUBLISHED_SEED
     )
@@ -176,7 +181,7 @@ def _elements(formulas: Sequence[str], mobile: str) -> Iterator[Fold]:
             found = True
             yield Fold(np.flatnonzero(~has), np.flatnonzero(has), element)
     if not found:
-        raise InputError(
+        raise TooFewGroupsError(
             f"no element is in {_FEWEST_FORMULAS} formulas and not in {_FEWEST_FORMULAS} others; "
             "take other folds"
         )

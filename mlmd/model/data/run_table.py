@@ -16,9 +16,11 @@ from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.checks import choice
 from mlmd.descriptors.conventions import convention_of
 from mlmd.descriptors.featurize import featurize
-from mlmd.descriptors.table import FeatureTable, import_pandas
+from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import import_pandas
 from mlmd.errors import InputError, MlmdError
-from mlmd.model.data.table import EINSTEIN, TrainingTable, known_features
+from mlmd.model.data.labelled_file import EINSTEIN, known_features
+from mlmd.model.data.table import TrainingTable
 from mlmd.run.manifest import NAME
 from mlmd.run.run import Run
 from mlmd.stages.volume.result import VIRIAL

@@ -10,18 +10,33 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mlmd.analysis.activation.arrhenius import arrhenius
-from mlmd.checks import choice
+from mlmd.checks import choice, texts
 from mlmd.descriptors.conventions import convention_of
-from mlmd.descriptors.features import FEATURES, UNITS
-from mlmd.descriptors.table import FRAMES, UNREADABLE, FeatureTable, import_pandas, table_file
-from mlmd.descriptors.thermal import BOLTZMANN_EV_K
+from mlmd.descriptors.features import BOLTZMANN_EV_K, UNITS
+from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import FRAMES, import_pandas
 from mlmd.errors import InputError
-from mlmd.model.data.folds import reduced_formula
+from mlmd.model.data.composition_columns import PREFIX
+from mlmd.model.data.folds import chemical_system, reduced_formula
 from mlmd.model.data.label_weights import label_weights
+from mlmd.model.data.labelled_file import (
+    AS_GIVEN,
+    BOUND,
+    BOUND_COLUMN,
+    D_COLUMN,
+    D_ERROR_COLUMN,
+    D_FROM_COLUMN,
+    D_SCALE,
+    INVERSE_KBT,
+    TEMPERATURE,
+    read_labelled,
+    read_zheng2024,
+)
 from mlmd.model.data.problem import Problem
-from mlmd.plain import text_of_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -33,16 +48,7 @@ Target = Literal["ln_D", "D", "E_a"]
 TARGETS = {"ln_D": "ln(cm2/s)", "D": "1e-3 cm2/s", "E_a": "eV"}
 """What can be predicted, and its unit."""
 
-D_SCALE = 1e3
-INVERSE_KBT, TEMPERATURE = "inverse_kbT", "temperature_K"
-_MOST_MISSING = 0.5
 _FASTEST_CM2_S = 1.0
-
-D_COLUMN, D_ERROR_COLUMN, D_FROM_COLUMN = "D_cm2_s", "D_error_cm2_s", "D_from"
-BOUND_COLUMN, BOUND = "D_is", "upper bound"
-AS_GIVEN, AS_PUBLISHED = "as given", "as published by Zheng et al. 2024"
-EINSTEIN = "mlmd: slope / 6 of the mean squared displacement"
-"""Where D is from. The published values may be three times those of the Einstein relation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,7 @@ class TrainingTable:
     Attributes
     ----------
     features : pandas.DataFrame
-        Columns of `mlmd.descriptors.FEATURES`, without the temperature.
+        Columns of `mlmd.descriptors.FEATURES`, without the temperature, and those of `also`.
     formulas : tuple of str
         Formula of each row.
     temperature_K : (n,) array
@@ -73,6 +79,9 @@ class TrainingTable:
         How D was obtained; the same for all rows, so that conventions are never mixed.
     bounds : TrainingTable, optional
         Rows whose D is an upper bound of 95 %, of motion that was not diffusive.
+    also : tuple of str
+        Columns of `features` that are the user's own: what is predicted with a model of them needs
+        them too.
     """
 
     features: pd.DataFrame
@@ -87,6 +96,7 @@ class TrainingTable:
     frames: tuple[str, ...] | None = None
     D_from: str = AS_GIVEN
     bounds: TrainingTable | None = None
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every number can be learnt from."""
@@ -99,9 +109,25 @@ class TrainingTable:
         parts += [part for part in known if part is not None]
         if n == 0 or any(len(part) != n for part in parts):
             raise InputError(f"a training table needs rows, all parts the same number; got {n}")
-        unknown = [str(c) for c in self.features.columns if c not in UNITS]
+        for name in self.also:
+            if (
+                name in (*UNITS, TEMPERATURE)
+                or name.startswith(PREFIX)
+                or name not in self.features
+            ):
+                raise InputError(
+                    f"also has {name!r}; expected a column of features that is none of mlmd's own"
+                )
+        unknown = [str(c) for c in self.features.columns if c not in (*UNITS, *self.also)]
         if unknown:
-            raise InputError(f"no feature {', '.join(unknown)}; see mlmd features --list")
+            raise InputError(
+                f"no feature {', '.join(unknown)}; see mlmd features --list, or name it in also="
+            )
+        for row, formula in enumerate(self.formulas):
+            try:
+                chemical_system(formula)  # what folds are made of
+            except InputError as error:
+                raise self._wrong(row, str(error)) from error
         errors = 1.0 if self.D_error_cm2_s is None else self.D_error_cm2_s
         numbers_of = {
             "temperature": self.temperature_K,
@@ -110,7 +136,8 @@ class TrainingTable:
         }
         for name, values in numbers_of.items():
             for i in np.flatnonzero(~(np.isfinite(values) & (values > 0))):
-                raise self._wrong(i, f"{name} is {values[i]}; expected a number above zero")
+                told = " (mlmd features --temperature-K)" if name == "temperature" else ""
+                raise self._wrong(i, f"{name} is {values[i]}; expected a number above zero{told}")
         for i in np.flatnonzero(self.D_cm2_s > _FASTEST_CM2_S):
             said = f"D is {self.D_cm2_s[i]:g} cm2/s, more than any liquid's; expected at most"
             raise self._wrong(i, f"{said} {_FASTEST_CM2_S:g}: see its unit")
@@ -118,7 +145,7 @@ class TrainingTable:
             said = f"feature {self.features.columns[j]} is no finite number"
             raise self._wrong(i, f"{said}; leave out row or column")
 
-    def _wrong(self, row: np.integer[Any], what: str) -> InputError:
+    def _wrong(self, row: int | np.integer[Any], what: str) -> InputError:
         return InputError(f"row {row + 1} ({self.formulas[row]}): {what}")
 
     def __len__(self) -> int:
@@ -126,7 +153,14 @@ class TrainingTable:
         return len(self.features)
 
     @classmethod
-    def read(cls, path: str | Path, format: Literal["mlmd", "zheng2024"] = "mlmd") -> TrainingTable:
+    def read(
+        cls,
+        path: str | Path,
+        format: Literal["mlmd", "zheng2024"] = "mlmd",
+        also: Sequence[str] = (),
+        convention: str | None = None,
+        mobile: str | None = None,
+    ) -> TrainingTable:
         """Read a table.
 
         Parameters
@@ -134,10 +168,15 @@ class TrainingTable:
         path : path
             For "zheng2024" the data file of Zheng et al. 2024 (``feature_target.dat``: separated
             by blanks, D in 1e-3 cm2/s in ``diff_coeff_mul_thousand``); for "mlmd" what `to_csv`
-            or ``mlmd features -o`` write, the latter with a column ``D_cm2_s`` added;
-            ``D_error_cm2_s`` and ``D_from`` are read where they are there.
+            or ``mlmd features -o`` write, the latter with a column ``D_cm2_s`` added, by hand, by
+            pandas or by a spreadsheet; ``D_error_cm2_s`` and ``D_from`` are read where they are
+            there.
         format : {"mlmd", "zheng2024"}
             Which of them it is.
+        also : sequence of str
+            Columns of the user's own to learn from; the log says which others there are.
+        convention, mobile : str, optional
+            Of a table that has lost its first line (`mlmd.descriptors.table_file.TableFile`).
 
         Raises
         ------
@@ -145,9 +184,19 @@ class TrainingTable:
             If the file cannot be read, lacks a column, has something that is no number, or
             diffusivities of more than one origin.
         """
-        path = table_file(path, "a table of features with diffusivities")
         choice("format", format, ("zheng2024", "mlmd"))
-        table = (_read_mlmd if format == "mlmd" else _read_zheng2024)(path)
+        if format == "mlmd":
+            found = read_labelled(path, texts("also", list(also)), convention, mobile)
+        elif also or convention or mobile:
+            raise InputError("also, convention and mobile are of tables of mlmd features")
+        else:
+            found = read_zheng2024(path)
+        content = dict(vars(found))
+        is_bound = content.pop("is_bound")
+        try:
+            table = cls(**content).parted(is_bound)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         rows = table.features.assign(D=table.D_cm2_s, T=table.temperature_K, of=table.formulas)
         if n_twice := int(rows.duplicated().sum()):
             logger.warning("%s: %d row(s) are there twice; they count twice", path, n_twice)
@@ -190,8 +239,9 @@ class TrainingTable:
             D_ERROR_COLUMN: np.nan if self.D_error_cm2_s is None else self.D_error_cm2_s,
             D_FROM_COLUMN: self.D_from,
             **({} if what_D_is is None else {BOUND_COLUMN: what_D_is}),
+            **{name: self.features[name].to_numpy(dtype=float) for name in self.also},
         }
-        values = self.features.astype(float).set_axis(index, axis=0)
+        values = self.features.drop(columns=list(self.also)).astype(float).set_axis(index, axis=0)
         rows = pandas.DataFrame(about, index)
         return FeatureTable(values, values * np.nan, rows, self.convention, self.mobile)
 
@@ -309,91 +359,3 @@ class TrainingTable:
             D_upper_bound_cm2_s=np.concatenate([[np.nan] * n, bounds.D_cm2_s[its]]),
         )
         return law.E_a_eV
-
-
-def _read_zheng2024(path: Path) -> TrainingTable:
-    frame = _read(path, sep=r"\s+")
-    wanted = [f.name for f in FEATURES if f.name not in ("density", INVERSE_KBT)]
-    _need(path, frame, ["formula", "diff_coeff_mul_thousand", "temperature", *wanted])
-    columns = [str(c) for c in frame.columns if c in wanted]
-    try:
-        return TrainingTable(
-            frame[columns].astype(float),
-            tuple(map(str, frame["formula"])),
-            frame["temperature"].to_numpy(dtype=float),
-            frame["diff_coeff_mul_thousand"].to_numpy(dtype=float) / D_SCALE,
-            "zheng2024",
-            D_from=AS_PUBLISHED,
-        )
-    except (ValueError, OverflowError) as error:
-        raise _no_number(path, error) from error
-
-
-def _read_mlmd(path: Path) -> TrainingTable:
-    table = FeatureTable.read_csv(path)
-    # As text: pandas' own reading of numbers may lose the last digit.
-    frame = _read(path, skiprows=1, dtype=str, keep_default_na=False).replace("", "nan")
-    _need(path, frame, [D_COLUMN])
-    n_after = int(table.after_start.sum())
-    if n_after:
-        logger.warning(
-            "%s: %d row(s) of features are means over frames, or of a last frame; if D is of the "
-            "same trajectory, the scores are optimistic for a new structure",
-            path,
-            n_after,
-        )
-    origins = [AS_GIVEN]
-    if D_FROM_COLUMN in frame:
-        origins = frame[D_FROM_COLUMN].replace("nan", AS_GIVEN).map(text_of_csv).unique()
-    if len(origins) > 1:
-        raise InputError(
-            f"{path} has D '{origins[0]}' and D '{origins[1]}', which may differ by a factor; "
-            "train on rows of one origin"
-        )
-    try:
-        labels = frame[[c for c in (D_COLUMN, D_ERROR_COLUMN) if c in frame]].astype(float)
-        errors = labels[D_ERROR_COLUMN].to_numpy() if D_ERROR_COLUMN in labels else None
-        made = TrainingTable(
-            known_features(table.values).reset_index(drop=True),
-            tuple(map(str, table.about["formula"])),
-            table.about["temperature_K"].to_numpy(dtype=float),
-            labels[D_COLUMN].to_numpy(),
-            table.convention,
-            table.mobile,
-            errors,
-            tuple(map(str, table.values.index)),
-            table.about["n_frames"].to_numpy(),
-            tuple(map(str, table.about[FRAMES])),
-            str(origins[0]),
-        )
-        is_bound = frame.get(BOUND_COLUMN, frame[D_COLUMN]) == BOUND
-        return made.parted(is_bound.to_numpy())
-    except (ValueError, OverflowError) as error:
-        raise _no_number(path, error) from error
-
-
-def known_features(values: pd.DataFrame) -> pd.DataFrame:
-    """Return the features, without the temperature, that most rows have."""
-    features = values.drop(columns=INVERSE_KBT, errors="ignore")
-    return features.loc[:, features.isna().mean() < _MOST_MISSING]
-
-
-def _read(path: Path, **options: Any) -> pd.DataFrame:
-    try:
-        return import_pandas().read_csv(path, **options)
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read as a table ({reason})") from error
-
-
-def _need(path: Path, frame: pd.DataFrame, wanted: list[str]) -> None:
-    missing = [name for name in wanted if name not in frame]
-    if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}; is it of another --format?")
-
-
-def _no_number(path: Path, error: Exception) -> InputError:
-    if isinstance(error, InputError):
-        return InputError(f"{path}: {error}")
-    reason = " ".join(str(error).split())
-    return InputError(f"{path} has something that is no number ({reason})")

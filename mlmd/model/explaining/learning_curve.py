@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.descriptors.thermal import BOLTZMANN_EV_K
+from mlmd.descriptors.features import BOLTZMANN_EV_K
 from mlmd.errors import InputError
 from mlmd.model.data.folds import groups_of, make_folds, reduced_formula
 from mlmd.model.fitting import fit_pipeline

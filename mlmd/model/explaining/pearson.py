@@ -11,7 +11,8 @@ from mlmd.checks import whole_number
 from mlmd.descriptors.features import UNITS
 from mlmd.errors import InputError
 from mlmd.model.data.folds import reduced_formula
-from mlmd.model.data.table import TEMPERATURE, TrainingTable
+from mlmd.model.data.labelled_file import TEMPERATURE
+from mlmd.model.data.table import TrainingTable
 from mlmd.plain import plain_fields
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def pearson_table(
         rows.append(
             Correlation(
                 names[column],
-                "K" if names[column] == TEMPERATURE else UNITS[names[column]],
+                "K" if names[column] == TEMPERATURE else UNITS.get(names[column], "as given"),
                 *map(float, (plain[0], plain[1], low[i], high[i], ranks[0], ranks[1])),
             )
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import by_name, finite_number
 from mlmd.descriptors.elements import ElementTable
 from mlmd.descriptors.featurize import featurize
 from mlmd.errors import InputError
 from mlmd.findings import Finding
-from mlmd.model.data.table import D_SCALE, TARGETS, TEMPERATURE
+from mlmd.model.data.labelled_file import D_SCALE, TEMPERATURE
+from mlmd.model.data.table import TARGETS
 from mlmd.plain import plain_fields, to_plain
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ class Prediction:
         unit = TARGETS[target]
         if not abs(value) + half_width_95 < _LARGEST:
             raise InputError(
-                f"the model gives {value:.3g} +- {half_width_95:.3g} {unit} for this structure, "
+                f"the model gives {value:.3g} and an interval of {half_width_95:.3g} {unit} about "
+                "it for this structure, "
                 "which means nothing; it is far from all that the model has learnt"
             )
 
@@ -111,6 +114,28 @@ class Prediction:
         return {**plain_fields(self), "findings": to_plain(self.findings)}
 
 
+def own_values(wanted: Sequence[str], given: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the values of the user's own columns that a model wants, checked.
+
+    Raises
+    ------
+    InputError
+        If one is missing, none of the model's, or no finite number.
+    """
+    given = {} if given is None else by_name("also", given)
+    for name in given:
+        if name not in wanted:
+            known = f"it learnt from {', '.join(wanted)}" if wanted else "it learnt from none"
+            raise InputError(f"the model has no column {name!r} of the user's own; {known}")
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        options = " ".join(f"--also {name}=VALUE" for name in missing)
+        raise InputError(
+            f"this model was trained on {', '.join(missing)} as well; give it by {options} (also=)"
+        )
+    return {name: finite_number(name, given[name]) for name in wanted}
+
+
 def features_of(
     structure: Atoms | Trajectory,
     columns: Sequence[str],
@@ -129,7 +154,7 @@ def features_of(
     """
     thermal = {"inverse_kbT", TEMPERATURE} & set(columns)
     if thermal and temperature_K is None:
-        raise InputError("this model needs a temperature; give one in K")
+        raise InputError("this model needs a temperature; give one in K (--temperature-K)")
     T_K = temperature_K if thermal else None
     table = featurize(structure, mobile, convention, T_K, elements=elements)
     row = table.values.assign(temperature_K=T_K)[list(columns)].astype(float)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from mlmd.descriptors.elements import ElementTable, package_elements
 from mlmd.descriptors.features import UNITS
 from mlmd.descriptors.inference import elements_behind
 from mlmd.descriptors.table import FeatureTable
+from mlmd.descriptors.table_file import import_pandas
 from mlmd.errors import InputError
 from mlmd.model.data.composition_columns import PREFIX, fraction_columns, with_fractions
-from mlmd.model.data.table import TARGETS, TEMPERATURE, TrainingTable
+from mlmd.model.data.labelled_file import TEMPERATURE
+from mlmd.model.data.table import TARGETS, TrainingTable
 from mlmd.model.fitting import fit_pipeline
-from mlmd.model.predictor.prediction import Prediction, features_of
-from mlmd.model.predictor.saving import Training, read_model, write_model
+from mlmd.model.predictor.prediction import Prediction, features_of, own_values
+from mlmd.model.predictor.saving import Training, damaged, read_model, write_model
 from mlmd.model.regressors import PUBLISHED_SEED, regressor_of
 from mlmd.model.tuning.tune import Tuning, tune
 from mlmd.model.validation.domain import Domain
@@ -155,7 +157,7 @@ class Predictor:
             self.target,
             TARGETS[self.target],
             columns,
-            {name: _unit(name) for name in columns},
+            {name: _unit(name, table.also) for name in columns},
             table.convention,
             table.mobile,
             len(problem.y),
@@ -164,6 +166,7 @@ class Predictor:
             self.weighted,
             dict(tuned),
             calibration,
+            table.also,
         )
         return self
 
@@ -189,16 +192,41 @@ class Predictor:
         return self.training.calibration.factor * np.asarray(raw, dtype=float)
 
     def predict_structure(
-        self, structure: Atoms | Trajectory, temperature_K: float | None = None
+        self,
+        structure: Atoms | Trajectory,
+        temperature_K: float | None = None,
+        also: Mapping[str, float] | None = None,
     ) -> Prediction:
-        """Return diffusivity or activation energy of a structure, with an interval."""
+        """Return diffusivity or activation energy of a structure, with an interval.
+
+        Parameters
+        ----------
+        structure : ase.Atoms or Trajectory
+            The structure.
+        temperature_K : float, optional
+            Temperature, where the model needs one.
+        also : mapping of str to float, optional
+            Values of the columns of the user's own that the model was trained on
+            (``training.also``).
+
+        Raises
+        ------
+        InputError
+            If one of these is missing or not known to the model, or a feature has no value.
+        """
         if not isinstance(structure, Trajectory):
             one_structure("structure", structure)
         known, symbols = self.training, list(structure.symbols)
         columns = [c for c in known.columns if not c.startswith(PREFIX)]
         X = features_of(
-            structure, columns, temperature_K, known.convention, known.mobile, self._elements
+            structure,
+            [c for c in columns if c not in known.also],
+            temperature_K,
+            known.convention,
+            known.mobile,
+            self._elements,
         )
+        X = X.assign(**own_values(known.also, also))[columns]
         if len(columns) < len(known.columns):
             formula = Formula.from_list(symbols).format("hill")
             X = with_fractions(X, [formula])
@@ -248,6 +276,7 @@ class Predictor:
             settings, values = about.pop("settings"), about.pop("element_values", None)
             about["calibration"] = Calibration(**about["calibration"])
             about["columns"] = tuple(about["columns"])
+            about["also"] = tuple(about.get("also", ()))  # files of before have none
             one = cls(about["model"], about["target"], **settings, weighted=about["weighted"])
             one._training = Training(**about)
             one._pipeline, one._members = parts["pipeline"], list(parts["members"])
@@ -261,13 +290,30 @@ class Predictor:
         if learnt != one.training.columns:
             raise InputError(f"{path}: its columns are not those of its model; train it anew")
         for name, unit in one.training.units.items():
-            here = _unit(name)
+            here = _unit(name, one.training.also)
             if here != unit:
                 raise InputError(
                     f"{path}: feature {name} is in {unit}, this version of mlmd has it in "
                     f"{here}; train it anew"
                 )
+        try:
+            one._try()
+        except Exception as error:  # parts that do not fit together fail anywhere
+            raise damaged(path, error) from error
         return one
+
+    def _try(self) -> None:
+        """Predict in the middle of what was learnt from, so that what does not fit shows."""
+        domain = self._domain
+        if domain is None:
+            return
+        X = import_pandas().DataFrame([domain.mean], columns=list(domain.columns))
+        if len(domain.columns) < len(self.training.columns):
+            X = with_fractions(X, ["".join(domain.elements)])
+        domain.outside(domain.elements, X.iloc[0])
+        for found in (self.predict(X), self.standard_deviation(X)):
+            if found.shape != (1,):
+                raise ValueError(f"it gives an array of shape {found.shape} for a structure")
 
     def _checked(self, X: pd.DataFrame | FeatureTable) -> pd.DataFrame:
         known = self.training
@@ -318,7 +364,9 @@ def fit_predictor(
     return Predictor(model, target, n_bootstrap, seed, weighted, tuning).fit(table, progress)
 
 
-def _unit(column: str) -> str:
+def _unit(column: str, also: Sequence[str]) -> str:
+    if column in also:
+        return "as given"
     if column == TEMPERATURE:
         return "K"
     return "1" if column.startswith(PREFIX) else UNITS.get(column, "nothing")

@@ -12,8 +12,8 @@ from ase.formula import Formula
 
 from mlmd.checks import usable_path
 from mlmd.errors import InputError
-from mlmd.model.data.table import AS_PUBLISHED
-from mlmd.model.predictor.prediction import Prediction, features_of
+from mlmd.model.data.labelled_file import AS_PUBLISHED
+from mlmd.model.predictor.prediction import Prediction, features_of, own_values
 from mlmd.model.predictor.predictor import Predictor
 from mlmd.model.sisso.space import Expression
 
@@ -95,9 +95,13 @@ class PublishedEquation:
         return result
 
     def predict_structure(
-        self, structure: Atoms | Trajectory, temperature_K: float | None = None
+        self,
+        structure: Atoms | Trajectory,
+        temperature_K: float | None = None,
+        also: Mapping[str, float] | None = None,
     ) -> Prediction:
-        """Return the diffusivity in a structure at a temperature."""
+        """Return the diffusivity in a structure at a temperature; `also` must be empty."""
+        own_values((), also)
         columns = list(self.bounds)
         X = features_of(structure, columns, temperature_K, self.convention, self.mobile, None)
         row = X.iloc[0]

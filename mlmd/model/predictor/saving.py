@@ -22,6 +22,7 @@ from mlmd.checks import input_file
 from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.model.extra import import_extra
+from mlmd.model.predictor.soundness import check_boosted, check_trees
 from mlmd.model.regressors import WITH_XGBOOST
 from mlmd.model.validation.spread import Calibration
 
@@ -79,6 +80,8 @@ class Training:
         Settings that tuning has chosen; none where the model has its own.
     calibration : Calibration
         What the standard deviation is worth.
+    also : tuple of str
+        Columns of the user's own among them.
     """
 
     model: str
@@ -94,6 +97,7 @@ class Training:
     weighted: bool
     tuned: dict[str, Any]
     calibration: Calibration
+    also: tuple[str, ...] = ()
 
 
 def write_model(
@@ -137,15 +141,22 @@ def read_model(path: Path, other_versions: bool) -> tuple[dict[str, Any], dict[s
             raise InputError(
                 f"{path} holds {', '.join(foreign)}, which is no part of a model; do not use it"
             )
+        check_boosted(content)
         parts = skops.loads(content, trusted=sorted(_KINDS))
+        check_trees(parts)
     except InputError:
         raise
     except Exception as error:  # a file made by hand may fail anywhere in skops
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} holds no model that can be loaded ({reason})") from error
+        raise damaged(path, error) from error
     if not isinstance(parts, dict):
         raise InputError(f"{path} is no complete model of mlmd; train it anew")
     return about, parts
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """Return what to say of a file whose content is no sound model."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{path}: the model is damaged ({reason}); train it anew")
 
 
 def _hash(about: dict[str, Any], content: bytes) -> str:
@@ -193,8 +204,8 @@ def _check_versions(path: Path, saved: Any, model: str) -> None:
         there = str(saved.get(package))
         if there.split(".")[:2] != here.split(".")[:2]:
             raise InputError(
-                f"{path} was saved with {package} {there}, here is {here}; install that version or "
-                "train it anew"
+                f"{path} was saved with {package} {there}, here is {here}; install that version, "
+                "train it anew, or take it all the same (--other-versions)"
             )
 
 

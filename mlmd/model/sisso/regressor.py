@@ -82,8 +82,8 @@ class SissoRegressor(RegressorMixin, BaseEstimator):
         a second, of 3 half a minute.
     units : mapping of str to str, optional
         Unit of each column as `mlmd.descriptors.features.UNITS` writes it. With it sums are of
-        like units only, and exponentials and logarithms of pure numbers. Without it every column
-        is a pure number.
+        like units only, and exponentials and logarithms of pure numbers; a column that is not
+        in it has a unit of its own. Without it every column is a pure number.
 
     Attributes
     ----------

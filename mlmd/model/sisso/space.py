@@ -162,7 +162,8 @@ class Space:
     max_operators : int
         Most of them in a formula.
     units : mapping of str to str, optional
-        Unit of each column; without it all are pure numbers.
+        Unit of each column; one that has none there is measured in a unit of its own. Without
+        it all are pure numbers.
 
     Raises
     ------
@@ -181,12 +182,9 @@ class Space:
         unknown = [o for o in operators if o not in OPERATORS]
         if unknown:
             raise InputError(f"no operator {', '.join(unknown)}; expected {' '.join(OPERATORS)}")
-        missing = [name for name in names if units is not None and name not in units]
-        if missing:
-            raise InputError(f"no unit for {', '.join(missing)}; give one, '1' for a pure number")
         self._unary = [o for o in _UNARY if o in operators]
         self._joins = [join for join in _JOINS if join[0] in operators]
-        exponents = _whole([() if units is None else parse_unit(units[name]) for name in names])
+        exponents = _whole([() if units is None else _unit(name, units) for name in names])
         primary = [Expression(name, ("x", i)) for i, name in enumerate(names)]
         self._levels = [Block(values, exponents, primary.__getitem__)]
         self._most = max_operators if operators else 0
@@ -263,6 +261,10 @@ def parse_unit(text: str) -> Unit:
             exponents[base] = exponents.get(base, Fraction(0)) + power
         place = token.end()
     return tuple(sorted((base, power) for base, power in exponents.items() if power))
+
+
+def _unit(name: str, units: Mapping[str, str]) -> Unit:
+    return parse_unit(units[name]) if name in units else ((f"unit of {name}", Fraction(1)),)
 
 
 def _whole(units: Sequence[Unit]) -> IntArray:

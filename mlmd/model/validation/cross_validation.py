@@ -13,6 +13,7 @@ from mlmd.model.fitting import fit_pipeline
 from mlmd.model.regressors import regressor_of
 from mlmd.model.tuning.tune import tune
 from mlmd.model.validation.spread import bootstrap, cross_fitted, raw_spread
+from mlmd.numerics.r_squared import r_squared
 from mlmd.plain import plain_fields, without_nan
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class Scores:
     def of(cls, true: FloatArray, predicted: FloatArray, held_out: str = "") -> Scores:
         """Compare predictions with what is true."""
         error = predicted - true
-        squares = float(np.sum((true - true.mean()) ** 2))
-        r2 = 1 - float(np.sum(error**2)) / squares if squares > 0 else float("nan")
+        found = r_squared(predicted, true)
+        r2 = float("nan") if found is None else found
         rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
         return cls(rmse, mae, r2, len(true), held_out)
 

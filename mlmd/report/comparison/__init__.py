@@ -1,4 +1,4 @@
 """The page of a comparison, or of several surrogates side by side.
 
-May import `comparison`, `plot`, `report/page`, `studies`.
+May import `comparison`, `digits`, `plot`, `report/page`, `studies`.
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mlmd.digits import TERMINAL, r_squared_text, with_error
 from mlmd.report.comparison.contents import Content, Contents, all_listed, part_of
-from mlmd.report.page.elements import Cell, Table, make_table, of
+from mlmd.report.page.elements import Cell, Table, make_table, of, of_r_squared
 from mlmd.report.page.figures import PageFigure, page_figure
-from mlmd.report.page.numbers import number
 
 _LEFT_OUT = (
     "Features of the composition and the temperature are equal by construction and left out, as "
@@ -19,10 +19,15 @@ def feature_lines(section: Content) -> Iterator[str]:
     """Say what was found: R2 over systems, or what differs in each of few."""
     if section["r2_pooled"] is not None:
         ceiling = section["r2_pooled_noise_ceiling"]
-        best = "" if ceiling is None else f" (a perfect surrogate: {ceiling:.3g})"
+        best = (
+            ""
+            if ceiling is None
+            else f" (a perfect surrogate: {r_squared_text(ceiling, TERMINAL)})"
+        )
         yield (
-            f"features: R2 {section['r2_pooled']:.3g}{best} over {section['n_pairs']} systems, "
-            f"every feature alike; {section['r2_pooled_raw']:.3g} of the bare numbers"
+            f"features: R2 {r_squared_text(section['r2_pooled'], TERMINAL)}{best} over "
+            f"{section['n_pairs']} systems, every feature alike; "
+            f"{r_squared_text(section['r2_pooled_raw'], TERMINAL)} of the bare numbers"
         )
         return
     for system in section["systems"]:
@@ -68,9 +73,12 @@ def _r2(sections: Contents) -> Table:
         "Structure features over the systems",
         ("Feature", *columns),
         [
-            ("All, every feature alike", *pooled),
-            ("All, bare numbers", *bare),
-            *(row for row in rows if any(value is not None for value in row[1:])),
+            (name, *(None if value is None else of_r_squared(value) for value in values))
+            for name, *values in (
+                ("All, every feature alike", *pooled),
+                ("All, bare numbers", *bare),
+                *(row for row in rows if any(value is not None for value in row[1:])),
+            )
         ],
         f"R² over {n_pairs} systems; the ceiling is that of a perfect surrogate, given the noise "
         f"of both sides. {_LEFT_OUT} Bare numbers of different units pooled, as published, say "
@@ -148,9 +156,7 @@ def judged_features(system: Content) -> dict[str, Content]:
 
 
 def _with_error(value: float, error: float | None) -> Cell:
-    if not error:
-        return of(value, 4)
-    return Cell(f"{number(value, 4)} ± {number(error, 2)}", value)
+    return Cell(with_error(value, error), value) if error else of(value, 4)
 
 
 def _percent(value: float | None) -> float | None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlmd.comparison.comparison import NOT_COMPARED
+from mlmd.digits import number
 from mlmd.report.comparison.contents import Content, Contents, listed, part_of
 from mlmd.report.comparison.csv_blocks import copy_blocks
 from mlmd.report.comparison.figures import comparison_figures
 from mlmd.report.comparison.tables import comparison_tables
 from mlmd.report.comparison.verdict_rows import limit_in_words, property_name, verdict_rows
 from mlmd.report.page.elements import Group, entries
-from mlmd.report.page.numbers import number
 from mlmd.report.page.page import render, write_page
 
 

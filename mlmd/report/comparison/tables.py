@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlmd.digits import r_squared_text
 from mlmd.report.comparison.contents import Contents, all_listed, part_of
 from mlmd.report.comparison.features import feature_tables
 from mlmd.report.page.elements import (
@@ -12,8 +13,8 @@ from mlmd.report.page.elements import (
     of,
     of_diffusivity,
     of_interval,
+    of_r_squared,
 )
-from mlmd.report.page.numbers import number
 
 DIFFUSIVITY = ("D_cm2_s", "D_interval68_cm2_s", "D_upper_bound_cm2_s")
 POINT_WISE = {
@@ -48,8 +49,8 @@ def _rdf(contents: Contents) -> Table:
     for label, one in all_listed(contents, "rdf"):
         known = {pair: r2 for pair, r2 in one["r2_by_pair"].items() if r2 is not None}
         worst = min(known, key=known.__getitem__, default=None)
-        last = Cell(f"{number(known[worst], 4)} ({worst})", known[worst]) if worst else None
-        r2, ceiling = of(one["r2_pooled"], 4), of(one["r2_noise_ceiling"], 4)
+        last = Cell(f"{r_squared_text(known[worst])} ({worst})", known[worst]) if worst else None
+        r2, ceiling = (of_r_squared(one[key]) for key in ("r2_pooled", "r2_noise_ceiling"))
         rows.append((f"{label}, {one['label']}", r2, ceiling, one["excess"], last))
     return make_table(
         "Radial distribution functions",
@@ -120,7 +121,7 @@ def _spectra(contents: Contents) -> Table:
         "Vibrations and structure factor",
         ("System", "VDOS overlap", "Its ceiling", "Mean frequency ratio", "S(q) R²"),
         [
-            (f"{label}, {one['label']}", *(one[key] for key in keys), of(one["sq_r2"], 4))
+            (f"{label}, {one['label']}", *(one[key] for key in keys), of_r_squared(one["sq_r2"]))
             for label, one in all_listed(contents, "spectra")
         ],
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mlmd.digits import DASH, number, r_squared_text
 from mlmd.report.comparison.contents import Content
 from mlmd.report.page.elements import Cell
-from mlmd.report.page.numbers import DASH, number
 
 PROPERTIES = {
-    "rdf": ("Structure, g(r)", "R² {}", 4),
+    "rdf": ("Structure, g(r)", "R² {}", 0),
     "coordination": ("Coordination numbers", "off by {}", 2),
-    "structure_factor": ("Structure factor S(q)", "R² {}", 4),
+    "structure_factor": ("Structure factor S(q)", "R² {}", 0),
     "vdos": ("Vibrations (VDOS)", "overlap {}", 3),
     "diffusivity": ("Diffusivity", "log₁₀ ratio {}", 2),
     "activation_energy": ("Activation energy", "off by {} eV", 2),
@@ -21,7 +21,7 @@ PROPERTIES = {
     "softening": ("Force slope (softening)", "{}", 3),
     "pressure": ("Pressure", "{} GPa", 2),
 }
-"""Properties as people call them, the value of a verdict in words, and its digits."""
+"""Properties as people call them, the value of a verdict in words, and its digits (0: of R²)."""
 
 THRESHOLDS = {
     "r2_min": "R² at least {:g}",
@@ -84,7 +84,9 @@ def verdict_rows(verdicts: Content) -> tuple[VerdictRow, ...]:
             overall = one is verdict
             limits = (one.get("threshold") or {}) if overall else {}
             value = one.get("value")
-            text = DASH if value is None else value_in_words.format(number(value, digits))
+            # Of R² as many digits as show its distance from 1.
+            shown = number(value, digits) if digits else r_squared_text(value)
+            text = DASH if value is None else value_in_words.format(shown)
             rows.append(
                 VerdictRow(
                     key=key,

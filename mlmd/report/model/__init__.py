@@ -1,5 +1,5 @@
 """The page of a trained model.
 
-May import `arrays`, `descriptors`, `model`, `numerics`, `plain`, `plot`, `report/page`,
+May import `arrays`, `descriptors`, `digits`, `model`, `numerics`, `plain`, `plot`, `report/page`,
 `studies`.
 """

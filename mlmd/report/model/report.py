@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlmd.digits import number
 from mlmd.model.data.composition_columns import players
 from mlmd.model.data.folds import FOLDS
 from mlmd.model.regressors import REGRESSORS
@@ -15,7 +16,6 @@ from mlmd.report.model.copies import model_content, model_copies
 from mlmd.report.model.figures import curve_figures, feature_figures, score_figures
 from mlmd.report.model.tables import feature_tables, score_tables
 from mlmd.report.page.elements import Group, entries
-from mlmd.report.page.numbers import number
 from mlmd.report.page.page import render, write_page
 from mlmd.studies.model_study import ModelStudy
 

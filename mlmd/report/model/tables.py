@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.descriptors.features import FEATURES
+from mlmd.digits import DASH, number, with_error
 from mlmd.model.data.composition_columns import COMPOSITION
 from mlmd.model.validation.cross_validation import Scores
-from mlmd.report.page.elements import Cell, Table, Value, make_table, of, of_interval
-from mlmd.report.page.numbers import DASH, number
+from mlmd.report.page.elements import Cell, Table, Value, make_table, of_interval, of_r_squared
 from mlmd.studies.model_study import ModelStudy
 
 if TYPE_CHECKING:
@@ -50,12 +49,7 @@ def feature_tables(study: ModelStudy) -> Iterator[Table]:
 
 def spread_cell(mean: float | None, deviation: float | None) -> Cell:
     """Return a number with its standard deviation, two digits of it: 0.123 ± 0.020."""
-    if mean is None or deviation is None or not (deviation > 0 and math.isfinite(mean)):
-        return of(mean)
-    power = math.floor(math.log10(deviation))
-    decimals = min(max(0, 1 - power), 6)
-    text = f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
-    return Cell(text.replace("-", "\N{MINUS SIGN}"), mean)
+    return Cell(with_error(mean, deviation), mean)
 
 
 def _folds(study: ModelStudy) -> Table:
@@ -66,15 +60,21 @@ def _folds(study: ModelStudy) -> Table:
         shuffled = f"{number(low)} to {number(high)}" if low < high else DASH
         rmse = spread_cell(report.rmse, report.rmse_std)
         n = len(report.by_fold)
-        rows.append((report.folds.replace("_", " "), rmse, shuffled, report.mae, report.r2, n))
+        rows.append(
+            (report.folds.replace("_", " "), rmse, shuffled, report.mae, of_r_squared(report.r2), n)
+        )
         if paper:
             score = Cell(f"{paper['rmse']:g} ± {paper['rmse_std']:g}", paper["rmse"])
             rows.append((_PAPER, score, *4 * (None,)))
         if report.test is not None:
             test = report.test
-            rows.append(("— held out of all folds", test.rmse, None, test.mae, test.r2, None))
+            rows.append(
+                ("— held out of all folds", test.rmse, None, test.mae, of_r_squared(test.r2), None)
+            )
             if paper:
-                rows.append((_PAPER, paper["test_rmse"], None, None, paper["test_r2"], None))
+                rows.append(
+                    (_PAPER, paper["test_rmse"], None, None, of_r_squared(paper["test_r2"]), None)
+                )
     return make_table(
         "Folds side by side",
         ("Folds", *_errors(study, "By shuffle"), "R²", "Number"),
@@ -108,7 +108,7 @@ def _temperatures(study: ModelStudy) -> Table:
             wide = SIGMA_95 * deviation if wide is None else wide
             held = [100 * float(np.mean(error <= ends[chosen])) for ends in (deviation, wide)]
         n_rows = len(np.unique(result.row[chosen]))
-        rows.append((name, found.rmse, found.mae, found.r2, *held, n_rows))
+        rows.append((name, found.rmse, found.mae, of_r_squared(found.r2), *held, n_rows))
     coverage = () if deviation is None else ("68 % hold (%)", "95 % hold (%)")
     caption = f"Folds {report.folds.replace('_', ' ')}, all predictions pooled."
     if coverage:
@@ -130,7 +130,7 @@ def _elements(study: ModelStudy) -> Table:
     return make_table(
         "Elements that the model has never seen",
         ("Element", *_errors(study), "R²", "Rows"),
-        [(one.held_out, one.rmse, one.mae, one.r2, one.n) for one in worst],
+        [(one.held_out, one.rmse, one.mae, of_r_squared(one.r2), one.n) for one in worst],
         f"The {len(worst)} of {len(by_fold)} with the largest errors; all are in the scores below.",
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlmd.digits import number, r_squared_text, value_of, with_interval
 from mlmd.plain import csv_text
-from mlmd.report.page.numbers import number, value_of, with_interval
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,13 @@ def of(value: float | int | None, digits: int = 3) -> Cell:
     return Cell(number(value, digits), value if known else None)
 
 
-def of_interval(value: float | None, interval: Sequence[float] | None) -> Cell:
+def of_r_squared(value: float | None) -> Cell:
+    """Return the cell of a coefficient of determination."""
+    known = value is not None and math.isfinite(value)
+    return Cell(r_squared_text(value), value if known else None)
+
+
+def of_interval(value: float | None, interval: Sequence[float | None] | None) -> Cell:
     """Return the cell of a number with its interval."""
     return Cell(with_interval(value, interval), value)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mlmd._version import __version__
+from mlmd.digits import number, value_of
 from mlmd.errors import MissingExtraError
 from mlmd.files import write_output
 from mlmd.plain import to_plain, without_nan
-from mlmd.report.page.numbers import number, value_of
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "

@@ -1,4 +1,4 @@
 """The page of a run.
 
-May import `analysis`, `errors`, `files`, `plot`, `report/page`, `run`, `stages`.
+May import `analysis`, `digits`, `errors`, `files`, `plot`, `report/page`, `run`, `stages`.
 """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlmd.analysis.summary import AnalysisSummary
     from mlmd.run.run import Run
 
-MOST_STAGES = 8
+MOST_STAGES, MOST_PANELS = 8, 24
 
 
 def run_figures(run: Run, summary: AnalysisSummary | None) -> list[PageFigure]:
@@ -29,18 +29,23 @@ def _arrhenius(summary: AnalysisSummary) -> Iterator[PageFigure]:
         if law is not None:
             axes = plot_arrhenius(law, ax=axes, label=summary.label_of_law(symbol))
     if axes is not None:
-        caption = "Points with their errors, the fitted laws, and their 68 % bands."
+        caption = (
+            "Points with their errors, the fitted laws and their 68 % bands. Arrows: upper bounds."
+        )
         yield page_figure(axes, "arrhenius", "Diffusivity and temperature", caption)
 
 
 def _msd(summary: AnalysisSummary) -> Iterator[PageFigure]:
     for i, symbol in enumerate(summary.arrhenius):
-        results = dict(list(summary.results_of(symbol).items())[:MOST_STAGES])
+        found = summary.results_of(symbol)
+        results = dict(list(found.items())[:MOST_PANELS])
+        left = len(found) - len(results)
+        more = f" The first {len(results)} of {len(found)} stages." if left else ""
         yield page_figure(
             plot_msd(results),
             f"msd{i}",
             f"Mean squared displacement of {symbol}",
-            "Shaded: the lags of the fit. The legend gives D with its 68 % interval.",
+            f"Shaded: the lags of the fit. D has its 68 % interval.{more}",
         )
 
 

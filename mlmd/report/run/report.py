@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
 from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.summary import AnalysisSummary, summarize
+from mlmd.digits import DASH
 from mlmd.errors import InputError
 from mlmd.files import check_output
 from mlmd.report.page.elements import (
@@ -21,7 +22,6 @@ from mlmd.report.page.elements import (
     make_table,
     of,
 )
-from mlmd.report.page.numbers import DASH
 from mlmd.report.page.page import render, write_page
 from mlmd.report.run.figures import run_figures
 from mlmd.report.run.tables import result_tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlmd.digits import DASH
 from mlmd.report.page.elements import (
     Cell,
     Table,
@@ -13,7 +14,6 @@ from mlmd.report.page.elements import (
     of_diffusivity,
     of_interval,
 )
-from mlmd.report.page.numbers import DASH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,8 +137,8 @@ def _coordination(summary: AnalysisSummary) -> Iterator[tuple[Value, ...]]:
 def _mS_cm(value: ConductivityValue | None) -> Cell:
     if value is None or value.interval68_S_cm is None:
         return of(None if value is None else value.mS_cm)
-    low, high = value.interval68_S_cm
-    return of_interval(value.mS_cm, (1000.0 * low, 1000.0 * high))
+    ends = [None if end is None else 1000.0 * end for end in value.interval68_S_cm]
+    return of_interval(value.mS_cm, ends)
 
 
 def _listed(codes: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mlmd.digits import TERMINAL, with_error
 from mlmd.stages.volume.birch_murnaghan import BirchMurnaghan
 from mlmd.stages.volume.pressure import PressureMeasurement
 
@@ -67,10 +68,12 @@ def judge_by_modulus(
     slope = run.energy_drift
     is_sharp = run.is_reliable and error < limits.pressure / 2
     is_still = slope.is_within(limits.energy_drift_stderrs)
-    drift_error = "unknown error" if slope.stderr_per_ps is None else f"{slope.stderr_per_ps:.2g}"
+    drift = with_error(slope.slope_per_ps, slope.stderr_per_ps, TERMINAL)
+    if slope.stderr_per_ps is None:
+        drift += " (unknown error)"
     seen = (
-        f"{_pressure(run)}, |P|/B = {ratio:.4f} +- {error:.4f} with B = {B_GPa:.3g} GPa, energy "
-        f"drift {slope.slope_per_ps:.2g} +- {drift_error} eV/ps"
+        f"{_pressure(run)}, |P|/B = {with_error(ratio, error, TERMINAL)} with B = {B_GPa:.3g} GPa, "
+        f"energy drift {drift} eV/ps"
     )
     is_wrong_volume = ratio - _CLEARLY * error > limits.pressure
     passed = ratio < limits.pressure and is_sharp and bool(is_still)
@@ -98,7 +101,7 @@ def _pressure(run: PressureMeasurement) -> str:
         doubt = " (not settled for half of the run)"
     elif not run.is_reliable:
         doubt = f" (from {run.n_effective:.0f} independent samples only)"
-    return f"P = {run.pressure_GPa:+.3f} +- {run.stderr_GPa:.3f} GPa{doubt}"
+    return f"P = {with_error(run.pressure_GPa, run.stderr_GPa, TERMINAL)} GPa{doubt}"
 
 
 CRITERIA: dict[str, Criterion] = {"modulus": judge_by_modulus, "mpmorph": judge_as_mpmorph}

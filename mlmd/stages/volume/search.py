@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlmd.digits import TERMINAL, with_error
 from mlmd.errors import InputError
 from mlmd.stages.volume.criteria import CRITERIA, Tolerances, Verdict
 from mlmd.stages.volume.next_volume import next_volume
@@ -118,14 +119,15 @@ class VolumeSearch:
         runs = sorted(self._runs.good, key=lambda run: run.point.scale)
         first, last = runs[0].point.scale, runs[-1].point.scale
         ends = " and ".join(
-            f"{run.measurement.pressure_GPa:+.3f} +- {run.measurement.stderr_GPa:.3f} GPa at "
+            f"{with_error(seen.pressure_GPa, seen.stderr_GPa, TERMINAL)} GPa at "
             f"{run.point.volume_A3:.5g} A3 ({run.point.scale:.3g} of the start)"
             for run in (runs[0], runs[-1])
+            for seen in (run.measurement,)
         )
-        seen = f"the pressure does not change its sign: {ends}"
+        said = f"the pressure does not change its sign: {ends}"
         if any(not first < point.scale < last for point in self._runs.failed):
-            return Found("unconverged", seen + self._failure())
-        return Found("no_equilibrium_volume", seen)
+            return Found("unconverged", said + self._failure())
+        return Found("no_equilibrium_volume", said)
 
     def _failure(self) -> str:
         """Return words about the last run that failed, none where none has."""

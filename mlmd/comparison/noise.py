@@ -18,20 +18,6 @@ _CHANCE = 0.005
 """That noise alone makes a no, in each system: a study of a few has less than 5 % in all."""
 
 
-def r_squared(surrogate: FloatArray, reference: FloatArray) -> float | None:
-    r"""Coefficient of determination of the surrogate's values against the reference's.
-
-    .. math:: R^2 = 1 - \frac{\sum_k (s_k - r_k)^2}{\sum_k (r_k - \bar r)^2}
-
-    over all points of all curves that are given, with one common mean: *pooled* where there are
-    several. The two sides are not interchangeable. None where the reference is constant.
-    """
-    total = float(np.sum((reference - reference.mean()) ** 2))
-    if not total > 0:
-        return None
-    return 1.0 - float(np.sum((surrogate - reference) ** 2)) / total
-
-
 @dataclass(frozen=True, eq=False)
 class Noise:
     """How far the curves of two runs of one potential are apart.
