@@ -108,7 +108,10 @@ class Evidence:
         # A step that folding made a jump is, as an image, no longer than those that are none.
         like_others = between == 0 or image <= 1.5 * self.longest_short[axis]
         few_between = between == 0 or 2 * between <= whole + 2
-        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and like_others and few_between
+        # Unfolded atoms that make steps of more than half a cell make many of a quarter, too.
+        no_long_ones = self.longest_short[axis] < NEAR_WHOLE
+        alike = no_long_ones or (like_others and few_between)
+        clean = whole > 0 and image <= AMBIGUOUS_FRACTION and alike
         # Of motion whose longer steps are rarer no more than these are near a whole number.
         like_unfolded = whole <= 2 * between + 2.0 * between**0.5
         if not periodic:
