@@ -8,6 +8,9 @@ from scipy.signal import lfilter
 from mlmd.trajectory.trajectory import Trajectory
 
 JUMP_A = 3.0
+STEP_A, EDGE_A = 0.35, 12.0
+UNDER_PRESSURE_D_CM2_S = STEP_A**2 / 2.0 / 0.1 * 1e-4  # one step in 0.1 ps
+CELL_MOTIONS = ("still", "breathes", "fluctuates", "each edge by itself", "is pressed together")
 
 
 def trajectory_of(positions: np.ndarray, interval_fs: float = 100.0, number: int = 3) -> Trajectory:
@@ -70,3 +73,35 @@ def lattice_gas(rng, frames: int, side: int, occupancy: float, width_A: float = 
         unwrapped[moved] += step[moves]
         out[frame] = unwrapped
     return JUMP_A * out + rng.normal(0, width_A, out.shape)
+
+
+def cells_of(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Cells under a barostat; 1 to 2 % as in small cells of liquids."""
+    time = np.arange(frames)[:, None]
+    noise = rng.normal(0.0, 1.0, (frames, 3))
+    kept = np.exp(-1.0 / 30.0)
+    for frame in range(1, frames):
+        noise[frame] = kept * noise[frame - 1] + np.sqrt(1.0 - kept**2) * noise[frame]
+    strain = {
+        "still": np.zeros((frames, 3)),
+        "breathes": 0.014 * np.sin(2.0 * np.pi * time / 20.0 + rng.uniform(0.0, 6.0)) * np.ones(3),
+        "fluctuates": 0.02 * noise[:, :1] * np.ones(3),
+        "each edge by itself": 0.02 * noise,
+        "is pressed together": -0.2 * time / frames * np.ones(3),
+    }[kind]
+    return EDGE_A * (1.0 + strain)[:, :, None] * np.eye(3)
+
+
+def under_pressure(kind: str, seed: int, frames: int = 1500, ions: int = 20) -> Trajectory:
+    """Ions that diffuse with a known D in a vibrating framework, in a cell that moves."""
+    rng = np.random.default_rng(seed)
+    cells = cells_of(kind, frames, rng)
+    steps = rng.normal(0.0, STEP_A, (frames, ions, 3))
+    steps[0] = rng.uniform(0.0, EDGE_A, (ions, 3))
+    vibrations = rng.normal(0.0, 0.15, (frames, ions, 3))
+    inverse = np.linalg.inv(cells)
+    mobile = np.cumsum(steps @ inverse, axis=0)
+    framework = rng.uniform(0.0, 1.0, (ions, 3)) + vibrations @ inverse
+    positions = np.concatenate([mobile, framework], axis=1) @ cells
+    numbers = np.repeat([3, 8], ions)
+    return Trajectory(positions, cells, numbers, 100.0 * np.arange(frames))

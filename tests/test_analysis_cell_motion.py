@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from synthetic_motion import CELL_MOTIONS, STEP_A, UNDER_PRESSURE_D_CM2_S, under_pressure
 
 from mlmd import Trajectory, diffusivity, mean_squared_displacement
 from mlmd.analysis import charge_diffusivity, diffusion_tensor, summarize
@@ -10,41 +11,8 @@ from mlmd.analysis.diffusion.drift import drift_A, share_of_centre
 from mlmd.errors import InputError
 from mlmd.trajectory.joining import growing
 
-STEP_A, INTERVAL_FS, EDGE_A = 0.35, 100.0, 12.0
-D_CM2_S = STEP_A**2 / 2.0 / 0.1 * 1e-4
-CELL_MOTIONS = ["still", "breathes", "fluctuates", "each edge by itself", "is pressed together"]
-
-
-def cells_of(kind: str, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Cells under a barostat; 1 to 2 % as in small cells of liquids."""
-    time = np.arange(frames)[:, None]
-    noise = rng.normal(0.0, 1.0, (frames, 3))
-    kept = np.exp(-1.0 / 30.0)
-    for frame in range(1, frames):
-        noise[frame] = kept * noise[frame - 1] + np.sqrt(1.0 - kept**2) * noise[frame]
-    strain = {
-        "still": np.zeros((frames, 3)),
-        "breathes": 0.014 * np.sin(2.0 * np.pi * time / 20.0 + rng.uniform(0.0, 6.0)) * np.ones(3),
-        "fluctuates": 0.02 * noise[:, :1] * np.ones(3),
-        "each edge by itself": 0.02 * noise,
-        "is pressed together": -0.2 * time / frames * np.ones(3),
-    }[kind]
-    return EDGE_A * (1.0 + strain)[:, :, None] * np.eye(3)
-
-
-def under_pressure(kind: str, seed: int, frames: int = 1500, ions: int = 20) -> Trajectory:
-    """Ions that diffuse with a known D in a vibrating framework, in a cell that moves."""
-    rng = np.random.default_rng(seed)
-    cells = cells_of(kind, frames, rng)
-    steps = rng.normal(0.0, STEP_A, (frames, ions, 3))
-    steps[0] = rng.uniform(0.0, EDGE_A, (ions, 3))
-    vibrations = rng.normal(0.0, 0.15, (frames, ions, 3))
-    inverse = np.linalg.inv(cells)
-    mobile = np.cumsum(steps @ inverse, axis=0)
-    framework = rng.uniform(0.0, 1.0, (ions, 3)) + vibrations @ inverse
-    positions = np.concatenate([mobile, framework], axis=1) @ cells
-    numbers = np.repeat([3, 8], ions)
-    return Trajectory(positions, cells, numbers, INTERVAL_FS * np.arange(frames))
+D_CM2_S = UNDER_PRESSURE_D_CM2_S
+INTERVAL_FS = 100.0
 
 
 @pytest.mark.parametrize("kind", CELL_MOTIONS)

@@ -106,11 +106,10 @@ def grouped(step: float, seed: int = 0) -> np.ndarray:
 def test_short_steps_tell_the_motion_whatever_the_file_says(way, pbc, wrapped):
     scaled = grouped(0.03)
     folded = FOLDS[way](scaled)
-    for borders in [(), (1, 2, 3), (60, 150)]:
-        back = joined(cut(block(folded, wrapped, pbc), *borders))
-        assert_moved_as(back, scaled)
-        along_open = way != "not folded" and not all(pbc) and not (way == "some axes" and pbc[0])
-        assert ("folded_along_open" in codes(back)) == along_open
+    back = joined(cut(block(folded, wrapped, pbc), 1, 2, 60, 150))
+    assert_moved_as(back, scaled)
+    along_open = way != "not folded" and not all(pbc) and not (way == "some axes" and pbc[0])
+    assert ("folded_along_open" in codes(back)) == along_open
 
 
 def test_what_is_folded_is_periodic():
@@ -119,7 +118,7 @@ def test_what_is_folded_is_periodic():
     assert joined([block(motion(0.01, 50), None, (True, True, False))]).pbc == (True, True, False)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     step=st.floats(0.003, 0.085),
     seed=st.integers(0, 10**6),
@@ -138,7 +137,7 @@ def test_any_fold_of_any_short_walk_is_undone(step, seed, way, wrapped, pbc, bor
 
 @pytest.mark.parametrize("wrapped", [True, False, None])
 @pytest.mark.parametrize("step", [0.16, 0.25, 0.6])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_unfolded_atoms_may_move_by_more_than_half_a_cell(wrapped, step, seed):
     scaled = motion(step, seed=seed)
     back = joined(cut(block(scaled, wrapped), 3, 120))
@@ -269,7 +268,7 @@ def in_a_sheared_cell(frames: int = 300, step_A: float = 0.25, seed: int = 0):
     return path, cells
 
 
-@pytest.mark.parametrize("borders", [(), (17, 180), tuple(range(1, 300))])
+@pytest.mark.parametrize("borders", [(17, 180), tuple(range(1, 300, 2))])
 @pytest.mark.parametrize("wrapped", [True, False, None])
 def test_atoms_go_on_through_a_flip_of_the_cell(wrapped, borders):
     path, cells = in_a_sheared_cell()
