@@ -192,7 +192,8 @@ def _checked(source: TextSource, format: Format) -> Iterator[FrameBlock]:
             raise
         raise InputError(f"{source.path}: {source.damage}, before its first whole frame") from error
     if n == 0:
-        why = f": {source.damage}" if source.damage else ""
+        reason = source.damage or source.dropped
+        why = f": {reason}" if reason else ""
         raise InputError(
             f"{source.path} holds no whole frame{why}; expected those of {format.name}"
         )

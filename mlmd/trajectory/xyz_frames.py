@@ -31,6 +31,7 @@ RESULT = re.compile(
 )
 PBC = re.compile(r"""(?:^|(?<=\s))pbc=("[^"]*"|'[^']*'|\[[^]]*\]|\S*)""")
 FRAME = "a number of atoms, a comment, and rows of a symbol and numbers"
+CUT = "it is cut short, or its last line has no end: end it if it is whole"
 TRUTHS = {"t": "T", "true": "T", "1": "T", "f": "F", "false": "F", "0": "F"}
 
 
@@ -68,7 +69,7 @@ def xyz_images(
             lines.append(source.read_line() or "")
         vectors = len(lines) - n_atoms
         if cut and (n_whole < n_atoms or source.is_cut or vectors < (n_vectors or 0)):
-            source.warn_dropped("it is cut short (an atom or the end of its last line is missing)")
+            source.warn_dropped(CUT)
             return
         n_vectors = vectors if n_vectors is None else n_vectors
         _check_columns(source, comment, lines[0] if lines else "")

@@ -40,6 +40,8 @@ LONGEST_LINE_BYTES = 2**20
 MOST_ATOMS = 10**7
 SHOWN_CHARACTERS = 60
 NEWLINE = ord("\n")
+# Blocks of a file system that were never written are of 512 bytes and more.
+HOLE = bytes(64)
 SMALLEST_VOLUME_A3 = 1e-3
 
 
@@ -74,7 +76,9 @@ class TextSource:
     line_number : int
         Number of the last line that was given, from 1.
     damage : str or None
-        Why the compressed data ended too early.
+        Why the text ended too early.
+    dropped : str or None
+        Why a last frame was left out.
 
     Raises
     ------
@@ -96,6 +100,7 @@ class TextSource:
             self.name = self.path.stem
         self.line_number = 0
         self.damage: str | None = None
+        self.dropped: str | None = None
         try:
             self._file = self.path.open("rb")
             self._compression = compression_of(self._file)
@@ -297,6 +302,7 @@ class TextSource:
 
     def warn_dropped(self, why: str) -> None:
         """Warn that the last, incomplete frame is left out; once is enough, see `damage`."""
+        self.dropped = why
         if self.damage is None:
             self.note("cut_short", f"line {self.line_number}: the last frame is left out: {why}")
 
@@ -335,10 +341,8 @@ class TextSource:
         # More than is there, so that a large frame is not copied again for each piece of it.
         pieces, n_bytes = [left], 0
         while n_bytes <= len(left) and (piece := self._next_chunk()):
-            if (zero := piece.find(b"\0")) >= 0:
-                self.damage = "bytes of zero where text should go on"
-                self._chunks = iter(())
-                piece = piece[:zero]
+            if b"\0" in piece:
+                piece = self._without_zeros(piece)
             pieces.append(piece)
             n_bytes += len(piece)
         if n_bytes <= len(left):
@@ -361,6 +365,14 @@ class TextSource:
             )
         self._text, self._ends, self._begin, self._at = text, ends, 0, 0
         return len(text) > len(left)
+
+    def _without_zeros(self, piece: bytes) -> bytes:
+        """Return what stands before a hole; single zeros are as blanks, to programs of Fortran."""
+        hole = piece.find(HOLE)
+        if hole >= 0:
+            self.damage = "bytes of zero where text should go on"
+            self._chunks = iter(())
+        return piece[: hole if hole >= 0 else None].replace(b"\0", b" ")
 
     def _next_chunk(self) -> bytes:
         try:
