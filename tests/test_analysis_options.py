@@ -57,13 +57,13 @@ def told(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out, parse_constant=refuse)
 
 
-@pytest.mark.parametrize("asked", [None, "Li"])
-def test_two_independent_ions_have_a_haven_ratio_of_one(asked) -> None:
+def test_two_independent_ions_have_a_haven_ratio_of_one() -> None:
     """Whichever species is looked at: D of Cl is twice that of Li, and both carry the charge."""
     ratios, held = [], 0
     for seed in range(12):
         trajectory = salt(seed, 2e-5, 4e-5)
         stages = {"p": (trajectory, 1000.0)}
+        asked = "Li" if seed % 2 else None
         stage = summarize(stages, species=asked, oxidation_states=NEUTRAL, drift="none").stages["p"]
         charge = stage.conductivity.charge
         assert charge.carriers.species == ("Li", "Cl")
@@ -161,7 +161,7 @@ def test_several_files_with_their_temperatures_give_one_law(tmp_path, capsys) ->
     E_a, D0, paths, temperatures = 0.25, 8e-4, [], []
     for seed, T in enumerate((900, 1200, 1600, 1600)):
         D = D0 * np.exp(-E_a / (BOLTZMANN_EV_K * T))
-        paths.append(file_of(tmp_path / f"{seed}.xyz", salt(seed, D, D, frames=300)))
+        paths.append(file_of(tmp_path / f"{seed}.xyz", salt(seed, D, D, frames=200)))
         temperatures += ["--temperature-K", f"{T}"]
     command = ["analyze", *paths, *temperatures, "--timestep-fs", "100", "--drift", "none"]
     command += ["--extrapolate-K", "600", "--oxidation-state", "Li=1", "--oxidation-state", "Cl=-1"]
@@ -231,13 +231,13 @@ def test_every_estimator_measures_the_chosen_atoms_only(estimator) -> None:
 def test_frames_of_a_run_can_be_chosen(tmp_path, capsys) -> None:
     grid = 3.4 * np.indices((3, 3, 3)).reshape(3, -1).T
     atoms = Atoms("Ar27", positions=grid, cell=[10.2] * 3, pbc=True)
-    stage = Production(name="p", temperature_K=80, duration_ps=2.0, record_every_fs=20.0)
+    stage = Production(name="p", temperature_K=80, duration_ps=1.0, record_every_fs=10.0)
     spec = CalculatorSpec("lj", options={"cutoff_A": 5.0})
     run = Protocol("one", (stage,)).run(atoms, spec, tmp_path / "run")
     windows = ["--window-ps", "0.4", "--fit-ps", "0.1", "0.4"]
     whole = told(capsys, "analyze", str(run.path), *windows)["stages"]["p"]
     later = told(capsys, "analyze", str(run.path), *windows, "--start", "50")["stages"]["p"]
-    assert (whole["duration_ps"], later["duration_ps"]) == (pytest.approx(2.0), pytest.approx(1.0))
+    assert (whole["duration_ps"], later["duration_ps"]) == (pytest.approx(1.0), pytest.approx(0.5))
     direct = diffusivity(run.trajectory("p", start=50), "Ar", window_ps=0.4, fit_ps=(0.1, 0.4))
     assert later["species"]["Ar"]["D_raw_cm2_s"] == pytest.approx(direct.D_raw_cm2_s)
     assert run_command_line(["analyze", str(run.path), "--temperature-K", "80"]) == 2

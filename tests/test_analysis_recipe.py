@@ -225,7 +225,7 @@ def test_compare_measures_both_sides_as_their_recipes_agree(run, tmp_path, capsy
     assert {one["settings"]["estimator"] for one in content["diffusivity"]["points"]} == {
         "windowed"
     }
-    (note,) = (one for one in content["findings"] if one["severity"] == "note")
+    (note,) = (one for one in content["findings"] if "recipe" in one["code"])
     assert note["code"] == "measured_by_recipe"
     assert note["message"] not in content["warnings"]
     page = tmp_path / "page.html"
@@ -237,7 +237,7 @@ def test_compare_measures_both_sides_as_their_recipes_agree(run, tmp_path, capsy
     content = compare_files(run, other).to_dict()
     default = diffusivity_settings().estimator
     assert {one["settings"]["estimator"] for one in content["diffusivity"]["points"]} == {default}
-    (note,) = (one for one in content["findings"] if one["severity"] == "note")
+    (note,) = (one for one in content["findings"] if "recipe" in one["code"])
     assert note["code"] == "recipes_differ"
     assert "recipe plain" in note["message"]
 

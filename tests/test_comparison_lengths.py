@@ -32,9 +32,10 @@ def vibrating(seed: int, frequency_THz: float, interval_fs: float, frames: int =
 
 
 @pytest.mark.kernels
-@pytest.mark.parametrize("frames", [1, 2, 10, 30])
-@pytest.mark.parametrize("short", ["surrogate", "reference"])
-def test_parts_of_the_same_liquid_are_never_told_apart(frames: int, short: str) -> None:
+@pytest.mark.parametrize(
+    ("short", "frames"), [("surrogate", 1), ("surrogate", 10), ("reference", 1), ("reference", 30)]
+)
+def test_parts_of_the_same_liquid_are_never_told_apart(short: str, frames: int) -> None:
     whole = argon_motion(0)
     other = argon_motion(1).part(100, 100 + frames)
     sides = (other, whole) if short == "surrogate" else (whole, other)
@@ -100,7 +101,7 @@ def test_what_the_reading_showed_is_said_of_its_side() -> None:
 
 
 def test_terminal_names_the_side_that_is_too_short(tmp_path, capsys) -> None:
-    whole = argon_motion(0).part(0, 300)
+    whole = argon_motion(0).part(0, 120)
     frames = [
         Atoms(numbers=whole.numbers, positions=at, cell=whole.cell_A, pbc=True)
         for at in whole.positions_A

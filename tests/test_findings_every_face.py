@@ -22,7 +22,6 @@ from mlmd.analysis.extrapolation import Extrapolation
 from mlmd.analysis.transport import ChargeDiffusivity
 from mlmd.cli.app import run_command_line
 from mlmd.findings import FLAGS, Finding
-from mlmd.report import write_run_report
 
 SOURCE = Path(mlmd.__file__).parent
 SEVERITIES = ("note", "doubt", "invalid")
@@ -74,16 +73,21 @@ def test_the_rooms_that_give_findings_are_followed() -> None:
         assert re.fullmatch(r"[A-Za-z0-9_-]+", code)
 
 
-@pytest.fixture
-def probed(tmp_path, monkeypatch) -> Run:
-    """A run at two temperatures, all of whose results carry a finding of every code."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Run:
+    """A short run at two temperatures."""
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)
     atoms = Atoms("Li13Cl14", positions=3.2 * grid, cell=[9.6] * 3, pbc=True)
     hot = {"record_every_fs": 4.0, "duration_ps": 0.6}
     stages = [Production(name=f"at{T}", temperature_K=T, **hot) for T in (60, 90)]
-    made = Protocol("probed", tuple(stages)).run(
-        atoms, CalculatorSpec("lj", options={"cutoff_A": 4.5}), tmp_path / "run"
-    )
+    spec = CalculatorSpec("lj", options={"cutoff_A": 4.5})
+    folder = tmp_path_factory.mktemp("every-face") / "run"
+    return Protocol("probed", tuple(stages)).run(atoms, spec, folder)
+
+
+@pytest.fixture
+def probed(made, monkeypatch) -> Run:
+    """That run, all of whose results carry a finding of every code."""
     as_read = Run.trajectory
 
     def read(self, *arguments, **more) -> Trajectory:
@@ -124,11 +128,11 @@ def test_a_summary_shows_every_code_in_every_face(probed, capsys, tmp_path) -> N
     for one in findings:
         assert f"{one.severity}: {one.message}" in lines
         assert f"{one.severity}: {one.message}" in page
+    rows_have_their_doubts((tmp_path / "r.html").read_text("utf-8"))
 
 
-def test_the_row_of_a_doubtful_stage_never_has_a_dash(probed, tmp_path) -> None:
-    page = write_run_report(probed, tmp_path / "r.html", window_ps=0.3, fit_ps=(0.05, 0.3))
-    source = page.read_text("utf-8")
+def rows_have_their_doubts(source: str) -> None:
+    """The row of a doubtful stage never has a dash, and has the fit range of its own."""
     rows = re.findall(r"(?s)<tr>(.*?)</tr>", source)
     named = [row for row in rows if re.search(r"at(60|90), (Li|Cl)<", row)]
     assert len(named) == 4
@@ -198,11 +202,8 @@ def test_a_prediction_shows_its_findings_in_every_face(tmp_path, capsys) -> None
         assert one["message"] in out
 
 
-def test_a_flag_of_a_run_is_said_by_status_analyze_compare_and_plots(
-    probed, monkeypatch, tmp_path, capsys
-) -> None:
-    monkeypatch.undo()
-    run = Run.open(probed.path)
+def test_a_flag_of_a_run_is_said_by_status_analyze_compare_and_plots(made, capsys) -> None:
+    run = Run.open(made.path)
     run.manifest.stage("at90").flags.append("langevin_friction")
     run.manifest.write(run.path)
     said = FLAGS["langevin_friction"]

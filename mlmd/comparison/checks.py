@@ -23,8 +23,8 @@ FEWEST_FRAMES, SHORTEST_PS = 10, 1.0
 """Of a side, below which nothing is answered about structure. Parts of one run of molten LiCl held
 against the rest, frames 20 fs apart: of 33 of 0.04 to 0.6 ps 10 were told apart by S(q) and 3 by
 coordination numbers; of 19 of 1.2 ps and more none."""
-SHORTEST_SPECTRUM_PS = 2.0
-"""Below it frequencies are resolved to 2 THz at best, and any two spectra overlap."""
+SHORTEST_SPECTRUM_PS = 1.5
+"""Below it frequencies are resolved to 2.7 THz at best, and most spectra overlap."""
 _VOLUME = 0.01
 _TEMPERATURE = 0.05
 
