@@ -322,9 +322,10 @@ def test_what_nobody_can_mean_is_refused_before_anything_is_done(
 
 
 PASSED_OVER = {
-    "analyze": ["--timestep-fs=4", "--temperature-K=900",
-                "--long-steps=warn"],
-    "rdf": ["--timestep-fs=4"],
+    "analyze": ["--timestep-fs=4", "--md-step-fs=1", "--elements=Li", "--pieces",
+                "--temperature-K=900", "--long-steps=warn"],
+    "export": ["--frame-interval-fs=4", "--md-step-fs=1", "--elements=Li", "--long-steps=warn"],
+    "rdf": ["--timestep-fs=4", "--elements=Li"],
     "features": ["--timestep-fs=4", "--temperature-K=900"],
     "features --list": ["--mobile=Na", "--every=2", "--last", "--start", "--frame-interval-fs=4",
                         "--temperature-K=900", "--jobs=2", "--convention=zheng2024", "-o=x.csv"],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlmd.cli.options import AsJson, Force
+from mlmd.cli.options import AsJson, Force, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.cli.sources import (
     Elements,
@@ -25,6 +25,7 @@ from mlmd.plain import json_line
 
 
 def export_command(
+    context: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -61,9 +62,8 @@ def export_command(
                 f"{len(paths) - 1} stages of run {paths[0]} were given; expected the name of one "
                 f"({names})"
             )
-        bare = Source(paths, one_interval(frame_interval_fs), None, None, None, 1, long_steps)
-        if bare != Source(paths) or md_step_fs is not None or elements is not None:
-            raise InputError("a run knows its times and elements; leave those options out")
+        of_files = ("frame_interval_fs", "md_step_fs", "elements", "long_steps")
+        refuse_given(context, of_files, "is of files; a run knows its times: leave it out")
         trajectory = run.trajectory(str(paths[1]), start, stop, every)
     else:
         source = Source(

@@ -25,6 +25,8 @@ LARGER_UNTOLD = 4.0
 CHANCE, CHANCE_UNTOLD = 1e-6, 1e-9
 # Of the atoms, those that move farthest: single jumps of diffusion are no gap.
 JUMPING = 0.1
+# Fewer of a species may all jump in one interval; only a gap that something tells of is looked for.
+FEWEST_UNTOLD = 4
 
 
 def image_steps(
@@ -150,6 +152,8 @@ def misfit(before: list[FrameBlock], after: list[FrameBlock], told: bool) -> Mis
         atoms = np.flatnonzero(numbers == number)
         squares = np.sort((steps[:, atoms] ** 2).sum(axis=2), axis=1)
         n = len(atoms)
+        if n < FEWEST_UNTOLD and not told:
+            continue
         if told:
             size = squares[:, : max(1, n - int(np.ceil(JUMPING * n)) if n > 3 else n)].mean(axis=1)
             larger, chance = LARGER, CHANCE
