@@ -13,6 +13,7 @@ from synthetic_motion import vibration
 from mlmd import CalculatorSpec, Production, Protocol, Trajectory
 from mlmd.analysis import charge_diffusivity, conductivity, diffusivity, summarize
 from mlmd.cli.app import run_command_line
+from mlmd.digits import TERMINAL, with_interval
 from mlmd.errors import InputError
 
 BOLTZMANN_EV_K = 8.617333e-5
@@ -150,11 +151,11 @@ def test_conductivity_stands_in_all_four_faces(tmp_path, capsys) -> None:
     charge = stage["conductivity"]["charge"]
     assert run_command_line(command) == 0
     out = capsys.readouterr().out
-    low, high = charge["haven_interval68"]
-    assert f"Haven ratio {charge['haven_ratio_raw']:.3g} [{low:.3g}, {high:.3g}]" in out
+    haven = with_interval(charge["haven_ratio_raw"], charge["haven_interval68"], style=TERMINAL)
+    assert f"Haven ratio {haven}" in out
     full = stage["conductivity"]["full_raw"]
-    low, high = (1000 * end for end in full["interval68_S_cm"])
-    assert f"{full['mS_cm']:.4g} [{low:.3g}, {high:.3g}] mS/cm" in out
+    ends = [1000 * end for end in full["interval68_S_cm"]]
+    assert f"{with_interval(full['mS_cm'], ends, style=TERMINAL)} mS/cm" in out
 
 
 def test_several_files_with_their_temperatures_give_one_law(tmp_path, capsys) -> None:
@@ -184,7 +185,8 @@ def test_several_files_with_their_temperatures_give_one_law(tmp_path, capsys) ->
     assert codes.count("extrapolated") == 4  # D of two species, two conductivities
     assert run_command_line(command) == 0
     out = capsys.readouterr().out
-    assert f"D = {found['D_cm2_s']:9.2e}  [{found['D_interval68_cm2_s'][0]:.2e}" in out
+    D = with_interval(found["D_cm2_s"], found["D_interval68_cm2_s"], style=TERMINAL)
+    assert f"D = {D} cm2/s" in out
     assert "D of Li at 600 K is extrapolated from 900 to 1600 K" in out
     assert run_command_line(["analyze", *paths, *temperatures[:4], "--timestep-fs", "100"]) == 2
     assert "2 times for 4 path(s)" in capsys.readouterr().err

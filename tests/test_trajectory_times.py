@@ -307,6 +307,18 @@ def test_a_model_on_a_lattice_may_stand_still(tmp_path):
     assert len(Trajectory.read(tmp_path / "kmc.traj", frame_interval_fs=1000.0)) == 80
 
 
+@pytest.mark.parametrize("n_atoms", [1, 2, 3])
+def test_few_atoms_may_jump_between_frames(tmp_path, n_atoms):
+    rng = np.random.default_rng(n_atoms)
+    places = rng.normal(0.0, 0.1, (200, n_atoms, 3))
+    places[60:, :, 2] += 4.0
+    places[130:, 0, 0] -= 4.0
+    images = [Atoms(f"Li{n_atoms}", frame + 6.0, cell=[SIDE_A] * 3, pbc=True) for frame in places]
+    write(tmp_path / "hop.traj", images)
+    back = Trajectory.read(tmp_path / "hop.traj", frame_interval_fs=100.0)
+    assert back.positions_A - 6.0 == pytest.approx(places, abs=1e-6)
+
+
 # Command line
 
 
