@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mlmd.errors import InputError
-from mlmd.findings import Finding, Severity
+from mlmd.findings import Finding
 from mlmd.trajectory.joining.speeds import CODE, SAMPLES, WRONG_TIME, fastest_of
 from mlmd.trajectory.trajectory import Trajectory
 
 # Times the thermostat's temperature. A run that is cooled down from a melt, or one whose atoms are
-# given smaller masses, stays below the first; a wrong interval by a factor of four is the second.
+# given smaller masses, stays below the first; an interval wrong by a factor of four is the second.
 HOT, IMPOSSIBLE = 3.0, 10.0
 
 
@@ -27,7 +27,8 @@ def refuse_impossible_speed(trajectory: Trajectory, temperature_K: float | None)
     Raises
     ------
     InputError
-        If the times were given and its atoms move much faster than at any temperature.
+        If the times were given and its atoms move much faster than at any temperature, or they
+        move much faster than at that of the thermostat.
     """
     for finding in trajectory.findings:
         if finding.code == CODE and finding.severity == "invalid":
@@ -46,8 +47,10 @@ def refuse_impossible_speed(trajectory: Trajectory, temperature_K: float | None)
     # The kinetic energy of few atoms strays: five standard deviations of chi squared.
     strays = 1.0 + 5.0 * np.sqrt(2.0 / (3.0 * fastest.n_atoms))
     text = f"{fastest}, and the temperature is {temperature_K:g} K: {WRONG_TIME}"
+    if fastest.temperature_K > IMPOSSIBLE * temperature_K * strays:
+        raise InputError(
+            f"{trajectory.source}: {text}, or another temperature (or none) by --temperature-K"
+        )
     if fastest.temperature_K > HOT * temperature_K * strays:
-        is_impossible = fastest.temperature_K > IMPOSSIBLE * temperature_K * strays
-        severity: Severity = "invalid" if is_impossible else "doubt"
-        return [Finding(CODE, severity, text, fastest.numbers)]
+        return [Finding(CODE, "doubt", text, fastest.numbers)]
     return []
