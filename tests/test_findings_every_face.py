@@ -31,6 +31,7 @@ CARRIERS = {
     "findings": "flags of stages, which their trajectories carry",
     "analysis": "stages, events, conductivities, laws, extrapolations: a summary",
     "trajectory": "what reading showed, which trajectories carry",
+    "cli": "pieces that are left out, which their trajectories carry",
     "comparison": "a comparison",
     "model": "predictions",
     "studies": "trainings",
