@@ -23,9 +23,11 @@ from mlmd.model.regressors import regressor_of
 from mlmd.model.validation.cross_validation import cross_validate
 from mlmd.model.validation.spread import N_SPLITS
 from mlmd.studies.progress import counted
+from mlmd.studies.scores import about_scores
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
+    from mlmd.findings import Finding
     from mlmd.model.data.problem import Problem
     from mlmd.model.data.table import TrainingTable
     from mlmd.model.explaining.importance import Importance
@@ -100,6 +102,11 @@ class ModelStudy:
                 "the cross-validations are not all of one model and the problem's target: "
                 + ", ".join(sorted(" of ".join(one) for one in what))
             )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What to know about the scores."""
+        return about_scores(self.problem, self.reports)
 
     @property
     def error_unit(self) -> str:

@@ -28,6 +28,7 @@ from mlmd.model.validation.cross_validation import Report, cross_validate
 from mlmd.model.validation.spread import FEWEST_MEMBERS
 from mlmd.plain import plain_fields, to_plain
 from mlmd.studies.progress import counted
+from mlmd.studies.scores import about_scores
 
 if TYPE_CHECKING:
     from mlmd.model.data.problem import Problem
@@ -41,10 +42,6 @@ _JUDGED = "chemical_system"  # intervals of bootstrapped models take many fits
 _FEWEST_JUDGED = 25
 MOST_SEED = 2**32 - 1
 """Of scikit-learn's random numbers."""
-
-
-_OPTIMISTIC = ("published", "random", "formula")
-"""Folds that leave the chemistry of what is left out in what is learnt from."""
 
 
 @dataclass(frozen=True)
@@ -144,22 +141,7 @@ class TrainingStudy:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What to know about the scores."""
-        found = []
-        if self.n_bounds:
-            text = (
-                f"{self.n_bounds} row(s) without diffusion are learnt from as upper bounds of D; "
-                "no score is of them"
-            )
-            numbers = {"n_bounds": float(self.n_bounds)}
-            found.append(Finding("learnt_from_bounds", "note", text, numbers))
-        folds = self.reports[0].folds
-        if folds in _OPTIMISTIC:
-            text = (
-                f"folds {folds} have formulas or chemical systems on both sides: the scores are "
-                "optimistic for new materials"
-            )
-            found.append(Finding("optimistic_folds", "doubt", text))
-        return tuple(found)
+        return about_scores(self.problem, self.reports)
 
     def to_dict(self) -> dict[str, Any]:
         """Return scores and calibration as plain values for JSON."""

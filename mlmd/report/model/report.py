@@ -85,12 +85,7 @@ def _notes(study: ModelStudy) -> list[str]:
             f"The labels themselves scatter by {number(study.noise_floor, 2)} ({study.error_unit}) "
             "about the Arrhenius line of each formula: no model is to be expected below that."
         )
-    optimistic = [one.folds for one in study.reports if one.folds in _OPTIMISTIC]
-    if optimistic:
-        notes.append(
-            f"Folds {' and '.join(optimistic)}: the same formula at another temperature is on "
-            "both sides. They say how well temperatures are interpolated, not new materials."
-        )
+    notes += [f"{finding.severity}: {finding.message}" for finding in study.findings]
     return notes
 
 
