@@ -49,8 +49,8 @@ def print_summary(summary: AnalysisSummary) -> None:
         if law is not None:
             E_a = with_error(law.E_a_eV, law.E_a_stderr_eV, TERMINAL)
             no_error = ", no error" if law.E_a_stderr_eV is None else ""
-            interval = law.E_a_interval68_eV
-            about = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+            ends = [number(end, 3, TERMINAL) for end in law.E_a_interval68_eV or ()]
+            about = f" [{', '.join(ends)}]" if ends else ""
             D0 = f"D0 = {law.D0_cm2_s:.2e} cm2/s"
             print(f"{symbol}: E_a = {E_a} eV{about}{no_error}, {D0}")
     for further in summary.extrapolations:
