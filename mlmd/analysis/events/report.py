@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _FEWEST_FRAMES = 10
 _NOTABLE = 5.0  # standard errors: the detector picks the cut that looks worst, of five series
+_SHORTEST = 0.01  # of the run: what is left out of less changes no average of it
 _RECORDED = {
     "temperature": ("temperatures_K", "K"),
     "pressure": ("pressures_GPa", "GPa"),
@@ -69,7 +70,8 @@ class RunEvents:
     def findings(self) -> tuple[Finding, ...]:
         """What speaks against one number for the whole run; empty where nothing does.
 
-        Equilibration is among it where it differs from the rest by five standard errors.
+        Equilibration is among it where it is more than a hundredth of the run and differs from the
+        rest by five standard errors.
         """
         found = []
         if self.framework is not None and self.framework.is_found:
@@ -84,7 +86,8 @@ class RunEvents:
                 numbers = {"p_value": series.p_value}
                 found.append(Finding("drift", "doubt", series.reason, numbers))
         for series in self.stationarity.values():
-            if series.discard_ps > 0 and series.discard_sigmas >= _NOTABLE:
+            is_long = series.discard_ps > _SHORTEST * self.duration_ps
+            if is_long and series.discard_sigmas >= _NOTABLE:
                 text = (
                     f"the first {series.discard_ps:.3g} ps of {series.name} look like equilibration"
                     + ("" if series.is_settled else ", and it has not settled")
