@@ -43,13 +43,13 @@ def parse_table(text: bytes, n_rows: int, n_columns: int) -> FloatArray | None:
     """
     characters = np.frombuffer(text, np.uint8)
     blank = characters <= SPACE
-    begins = blank[:-1] & ~blank[1:]
-    ends = np.flatnonzero(characters == NEWLINE)
+    begins = (blank[:-1] > blank[1:]).nonzero()[0]
+    ends = (characters == NEWLINE).nonzero()[0]
     if len(ends) != n_rows or ends[0] == 0 or len(characters) != ends[-1] + 1:
         return None
     # Words that begin up to the end of each line; the first has no blank before it.
-    words = np.cumsum(begins, dtype=np.int32)[ends - 1] + (not blank[0])
-    if words[0] != n_columns or (np.diff(words) != n_columns).any():
+    words = begins.searchsorted(ends) + (not blank[0])
+    if (words != n_columns * np.arange(1, n_rows + 1)).any():
         return None
     try:
         numbers = np.fromstring(text + SENTINEL, sep=" ")
