@@ -69,7 +69,8 @@ def checked_cells_A(trajectory: Trajectory) -> FloatArray:
     if not (np.isfinite(volumes_A3) & (volumes_A3 > 0)).all():
         raise InputError(
             f"{trajectory.source} has a cell without a volume; expected three vectors, as "
-            "distances to periodic images are measured"
+            "distances to periodic images are measured: write the cell into the file (Lattice= "
+            "of extended XYZ)"
         )
     for start in range(0, len(trajectory), _FRAMES_AT_ONCE):
         check_finite(trajectory.positions_A[start : start + _FRAMES_AT_ONCE], trajectory)

@@ -50,8 +50,11 @@ def read_ase(source: TextSource) -> Iterator[FrameBlock]:
         If ASE cannot read it or the atoms change.
     """
     n = 0
+    has_cell = None
     try:
         for block, interval_fs in _blocks(source):
+            has_cell = bool(block[0].cell.rank) if has_cell is None else has_cell
+            _refuse_other_cells(source, block, has_cell, n)
             yield _block(source, block, interval_fs, n)
             n += len(block)
     except MlmdError:
@@ -83,6 +86,17 @@ def _blocks(source: TextSource) -> Iterator[tuple[list[Atoms], float | None]]:
             yield from _some(_until_damage(source, images), _interval_fs(name))
     else:
         yield from _some(read_images(path, slice(None), format), None)
+
+
+def _refuse_other_cells(source: TextSource, images: list[Atoms], has_cell: bool, n: int) -> None:
+    """See that all frames have a cell, or none: atoms of the others would not be unwrapped."""
+    for i, image in enumerate(images, n):
+        if bool(image.cell.rank) != has_cell:
+            raise InputError(
+                f"{source.path}: frame {i} (counted from 0) has {'no' if has_cell else 'a'} cell, "
+                f"and those before have {'one' if has_cell else 'none'}; expected a cell in every "
+                "frame (Lattice= of extended XYZ): write it into each"
+            )
 
 
 def _until_damage(source: TextSource, images: Iterator[Atoms]) -> Iterator[Atoms]:
