@@ -105,7 +105,7 @@ MAKERS = {
 
 
 def read(path):
-    return Trajectory.read(path, timestep_fs=2.0, long_steps="warn")
+    return Trajectory.read(path, long_steps="accept")  # times are another matter
 
 
 def frames_left(path, whole, content, caplog) -> int:
@@ -231,7 +231,7 @@ def test_a_checksum_that_is_wrong_is_believed(tmp_path):
     path = tmp_path / "t.lammpstrj.gz"
     content = bytearray(gzip.compress(lammps.dump(("xu",)).encode() * 40))
     path.write_bytes(content)
-    assert len(read(path)) == 200
+    assert len(read(path)) == 5  # the others repeat these
     content[-7] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match="checksum"):
