@@ -109,7 +109,7 @@ def r_squared_text(r2: float | None, style: Style = PAGE) -> str:
     if r2 is None or not math.isfinite(r2):
         return DASH
     if r2 >= 1.0:
-        return "1"
+        return _plain(r2, 0 if r2 == 1.0 else 2, style)
     return _plain(r2, min(6, max(2, 1 - math.floor(math.log10(1.0 - r2)))), style)
 
 
