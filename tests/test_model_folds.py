@@ -30,7 +30,7 @@ GROUP_OF = {"formula": reduced_formula, "chemical_system": chemical_system}
 def test_a_group_is_never_on_both_sides(formulas, name, n_splits, seed):
     group = GROUP_OF[name]
     if len({group(f) for f in formulas}) < n_splits:
-        with pytest.raises(InputError, match="fewer folds|other folds"):
+        with pytest.raises(InputError, match=r"fewer folds|other folds"):
             make_folds(name, formulas, n_splits, seed=seed)
         return
     folds = make_folds(name, formulas, n_splits, n_repeats=2, seed=seed).folds
