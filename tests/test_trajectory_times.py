@@ -292,6 +292,36 @@ def test_appended_restarts_of_ase_write_their_first_frame_again(tmp_path):
     assert found(back, "frames_repeat").numbers["n_frames"] == 3
 
 
+@pytest.mark.parametrize(("end", "begin"), [(150, 100), (140, 60), (150, 0), (70, 64), (6, 2)])
+@pytest.mark.parametrize("another_way", [False, True])
+def test_a_run_appended_from_an_earlier_frame_replaces_what_came_after(
+    tmp_path, end, begin, another_way
+):
+    rng = np.random.default_rng(0)
+    places = np.cumsum(rng.normal(0, 0.1, (200, 12, 3)), axis=0) + rng.uniform(0, 9, (12, 3))
+    later = places[begin:]
+    if another_way:
+        steps = rng.normal(0, 0.1, (199 - begin, 12, 3))
+        later = places[begin] + np.concatenate([np.zeros((1, 12, 3)), np.cumsum(steps, axis=0)])
+    frames = [Atoms("Li12", one, cell=[9] * 3, pbc=True) for one in [*places[:end], *later]]
+    write(tmp_path / "md.traj", frames)
+    back = Trajectory.read(tmp_path / "md.traj", timestep_fs=10.0)
+    assert back.time_fs == pytest.approx(10.0 * np.arange(200))
+    kept = np.concatenate([places[:begin], later])
+    assert back.positions_A - back.positions_A[0] == pytest.approx(kept - kept[0], abs=1e-9)
+    assert found(back, "branch_left_out" if another_way else "frames_repeat")
+
+
+@pytest.mark.parametrize("shape", ["turns round", "goes round"])
+def test_motion_that_comes_back_by_itself_is_no_restart(tmp_path, shape):
+    angle = 2.0 * np.pi * np.arange(120) / 24.0
+    moved = np.cos(angle) if shape == "turns round" else np.exp(np.cos(angle))
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 9, (12, 3)) + moved[:, None, None] * rng.normal(0, 0.3, (12, 3))
+    write(tmp_path / "md.traj", [Atoms("Li12", one, cell=[9] * 3, pbc=True) for one in places])
+    assert len(Trajectory.read(tmp_path / "md.traj", timestep_fs=10.0)) == 120
+
+
 def test_a_model_on_a_lattice_may_stand_still(tmp_path):
     """Kinetic Monte Carlo: frames repeat where nothing jumped, and are none too many."""
     rng = np.random.default_rng(0)
