@@ -139,6 +139,22 @@ def test_uneven_frames_are_refused_with_where_and_what(tmp_path, steps, said):
         whole.uniform_interval_fs()
 
 
+def test_a_gap_that_the_steps_say_is_told_by_them_wherever_it_is(tmp_path):
+    rng = np.random.default_rng(0)
+    places = np.cumsum(rng.normal(0, 0.1, (400, 12, 3)), axis=0)
+    kept = np.r_[:40, 240:400]
+    text = ""
+    for i in kept:
+        text += f"ITEM: TIMESTEP\n{10 * i}\nITEM: NUMBER OF ATOMS\n12\n"
+        text += "ITEM: BOX BOUNDS pp pp pp\n" + "0 30\n" * 3 + "ITEM: ATOMS id type xu yu zu\n"
+        text += "".join(f"{j} 1 {x} {y} {z}\n" for j, (x, y, z) in enumerate(places[i].tolist()))
+    (tmp_path / "t.lammpstrj").write_text(text)
+    back = Trajectory.read(tmp_path / "t.lammpstrj", md_step_fs=1.0, elements=["Li"])
+    assert back.time_fs == pytest.approx(10.0 * kept)
+    with pytest.raises(InputError, match=r"times 10 fs apart up to 390 fs \(frame 39\)"):
+        diffusivity(back, "Li")
+
+
 def test_pieces_are_measured_and_combined(tmp_path, capsys):
     rng = np.random.default_rng(1)
     walk = np.cumsum(rng.normal(0.0, 0.4, (1200, 20, 3)), axis=0)
