@@ -355,7 +355,9 @@ def test_a_cell_of_another_run_or_moment_is_not_taken(tmp_path, files):
     made = cp2k.case(tmp_path, range(3))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert "run-1.cell beside them" in refusal(made.path, None)
+    said = refusal(made.path, None)
+    assert "run-1.cell beside them" in said
+    assert "line 0" not in said
 
 
 @pytest.mark.parametrize(

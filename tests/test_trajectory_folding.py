@@ -307,3 +307,19 @@ def test_a_cell_that_is_turned_with_its_atoms_is_not_flipped():
     cells[70:] = 10.0 * turned
     folded = (scaled - np.floor(scaled)) @ cells
     assert_moved_as(joined([FrameBlock(np.full(12, 3), folded, cells, None)]), scaled)
+
+
+def test_a_box_whose_origin_moves_with_its_barostat_is_no_news(tmp_path):
+    rng = np.random.default_rng(0)
+    scaled = np.cumsum(rng.normal(0.0, 0.02, (200, 12, 3)), axis=0)
+    scaled -= np.floor(scaled)
+    text = ""
+    for i, edge in enumerate(10.0 + 0.3 * np.sin(0.1 * np.arange(200))):
+        text += f"ITEM: TIMESTEP\n{i}\nITEM: NUMBER OF ATOMS\n12\nITEM: BOX BOUNDS pp pp pp\n"
+        text += f"{5 - edge / 2:.8f} {5 + edge / 2:.8f}\n" * 3 + "ITEM: ATOMS id type xs ys zs\n"
+        for j, row in enumerate(scaled[i], 1):
+            text += f"{j} 1 " + " ".join(f"{x:.8f}" for x in row) + "\n"
+    (tmp_path / "npt.lammpstrj").write_text(text)
+    back = Trajectory.read(tmp_path / "npt.lammpstrj", md_step_fs=10.0, elements=["Li"])
+    assert np.abs(np.diff(back.positions_A, axis=0)).max() < 3.0
+    assert [one.code for one in back.findings] == ["frame_interval_implied"]

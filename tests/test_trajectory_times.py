@@ -139,6 +139,22 @@ def test_uneven_frames_are_refused_with_where_and_what(tmp_path, steps, said):
         whole.uniform_interval_fs()
 
 
+def test_a_gap_that_the_steps_say_is_told_by_them_wherever_it_is(tmp_path):
+    rng = np.random.default_rng(0)
+    places = np.cumsum(rng.normal(0, 0.1, (400, 12, 3)), axis=0)
+    kept = np.r_[:40, 240:400]
+    text = ""
+    for i in kept:
+        text += f"ITEM: TIMESTEP\n{10 * i}\nITEM: NUMBER OF ATOMS\n12\n"
+        text += "ITEM: BOX BOUNDS pp pp pp\n" + "0 30\n" * 3 + "ITEM: ATOMS id type xu yu zu\n"
+        text += "".join(f"{j} 1 {x} {y} {z}\n" for j, (x, y, z) in enumerate(places[i].tolist()))
+    (tmp_path / "t.lammpstrj").write_text(text)
+    back = Trajectory.read(tmp_path / "t.lammpstrj", md_step_fs=1.0, elements=["Li"])
+    assert back.time_fs == pytest.approx(10.0 * kept)
+    with pytest.raises(InputError, match=r"times 10 fs apart up to 390 fs \(frame 39\)"):
+        diffusivity(back, "Li")
+
+
 def test_pieces_are_measured_and_combined(tmp_path, capsys):
     rng = np.random.default_rng(1)
     walk = np.cumsum(rng.normal(0.0, 0.4, (1200, 20, 3)), axis=0)
@@ -290,6 +306,36 @@ def test_appended_restarts_of_ase_write_their_first_frame_again(tmp_path):
     kept = np.delete(np.array(positions), [11, 22, 33], axis=0)
     assert back.positions_A == pytest.approx(kept, abs=1e-9)
     assert found(back, "frames_repeat").numbers["n_frames"] == 3
+
+
+@pytest.mark.parametrize(("end", "begin"), [(150, 100), (140, 60), (150, 0), (70, 64), (6, 2)])
+@pytest.mark.parametrize("another_way", [False, True])
+def test_a_run_appended_from_an_earlier_frame_replaces_what_came_after(
+    tmp_path, end, begin, another_way
+):
+    rng = np.random.default_rng(0)
+    places = np.cumsum(rng.normal(0, 0.1, (200, 12, 3)), axis=0) + rng.uniform(0, 9, (12, 3))
+    later = places[begin:]
+    if another_way:
+        steps = rng.normal(0, 0.1, (199 - begin, 12, 3))
+        later = places[begin] + np.concatenate([np.zeros((1, 12, 3)), np.cumsum(steps, axis=0)])
+    frames = [Atoms("Li12", one, cell=[9] * 3, pbc=True) for one in [*places[:end], *later]]
+    write(tmp_path / "md.traj", frames)
+    back = Trajectory.read(tmp_path / "md.traj", timestep_fs=10.0)
+    assert back.time_fs == pytest.approx(10.0 * np.arange(200))
+    kept = np.concatenate([places[:begin], later])
+    assert back.positions_A - back.positions_A[0] == pytest.approx(kept - kept[0], abs=1e-9)
+    assert found(back, "branch_left_out" if another_way else "frames_repeat")
+
+
+@pytest.mark.parametrize("shape", ["turns round", "goes round"])
+def test_motion_that_comes_back_by_itself_is_no_restart(tmp_path, shape):
+    angle = 2.0 * np.pi * np.arange(120) / 24.0
+    moved = np.cos(angle) if shape == "turns round" else np.exp(np.cos(angle))
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 9, (12, 3)) + moved[:, None, None] * rng.normal(0, 0.3, (12, 3))
+    write(tmp_path / "md.traj", [Atoms("Li12", one, cell=[9] * 3, pbc=True) for one in places])
+    assert len(Trajectory.read(tmp_path / "md.traj", timestep_fs=10.0)) == 120
 
 
 def test_a_model_on_a_lattice_may_stand_still(tmp_path):

@@ -144,6 +144,14 @@ def test_steps_that_an_outcar_leaves_out(tmp_path, every, energies_every, incar,
     assert back.time_fs == pytest.approx([0.0, 6.0, 12.0, 18.0])
 
 
+def test_steps_that_an_outcar_leaves_out_beside_announced_ones(tmp_path):
+    text = outcar_of_force_field(MADE, {0, 4}, every=3, incar="   NBLOCK = 3\n")
+    path = write(tmp_path / "OUTCAR", text.replace("NBLOCK =      1;", "NBLOCK =      3;"))
+    with TextSource(path) as source:
+        (block,) = read_outcar(source)
+    assert block.step.tolist() == [1, 3, 5, 6, 9, 12]
+
+
 @pytest.mark.parametrize(
     ("outblock", "mode", "version", "interval"),
     [

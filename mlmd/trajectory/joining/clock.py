@@ -216,7 +216,7 @@ class FrameTimes:
                 f"{self._source}: {uneven(steps, 'step', '', self._first)}: one frame_interval_fs "
                 "does not hold for all; give the time step of the MD with --md-step-fs "
                 "(md_step_fs=), and --pieces (Trajectory.read_pieces) to analyse each evenly "
-                "spaced part"
+                "spaced part, or take one of them (--start, --stop)"
             )
         if said is None:
             self._say_md_step(usual, interval_fs)

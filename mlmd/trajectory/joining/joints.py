@@ -125,9 +125,10 @@ class Joints:
         gaps = np.zeros(len(block), dtype=bool)
         for name in ("step", "time_fs"):
             said = getattr(block, name)
-            before = None if self._last is None else getattr(self._last, name)
+            before = said if self._last is None else getattr(self._last, name)
             if said is None or before is None:
                 continue
+            before = said[:1] if self._last is None else before
             apart = np.diff(said, prepend=before[-1:]).astype(float)
             beside = [np.median(one) for one in (np.diff(before), apart[1:]) if len(one)]
             if beside:

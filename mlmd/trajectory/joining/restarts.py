@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Of the usual step: what may lead back to where a restart began, and steps that tell what is usual.
+LONG_STEP = 1.5
+FEWEST_STEPS = 5
+
 Files = Iterable[tuple[str, Iterator["FrameBlock"]]]
 
 
@@ -68,10 +72,11 @@ def without_repeats(
     """Join the frames of several files, and of restarts within a file.
 
     A run begins with each file, wherever the program's count (its step, else its time) does not
-    grow, and where the frame before is written again. Frames repeat if their *positions* do:
-    counts alone do not tell, since VASP counts each run anew. Where a run begins with an earlier
-    frame than the last (a restart from a checkpoint) and then goes another way, the later run is
-    taken, as trjcat and MDAnalysis do: what the earlier one had after that frame is left out.
+    grow, and, where it writes no step, where the frame before is written again or a long step
+    leads back to an earlier one. Frames repeat if their *positions* do: counts alone do not tell,
+    since VASP counts each run anew. Where a run begins with an earlier frame than the last (a
+    restart from a checkpoint) and then goes another way, the later run is taken, as trjcat and
+    MDAnalysis do: what the earlier one had after that frame is left out.
 
     Parameters
     ----------
@@ -95,7 +100,8 @@ def without_repeats(
         n_before = joiner.n_repeated, joiner.n_abandoned
         for whole in blocks:
             joiner.check_atoms(whole, source)
-            for block in _split(joiner.without_branches(whole)):
+            left = joiner.without_branches(whole)
+            for block in _split(left) if len(left) else ():
                 yield from joiner.pieces(block, source)
         _tell(
             findings,
@@ -268,8 +274,23 @@ class _Joiner:
             moves_before = i > 0 and not same[i - 1] and self._seen.differ(previous[i - 1], rows[i])
             moves_after = i + 1 < len(rows) and self._seen.differ(rows[i], rows[i + 1])
             if moves_before or moves_after or (i == 0 and self._seen.moves_at(self._seen.n - 1)):
+                return min(int(i), self._next_return(rows, previous, at, start))
+        return self._next_return(rows, previous, at, start)
+
+    def _next_return(self, rows: FloatArray, previous: FloatArray, at: int, start: int) -> int:
+        """Return the first frame from `start` on where a long step leads back to an earlier one.
+
+        So appends a run that was killed, and restarted from an earlier frame than its last. Models
+        on a lattice, and motion that is periodic in time, come back by themselves.
+        """
+        steps = np.abs(rows - previous).mean(axis=1)
+        usual = float(np.median(steps))
+        if len(rows) < FEWEST_STEPS or usual == 0.0:
+            return len(rows)
+        for i in np.flatnonzero(steps > LONG_STEP * usual):
+            if i >= start and self._seen.leads_back(rows[at:i], rows[i]):
                 return int(i)
-        return len(block)
+        return len(rows)
 
     def _take(
         self,

@@ -110,6 +110,27 @@ class SeenFrames:
         same = self.alike(self._rows[near], row).all(axis=1)
         return [int(i) for i in near[same]]
 
+    def leads_back(self, rows: FloatArray, row: FloatArray) -> bool:
+        """Whether a frame is an earlier one, and not because motion is periodic or turns round.
+
+        Parameters
+        ----------
+        rows
+            Frames between those that are remembered and this one.
+        row
+            This one.
+        """
+        before = [one for one in (self._rows[: self.n], rows) if len(one)]
+        if not before:
+            return False
+        known = np.concatenate(before)
+        near = np.flatnonzero(self.alike(known[:-2, 0], row[0]))
+        for j in near[self.alike(known[near], row).all(axis=1)]:
+            beside = [known[i] for i in (j - 1, j + 1) if i >= 0]
+            if all(self.differ(one, known[-1]) and self.differ(one, row) for one in beside):
+                return True
+        return False
+
     def moves_at(self, i: int) -> bool:
         """Whether most of the marked atoms move in a step to a frame, or away from it."""
         beside = [j for j in (i - 1, i + 1) if 0 <= j < self.n]

@@ -283,7 +283,8 @@ class TextSource:
     def error(self, given: str, expected: str, line_number: int | None = None) -> InputError:
         """Return the error "FILE, line N: GIVEN; expected EXPECTED" of the last line given."""
         number = self.line_number if line_number is None else line_number
-        return InputError(f"{self.path}, line {number}: {given}; expected {expected}")
+        where = f"{self.path}, line {number}" if number else f"{self.path}"  # before any was read
+        return InputError(f"{where}: {given}; expected {expected}")
 
     def unexpected(self, line: str, expected: str, line_number: int | None = None) -> InputError:
         """Return the error that names a line's text, shortened and printable."""

@@ -100,6 +100,8 @@ class Steps:
         # last step was numbered.
         self._ends, self._loop = 0, 0
         self._at_last = (0, 0)
+        # Whether steps were seen that are not announced and yet have their end printed, each.
+        self._each_ends = False
         self._is_certain = True
 
     def announce(self, number: int) -> Step | None:
@@ -163,6 +165,9 @@ class Steps:
         return over
 
     def _set_number(self, number: int) -> None:
+        between = number - self._number
+        if self._number != NO_STEP and between > 1:
+            self._each_ends |= self._ends - self._at_last[0] == between
         self.now.number, self.now.is_announced, self._number = number, True, number
         self._at_last = (self._ends, self._loop)
 
@@ -173,7 +178,7 @@ class Steps:
         else:
             ends, loop = self._at_last
             between = max(1, self._ends - ends, self._loop - loop)
-            if between == 1 and self._output.interval > 1:
+            if between == 1 and self._output.interval > 1 and not self._each_ends:
                 between = self._output.interval
                 self._is_certain &= self._output.all_spaced
             number = self._number + between
