@@ -253,9 +253,11 @@ def test_options_of_an_estimator_are_given_by_name(tmp_path, capsys) -> None:
     (stage,) = told(capsys, *command, *chosen)["stages"].values()
     assert stage["species"]["Li"]["settings"]["smoothed"] == "max"
     for bad, why in (
-        (["--estimator-option", "smoothed=max"], "expected --estimator blocks, weighted, kinisi"),
+        (["--estimator-option", "smoothed=max"], "without --estimator; expected one"),
         ([*chosen[:2], "--estimator-option", "least=1"], "least"),
         (["--origins", "second"], "expected sliding or first"),
+        (["--origins", "first"], "of the estimator 'windowed'"),
+        (["--mobile", "Li"], "take drift 'framework'"),
     ):
         assert run_command_line([*command, *bad]) == 2
         assert why in capsys.readouterr().err
