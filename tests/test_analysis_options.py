@@ -261,3 +261,15 @@ def test_options_of_an_estimator_are_given_by_name(tmp_path, capsys) -> None:
     ):
         assert run_command_line([*command, *bad]) == 2
         assert why in capsys.readouterr().err
+
+
+def test_plots_of_files_elsewhere_lie_in_the_folder(tmp_path, capsys) -> None:
+    paths = []
+    for i, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        paths.append(file_of(tmp_path / folder / "t.xyz", salt(i, 4e-5, 4e-5, frames=120)))
+    command = ["analyze", *paths, "--timestep-fs", "100", "--replicas", "--species", "Li"]
+    assert run_command_line([*command, "--plot", str(tmp_path / "plots")]) == 0
+    drawn = [path for path in (tmp_path / "plots").rglob("*") if path.is_file()]
+    assert {path.parent for path in drawn} == {tmp_path / "plots"}
+    assert len([path for path in drawn if path.name.startswith("rdf-")]) == 2

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from mlmd.stages.volume.result import VolumeResult
     from mlmd.trajectory import Trajectory
 
+_OF_PATHS = str.maketrans("/\\:", "---")
+
+
+def _file(kind: str, name: str) -> str:
+    """Return the name of a plot of a stage; one of several sources has its path before it."""
+    return f"{kind}-{name.translate(_OF_PATHS)}.png"
+
 
 def check_plots(names: Iterable[str], folder: Path, force: bool) -> None:
     """Before anything is computed."""
@@ -28,7 +35,7 @@ def plots_of(
 ) -> Iterator[str]:
     """Yield the names of all that may be drawn of stages; see :func:`plot_summary`."""
     for name, (trajectory, _) in stages.items():
-        yield from (f"rdf-{name}.png", f"events-{name}.png")
+        yield from (_file("rdf", name), _file("events", name))
         yield from (f"msd-{symbol}.png" for symbol in species or trajectory.species)
     yield "arrhenius.png"
 
@@ -65,12 +72,12 @@ def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Pa
         written.append(folder / f"msd-{symbol}.png")
         save_axes(plot_msd(summary.results_of(symbol)), written[-1], force)
     for name, stage in summary.stages.items():
-        written.append(folder / f"rdf-{name}.png")
+        written.append(folder / _file("rdf", name))
         axes = plot_rdf(stage.structure)
         axes.set_title(summary.title_of(name))
         save_axes(axes, written[-1], force)
         if stage.events is not None:
-            written.append(folder / f"events-{name}.png")
+            written.append(folder / _file("events", name))
             figure = plot_events(stage.events)
             figure.axes[0].set_title(summary.title_of(name), loc="left", fontsize="small")
             save_figure(figure, written[-1], force)

@@ -163,6 +163,9 @@ def vdos_parity(system: System) -> VdosParity:
         too far apart for its fastest vibrations.
     """
     surrogate, reference = system.runs()
+    for name, side in (("surrogate", surrogate), ("reference", reference)):
+        if min(len(run) for run in side) < 2:
+            raise InputError(f"a single frame of the {name} shows no vibration; expected more")
     runs = (*surrogate, *reference)
     lag_ps = min(_LONGEST_LAG_PS, *(run.duration_ps / 4.0 for run in runs))
     recorded = all(run.velocities_A_fs is not None for run in runs)
