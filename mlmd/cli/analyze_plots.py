@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from mlmd.cli.figures import save_axes, save_figure
@@ -74,12 +75,13 @@ def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Pa
     for name, stage in summary.stages.items():
         written.append(folder / _file("rdf", name))
         axes = plot_rdf(stage.structure)
-        axes.set_title(summary.title_of(name))
+        axes.set_title(fill(summary.title_of(name), 54), fontsize="medium")
         save_axes(axes, written[-1], force)
         if stage.events is not None:
             written.append(folder / _file("events", name))
             figure = plot_events(stage.events)
-            figure.axes[0].set_title(summary.title_of(name), loc="left", fontsize="small")
+            title = fill(summary.title_of(name), 70)
+            figure.axes[0].set_title(title, loc="left", fontsize="small")
             save_figure(figure, written[-1], force)
     laws: Axes | None = None
     for symbol, law in summary.arrhenius.items():
