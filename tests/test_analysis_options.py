@@ -244,6 +244,12 @@ def test_frames_of_a_run_can_be_chosen(tmp_path, capsys) -> None:
     assert later["species"]["Ar"]["D_raw_cm2_s"] == pytest.approx(direct.D_raw_cm2_s)
     assert run_command_line(["analyze", str(run.path), "--temperature-K", "80"]) == 2
     assert "a run knows its times and temperatures" in capsys.readouterr().err
+    assert run_command_line(["analyze", str(run.path), "--pieces", "--elements", "Ar"]) == 2
+    assert "leave --elements and --pieces out" in capsys.readouterr().err
+    page = tmp_path / "page.html"
+    assert run_command_line(["report", str(run.path), "--stop", "1", "-o", str(page)]) == 2
+    assert "has 1 frame(s)" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_options_of_an_estimator_are_given_by_name(tmp_path, capsys) -> None:
