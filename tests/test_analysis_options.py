@@ -12,6 +12,7 @@ from synthetic_motion import vibration
 
 from mlmd import CalculatorSpec, Production, Protocol, Trajectory
 from mlmd.analysis import charge_diffusivity, conductivity, diffusivity, summarize
+from mlmd.cli.analyze_plots import plot_summary
 from mlmd.cli.app import run_command_line
 from mlmd.digits import TERMINAL, with_interval
 from mlmd.errors import InputError
@@ -279,3 +280,20 @@ def test_plots_of_files_elsewhere_lie_in_the_folder(tmp_path, capsys) -> None:
     drawn = [path for path in (tmp_path / "plots").rglob("*") if path.is_file()]
     assert {path.parent for path in drawn} == {tmp_path / "plots"}
     assert len([path for path in drawn if path.name.startswith("rdf-")]) == 2
+
+
+def test_panels_of_many_pairs_keep_their_names_under_that_of_the_stage(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "mlmd.cli.analyze_plots.save_axes",
+        lambda axes, path, force: drawn.update({path.stem: axes}),
+    )
+    rng = np.random.default_rng(0)
+    numbers = np.repeat([3, 15, 16, 17], 4)
+    positions = rng.uniform(0, 12, (16, 3)) + rng.normal(0, 0.1, (30, 16, 3))
+    glass = Trajectory(positions, np.eye(3) * 12.0, numbers, np.arange(30) * 100.0)
+    summary = summarize({"p": (glass, 500.0)})
+    plot_summary(summary, tmp_path, force=False)
+    figure = drawn["rdf-p"].figure
+    assert [panel.get_title() for panel in figure.axes][:2] == ["Li-Li", "Li-P"]
+    assert figure.get_suptitle().startswith("p: motion")

@@ -244,3 +244,13 @@ def test_long_names_stay_within_the_plot_and_keep_what_is_doubtful(count):
         said = [panel.get_title() for panel in ax.figure.axes]
     for i, text in enumerate(said):
         assert f"t{i}00.xyz:trajectory (doubtful)" in text
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_the_legend_of_many_laws_covers_none_of_them(count):
+    ax = None
+    for i in range(count):
+        T = np.array([500, 600, 700, 1000])
+        D = 1e-3 * 2.0**i * np.exp(-0.3 / (8.617333262e-5 * T))
+        ax = plot_arrhenius(arrhenius(T, D, 0.1 * D), ax=ax, label=f"species {i}")
+    assert not overlaps(ax)

@@ -64,6 +64,14 @@ def plot_volumes(volumes: Mapping[str, VolumeResult], folder: Path, force: bool)
     return written
 
 
+def _put_above(axes: Axes, title: str) -> None:
+    """Put a title above a figure, whose panels have names of their own where it has several."""
+    if len(axes.figure.axes) > 1:
+        axes.figure.suptitle(fill(title, 110), fontsize="medium")
+    else:
+        axes.set_title(fill(title, 54), fontsize="medium")
+
+
 def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Path]:
     """Draw the mean squared displacements of each species, g(r), and all Arrhenius lines."""
     from mlmd.plot import plot_arrhenius, plot_events, plot_msd, plot_rdf
@@ -75,7 +83,7 @@ def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Pa
     for name, stage in summary.stages.items():
         written.append(folder / _file("rdf", name))
         axes = plot_rdf(stage.structure)
-        axes.set_title(fill(summary.title_of(name), 54), fontsize="medium")
+        _put_above(axes, summary.title_of(name))
         save_axes(axes, written[-1], force)
         if stage.events is not None:
             written.append(folder / _file("events", name))
