@@ -39,6 +39,12 @@ def test_a_single_frame_has_no_spectrum_and_its_side_is_named(short: str) -> Non
     assert f"a single frame of the {short}" in why
 
 
+def test_frames_picoseconds_apart_are_the_reason_that_there_is_no_spectrum() -> None:
+    sides = (vibrating(0, 5.0, 5000.0, frames=60), vibrating(1, 5.0, 20.0, frames=60))
+    (why,) = [why for what, why in compare(*sides).missing.items() if what.startswith("vdos")]
+    assert "the frames of the surrogate are 5000 fs apart" in why
+
+
 @pytest.mark.kernels
 @pytest.mark.parametrize(
     ("short", "frames"), [("surrogate", 1), ("surrogate", 10), ("reference", 1), ("reference", 30)]
