@@ -263,7 +263,7 @@ def test_result_says_how_it_was_made():
         ({"fit_ps": (5.0, 1.0)}, "the first at least 0 and the second larger"),
         ({"fit_ps": (-1.0, 5.0)}, "the first at least 0"),
         ({"fit_ps": (1.0, float("nan"))}, "the first at least 0"),
-        ({"window_ps": 5.0}, "range inside the window"),
+        ({"window_ps": 5.0}, "the usual fit .* range inside the window"),
         ({"fit_ps": (1.0,)}, "first and the last lag"),
         ({"fit_ps": (1.0, 1.9)}, r"holds 2 lag\(s\) of 0.5 ps; expected at least 3"),
         ({"window_ps": 0.1, "fit_ps": (0.0, 0.1)}, "expected a longer window"),
