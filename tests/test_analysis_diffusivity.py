@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlmd.analysis.diffusion.diffusivity import ESTIMATORS, diffusivity
+from mlmd.analysis.diffusion.relaxation import Relaxation
 from mlmd.errors import InputError
 from mlmd.numerics.student import ONE_SIGMA
 from mlmd.trajectory.trajectory import Trajectory
@@ -262,7 +263,7 @@ def test_result_says_how_it_was_made():
         ({"fit_ps": (5.0, 1.0)}, "the first at least 0 and the second larger"),
         ({"fit_ps": (-1.0, 5.0)}, "the first at least 0"),
         ({"fit_ps": (1.0, float("nan"))}, "the first at least 0"),
-        ({"window_ps": 5.0}, "range inside the window"),
+        ({"window_ps": 5.0}, "the usual fit .* range inside the window"),
         ({"fit_ps": (1.0,)}, "first and the last lag"),
         ({"fit_ps": (1.0, 1.9)}, r"holds 2 lag\(s\) of 0.5 ps; expected at least 3"),
         ({"window_ps": 0.1, "fit_ps": (0.0, 0.1)}, "expected a longer window"),
@@ -281,3 +282,9 @@ def test_bad_settings_say_what_to_do(settings, message):
 def test_absent_species():
     with pytest.raises(InputError, match="it has Li"):
         windowed(trajectory_of(walk(45, 2, 16)), "Na")
+
+
+def test_a_count_of_relaxation_times_is_no_power_of_ten():
+    assert str(Relaxation(0.25, 158.7)) == "159 relaxation times of 0.25 ps"
+    assert str(Relaxation(1.07, 36.2)) == "36 relaxation times of 1.1 ps"
+    assert str(Relaxation(None, 2.0)) == "less than 2.0 relaxation times"

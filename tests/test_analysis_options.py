@@ -12,6 +12,7 @@ from synthetic_motion import vibration
 
 from mlmd import CalculatorSpec, Production, Protocol, Trajectory
 from mlmd.analysis import charge_diffusivity, conductivity, diffusivity, summarize
+from mlmd.cli.analyze_plots import plot_summary
 from mlmd.cli.app import run_command_line
 from mlmd.digits import TERMINAL, with_interval
 from mlmd.errors import InputError
@@ -244,6 +245,12 @@ def test_frames_of_a_run_can_be_chosen(tmp_path, capsys) -> None:
     assert later["species"]["Ar"]["D_raw_cm2_s"] == pytest.approx(direct.D_raw_cm2_s)
     assert run_command_line(["analyze", str(run.path), "--temperature-K", "80"]) == 2
     assert "a run knows its times and temperatures" in capsys.readouterr().err
+    assert run_command_line(["analyze", str(run.path), "--pieces", "--elements", "Ar"]) == 2
+    assert "leave --elements and --pieces out" in capsys.readouterr().err
+    page = tmp_path / "page.html"
+    assert run_command_line(["report", str(run.path), "--stop", "1", "-o", str(page)]) == 2
+    assert "has 1 frame(s)" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_options_of_an_estimator_are_given_by_name(tmp_path, capsys) -> None:
@@ -253,9 +260,40 @@ def test_options_of_an_estimator_are_given_by_name(tmp_path, capsys) -> None:
     (stage,) = told(capsys, *command, *chosen)["stages"].values()
     assert stage["species"]["Li"]["settings"]["smoothed"] == "max"
     for bad, why in (
-        (["--estimator-option", "smoothed=max"], "expected --estimator blocks, weighted, kinisi"),
+        (["--estimator-option", "smoothed=max"], "without --estimator; expected one"),
         ([*chosen[:2], "--estimator-option", "least=1"], "least"),
         (["--origins", "second"], "expected sliding or first"),
+        (["--origins", "first"], "of the estimator 'windowed'"),
+        (["--mobile", "Li"], "take drift 'framework'"),
     ):
         assert run_command_line([*command, *bad]) == 2
         assert why in capsys.readouterr().err
+
+
+def test_plots_of_files_elsewhere_lie_in_the_folder(tmp_path, capsys) -> None:
+    paths = []
+    for i, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        paths.append(file_of(tmp_path / folder / "t.xyz", salt(i, 4e-5, 4e-5, frames=120)))
+    command = ["analyze", *paths, "--timestep-fs", "100", "--replicas", "--species", "Li"]
+    assert run_command_line([*command, "--plot", str(tmp_path / "plots")]) == 0
+    drawn = [path for path in (tmp_path / "plots").rglob("*") if path.is_file()]
+    assert {path.parent for path in drawn} == {tmp_path / "plots"}
+    assert len([path for path in drawn if path.name.startswith("rdf-")]) == 2
+
+
+def test_panels_of_many_pairs_keep_their_names_under_that_of_the_stage(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        "mlmd.cli.analyze_plots.save_axes",
+        lambda axes, path, force: drawn.update({path.stem: axes}),
+    )
+    rng = np.random.default_rng(0)
+    numbers = np.repeat([3, 15, 16, 17], 4)
+    positions = rng.uniform(0, 12, (16, 3)) + rng.normal(0, 0.1, (30, 16, 3))
+    glass = Trajectory(positions, np.eye(3) * 12.0, numbers, np.arange(30) * 100.0)
+    summary = summarize({"p": (glass, 500.0)})
+    plot_summary(summary, tmp_path, force=False)
+    figure = drawn["rdf-p"].figure
+    assert [panel.get_title() for panel in figure.axes][:2] == ["Li-Li", "Li-P"]
+    assert figure.get_suptitle().startswith("p: motion")

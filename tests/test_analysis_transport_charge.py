@@ -136,13 +136,14 @@ def test_framework_reference_removes_the_drift_of_the_rest():
         ({"Li": 1, "S": -2}, "Li", {}, "not neutral: 16 Li of"),
         ({"Li": 1, "S": -2}, "Li", {"reference": "framework"}, "not neutral"),
         ({"Li": 1, "Na": 1}, "Li", {}, "Na was given .* which has Li, S"),
+        ({"Li": 1, "S": -4, "Na": 1}, ("Li", "Na"), {}, "^Na was given"),
         ({"Li": "1", "S": -4}, "Li", {}, "of Li is '1'; expected a number"),
         ({"Li": float("nan"), "S": -4}, "Li", {}, "of Li is nan"),
         ({"Li": 1, "S": -4}, (), {}, "no mobile species"),
         ({"Li": 1, "S": -4}, ("Li", "S"), {"reference": "framework"}, "no framework to refer to"),
         ({"Li": 1, "S": -4}, "Li", {"reference": "lab"}, "expected neutral or framework"),
         ({"Li": 1, "S": -4}, "Li", {"estimator": "kinisi"}, "of the sum of all charges"),
-        ({"Li": 1, "S": -4}, "Li", {"atoms": [0]}, "of the sum of all charges"),
+        ({"Li": 1, "S": -4}, "Li", {"atoms": [0]}, "all charges; take all atoms, or"),
         ({"Li": 1, "S": -4}, "Li", {"estimator": "least"}, "estimator 'least' is not known"),
         ([("Li", 1)], "Li", {}, "oxidation_states is"),
     ],
@@ -221,3 +222,8 @@ def test_lgps_with_our_errors_holds_the_published_value():
         assert result.D_stderr_cm2_s > 0.3 * result.D_raw_cm2_s  # 20 ps of one walker
     # A framework that only vibrates adds no diffusion of charge.
     assert neutral.D_raw_cm2_s == pytest.approx(framework.D_raw_cm2_s, rel=0.3)
+
+
+def test_a_conductivity_without_a_temperature_names_the_option_and_the_keyword():
+    with pytest.raises(InputError, match=r"temperature_K \(--temperature-K\)"):
+        conductivity(conductor(1, frames=60), {"Li": 1, "S": -4})

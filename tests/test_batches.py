@@ -224,3 +224,13 @@ def test_a_file_that_ends_early_gives_what_is_whole(tmp_path):
     kinds = [isinstance(one, Atoms) for one in found.values()]
     assert kinds == [True, True, False]
     assert np.allclose(next(iter(found.values())).positions, MIXED[0].positions, atol=1e-6)
+
+
+def test_each_structure_that_is_left_out_of_a_table_is_named(tmp_path, capsys):
+    whole = Atoms("LiCl", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[5.0] * 3, pbc=True)
+    close = Atoms("LiCl", positions=[[0, 0, 0], [0.3, 0, 0]], cell=[5.0] * 3, pbc=True)
+    path = tmp_path / "several.xyz"
+    write(path, [whole, close, whole, close], format="extxyz")
+    assert run_command_line(["features", str(path), "--each", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])["left_out"]
+    assert [text.partition(": ")[0] for text in told] == [f"{path}:1", f"{path}:3"]

@@ -31,6 +31,20 @@ def vibrating(seed: int, frequency_THz: float, interval_fs: float, frames: int =
     return Trajectory(positions, np.eye(3) * 12.0, np.full(27, 18), 1000.0 * time_ps)
 
 
+@pytest.mark.parametrize("short", ["surrogate", "reference"])
+def test_a_single_frame_has_no_spectrum_and_its_side_is_named(short: str) -> None:
+    whole = vibrating(0, 5.0, 20.0, frames=60)
+    sides = (whole.part(0, 1), whole) if short == "surrogate" else (whole, whole.part(0, 1))
+    (why,) = [why for what, why in compare(*sides).missing.items() if what.startswith("vdos")]
+    assert f"a single frame of the {short}" in why
+
+
+def test_frames_picoseconds_apart_are_the_reason_that_there_is_no_spectrum() -> None:
+    sides = (vibrating(0, 5.0, 5000.0, frames=60), vibrating(1, 5.0, 20.0, frames=60))
+    (why,) = [why for what, why in compare(*sides).missing.items() if what.startswith("vdos")]
+    assert "the frames of the surrogate are 5000 fs apart" in why
+
+
 @pytest.mark.kernels
 @pytest.mark.parametrize(
     ("short", "frames"), [("surrogate", 1), ("surrogate", 10), ("reference", 1), ("reference", 30)]

@@ -228,3 +228,11 @@ def test_parts_that_do_not_fit_together_are_refused_in_one_line(tmp_path, model)
     with pytest.raises(InputError, match=r"the model is damaged|no complete model") as caught:
         Predictor.load(tampered(path, array(short)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_gives_no_number_says_so(forest, monkeypatch):
+    found = Predictor.load(forest)
+    features = table(30).problem().X
+    monkeypatch.setattr(found._pipeline, "predict", lambda rows: np.full(len(rows), np.nan))
+    with pytest.raises(InputError, match="no number for 30 of 30 rows; it is damaged"):
+        found.predict(features)

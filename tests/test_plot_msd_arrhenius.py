@@ -225,3 +225,32 @@ def test_bounds_are_arrows_down_and_take_no_colour_of_the_next_law():
     plot_arrhenius(arrhenius(T[1:], D[1:], error[1:]), ax=ax, label="Cl")
     first, _, second = (drawn.lines[0].get_color() for drawn in ax.containers)
     assert (first, second) == tuple(COLOURS[:2])
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_long_names_stay_within_the_plot_and_keep_what_is_doubtful(count):
+    still = np.random.default_rng(1).normal(0, 0.1, (91, 10, 3))
+    site = Trajectory(still, np.eye(3) * 10, np.full(10, 3), np.arange(91) * 500.0)
+    bound = diffusivity(site, "Li", drift="none", window_ps=15.0)
+    names = [f"/a/long/path/to/runs/of/{i}/t{i}00.xyz:trajectory (doubtful)" for i in range(count)]
+    ax = plot_msd({name: bound if i % 2 else result_of(i) for i, name in enumerate(names)})
+    ax.figure.draw_without_rendering()
+    if count == 4:
+        box, frame = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        assert box.x1 <= frame.x1
+        assert not overlaps(ax)
+        said = texts(ax)[:4]
+    else:
+        said = [panel.get_title() for panel in ax.figure.axes]
+    for i, text in enumerate(said):
+        assert f"t{i}00.xyz:trajectory (doubtful)" in text
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_the_legend_of_many_laws_covers_none_of_them(count):
+    ax = None
+    for i in range(count):
+        T = np.array([500, 600, 700, 1000])
+        D = 1e-3 * 2.0**i * np.exp(-0.3 / (8.617333262e-5 * T))
+        ax = plot_arrhenius(arrhenius(T, D, 0.1 * D), ax=ax, label=f"species {i}")
+    assert not overlaps(ax)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from mlmd.cli.figures import save_axes, save_figure
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from mlmd.analysis.summary import AnalysisSummary
     from mlmd.stages.volume.result import VolumeResult
     from mlmd.trajectory import Trajectory
+
+_OF_PATHS = str.maketrans("/\\:", "---")
+
+
+def _file(kind: str, name: str) -> str:
+    """Return the name of a plot of a stage; one of several sources has its path before it."""
+    return f"{kind}-{name.translate(_OF_PATHS)}.png"
 
 
 def check_plots(names: Iterable[str], folder: Path, force: bool) -> None:
@@ -28,7 +36,7 @@ def plots_of(
 ) -> Iterator[str]:
     """Yield the names of all that may be drawn of stages; see :func:`plot_summary`."""
     for name, (trajectory, _) in stages.items():
-        yield from (f"rdf-{name}.png", f"events-{name}.png")
+        yield from (_file("rdf", name), _file("events", name))
         yield from (f"msd-{symbol}.png" for symbol in species or trajectory.species)
     yield "arrhenius.png"
 
@@ -56,6 +64,14 @@ def plot_volumes(volumes: Mapping[str, VolumeResult], folder: Path, force: bool)
     return written
 
 
+def _put_above(axes: Axes, title: str) -> None:
+    """Put a title above a figure, whose panels have names of their own where it has several."""
+    if len(axes.figure.axes) > 1:
+        axes.figure.suptitle(fill(title, 110), fontsize="medium")
+    else:
+        axes.set_title(fill(title, 54), fontsize="medium")
+
+
 def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Path]:
     """Draw the mean squared displacements of each species, g(r), and all Arrhenius lines."""
     from mlmd.plot import plot_arrhenius, plot_events, plot_msd, plot_rdf
@@ -65,14 +81,15 @@ def plot_summary(summary: AnalysisSummary, folder: Path, force: bool) -> list[Pa
         written.append(folder / f"msd-{symbol}.png")
         save_axes(plot_msd(summary.results_of(symbol)), written[-1], force)
     for name, stage in summary.stages.items():
-        written.append(folder / f"rdf-{name}.png")
+        written.append(folder / _file("rdf", name))
         axes = plot_rdf(stage.structure)
-        axes.set_title(summary.title_of(name))
+        _put_above(axes, summary.title_of(name))
         save_axes(axes, written[-1], force)
         if stage.events is not None:
-            written.append(folder / f"events-{name}.png")
+            written.append(folder / _file("events", name))
             figure = plot_events(stage.events)
-            figure.axes[0].set_title(summary.title_of(name), loc="left", fontsize="small")
+            title = fill(summary.title_of(name), 70)
+            figure.axes[0].set_title(title, loc="left", fontsize="small")
             save_figure(figure, written[-1], force)
     laws: Axes | None = None
     for symbol, law in summary.arrhenius.items():

@@ -154,9 +154,12 @@ def _options_of(estimator: str | None, texts: list[str]) -> EstimatorOptions | N
         "kinisi": KinisiOptions,
     }
     if estimator not in kinds:
+        whose = "without --estimator"
+        if estimator is not None:
+            whose = f"for estimator {shown(estimator)}, which has none"
         raise InputError(
-            f"--estimator-option was given for estimator {shown(estimator)}, which has none; "
-            f"expected --estimator {', '.join(kinds)}"
+            f"--estimator-option was given {whose}; expected one that has options: "
+            f"--estimator {' or '.join(kinds)}"
         )
     kind, values = kinds[estimator], assignments(texts, "--estimator-option")
     known_keys("--estimator-option", values, [one.name for one in fields(kind)])

@@ -96,6 +96,17 @@ def element_list(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",")]
 
 
+_OF_FILES = (
+    ("frame_interval_fs", "--frame-interval-fs"),
+    ("md_step_fs", "--md-step-fs"),
+    ("temperature_K", "--temperature-K"),
+    ("elements", "--elements"),
+    ("pieces", "--pieces"),
+    ("long_steps", "--long-steps"),
+)
+"""What a run knows by itself."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where trajectories come from, as a command line says it."""
@@ -137,9 +148,13 @@ class Source:
                 raise InputError(
                     f"{len(self.paths)} paths were given, a run among them; give one run"
                 )
-            bare = replace(self, start=None, stop=None, every=1)
-            if bare != Source(self.paths, needs_time=self.needs_time):
-                raise InputError("a run knows its times and temperatures; leave those options out")
+            bare = Source(self.paths)
+            given = [text for key, text in _OF_FILES if getattr(self, key) != getattr(bare, key)]
+            if given:
+                raise InputError(
+                    "a run knows its times and temperatures, its elements and its steps; leave "
+                    f"{' and '.join(given)} out"
+                )
         elif any(path.suffix == ".h5md" for path in self.paths):
             for option, value in (
                 ("--frame-interval-fs", self.frame_interval_fs),

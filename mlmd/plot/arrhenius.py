@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.plot.style import COLOURS, new_axes, small_legend, with_error
+from mlmd.plot.style import BESIDE, COLOURS, new_axes, small_legend, with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ _TOP_LABEL = "Temperature (K)"
 _BOUND = "upper bound (95 %)"
 _NEGATIVE = "$D$ + error, where $D$ is not above 0"
 _APART = 0.065  # of the axis: the width of four small digits
+_MOST_WITHIN = 3  # laws whose legend has room below their lines
 _MOST = 1e300  # where an interval has no upper end
 
 
@@ -70,7 +71,8 @@ def plot_arrhenius(arrhenius: Arrhenius, ax: Axes | None = None, label: str | No
     ax.set(xlabel=r"1000/$T$ (K$^{-1}$)", ylabel=r"$D$ (cm$^2$/s)")
     _top_axis(ax)
     title = "" if arrhenius.covariance is None else "Line: fit; band: its 68 % interval"
-    small_legend(ax, loc="lower left", handletextpad=0.4, title=title, alignment="left")
+    place = BESIDE if _n_laws(ax) > _MOST_WITHIN else {"loc": "lower left"}
+    small_legend(ax, handletextpad=0.4, title=title, alignment="left", **place)
     return ax
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 # Curves are thinned to this many points: no printer shows more, and a PDF stays small.
 _POINTS = 600
-_LONGEST = 34  # letters of a stage above a panel
+_LONGEST = 34  # letters of a stage in a legend or above a panel
+_WIDEST = 50  # letters of a legend's line
 _XLABEL = "Lag time (ps)"
 _YLABEL = r"Mean squared displacement ($\mathrm{\AA}^2$)"
 _FIT = "fit in the shaded range"
@@ -74,15 +76,18 @@ def plot_msd(
     ranges = {_fitted(result) for _, result in labelled}
     if len(ranges) == 1:
         ax.axvspan(*ranges.pop(), color=_SHADE, lw=0, zorder=0)
+    entries: list[str] = []
     for i, (label, result) in enumerate(labelled):
         colour = COLOURS[i % len(COLOURS)]
         if ranges:
             ax.axvspan(*_fitted(result), color=colour, alpha=0.09, lw=0, zorder=0)
-        _draw(ax, result, _text(label, result), colour, scale)
+        entries.append(_entry(label, result))
+        _draw(ax, result, entries[-1], colour, scale)
     which = "fit in the range shaded in its colour" if ranges else _FIT
     ax.plot([], [], label=which, **_DASHED)
     ax.set(xscale=scale, yscale=scale, xlabel=_XLABEL, ylabel=_YLABEL)
-    _set_limits(ax, [result for _, result in labelled], scale)
+    lines = sum(1 + entry.count("\n") for entry in entries) + 2
+    _set_limits(ax, [result for _, result in labelled], scale, min(0.65, 0.05 + 0.065 * lines))
     title = "Diffusivity with its 68 % interval"
     legend = small_legend(ax, loc="upper left", handlelength=1.6, title=title, alignment="left")
     legend.set_zorder(5)
@@ -102,7 +107,7 @@ def _panels(labelled: Sequence[tuple[str, Diffusivity]], scale: str) -> Axes:
         _set_limits(ax, [result], scale, room=0.05)
         name, _, symbol = label.rpartition(", ")
         text = _text(symbol, result).replace(", not diffusive", "\nnot diffusive")
-        ax.set_title(f"{plain(name, _LONGEST)}\n{text}" if name else text, fontsize="small", pad=3)
+        ax.set_title(f"{_short(name)}\n{text}" if name else text, fontsize="small", pad=3)
     handles: list[Any] = [Line2D([], [], color=COLOURS[0], lw=2.0, label="mean")]
     if any(len(result.window_msd_A2) > 1 for _, result in labelled):
         handles.append(Line2D([], [], color=COLOURS[0], lw=0.6, alpha=0.4, label="each window"))
@@ -146,20 +151,32 @@ def _shown(result: Diffusivity) -> int:
     return int(np.searchsorted(result.lag_ps, last_ps * (1 + 1e-9), side="right"))
 
 
-def _set_limits(
-    ax: Axes, results: Sequence[Diffusivity], scale: str, room: float | None = None
-) -> None:
-    """Frame the curves and leave room above them, for the legend if not told how much."""
+def _set_limits(ax: Axes, results: Sequence[Diffusivity], scale: str, room: float) -> None:
+    """Frame the curves and leave room above them, a share of the height."""
     longest = max(float(result.lag_ps[_shown(result) - 1]) for result in results)
     tops = [float(result.window_msd_A2[:, : _shown(result)].max()) for result in results]
     highest = max(tops) or 1.0
-    room = min(0.6, 0.05 + 0.065 * (len(results) + 2)) if room is None else room
     if scale == "linear":
         ax.set(xlim=(0, longest), ylim=(0, highest / (1.0 - room)))
         return
     ax.set_xlim(min(float(result.lag_ps[1]) for result in results), longest)
     bottom = min(ax.get_ylim()[0], highest / 10.0)
     ax.set_ylim(bottom, bottom * (highest / bottom) ** (1.0 / (1.0 - room)))
+
+
+def _short(name: str) -> str:
+    """Return the name of a stage that has room; its end says what it is, and what to doubt."""
+    return plain(name if len(name) <= _LONGEST else f"…{name[-_LONGEST:]}", _LONGEST + 1)
+
+
+def _entry(label: str, result: Diffusivity) -> str:
+    """Legend entry of a result; one that is longer than the axes are wide has two lines."""
+    name, _, symbol = label.rpartition(", ")
+    text = _text(symbol, result)
+    if not name:
+        return text
+    wide = len(name) + len(re.sub(r"[\\$^{}]|mathrm|times", "", text)) > _WIDEST
+    return f"{_short(name)},{chr(10) if wide else ' '}{text}"
 
 
 def _text(label: str, result: Diffusivity) -> str:

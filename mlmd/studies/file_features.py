@@ -192,7 +192,7 @@ def _items(path: Path, wanted: _Wanted, skip: Failed) -> Iterator[_Item]:
                 return
     for name, atoms in islice(read_structures(path), 0, None, wanted.every):
         if isinstance(atoms, InputError):
-            skip(atoms)
+            skip(atoms if name in str(atoms) else InputError(f"{name}: {atoms}"))
             continue
         atoms.info["name"] = name
         yield _Item(atoms, "structure", wanted.temperature_K)

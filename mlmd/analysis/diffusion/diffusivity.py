@@ -314,6 +314,7 @@ def diffusivity(
     settings = diffusivity_settings(
         estimator, window_ps, fit_ps, drift, mobile, origins, options, atoms
     )
+    settings.refuse_unused()
     drift = settled_drift(trajectory, settings.drift)
     settings = replace(
         settings, drift=drift, mobile=(mobile or species) if drift == "framework" else None

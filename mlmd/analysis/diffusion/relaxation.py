@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlmd.analysis.diffusion.units import JUMP_LENGTH_A
+from mlmd.digits import TERMINAL, number
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.walkers import Walkers
@@ -41,8 +42,9 @@ class Relaxation:
     def __str__(self) -> str:
         """Say how many relaxation times the run lasts."""
         if self.time_ps is None:
-            return f"less than {self.relaxations:.2g} relaxation times"
-        return f"{self.relaxations:.2g} relaxation times of {self.time_ps:.2g} ps"
+            return f"less than {number(self.relaxations, 2, TERMINAL)} relaxation times"
+        times, each_ps = (number(one, 2, TERMINAL) for one in (self.relaxations, self.time_ps))
+        return f"{times} relaxation times of {each_ps} ps"
 
 
 def relaxation(walkers: Walkers, interval_ps: float) -> Relaxation:

@@ -215,10 +215,12 @@ def charge_diffusivity(
     check_trajectory(trajectory)
     estimator = diffusivity_settings(**how).estimator
     if estimator == "kinisi" or how.get("atoms") is not None:
-        what = "estimator 'kinisi'" if estimator == "kinisi" else "a choice of atoms"
+        what, instead = "a choice of atoms", "all atoms"
+        if estimator == "kinisi":
+            what, instead = "estimator 'kinisi'", "another estimator"
         raise InputError(
             f"{what} was given for a charge diffusivity, which is of the sum of all charges; take "
-            "another estimator and all atoms, or leave the oxidation states out"
+            f"{instead}, or leave the oxidation states out"
         )
     states = by_name("oxidation_states", oxidation_states)
     charged = [symbol for symbol, z in states.items() if z] if species is None else species

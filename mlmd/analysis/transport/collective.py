@@ -71,7 +71,8 @@ def checked_carriers(
         usable_text("species", symbol): finite_number(f"the oxidation state of {symbol}", state)
         for symbol, state in by_name("oxidation_states", oxidation_states).items()
     }
-    absent = [symbol for symbol in (*states, *mobile) if symbol not in trajectory.species]
+    given = dict.fromkeys((*states, *mobile))
+    absent = [symbol for symbol in given if symbol not in trajectory.species]
     if absent or not mobile:
         raise InputError(
             f"{', '.join(absent) or 'no mobile species'} was given for {trajectory.source}, which "
@@ -94,9 +95,9 @@ def checked_carriers(
     total = sum(counts[symbol] * z for symbol, z in states.items())
     scale = sum(counts[symbol] * abs(z) for symbol, z in states.items())
     if not missing and abs(total) > _NEUTRAL * scale:
-        given = ", ".join(f"{counts[s]} {s} of {z:+g}" for s, z in states.items())
+        ions = ", ".join(f"{counts[s]} {s} of {z:+g}" for s, z in states.items())
         raise InputError(
-            f"the cell is not neutral: {given} add up to {total:+g} e; correct the oxidation "
+            f"the cell is not neutral: {ions} add up to {total:+g} e; correct the oxidation "
             "states, or give those of the mobile ions only with reference 'framework'"
         )
     neutrality = f"not checked: {', '.join(missing)} unknown" if missing else "neutral"

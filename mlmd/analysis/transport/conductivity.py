@@ -183,6 +183,7 @@ def _temperature_K(trajectory: Trajectory, given_K: float | None) -> float:
         return float(given_K)
     if trajectory.temperatures_K is None:
         raise InputError(
-            f"{trajectory.source} has no temperatures; give temperature_K for its conductivity"
+            f"{trajectory.source} has no temperatures; give temperature_K (--temperature-K) for "
+            "its conductivity"
         )
     return float(trajectory.temperatures_K.mean())

@@ -163,6 +163,8 @@ def vdos_parity(system: System) -> VdosParity:
         too far apart for its fastest vibrations.
     """
     surrogate, reference = system.runs()
+    for name, side in (("surrogate", surrogate), ("reference", reference)):
+        _check_frames(name, side)
     runs = (*surrogate, *reference)
     lag_ps = min(_LONGEST_LAG_PS, *(run.duration_ps / 4.0 for run in runs))
     recorded = all(run.velocities_A_fs is not None for run in runs)
@@ -201,6 +203,18 @@ def vdos_parity(system: System) -> VdosParity:
         surrogate=total_left / (grid[1] - grid[0]),
         reference=total_right / (grid[1] - grid[0]),
     )
+
+
+def _check_frames(name: str, side: Sequence[Trajectory]) -> None:
+    """Raise InputError for a side whose frames are too few, or so far apart that none vibrates."""
+    if min(len(run) for run in side) < 2:
+        raise InputError(f"a single frame of the {name} shows no vibration; expected more")
+    apart_fs = max(run.uniform_interval_fs() for run in side)
+    if apart_fs > 1000.0 * _LONGEST_LAG_PS:
+        raise InputError(
+            f"the frames of the {name} are {apart_fs:g} fs apart, and atoms vibrate within less; "
+            "record at least every 25 fs"
+        )
 
 
 def _check_resolved(

@@ -180,10 +180,16 @@ class Predictor:
         ------
         InputError
             If columns are missing, a number is not finite, or a `FeatureTable` follows another
-            convention or is of another mobile element.
+            convention or is of another mobile element; or the model gives no number for a row.
         """
         rows = self._checked(X)
-        return np.asarray(self._pipeline.predict(rows), dtype=float)
+        found = np.asarray(self._pipeline.predict(rows), dtype=float)
+        if n_bad := int((~np.isfinite(found)).sum()):
+            raise InputError(
+                f"the model gives no number for {n_bad} of {len(rows)} rows; it is damaged (train "
+                "it anew), or they are far from all that it has learnt"
+            )
+        return found
 
     def standard_deviation(self, X: pd.DataFrame | FeatureTable) -> FloatArray:
         """Return the calibrated standard deviation of what `predict` returns."""

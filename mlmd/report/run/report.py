@@ -92,7 +92,8 @@ def run_page(
         stages = measured_stages(run, frames.start, frames.stop, frames.step or 1)
         summary = summarize(stages, recipe=recipe, **(laws or {}), **options)
     except InputError as error:
-        if laws or any(value not in (None, "cell") for value in options.values()):
+        all_frames = (frames.start, frames.stop, frames.step or 1) == (None, None, 1)
+        if laws or not all_frames or any(value not in (None, "cell") for value in options.values()):
             raise  # what was asked for by hand cannot be had; a page that is there may be better
         notes.append(f"No diffusivity: {error}")
     if summary is not None:

@@ -107,6 +107,19 @@ class DiffusivitySettings:
             )
         return options
 
+    def refuse_unused(self) -> None:
+        """Raise InputError for what was given and would change nothing."""
+        if self.origins != "sliding" and self.estimator != "windowed":
+            raise InputError(
+                f"origins '{self.origins}' is of the estimator 'windowed', and D is measured by "
+                f"'{self.estimator}'; leave it out, or take estimator 'windowed'"
+            )
+        if self.mobile is not None and self.drift != "framework":
+            raise InputError(
+                f"mobile '{self.mobile}' says what is not framework, and drift "
+                f"'{self.drift}' asks for no framework; leave it out, or take drift 'framework'"
+            )
+
 
 def checked_range(fit_ps: tuple[float, float], window_ps: float | None) -> tuple[float, float]:
     """Return the range as two floats.

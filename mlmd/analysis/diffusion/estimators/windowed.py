@@ -69,6 +69,12 @@ def windowed(
     """
     interval_ps = trajectory.uniform_interval_fs() / 1000.0
     window_ps = settings.window_ps or PUBLISHED_WINDOW_PS
+    if settings.fit_ps is None and window_ps < PUBLISHED_FIT_PS[1]:
+        raise InputError(
+            f"the usual fit from {PUBLISHED_FIT_PS[0]:g} to {PUBLISHED_FIT_PS[1]:g} ps is longer "
+            f"than windows of {window_ps:g} ps; expected a range inside the window: give both, "
+            f"such as --window-ps {window_ps:g} --fit-ps {window_ps / 10:g} {window_ps:g}"
+        )
     fit_ps = checked_range(settings.fit_ps or PUBLISHED_FIT_PS, window_ps)
     # Adjacent windows share the frame on their boundary. A window that is no multiple of the
     # interval holds whole frames only and starts on the frame at or before its time.
