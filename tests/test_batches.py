@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.db import connect
 from ase.io import write
+from test_cli_bad_input import CIF_WITH_PARTIAL_OCCUPANCY
 
 pytest.importorskip("pandas", reason="needs the model extra")
 
@@ -124,33 +125,13 @@ def test_a_file_whose_later_structures_differ_is_a_collection_after_all(tmp_path
     assert table.about.formula.tolist()[-1] == "Br4Li4"
 
 
-DISORDERED = """data_z
-_cell_length_a 4
-_cell_length_b 4
-_cell_length_c 4
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'P 1'
-loop_
- _atom_site_label
- _atom_site_type_symbol
- _atom_site_fract_x
- _atom_site_fract_y
- _atom_site_fract_z
- _atom_site_occupancy
- Li1 Li 0 0 0 0.5
- Cl1 Cl 0.5 0.5 0.5 1.0
-"""
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Good ones, and one bad one of each kind."""
     monkeypatch.chdir(tmp_path)
     for i, atoms in enumerate(MIXED):
         write(f"good{i}.cif", atoms)
-    (tmp_path / "disordered.cif").write_text(DISORDERED)
+    (tmp_path / "disordered.cif").write_text(CIF_WITH_PARTIAL_OCCUPANCY)
     (tmp_path / "nonsense.cif").write_text("data_\nloop_\n_cell")
     write("no_lithium.cif", without_lithium())
     write("some.extxyz", [salt("I", 6.0), without_lithium(), salt("F", 4.0)])

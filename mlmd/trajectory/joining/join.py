@@ -334,21 +334,16 @@ def _cut_unevenly(pieces: Iterable[Piece], by_time: bool) -> Iterator[Piece]:
         counts = np.asarray(said, dtype=float)
         if piece.cut:
             last = apart = None
-        at, begin = 0, 0
-        while at < len(counts):
-            step = None if last is None else counts[at] - last
-            cut = (
-                step is not None and apart is not None and abs(step - apart) > SAME_INTERVAL * apart
-            )
-            if cut:
+        begin = 0
+        for at, count in enumerate(counts.tolist()):
+            step = None if last is None else count - last
+            if step is not None and apart is not None and abs(step - apart) > SAME_INTERVAL * apart:
                 if at > begin:
                     yield _part(piece, begin, at)
-                piece, begin = replace(piece, cut=True), at
-                apart = None
+                piece, begin, apart = replace(piece, cut=True), at, None
             elif step is not None:
                 apart = step
-            last = float(counts[at])
-            at += 1
+            last = count
         yield _part(piece, begin, len(counts))
 
 

@@ -97,9 +97,13 @@ class Speeds:
                 np.flatnonzero(block.numbers == one) for one in np.unique(block.numbers)
             ]
         self._n_blocks += 1
-        if self._n and self._n_blocks % BLOCKS_APART:
-            pass
-        elif len(block) > 1:
+        if self._n == 0 or self._n_blocks % BLOCKS_APART == 0:
+            self._look(block)
+        self._last = block
+        self._n += len(block)
+
+    def _look(self, block: FrameBlock) -> None:
+        if len(block) > 1:
             n = SAMPLES if self._n == 0 else 1
             for i in np.unique(np.linspace(0, len(block) - 2, n).astype(int)):
                 self._sample(block.positions_A[i : i + 2], block.cell_A[i : i + 2], block, int(i))
@@ -107,8 +111,6 @@ class Speeds:
             places = np.concatenate([self._last.positions_A[-1:], block.positions_A])
             cells = np.concatenate([self._last.cell_A[-1:], block.cell_A])
             self._sample(places, cells, block, -1)
-        self._last = block
-        self._n += len(block)
 
     def _sample(self, places: FloatArray, cells: FloatArray, block: FrameBlock, i: int) -> None:
         squares = (image_steps(places, cells, block.pbc)[0] ** 2).sum(axis=1)
