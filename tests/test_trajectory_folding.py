@@ -173,6 +173,16 @@ def test_what_does_not_follow_is_refused(folded_too):
             joined([block(independent, wrapped)])
 
 
+@pytest.mark.parametrize("frames", [2, 3, 4])
+def test_a_jump_over_the_border_in_a_run_of_few_frames(frames):
+    """Where the format folds; such runs are left by jobs that die."""
+    scaled = 0.3 + motion(0.01, frames, 12) * 0.05
+    scaled[1:, 3, 2] += 0.26 - scaled[0, 3, 2] + 0.9
+    scaled[0, 3, 2] = 0.9
+    folded = scaled - np.floor(scaled)
+    assert_moved_as(joined([block(folded, True)]), scaled)
+
+
 def test_a_single_step_unlike_all_others_is_not_taken_for_its_image():
     """Atoms that stay in the cell, where nothing else shows whether they are folded."""
     scaled = 0.15 + motion(0.01, 60, 6) * 0.05

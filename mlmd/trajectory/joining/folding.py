@@ -20,6 +20,8 @@ WIDEST_MOVING = 1.1
 WIDEST_GROUPS = 2.0
 # A jump this near to a whole number of cell vectors is what folding makes of a short step.
 NEAR_WHOLE = 0.25
+# So few steps of atoms do not show how long others may be: what the format says then counts.
+FEW_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Evidence:
         self.n_whole: IntArray = np.zeros((n_atoms, 3), dtype=int)
         self.n_between: IntArray = np.zeros((n_atoms, 3), dtype=int)
         self.changed_basis = False
+        self.n_steps = 0
 
     def add_positions(self, fractional: FloatArray) -> None:
         """Take note of the positions (frames, atoms, 3)."""
@@ -71,6 +74,7 @@ class Evidence:
 
     def add_steps(self, steps: FloatArray, crossings: FloatArray, first_frame: int) -> None:
         """Take note of steps (frames, atoms, 3) into frames that are counted from the first."""
+        self.n_steps += steps.shape[0] * steps.shape[1]
         images = np.abs(steps - crossings) if crossings.any() else np.abs(steps)
         # First over the frames: numpy is slow along short last axes.
         longest = images.max(axis=0, initial=0.0).max(axis=0, initial=0.0)
@@ -123,7 +127,8 @@ class Evidence:
             if said is False and whole == 0 and not (too_long and between):
                 return Verdict(False)
             # Free atoms of long steps would have left the cell: the format's word is doubted too.
-            known = too_long or like_others
+            few = self.n_steps < FEW_STEPS
+            known = too_long or like_others or (few and said is True)
             return Verdict(True, doubt=too_long) if known else self._neither(axis, True)
         if clean or whole + between == 0:
             return self._folded_in_part(axis) if clean else Verdict(False)
