@@ -33,6 +33,7 @@ _claims: dict[_Claim, Path] = {}
 """Calculator objects in use, by process and identity, and the run that uses each."""
 _claims_lock = threading.Lock()
 FORMER_NAMES = {
+    "mlmd.calculators.torch_settings.CHGNetCalculator": "chgnet.model.dynamics.CHGNetCalculator",
     "mlmd.calculators.cp2k.calculator.Cp2k": "mlmd.calculators.cp2k.calculator.Cp2kCalculator",
     "mlmd.calculators.espresso.calculator.Espresso": (
         "mlmd.calculators.espresso.calculator.EspressoCalculator"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlmd.calculators.models.torch_settings import apply_settings, loading, refuse_double
+from mlmd.calculators.models.chgnet_model import ChgnetModel
+from mlmd.calculators.models.torch_settings import (
+    apply_settings,
+    guard,
+    guarded,
+    loading,
+    refuse_double,
+)
 from mlmd.calculators.models.trust import refuse_code
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import given_file, package_folder, sha256_of, weights_file
@@ -24,15 +30,15 @@ def build(spec: CalculatorSpec) -> Calculator:
     """Load the weights and make the calculator.
 
     Energies in eV, forces in eV/angstrom, stress in eV/angstrom^3 (ASE's conventions).
-    A file of weights that would run code is refused unless the spec trusts it.
+    A file of weights that would run code is refused unless the spec trusts it. It computes what
+    is asked and nothing more, and many structures in one batch, see :class:`ChgnetModel`.
     """
     weights = _weights(spec)
     refuse_unknown(spec, OPTIONS)
     refuse_double(spec)
     device = apply_settings(spec)
-    # It says so at every call, not when it is loaded.
-    warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
     with loading(spec, "weights that CHGNet saved"):
+        from ase.data import chemical_symbols
         from chgnet.model import CHGNet, CHGNetCalculator
 
         if given_file(spec):
@@ -40,9 +46,13 @@ def build(spec: CalculatorSpec) -> Calculator:
             model = CHGNet.from_file(str(weights))
         else:
             model = CHGNet.load(model_name=_name(spec), use_device=device, verbose=False)
-        calculator: Calculator = CHGNetCalculator(
+        model.eval().requires_grad_(False)
+        made = guarded(CHGNetCalculator, ChgnetModel)(
             model=model, use_device=device, **dict(spec.options)
         )
+        known = model.atom_embedding.embedding.num_embeddings
+        guard(made, spec, chemical_symbols[1 : known + 1], "float32")
+    calculator: Calculator = made
     return calculator
 
 

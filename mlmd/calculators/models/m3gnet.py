@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.calculators.models.torch_settings import apply_settings, guard, guarded, loading
+from ase.calculators.calculator import Calculator
+
+from mlmd.calculators.models.torch_settings import (
+    GuardedModel,
+    apply_settings,
+    guard,
+    guarded,
+    loading,
+)
 from mlmd.calculators.models.trust import refuse_classes
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import sha256_of, weights_folder
 from mlmd.errors import InputError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
 
@@ -61,8 +69,7 @@ def build(spec: CalculatorSpec) -> Calculator:
         potential.calc_hessian = False
         dtype = spec.dtype or str(potential.data_mean.dtype).removeprefix("torch.")
         potential.to(device=device, dtype=getattr(torch, dtype))
-        model: Any = type("PESCalculator", (_MatglCalculator, PESCalculator), {})
-        made = guarded(model)(potential, stress_unit="eV/A3", use_voigt=True)
+        made = guarded(PESCalculator, MatglModel)(potential, stress_unit="eV/A3", use_voigt=True)
         made.device = device
         guard(made, spec, made.element_types, dtype)
     calculator: Calculator = made
@@ -89,20 +96,70 @@ def models() -> dict[str, Path | None]:
     return found
 
 
-class _MatglCalculator:
-    """Between :class:`GuardedModel` and matgl's calculator: precision and boundaries."""
+class MatglModel(GuardedModel):
+    """matgl's calculator, and many structures at once by its potential."""
 
-    dtype: str
+    potential: Any
+    conversion_factor: float
+    device: str
+    _atoms2graph: Any
 
-    def calculate(self, atoms: Atoms, *arguments: Any) -> None:
-        """Refuse what matgl would take for a molecule, and make graphs in our precision."""
-        if atoms.pbc.any() and not atoms.pbc.all():
+    def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        if self._gives_more:
+            _check_boundaries(atoms)
+            with _graphs_in(self.dtype):
+                super()._calculate_one(atoms, properties, system_changes)
+            return
+        Calculator.calculate(self, atoms, properties, system_changes)
+        self.results = self.compute([atoms], properties)[0]
+
+    @property
+    def _gives_more(self) -> bool:
+        """Whether the potential has charges or magnetic moments: matgl's calculator knows how."""
+        return bool(self.potential.calc_charge or self.potential.calc_magmom)
+
+    def compute(
+        self, structures: Sequence[Atoms], properties: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Return the results of each structure, as :meth:`calculate_many`."""
+        import torch
+        from torch_geometric.data import Batch
+
+        if self._gives_more:
             raise InputError(
-                f"calculator 'm3gnet' knows atoms periodic in all directions or in none; given "
-                f"pbc {atoms.pbc.tolist()}; set all three and leave vacuum"
+                "calculator 'm3gnet': potentials with charges or magnetic moments were not tried "
+                "in batches; run their structures one by one"
             )
+        for atoms in structures:
+            _check_boundaries(atoms)
         with _graphs_in(self.dtype):
-            super().calculate(atoms, *arguments)  # type: ignore[misc]
+            made = [self._atoms2graph.get_graph(atoms) for atoms in structures]
+        graph = Batch.from_data_list([one for one, _, _ in made]).to(self.device)
+        cells = torch.cat([cell.reshape(1, 3, 3) for _, cell, _ in made]).to(self.device)
+        states = torch.stack([torch.as_tensor(state, dtype=cells.dtype) for _, _, state in made])
+        derived = bool({"forces", "stress"} & set(properties))
+        self.potential.calc_forces = self.potential.calc_stresses = derived
+        energies, forces, stresses, *_ = self.potential(graph, cells, states.to(self.device))
+        results: list[dict[str, Any]] = [
+            {"energy": energy, "free_energy": energy}
+            for energy in energies.detach().cpu().reshape(-1).tolist()
+        ]
+        if derived:
+            counts = [len(atoms) for atoms in structures]
+            of_each = torch.split(forces.detach().cpu(), counts)
+            matrices = stresses.detach().cpu().numpy().reshape(-1, 3, 3) * self.conversion_factor
+            for result, force, stress in zip(results, of_each, matrices, strict=True):
+                result.update(forces=force.numpy(), stress=symmetric_voigt(stress))
+        return results
+
+
+def _check_boundaries(atoms: Atoms) -> None:
+    """Refuse what matgl would take for a molecule."""
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise InputError(
+            f"calculator 'm3gnet' knows atoms periodic in all directions or in none; given "
+            f"pbc {atoms.pbc.tolist()}; set all three and leave vacuum"
+        )
 
 
 @contextlib.contextmanager

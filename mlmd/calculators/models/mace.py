@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.calculators.models.torch_settings import apply_settings, guard, guarded, loading
+from mlmd.calculators.models.torch_settings import (
+    GuardedModel,
+    apply_settings,
+    guard,
+    guarded,
+    loading,
+)
 from mlmd.calculators.models.trust import refuse_code
 from mlmd.calculators.plain_spec import refuse_unknown
 from mlmd.calculators.weights import given_file, sha256_of, weights_file, weights_folder
 from mlmd.errors import InputError
+from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
@@ -56,7 +65,7 @@ def build(spec: CalculatorSpec) -> Calculator:
         model = _unpickled(weights, device)
         _check_head(spec, getattr(model, "heads", ["Default"]))
         dtype = spec.dtype or str(next(model.parameters()).dtype).removeprefix("torch.")
-        made = guarded(MACECalculator)(
+        made = guarded(MACECalculator, MaceModel)(
             models=model.to(getattr(torch, dtype)),
             device=device,
             default_dtype=dtype,
@@ -65,6 +74,56 @@ def build(spec: CalculatorSpec) -> Calculator:
         guard(made, spec, [chemical_symbols[z] for z in made.z_table.zs], dtype)
     calculator: Calculator = made
     return calculator
+
+
+class MaceModel(GuardedModel):
+    """MACE's calculator, and many structures at once by its model."""
+
+    models: Any
+    z_table: Any
+    r_max: float
+    head: str
+    available_heads: list[str]
+    model_type: str
+    device: Any
+
+    def compute(
+        self, structures: Sequence[Atoms], properties: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Return the results of each structure, as :meth:`calculate_many`."""
+        import torch
+        from mace import data
+        from mace.tools import torch_geometric
+
+        if self.model_type != "MACE":
+            raise InputError(
+                f"a MACE model of type {self.model_type} was not tried in batches; expected MACE: "
+                "run its structures one by one"
+            )
+        keys = data.KeySpecification()
+        graphs = [
+            data.AtomicData.from_config(
+                data.config_from_atoms(atoms, key_specification=keys, head_name=self.head),
+                z_table=self.z_table,
+                cutoff=self.r_max,
+                heads=self.available_heads,
+            )
+            for atoms in structures
+        ]
+        batch = torch_geometric.Batch.from_data_list(graphs).to(self.device)
+        derived = bool({"forces", "stress"} & set(properties))
+        output = self.models[0](batch.to_dict(), compute_force=derived, compute_stress=derived)
+        results: list[dict[str, Any]] = [
+            {"energy": energy, "free_energy": energy}
+            for energy in output["energy"].detach().cpu().tolist()
+        ]
+        if derived:
+            counts = [len(atoms) for atoms in structures]
+            forces = torch.split(output["forces"].detach().cpu(), counts)
+            stresses = output["stress"].detach().cpu().numpy()
+            for result, force, stress in zip(results, forces, stresses, strict=True):
+                result.update(forces=force.numpy(), stress=symmetric_voigt(stress))
+        return results
 
 
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlmd.calculators.models.edges import edges_of
 from mlmd.calculators.models.torch_settings import (
+    GuardedModel,
     apply_settings,
     guard,
     guarded,
@@ -23,6 +26,7 @@ from mlmd.calculators.weights import (
 )
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
@@ -65,10 +69,63 @@ def build(spec: CalculatorSpec) -> Calculator:
 
         if given_file(spec):
             refuse_code(spec, weights)
-        made = guarded(SevenNetCalculator)(model=str(weights), device=device, **options)
+        made = guarded(SevenNetCalculator, SevennetModel)(
+            model=str(weights), device=device, **options
+        )
         guard(made, spec, [chemical_symbols[z] for z in made.type_map], "float32")
     calculator: Calculator = made
     return calculator
+
+
+class SevennetModel(GuardedModel):
+    """SevenNet's calculator, and many structures at once by its model."""
+
+    model: Any
+    modal: str | None
+    cutoff: float
+    device: Any
+
+    def compute(
+        self, structures: Sequence[Atoms], properties: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Return the results of each structure, as :meth:`calculate_many`."""
+        import numpy as np
+        import sevenn._keys as key
+        import torch
+        from sevenn.atom_graph_data import AtomGraphData
+
+        edges = edges_of(structures, self.cutoff, self.device)
+        numbers = torch.from_numpy(np.concatenate([atoms.numbers for atoms in structures]))
+        positions = np.concatenate([atoms.positions for atoms in structures])
+        counts = [len(atoms) for atoms in structures]
+        volumes = torch.tensor([atoms.cell.volume for atoms in structures]).float()
+        content: dict[str, Any] = {
+            key.NODE_FEATURE: numbers,
+            key.ATOMIC_NUMBERS: numbers,
+            key.POS: torch.from_numpy(positions).float(),
+            key.EDGE_IDX: torch.stack([edges.first, edges.second]),
+            key.EDGE_VEC: -edges.vector_A.float(),
+            key.CELL_VOLUME: volumes,
+            key.NUM_ATOMS: torch.tensor(counts),
+            key.BATCH: edges.structure,
+        }
+        data = AtomGraphData(**content)
+        if self.modal:
+            data[key.DATA_MODALITY] = [self.modal] * len(structures)
+        data.to(self.device)
+        self.model.set_is_batch_data(True)
+        try:
+            output = self.model(data)
+        finally:
+            self.model.set_is_batch_data(False)
+        energies = output[key.PRED_TOTAL_ENERGY].detach().cpu().flatten().tolist()
+        forces = torch.split(output[key.PRED_FORCE].detach().cpu(), counts)
+        # Its order is xx yy zz xy yz zx, and its sign that of a pressure.
+        stresses = -output[key.PRED_STRESS].detach().cpu().numpy()[:, [0, 1, 2, 4, 5, 3]]
+        return [
+            {"energy": energy, "free_energy": energy, "forces": force.numpy(), "stress": stress}
+            for energy, force, stress in zip(energies, forces, stresses, strict=True)
+        ]
 
 
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:

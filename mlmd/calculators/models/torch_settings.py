@@ -7,9 +7,10 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from mlmd.errors import CalculatorError, InputError, MlmdError
@@ -104,7 +105,7 @@ def loading(spec: CalculatorSpec, expected: str) -> Iterator[None]:
 
 
 class GuardedModel(Calculator):
-    """Mixed into a package's calculator by :func:`guarded`.
+    """Mixed into a package's calculator by :func:`guarded`; each model has one of its own.
 
     Elements that the model was not trained for, and anything that goes wrong in it, leave as
     errors of mlmd; torch's default dtype is the model's own during a call and as it was after.
@@ -134,31 +135,81 @@ class GuardedModel(Calculator):
         """
         if atoms is None:
             raise InputError(f"calculator '{self.spec_name}' was given no atoms")
-        unknown = sorted(set(atoms.get_chemical_symbols()) - self.elements)
-        if unknown:
-            raise InputError(
-                f"the model of calculator '{self.spec_name}' does not know {', '.join(unknown)}; "
-                f"it knows {', '.join(sorted(self.elements))}"
-            )
+        with self._watched([atoms]):
+            self._calculate_one(atoms, properties, system_changes)
+
+    def calculate_many(
+        self, structures: Sequence[Atoms], properties: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Compute structures of any sizes and elements in one batch.
+
+        Parameters
+        ----------
+        structures
+            Their own calculators are not asked.
+        properties
+            ASE's names; what comes along with these is given, too.
+
+        Returns
+        -------
+        list of dict
+            ASE's results of each structure, as its calculator would keep them: the same within
+            rounding as of each alone, but not to the last bit.
+
+        Raises
+        ------
+        InputError, CalculatorError
+            As for one alone; whose fault it is only a batch of one tells.
+        """
+        with self._watched(structures):
+            return self.compute(structures, properties)
+
+    def compute(
+        self, structures: Sequence[Atoms], properties: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """Return the results of each structure: what a model's own class gives."""
+        raise NotImplementedError
+
+    def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        """Have the package's calculator compute one structure."""
+        super().calculate(atoms, properties, system_changes)
+
+    @contextlib.contextmanager
+    def _watched(self, structures: Sequence[Atoms]) -> Iterator[None]:
+        """Refuse what the model does not know; have what fails in it leave as ours."""
+        for atoms in structures:
+            unknown = sorted(set(atoms.get_chemical_symbols()) - self.elements)
+            if unknown:
+                raise InputError(
+                    f"the model of calculator '{self.spec_name}' does not know "
+                    f"{', '.join(unknown)}; it knows {', '.join(sorted(self.elements))}"
+                )
+            if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+                raise CalculatorError(
+                    f"calculator '{self.spec_name}' was given {atoms.get_chemical_formula()} at "
+                    "positions that are not finite"
+                )
         try:
             with default_dtype(self.dtype):
-                super().calculate(atoms, properties, system_changes)
+                yield
         except MlmdError:
             raise
         except Exception as error:  # torch raises anything; the cause is kept
+            of = structures[0].get_chemical_formula()
+            more = f" and {len(structures) - 1} more" if len(structures) > 1 else ""
             raise CalculatorError(
-                f"calculator '{self.spec_name}' failed on {atoms.get_chemical_formula()} "
+                f"calculator '{self.spec_name}' failed on {of}{more} "
                 f"({_one_line(error)}); look at the structure and, on a GPU, at its memory"
             ) from error
 
 
-def guarded(base: type[Calculator]) -> Any:
-    """Return `base` with :class:`GuardedModel` mixed in.
+def guarded(base: type[Calculator], model: type[GuardedModel]) -> Any:
+    """Return `base` with `model` mixed in.
 
     Its own list of properties: MACE extends the list that every calculator of ASE shares.
     """
     properties = list(base.implemented_properties)
-    return type(base.__name__, (GuardedModel, base), {"implemented_properties": properties})
+    return type(base.__name__, (model, base), {"implemented_properties": properties})
 
 
 def guard(calculator: Any, spec: CalculatorSpec, elements: Collection[str], dtype: str) -> None:
