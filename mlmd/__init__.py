@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from mlmd.analysis.diffusion.msd import mean_squared_displacement
     from mlmd.analysis.structure.rdf import rdf
     from mlmd.analysis.transport.conductivity import conductivity
-    from mlmd.calculators.loading import load_calculator
-    from mlmd.calculators.spec import CalculatorSpec
+    from mlmd.calculators.spec import CalculatorSpec, load_calculator
     from mlmd.comparison.comparing import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
@@ -52,7 +51,7 @@ _HOMES = {
     "diffusivity": "mlmd.analysis.diffusion.diffusivity",
     "featurize": "mlmd.descriptors.featurize",
     "fit_predictor": "mlmd.model.predictor.predictor",
-    "load_calculator": "mlmd.calculators.loading",
+    "load_calculator": "mlmd.calculators.spec",
     "mean_squared_displacement": "mlmd.analysis.diffusion.msd",
     "pack": "mlmd.structure.packing",
     "rdf": "mlmd.analysis.structure.rdf",

@@ -118,3 +118,15 @@ class VolumeNotFoundError(MlmdError):
     def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
         self.result = result
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether memory ran out: the machine's or, said by torch, a GPU's."""
+    while error is not None:
+        # torch's own class need not be here: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError.
+        if type(error).__name__ in ("MemoryError", "OutOfMemoryError"):
+            return True
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__
+    return False

@@ -4,21 +4,33 @@ May import `arrays`, `calculators/isolation`, `calculators/models`, `checks`, `e
 `yaml_text`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlmd.calculators.loading import load_calculator
-from mlmd.calculators.spec import CalculatorSpec
+from mlmd.calculators.spec import CalculatorSpec, load_calculator
 
 if TYPE_CHECKING:
+    from mlmd.calculators.batched import BatchServer
     from mlmd.calculators.evaluation import Evaluation, evaluate, evaluate_many
 
-__all__ = ["CalculatorSpec", "Evaluation", "evaluate", "evaluate_many", "load_calculator"]
+__all__ = [
+    "BatchServer",
+    "CalculatorSpec",
+    "Evaluation",
+    "evaluate",
+    "evaluate_many",
+    "load_calculator",
+]
+_HOMES = {
+    "BatchServer": "batched",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "evaluate_many": "evaluation",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs NumPy and ASE when it is first used: a spec is light."""
-    if name not in ("Evaluation", "evaluate", "evaluate_many"):
+    if name not in _HOMES:
         raise AttributeError(f"module 'mlmd.calculators' has no attribute '{name}'")
-    from mlmd.calculators import evaluation
-
-    return getattr(evaluation, name)
+    return getattr(import_module(f"mlmd.calculators.{_HOMES[name]}"), name)

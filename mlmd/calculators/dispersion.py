@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ase.calculators.calculator import Calculator, all_changes
 from ase.units import Bohr, Hartree
 
-from mlmd.calculators.evaluation import evaluate
+from mlmd.calculators.evaluation import Evaluation, evaluate_many
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.plain_spec import D3
 from mlmd.checks import choice, known_keys, truth
@@ -155,20 +155,38 @@ class WithD3(Calculator):
         """Compute both and add them."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None  # the line above copies them
-        asked = self.atoms.copy()
-        asked.calc = self.inner
-        found = evaluate(asked, {"energy", "forces", *({"stress"} & set(properties))})
-        energy_eV, gradient_eV_A, virial_eV = self._dispersion(self.atoms)
-        self.results = {k: v for k, v in found.extras.items() if k not in BY_ATOM}
+        (self.results,) = self._summed([self.atoms], properties)
+
+    @property
+    def calculate_many(self) -> Any:
+        """What computes many structures at once, where the inner calculator can."""
+        inner: Any = self.inner
+        _ = inner.calculate_many  # an AttributeError where it cannot
+        return self._summed
+
+    def _summed(self, structures: Sequence[Atoms], properties: Any) -> list[dict[str, Any]]:
+        """Return the sums for each structure."""
+        asked = [atoms.copy() for atoms in structures]
+        for atoms in asked:
+            atoms.calc = self.inner
+        names = ("energy", "forces", *({"stress"} & set(properties)))
+        return [
+            self._with_dispersion(atoms, found)
+            for atoms, found in zip(structures, evaluate_many(asked, names), strict=True)
+        ]
+
+    def _with_dispersion(self, atoms: Atoms, found: Evaluation) -> dict[str, Any]:
+        energy_eV, gradient_eV_A, virial_eV = self._dispersion(atoms)
+        results = {k: v for k, v in found.extras.items() if k not in BY_ATOM}
         assert found.energy_eV is not None  # it was asked for, and the forces
         assert found.forces_eV_A is not None
-        self.results["energy"] = found.energy_eV + energy_eV
+        results["energy"] = found.energy_eV + energy_eV
         if found.extras.get("free_energy") is not None:
-            self.results["free_energy"] = float(found.extras["free_energy"]) + energy_eV
-        self.results["forces"] = found.forces_eV_A - gradient_eV_A
+            results["free_energy"] = float(found.extras["free_energy"]) + energy_eV
+        results["forces"] = found.forces_eV_A - gradient_eV_A
         if found.stress_eV_A3 is not None:
-            stress = to_voigt(virial_eV / self.atoms.get_volume())
-            self.results["stress"] = found.stress_eV_A3 + stress
+            results["stress"] = found.stress_eV_A3 + to_voigt(virial_eV / atoms.get_volume())
+        return results
 
     def _dispersion(self, atoms: Atoms) -> tuple[float, Any, Any]:
         """Return energy (eV), gradient (eV/A) and strain derivative (eV) of the dispersion."""

@@ -83,12 +83,9 @@ def evaluate(
         If a number has another shape than its kind has. Whatever the calculator raises is
         passed on; a stress that it does not have is None.
     """
-    calculator = getattr(atoms, "calc", None)
-    unknown = set(properties) - set(PROPERTIES)
-    if unknown or calculator is None:
-        one_structure("atoms", atoms)
-        what = f"'{min(unknown)}' was asked for" if unknown else "the atoms have no calculator"
-        raise CalculatorError(f"{what}; expected energy, forces, stress, and atoms.calc to be set")
+    calculator: Any = getattr(atoms, "calc", None)
+    if calculator is None or not set(properties) <= set(PROPERTIES):
+        _refuse(atoms, properties)
     found: dict[str, Any] = calculator.results if unchanged else {}
     for name in PROPERTIES:
         if name in properties and found.get(name) is None:
@@ -103,8 +100,28 @@ def evaluate(
 def evaluate_many(
     structures: Iterable[Atoms], properties: Collection[str] = ("energy", "forces")
 ) -> list[Evaluation]:
-    """Ask about several structures, each of its own calculator; see :func:`evaluate`."""
-    return [evaluate(atoms, properties) for atoms in structures]
+    """Ask about several structures, each of its own calculator; see :func:`evaluate`.
+
+    Those that share a model that can compute many at once (it has ``calculate_many``) are computed
+    as one batch, which must fit into memory.
+    """
+    asked = list(structures)
+    together: dict[int, list[int]] = {}
+    for place, atoms in enumerate(asked):
+        together.setdefault(id(getattr(atoms, "calc", None)), []).append(place)
+    found: dict[int, Evaluation] = {}
+    for places in together.values():
+        first = asked[places[0]]
+        many = getattr(getattr(first, "calc", None), "calculate_many", None)
+        if many is None or len(places) == 1:
+            found.update((place, evaluate(asked[place], properties)) for place in places)
+            continue
+        if not set(properties) <= set(PROPERTIES):
+            _refuse(first, properties)
+        results = many([asked[place] for place in places], properties)
+        for place, result in zip(places, results, strict=True):
+            found[place] = _normalised(result, len(asked[place]))
+    return [found[place] for place in range(len(asked))]
 
 
 class Evaluator:
@@ -143,6 +160,13 @@ class Evaluator:
             and calculator.atoms is self._seen
             and place[1] == self._seen_cell
         )
+
+
+def _refuse(atoms: Any, properties: Collection[str]) -> None:
+    one_structure("atoms", atoms)
+    unknown = set(properties) - set(PROPERTIES)
+    what = f"'{min(unknown)}' was asked for" if unknown else "the atoms have no calculator"
+    raise CalculatorError(f"{what}; expected energy, forces, stress, and atoms.calc to be set")
 
 
 def _ask(calculator: Any, name: str, atoms: Atoms) -> Any:

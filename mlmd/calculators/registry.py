@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from mlmd.calculators.plain_spec import PlainSpec
 
 
+IN_BATCHES = "computed in batches: who else is in one decides how its sums are rounded"
+"""Why the forces of walkers that share a model do not repeat bit for bit."""
+
+
 def is_installed(name: str) -> bool:
     """Tell whether the package of a known calculator can be imported, or its program found."""
     entry = KNOWN[name]
@@ -242,6 +246,8 @@ def _processor() -> str:
 def repeats_bitwise(spec: PlainSpec, calculator: Calculator) -> tuple[bool | None, str]:
     """Tell whether forces repeat bit for bit (None: not known), and why."""
     device = str(getattr(calculator, "device", None) or "cpu")
+    if getattr(calculator, "in_batches", False):
+        return False, IN_BATCHES
     if spec.name not in KNOWN:
         return None, f"'{spec.name}' is not one of the calculators that were tried"
     if KNOWN[spec.name].program is not None:

@@ -14,6 +14,7 @@ from mlmd.errors import (
     SimulationUnstable,
     StoppedError,
     VolumeNotFoundError,
+    out_of_memory,
 )
 
 if TYPE_CHECKING:
@@ -142,9 +143,8 @@ def run_case(
 
 def _kind(error: BaseException) -> FailureKind:
     causes = list(_causes(error))
-    # First: when a calculator is tried it is the cause of an error of the input. torch's own class
-    # need not be here: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError.
-    if any(type(cause).__name__ in ("MemoryError", "OutOfMemoryError") for cause in causes):
+    # First: when a calculator is tried it is the cause of an error of the input.
+    if out_of_memory(error):
         return "memory"
     for kind, classes in _KINDS.items():
         if any(isinstance(cause, classes) for cause in causes):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.calculators.choice import DEFAULT
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.precision import parts_of
-from mlmd.calculators.registry import repeats_bitwise, way_of_computing
+from mlmd.calculators.registry import IN_BATCHES, repeats_bitwise, way_of_computing
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.calculators.weights import by_content
 from mlmd.errors import InputError
@@ -67,7 +67,11 @@ class StageCalculators:
                     f"or '{DEFAULT}'"
                 )
         self._sources = {key: _source(value) for key, value in sources.items()}
-        self._made: dict[CalculatorSpec, Calculator] = {}
+        # A walker's place in a batch stands for the model that computes the batch.
+        places = {getattr(value, "stands_for", None): value for value in sources.values()}
+        self._made: dict[CalculatorSpec, Calculator] = {
+            spec: value for spec, value in places.items() if isinstance(spec, CalculatorSpec)
+        }
         self._folder = folder
         self._claimed: list[_Claim] = []
         for stage in protocol.stages:
@@ -125,6 +129,7 @@ class StageCalculators:
             If another run has one of them, or a part of it.
         """
         objects = [one for one in self._sources.values() if not isinstance(one, CalculatorSpec)]
+        objects += self._made.values()
         parts = {(os.getpid(), id(part)): part for one in objects for part in parts_of(one)}
         with _claims_lock:
             for claim, part in parts.items():
@@ -222,8 +227,11 @@ class StageCalculators:
         that uses its wave functions again), or runs on many threads. None: not known.
         """
         found = [repeats_bitwise(spec, calculator) for spec, calculator in self._made.items()]
-        if any(not isinstance(source, CalculatorSpec) for source in self._sources.values()):
-            found.append((None, "a calculator was given ready-made"))
+        for source in self._sources.values():
+            if not isinstance(source, CalculatorSpec):
+                batched = getattr(source, "in_batches", False)
+                why = IN_BATCHES if batched else "a calculator was given ready-made"
+                found.append((False if batched else None, why))
         for answer in (False, None, True):
             because = [why for repeats, why in found if repeats is answer]
             if because:
@@ -232,6 +240,9 @@ class StageCalculators:
 
 
 def _source(value: Any) -> CalculatorSpec | Calculator:
+    stands_for = getattr(value, "stands_for", None)
+    if isinstance(stands_for, CalculatorSpec):
+        return stands_for
     if isinstance(value, str | CalculatorSpec | Mapping):
         return CalculatorSpec.of(value)
     if hasattr(value, "get_property") and hasattr(value, "implemented_properties"):
@@ -250,7 +261,7 @@ def _describe(calculator: Calculator) -> dict[str, Any]:
             parameters[key] = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError):
             parameters[key] = type(value).__name__
-    kind = type(calculator)
+    kind = type(getattr(calculator, "stands_for", calculator))
     return {
         "class": recorded_name(f"{kind.__module__}.{kind.__qualname__}"),
         "parameters": parameters,

@@ -71,6 +71,8 @@ class ChgnetModel(GuardedModel):
         energies = found["e"] * counts if self.model.is_intensive else found["e"]
         gradient = torch.autograd.grad(energies.sum(), vector)[0] if derived else None
         results = self._energies(structures, found)
+        for result, n_edges in zip(results, edges.n_edges, strict=True):
+            result["num_edges"] = n_edges
         if gradient is not None:
             self._add_derivatives(results, structures, edges, vector.detach(), gradient)
         for name, given in (("magmoms", "m"), ("energies", "site_energies")):

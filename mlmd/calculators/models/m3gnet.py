@@ -141,8 +141,10 @@ class MatglModel(GuardedModel):
         self.potential.calc_forces = self.potential.calc_stresses = derived
         energies, forces, stresses, *_ = self.potential(graph, cells, states.to(self.device))
         results: list[dict[str, Any]] = [
-            {"energy": energy, "free_energy": energy}
-            for energy in energies.detach().cpu().reshape(-1).tolist()
+            {"energy": energy, "free_energy": energy, "num_edges": one.num_edges}
+            for energy, (one, _, _) in zip(
+                energies.detach().cpu().reshape(-1).tolist(), made, strict=True
+            )
         ]
         if derived:
             counts = [len(atoms) for atoms in structures]

@@ -114,8 +114,8 @@ class MaceModel(GuardedModel):
         derived = bool({"forces", "stress"} & set(properties))
         output = self.models[0](batch.to_dict(), compute_force=derived, compute_stress=derived)
         results: list[dict[str, Any]] = [
-            {"energy": energy, "free_energy": energy}
-            for energy in output["energy"].detach().cpu().tolist()
+            {"energy": energy, "free_energy": energy, "num_edges": one.edge_index.shape[1]}
+            for energy, one in zip(output["energy"].detach().cpu().tolist(), graphs, strict=True)
         ]
         if derived:
             counts = [len(atoms) for atoms in structures]

@@ -122,9 +122,16 @@ class SevennetModel(GuardedModel):
         forces = torch.split(output[key.PRED_FORCE].detach().cpu(), counts)
         # Its order is xx yy zz xy yz zx, and its sign that of a pressure.
         stresses = -output[key.PRED_STRESS].detach().cpu().numpy()[:, [0, 1, 2, 4, 5, 3]]
+        found = zip(energies, forces, stresses, edges.n_edges, strict=True)
         return [
-            {"energy": energy, "free_energy": energy, "forces": force.numpy(), "stress": stress}
-            for energy, force, stress in zip(energies, forces, stresses, strict=True)
+            {
+                "energy": energy,
+                "free_energy": energy,
+                "forces": force.numpy(),
+                "stress": stress,
+                "num_edges": n_edges,
+            }
+            for energy, force, stress, n_edges in found
         ]
 
 

@@ -114,6 +114,7 @@ class GuardedModel(Calculator):
     spec_name: str
     elements: frozenset[str]
     dtype: str
+    deterministic: bool
 
     def set_atoms(self, atoms: Atoms) -> None:
         """Accept any atoms; what the model knows is checked where forces are asked."""
@@ -153,8 +154,8 @@ class GuardedModel(Calculator):
         Returns
         -------
         list of dict
-            ASE's results of each structure, as its calculator would keep them: the same within
-            rounding as of each alone, but not to the last bit.
+            ASE's results of each structure, as its calculator would keep them, and ``num_edges``:
+            the same within rounding as of each alone, but not to the last bit.
 
         Raises
         ------
@@ -216,6 +217,7 @@ def guard(calculator: Any, spec: CalculatorSpec, elements: Collection[str], dtyp
     """Tell a guarded calculator what it may be asked."""
     calculator.spec_name, calculator.dtype = spec.name, dtype
     calculator.elements = frozenset(elements)
+    calculator.deterministic = spec.deterministic
 
 
 @contextlib.contextmanager
