@@ -75,9 +75,12 @@ class ChgnetModel(GuardedModel):
             result["num_edges"] = n_edges
         if gradient is not None:
             self._add_derivatives(results, structures, edges, vector.detach(), gradient)
-        for name, given in (("magmoms", "m"), ("energies", "site_energies")):
-            for result, value in zip(results, found.get(given, ()), strict=False):
-                result[name] = value.detach().cpu().numpy()
+        # Absent where they are not asked for: then there is nothing to go through.
+        for result, value in zip(results, found.get("m", ()), strict=False):
+            result["magmoms"] = value.detach().cpu().numpy()
+        sites = found.get("site_energies", ())
+        for result, atoms, value in zip(results, structures, sites, strict=False):
+            result["energies"] = (value.detach() + self._shifts_of_sites(atoms)).cpu().numpy()
         return results
 
     def _graph(self, structures: Sequence[Atoms], edges: Edges, vector: Any) -> Any:
@@ -122,18 +125,25 @@ class ChgnetModel(GuardedModel):
 
     def _energy_of_composition(self, atoms: Atoms) -> float:
         """Return what CHGNet adds by composition alone, as its energies are counted."""
-        import torch
-
         model = self.model.composition_model
         if model is None:
             return 0.0
         known: dict[bytes, float] = self.__dict__.setdefault("_by_composition", {})
         key = atoms.numbers.tobytes()
         if key not in known:
-            numbers = torch.from_numpy(atoms.numbers).to(self.device)
-            graph = SimpleNamespace(atomic_number=numbers)
-            known[key] = float(model([graph]).detach())
+            known[key] = float(model([self._numbers_alone(atoms)]).detach())
         return known[key]
+
+    def _shifts_of_sites(self, atoms: Atoms) -> Any:
+        """Return the part of each atom in :meth:`_energy_of_composition`."""
+        model = self.model.composition_model
+        return 0.0 if model is None else model.get_site_energies([self._numbers_alone(atoms)])[0]
+
+    def _numbers_alone(self, atoms: Atoms) -> Any:
+        """Return as much of a graph of CHGNet's as its composition model looks at."""
+        import torch
+
+        return SimpleNamespace(atomic_number=torch.from_numpy(atoms.numbers).to(self.device))
 
     def _add_derivatives(
         self,

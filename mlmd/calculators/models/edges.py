@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmd.errors import InputError
 from mlmd.periodic.cell import cell_heights
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def edges_of(structures: Sequence[Atoms], cutoff_A: float, device: Any) -> Edges
     counts = torch.tensor([len(atoms) for atoms in structures])
     starts = (torch.cumsum(counts, 0) - counts).tolist()
     found = []
-    on_gpu = torch.device(device).type == "cuda"
-    small = [k for k, atoms in enumerate(structures) if on_gpu and len(atoms) <= MOST_DENSE]
+    dense = _forms_all_distances(device)
+    small = [k for k, atoms in enumerate(structures) if dense and len(atoms) <= MOST_DENSE]
     reach_A = cutoff_A + MARGIN_A
     for chosen in _chunks(structures, cells, small, reach_A):
         found += _all_distances(structures, wrapped, cells, starts, chosen, reach_A, device)
@@ -129,8 +130,23 @@ def _whole_cell(atoms: Atoms) -> FloatArray:
     """Return the cell (3, 3); where vectors are missing some are made up, which are not used."""
     from ase.geometry import complete_cell
 
-    cell: FloatArray = np.array(atoms.cell.array, dtype=float)
-    return cell if atoms.cell.rank == 3 else np.array(complete_cell(cell), dtype=float)
+    cell = atoms.cell.array
+    if atoms.cell.rank < 3:
+        if (atoms.pbc & ~cell.any(axis=1)).any():
+            raise InputError(
+                f"{atoms.get_chemical_formula()} is periodic (pbc {atoms.pbc.tolist()}) where its "
+                "cell has no vector; set atoms.cell, or atoms.pbc = False there"
+            )
+        cell = complete_cell(cell)
+    whole: FloatArray = np.array(cell, dtype=float, order="C")  # as the search has to have it
+    return whole
+
+
+def _forms_all_distances(device: Any) -> bool:
+    """Tell whether that is faster than searching, structure by structure."""
+    import torch
+
+    return bool(torch.device(device).type == "cuda")
 
 
 def _wrapped(atoms: Atoms, cell: FloatArray) -> FloatArray:

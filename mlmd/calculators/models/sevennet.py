@@ -85,6 +85,12 @@ class SevennetModel(GuardedModel):
     cutoff: float
     device: Any
 
+    def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        super()._calculate_one(atoms, properties, system_changes)
+        # Summed in single precision they lose a digit at some hundred atoms.
+        energy = float(self.results["energies"].sum(dtype=float))
+        self.results.update(energy=energy, free_energy=energy)
+
     def compute(
         self, structures: Sequence[Atoms], properties: Collection[str]
     ) -> list[dict[str, Any]]:
@@ -118,7 +124,9 @@ class SevennetModel(GuardedModel):
             output = self.model(data)
         finally:
             self.model.set_is_batch_data(False)
-        energies = output[key.PRED_TOTAL_ENERGY].detach().cpu().flatten().tolist()
+        of_atoms = output[key.ATOMIC_ENERGY].detach().double().flatten()
+        sums = of_atoms.new_zeros(len(structures)).index_add_(0, data[key.BATCH], of_atoms)
+        energies = sums.cpu().tolist()
         forces = torch.split(output[key.PRED_FORCE].detach().cpu(), counts)
         # Its order is xx yy zz xy yz zx, and its sign that of a pressure.
         stresses = -output[key.PRED_STRESS].detach().cpu().numpy()[:, [0, 1, 2, 4, 5, 3]]

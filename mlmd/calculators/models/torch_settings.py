@@ -138,6 +138,7 @@ class GuardedModel(Calculator):
             raise InputError(f"calculator '{self.spec_name}' was given no atoms")
         with self._watched([atoms]):
             self._calculate_one(atoms, properties, system_changes)
+        _without_volume(atoms, self.results)
 
     def calculate_many(
         self, structures: Sequence[Atoms], properties: Collection[str]
@@ -163,7 +164,10 @@ class GuardedModel(Calculator):
             As for one alone; whose fault it is only a batch of one tells.
         """
         with self._watched(structures):
-            return self.compute(structures, properties)
+            results = self.compute(structures, properties)
+        for atoms, result in zip(structures, results, strict=True):
+            _without_volume(atoms, result)
+        return results
 
     def compute(
         self, structures: Sequence[Atoms], properties: Collection[str]
@@ -202,6 +206,12 @@ class GuardedModel(Calculator):
                 f"calculator '{self.spec_name}' failed on {of}{more} "
                 f"({_one_line(error)}); look at the structure and, on a GPU, at its memory"
             ) from error
+
+
+def _without_volume(atoms: Atoms, results: dict[str, Any]) -> None:
+    """Take away a stress that was divided by a volume which packages make up."""
+    if atoms.cell.rank < 3:
+        results.pop("stress", None)
 
 
 def guarded(base: type[Calculator], model: type[GuardedModel]) -> Any:
