@@ -16,7 +16,7 @@ from ase.io import write
 from ase.neighborlist import neighbor_list
 from ase.stress import voigt_6_to_full_3x3_stress
 
-torch = pytest.importorskip("torch", reason="needs a model's extra")
+pytest.importorskip("torch", reason="needs a model's extra")
 pytest.importorskip("pymatgen", reason="needs the chgnet extra")
 
 from mlmd import load_calculator

@@ -12,18 +12,17 @@ is not until it asks again. So walkers join and leave at any time, and one that 
 
 from __future__ import annotations
 
-import logging
+import atexit
 import threading
 import time
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ase.calculators.calculator import Calculator, all_changes
-from ase.calculators.emt import EMT
 
 from mlmd.calculators.evaluation import PROPERTIES, Evaluation, evaluate, evaluate_many
 from mlmd.calculators.models.memory import BatchMemory
-from mlmd.calculators.precision import is_program
+from mlmd.calculators.precision import computed_one_by_one
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import CalculatorError, InputError, out_of_memory
@@ -31,10 +30,6 @@ from mlmd.errors import CalculatorError, InputError, out_of_memory
 if TYPE_CHECKING:
     from ase import Atoms
 
-logger = logging.getLogger(__name__)
-
-MAX_ATOMS = 100_000
-"""Of a batch, where the user gives no number."""
 EDGES_PER_ATOM = 60.0
 """Guess for a structure of which nothing is known: a salt within 6 A."""
 PATIENCE, SHORTEST_PATIENCE_S, LONGEST_PATIENCE_S = 0.2, 0.0005, 0.1
@@ -81,9 +76,9 @@ class BatchServer:
             self.spec = CalculatorSpec.of(calculator)
             calculator = self.spec.load()
         self.model = calculator
-        self.one_by_one = _computed_alone(calculator, self._name)
-        self.max_atoms = max_atoms or MAX_ATOMS
-        self._memory = BatchMemory(str(getattr(calculator, "device", "cpu")), max_edges)
+        self.one_by_one = computed_one_by_one(calculator, self._name)
+        device = str(getattr(calculator, "device", "cpu"))
+        self._memory = BatchMemory(device, max_atoms, max_edges)
         self._changed = threading.Condition(threading.Lock())
         self._waiting: list[_Request] = []
         self._expected: set[BatchedCalculator] = set()
@@ -93,6 +88,8 @@ class BatchServer:
         self.n_batches = self.n_computed = 0
         self._thread = threading.Thread(target=self._serve, name="mlmd-batches", daemon=True)
         self._thread.start()
+        # A thread that computes while Python ends brings the process down.
+        atexit.register(self.close)
 
     def calculator(self) -> BatchedCalculator:
         """Return a calculator for one more walker."""
@@ -110,6 +107,7 @@ class BatchServer:
             self._changed.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+        atexit.unregister(self.close)
 
     def __enter__(self) -> BatchServer:
         """Return the server; it ends with the block."""
@@ -136,9 +134,13 @@ class BatchServer:
             # Few are worth a change of threads: the first, and the last that is waited for.
             if len(self._waiting) == 1 or self._n_missing == 0:
                 self._changed.notify()
-        while not request.answered.acquire(timeout=LOOK_EVERY_S):
-            if not self._thread.is_alive():
-                raise CalculatorError(f"the server of {self._name} has died")
+        try:
+            while not request.answered.acquire(timeout=LOOK_EVERY_S):
+                if not self._thread.is_alive():
+                    raise CalculatorError(f"the server of {self._name} has died")
+        except BaseException:  # who asked has stopped waiting: Ctrl-C
+            self._take_back(request)
+            raise
         if request.error is not None:
             raise request.error
         assert request.found is not None  # one of the two is there
@@ -153,6 +155,14 @@ class BatchServer:
                 if self._n_missing == 0:
                     self._changed.notify()
 
+    def _take_back(self, request: _Request) -> None:
+        """Compute no more what nobody waits for, and wait for its walker no longer."""
+        with self._changed:
+            if request in self._waiting:
+                self._waiting.remove(request)
+                request.walker.n_waiting -= 1
+        self.forget(request.walker)
+
     @property
     def _name(self) -> str:
         kind = type(self.model).__name__
@@ -160,23 +170,25 @@ class BatchServer:
 
     def _serve(self) -> None:
         """Answer until it is closed."""
+        batch: list[_Request] | None = None
+        cause: BaseException | None = None
         try:
             while (batch := self._gathered()) is not None:
                 began = time.perf_counter()
                 self._answer(batch)
-                took_s = time.perf_counter() - began
-                self._patience_s = min(
-                    max(PATIENCE * took_s, SHORTEST_PATIENCE_S), LONGEST_PATIENCE_S
-                )
-        except BaseException as error:
-            with self._changed:
-                self._ended = f"it failed ({type(error).__name__}: {error})"
-            raise
-        finally:
-            with self._changed:
-                left, self._waiting = self._waiting, []
-            for request in left:
-                request.fail(CalculatorError(f"the server of {self._name} ended: {self._ended}"))
+                patience_s = PATIENCE * (time.perf_counter() - began)
+                self._patience_s = min(max(patience_s, SHORTEST_PATIENCE_S), LONGEST_PATIENCE_S)
+        except BaseException as error:  # those who wait hear of it
+            cause = error
+        with self._changed:
+            if cause is not None:
+                self._ended = f"it failed ({type(cause).__name__}: {' '.join(str(cause).split())})"
+            left, self._waiting = [*(batch or ()), *self._waiting], []
+        for request in left:
+            if request.found is None and request.error is None:
+                ended = CalculatorError(f"the server of {self._name} ended: {self._ended}")
+                ended.__cause__ = cause
+                request.fail(ended)
 
     def _gathered(self) -> list[_Request] | None:
         """Return the next batch, None at the end."""
@@ -207,7 +219,7 @@ class BatchServer:
         for request in self._waiting:
             n_atoms += len(request.atoms)
             n_edges += request.walker.n_edges_of(request.atoms)
-            if taken and (n_atoms > self.max_atoms or n_edges > self._memory.max_edges):
+            if taken and not self._memory.holds(n_atoms, n_edges):
                 break
             taken += 1
         batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
@@ -223,22 +235,15 @@ class BatchServer:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
-        for request, one in zip(batch, found, strict=False):
-            request.succeed(one)
         if found:
             self.n_batches += 1
             self.n_computed += len(found)
+            for request, one in zip(batch, found, strict=True):
+                request.succeed(one)
             return
         # Here the error, which holds on to what the batch had in memory, is gone.
         if short:
-            n_edges = sum(request.walker.n_edges_of(request.atoms) for request in batch)
-            self._memory.halve(n_edges)
-            logger.warning(
-                "a batch of %d structures did not fit into memory: batches of at most %d edges "
-                "from now on",
-                len(batch),
-                self._memory.max_edges,
-            )
+            self._memory.halve(*_size(batch))
         middle = len(batch) // 2
         self._answer(batch[:middle])
         self._answer(batch[middle:])
@@ -246,15 +251,15 @@ class BatchServer:
     def _computed(self, batch: Sequence[_Request]) -> list[Evaluation]:
         for request in batch:
             request.atoms.calc = self.model
-        asked = {name for request in batch for name in request.properties}
-        if self.one_by_one:
+        if self.one_by_one or len(batch) == 1:
             found = []
             for request in batch:
                 # It compares neither info nor arrays with those of the walker before.
                 self.model.reset()
                 found.append(evaluate(request.atoms, request.properties))
             return found
-        with self._memory.watched(sum(r.walker.n_edges_of(r.atoms) for r in batch)):
+        asked = {name for request in batch for name in request.properties}
+        with self._memory.watched(_size(batch)[1]):
             return evaluate_many([request.atoms for request in batch], asked)
 
 
@@ -276,6 +281,7 @@ class BatchedCalculator(Calculator):
         where = device_and_dtype(server.model)
         self.device, self.dtype = where["device"], where["dtype"]
         self._kept: Atoms | None = None
+        self._in_use = threading.Lock()
         self.n_waiting = self.n_missed = 0
         # What is no graph model says nothing of edges, and is bound by atoms alone.
         is_graph = hasattr(server.model, "spec_name")
@@ -308,21 +314,34 @@ class BatchedCalculator(Calculator):
         CalculatorError
             If the model fails on these atoms, or the server has ended.
         InputError
-            If the model does not know them.
+            If the model does not know them, or another thread waits for this very calculator.
         """
         if atoms is None:
             raise InputError("the calculator of a batch was given no atoms")
+        if not self._in_use.acquire(blocking=False):
+            raise InputError(
+                "the calculator of a batch is in use by another thread, and would give one the "
+                "forces of the other; give each server.calculator() of its own"
+            )
+        try:
+            self._wait(atoms, properties, system_changes)
+        finally:
+            self._in_use.release()
+
+    def _wait(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
         kept = self._kept
         if kept is not None and list(system_changes) == ["positions"]:
-            # A copy of all takes longer than everything else that is done here.
-            kept.arrays["positions"][:] = atoms.arrays["positions"]
+            # As a copy, which takes longer than everything else that is done here.
+            kept.arrays = {name: array.copy() for name, array in atoms.arrays.items()}
+            kept.info, kept.pbc = dict(atoms.info), atoms.pbc
             self.atoms = kept
         else:
             super().calculate(atoms, properties, system_changes)
-            self._kept = kept = self.atoms
+            kept = self.atoms
         assert kept is not None  # the line above copies them
+        self._kept = None  # while the server has it
         found = self._server.ask(self, kept, _asked(properties))
-        kept.calc = None
+        kept.calc, self._kept = None, kept
         results = {
             "energy": found.energy_eV,
             "forces": found.forces_eV_A,
@@ -367,28 +386,13 @@ class _Request:
         self.answered.release()
 
 
+def _size(batch: Sequence[_Request]) -> tuple[int, int]:
+    """Return the number of atoms and, as far as is known, of edges."""
+    n_edges = sum(request.walker.n_edges_of(request.atoms) for request in batch)
+    return sum(len(request.atoms) for request in batch), n_edges
+
+
 def _asked(properties: Any) -> list[str]:
     """Return ASE's names of properties as :func:`evaluate` has them."""
     names = {"energy" if name == "free_energy" else name for name in properties}
     return [name for name in PROPERTIES if name in names]
-
-
-def _computed_alone(calculator: Any, name: str) -> bool:
-    """Tell whether structures are computed one by one; refuse what cannot be shared at all."""
-    instead = "run its structures one after another (run_many with unbatched=True)"
-    if is_program(calculator):
-        raise InputError(
-            f"{name} is a program and goes on from what it did last: many walkers cannot share it; "
-            f"{instead}, or each as a process of its own"
-        )
-    of_ours = type(calculator).__module__.startswith("mlmd.calculators.models.")
-    if getattr(calculator, "deterministic", False):
-        return True
-    if callable(getattr(calculator, "calculate_many", None)):
-        return False
-    if of_ours or isinstance(calculator, EMT):  # their forces depend on the positions alone
-        return True
-    raise InputError(
-        f"{name} cannot compute many structures at once; expected chgnet, sevennet, m3gnet or mace "
-        f"in this environment: {instead}"
-    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.registry import device_and_dtype
+from mlmd.errors import InputError
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -88,3 +89,32 @@ def _calculators_in(value: Any) -> Iterator[Any]:
         yield value
     elif type(value).__module__ == "ase.calculators.mixing":  # what sums of ASE keep them in
         yield from _calculators_in(list(vars(value).values()))
+
+
+def computed_one_by_one(calculator: Any, name: str) -> bool:
+    """Tell whether structures of many walkers are computed one by one, to the bits of each alone.
+
+    Raises
+    ------
+    InputError
+        If the calculator can neither be shared so nor compute many at once.
+    """
+    from ase.calculators.emt import EMT
+
+    instead = "run its structures one after another (run_many with unbatched=True)"
+    if is_program(calculator):
+        raise InputError(
+            f"{name} is a program and goes on from what it did last: many walkers cannot share it; "
+            f"{instead}, or each as a process of its own"
+        )
+    of_ours = type(calculator).__module__.startswith("mlmd.calculators.models.")
+    if getattr(calculator, "deterministic", False):
+        return True
+    if callable(getattr(calculator, "calculate_many", None)):
+        return False
+    if of_ours or isinstance(calculator, EMT):  # their forces depend on the positions alone
+        return True
+    raise InputError(
+        f"{name} cannot compute many structures at once; expected chgnet, sevennet, m3gnet or mace "
+        f"in this environment: {instead}"
+    )
