@@ -581,19 +581,23 @@ def test_programs_are_refused(tmp_path):
 
 ENDS_WHILE_IT_COMPUTES = """
 import threading, time
-import numpy as np
 from ase.build import bulk
 from mlmd.calculators.batched import BatchServer
 
-server = BatchServer("emt")
-atoms = bulk("Cu", cubic=True) * (6, 6, 6)
+server = BatchServer("chgnet:0.3.0")
+atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True) * (3, 3, 2)
 atoms.calc = server.calculator()
+atoms.get_forces()
+atoms.rattle(0.1)
 threading.Thread(target=atoms.get_forces, daemon=True).start()
 time.sleep(0.05)
 """
 
 
+@pytest.mark.chgnet
 def test_a_script_that_forgets_to_close_ends_well(repository):
+    """Python kills its threads at the end, upon which one within torch aborts the process."""
+    pytest.importorskip("chgnet", reason="needs the chgnet extra")
     done = subprocess.run(
         [sys.executable, "-c", ENDS_WHILE_IT_COMPUTES],
         env={**os.environ, "PYTHONPATH": str(repository)},
@@ -603,3 +607,24 @@ def test_a_script_that_forgets_to_close_ends_well(repository):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.chgnet
+def test_the_thread_of_the_server_computes_on_as_many_threads_as_asked():
+    pytest.importorskip("chgnet", reason="needs the chgnet extra")
+    import batches
+    import torch
+
+    seen = []
+    was = torch.get_num_threads()
+    try:
+        model = load_calculator("chgnet", device="cpu", threads=2)
+        compute = model.compute
+        model.compute = lambda *given: (seen.append(torch.get_num_threads()), compute(*given))[1]
+        with BatchServer(model) as server:
+            atoms = batches.salt(1)
+            atoms.calc = server.calculator()
+            atoms.get_forces()
+    finally:
+        torch.set_num_threads(was)
+    assert seen == [2]

@@ -6,6 +6,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from ase.calculators.calculator import Calculator
+
 from mlmd.calculators.models.torch_settings import (
     GuardedModel,
     apply_settings,
@@ -21,7 +24,6 @@ from mlmd.numerics.voigt import symmetric_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator
 
     from mlmd.calculators.spec import CalculatorSpec
 
@@ -87,6 +89,13 @@ class MaceModel(GuardedModel):
     model_type: str
     device: Any
 
+    def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        if atoms.pbc.all() or self.model_type != "MACE":
+            super()._calculate_one(atoms, properties, system_changes)
+            return
+        Calculator.calculate(self, atoms, properties, system_changes)
+        self.results = self.compute([atoms], properties)[0]
+
     def compute(
         self, structures: Sequence[Atoms], properties: Collection[str]
     ) -> list[dict[str, Any]]:
@@ -121,8 +130,13 @@ class MaceModel(GuardedModel):
             counts = [len(atoms) for atoms in structures]
             forces = torch.split(output["forces"].detach().cpu(), counts)
             stresses = output["stress"].detach().cpu().numpy()
+            # Where it is not periodic MACE makes up a long cell, and divides by its volume.
+            made_A3 = np.abs(np.linalg.det(batch.cell.double().cpu().numpy().reshape(-1, 3, 3)))
             for result, force, stress in zip(results, forces, stresses, strict=True):
                 result.update(forces=force.numpy(), stress=symmetric_voigt(stress))
+            for result, atoms, volume_A3 in zip(results, structures, made_A3, strict=True):
+                if atoms.cell.rank == 3 and not atoms.pbc.all():
+                    result["stress"] *= volume_A3 / atoms.get_volume()
         return results
 
 
