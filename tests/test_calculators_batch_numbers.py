@@ -385,15 +385,17 @@ def test_a_batch_of_m3gnet_is_as_each_alone(tmp_path):
 OF_MACE = """
 import dataclasses, json, sys
 import batches
+from ase.calculators.fd import calculate_numerical_stress
 from ase.io import read
 from mlmd import load_calculator
-from mlmd.calculators import evaluate, evaluate_many
-from mlmd.calculators.batched import BatchServer
 
+how = {"model": sys.argv[1], "device": "cpu", "trust": True}
 structures = {str(place): atoms for place, atoms in enumerate(read(sys.argv[2], ":"))}
-calculator = load_calculator("mace", model=sys.argv[1], device="cpu", trust=True)
-apart = batches.largest_differences(calculator, structures, seed=5)
-print(json.dumps(dataclasses.asdict(apart)))
+apart = batches.largest_differences(load_calculator("mace", **how), structures, seed=5)
+slab = batches.slab()
+slab.calc = load_calculator("mace", dtype="float64", **how)
+stresses = slab.get_stress(), calculate_numerical_stress(slab, eps=1e-4, force_consistent=False)
+print(json.dumps([dataclasses.asdict(apart), *(one.tolist() for one in stresses)]))
 """
 
 
@@ -417,7 +419,11 @@ def test_a_batch_of_mace_is_as_each_alone(tmp_path, repository):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert_close(batches.Apart(**json.loads(done.stdout.splitlines()[-1])))
+    apart, stress, numerical = json.loads(done.stdout.splitlines()[-1])
+    assert_close(batches.Apart(**apart))
+    # Of a slab, by the volume of its own cell.
+    assert np.abs(stress).max() > 0.01
+    assert stress == pytest.approx(numerical, abs=1e-5)
 
 
 def mace_python() -> str:
