@@ -210,6 +210,11 @@ def test_batches_of_1_to_200_atoms_are_as_each_alone(name, request):
     assert_close(batches.largest_differences(calculator, KNOWN, n_batches=6, seed=2))
 
 
+def test_a_structure_of_no_atoms_is_refused(chgnet):
+    with pytest.raises(InputError, match="no atoms"):
+        chgnet.calculate_many([batches.salt(1), Atoms(), batches.salt(2)], ("energy",))
+
+
 def test_atoms_on_top_of_each_other_are_nan_for_nobody_else(chgnet):
     broken = batches.salt(1)
     broken.positions[3] = broken.positions[5] + broken.cell[0]

@@ -179,7 +179,7 @@ out = Path(sys.argv[1])
 with BatchServer(LJ) as server, ThreadPoolExecutor(4) as pool:
     def run(number):
         atoms = read(out / "start.extxyz")
-        return short(1.0).run(atoms, server.calculator(), out / f"run-{number}", seed=number)
+        return short(0.6).run(atoms, server.calculator(), out / f"run-{number}", seed=number)
     for one in pool.map(run, range(4)):
         print(one.path.name, flush=True)
 """
@@ -202,7 +202,7 @@ def test_four_walkers_killed_midway_finish_when_asked_again(atoms, tmp_path, rep
     assert not all(Run.open(one).status == "done" for one in begun)
     done = subprocess.run(command, check=True, timeout=120, **how)
     assert done.stdout.split() == [one.name for one in begun]
-    short(1.0).run(atoms, LJ, tmp_path / "alone", seed=2)
+    short(0.6).run(atoms, LJ, tmp_path / "alone", seed=2)
     # Of lj each walker is computed by itself: the killed run has the bits of an unbroken one.
     one, other = (
         Run.open(tmp_path / name).trajectory("melt").positions_A for name in ("run-2", "alone")

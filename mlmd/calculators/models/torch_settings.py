@@ -183,6 +183,8 @@ class GuardedModel(Calculator):
     def _watched(self, structures: Sequence[Atoms]) -> Iterator[None]:
         """Refuse what the model does not know; have what fails in it leave as ours."""
         for atoms in structures:
+            if len(atoms) == 0:
+                raise InputError(f"calculator '{self.spec_name}' was given a structure of no atoms")
             unknown = sorted(set(atoms.get_chemical_symbols()) - self.elements)
             if unknown:
                 raise InputError(
