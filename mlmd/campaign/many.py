@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CaseProgress = Callable[[Case, "Progress"], None]
+CaseEnded = Callable[[Case, "Run | CaseFailure"], None]
 
 
 def run_many(
@@ -34,6 +35,7 @@ def run_many(
     *,
     unbatched: bool = False,
     progress: CaseProgress | None = None,
+    ended: CaseEnded | None = None,
     stop: StopToken | None = None,
     keep: RunSettings | None = None,
 ) -> list[Run | CaseFailure]:
@@ -55,6 +57,8 @@ def run_many(
         Run the cases one after another, with any calculator.
     progress
         Called with a case and where it is; by one thread or another, one at a time for a case.
+    ended
+        Called likewise with a case and what came of it.
     stop
         Set from anywhere, it has all cases stop at a checkpoint.
     keep
@@ -78,9 +82,7 @@ def run_many(
     how: dict[str, Any] = {"stop": token, "keep": keep}
     if unbatched:
         logger.warning("%d cases are run one after another: unbatched", len(cases))
-        return [
-            run_case(case, calculator, progress=_reporter(progress, case), **how) for case in cases
-        ]
+        return [_run(case, calculator, progress, ended, how) for case in cases]
     with contextlib.ExitStack() as servers:
         place = _places(calculator, servers)
         pool = servers.enter_context(ThreadPoolExecutor(walkers, thread_name_prefix="mlmd-walker"))
@@ -90,7 +92,7 @@ def run_many(
                 raise StoppedError(token.reason)
             seat = place()
             try:
-                return run_case(case, seat, progress=_reporter(progress, case), **how)
+                return _run(case, seat, progress, ended, how)
             finally:
                 for one in seat.values():
                     one.close()
@@ -151,5 +153,15 @@ def _places(calculator: Any, servers: contextlib.ExitStack) -> Callable[[], dict
     return lambda: {key: server.calculator() for key, server in by_key.items()}
 
 
-def _reporter(progress: CaseProgress | None, case: Case) -> Callable[[Progress], None] | None:
-    return None if progress is None else lambda where: progress(case, where)
+def _run(
+    case: Case,
+    calculator: Any,
+    progress: CaseProgress | None,
+    ended: CaseEnded | None,
+    how: Mapping[str, Any],
+) -> Run | CaseFailure:
+    report = None if progress is None else lambda where: progress(case, where)
+    found = run_case(case, calculator, progress=report, **how)
+    if ended is not None:
+        ended(case, found)
+    return found
