@@ -340,7 +340,7 @@ def test_client_and_workers_killed_again_and_again(content, tmp_path):
     done = subprocess.run(command(tmp_path, "run"), capture_output=True, text=True, check=True)
     assert done.stdout.startswith("8 done, 0 running, 0 failed, 0 waiting")
     logs = [(campaign.folder / case.name / "log.jsonl").read_text() for case in campaign.cases]
-    assert [log.count('"run done"') for log in logs] == [1] * 8
+    assert [log.count('"stage done", "stage": "production"') for log in logs] == [1] * 8
     assert_as_alone(campaign, tmp_path / "alone")
 
 

@@ -214,10 +214,9 @@ class _Client:
                 continue
             for case in task.cases:
                 self._died(case, walkers, error)
-            pool_mends_itself = isinstance(executor, LocalPool)
-            if isinstance(error, BrokenExecutor) and not pool_mends_itself:
-                if executor is self.executor:  # not yet replaced for another task of it
-                    self._replace(error)
+            broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
+            if broken and executor is self.executor:  # not yet replaced for another of its tasks
+                self._replace(error)
 
     def _judge(self, outcome: Outcome, case: Planned, walkers: int) -> None:
         """Say what became of a case, or have it done again."""
