@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal, Told, read_journals
+from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal, read_journals
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
 from mlmd.campaign.work import Outcome, Task, work
@@ -138,7 +138,7 @@ class _Client:
         told = read_journals(self.campaign.folder)
         over = {DONE} if retry else {DONE, FAILED}
         for case in self.campaign.cases:
-            if told.get(case.name, Told("", "")).event not in over:
+            if case.name not in told or told[case.name].event not in over:
                 self.waiting.append((case, self.campaign.walkers))
         if not self.waiting:
             return

@@ -11,17 +11,20 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlmd.files import disk_full_is_a_stop
 
 STARTED, DONE, FAILED, STOPPED, BUSY = "started", "done", "failed", "stopped", "busy"
 PATTERN = "campaign-*.jsonl"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _BEGAN = time.time_ns()
 """Of this process: numbers of processes are used again."""
 
@@ -47,24 +50,23 @@ class Journal:
             file.write(line.encode())
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Told:
     """The last that was written of a case.
 
     Attributes
     ----------
     event
-        ``started``, ``done``, ``failed`` or ``stopped``.
-    n_failures
-        How often it has failed, by kind.
+        ``started``, ``done``, ``failed``, ``stopped`` or ``busy``.
+    time
+        When, by the clock of that worker.
     details
         Of a failure: ``kind``, ``message``, ``traceback``.
     """
 
     event: str
     time: str
-    n_failures: dict[str, int] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any]
 
 
 def read_journals(folder: Path) -> dict[str, Told]:
@@ -72,26 +74,23 @@ def read_journals(folder: Path) -> dict[str, Told]:
 
     A case that is done stays so, whatever another worker wrote: clocks of hosts differ.
     """
-    lines = [line for path in sorted(folder.glob(PATTERN)) for line in _lines(path)]
     found: dict[str, Told] = {}
-    for line in sorted(lines, key=lambda one: str(one.get("time"))):
-        case, event = line.get("case"), line.get("event")
-        if not isinstance(case, str) or not isinstance(event, str):
-            continue
-        told = found.setdefault(case, Told(event, ""))
-        if told.event == DONE and event != DONE:
-            continue
-        told.event, told.time = event, str(line.get("time"))
-        told.details = {k: v for k, v in line.items() if k not in ("time", "case", "event")}
-        if event == FAILED:
-            kind = str(line.get("kind"))
-            told.n_failures[kind] = told.n_failures.get(kind, 0) + 1
+    for path in sorted(folder.glob(PATTERN)):
+        for line in _lines(path):
+            case, event, when = (line.pop(name, None) for name in ("case", "event", "time"))
+            if not (isinstance(case, str) and isinstance(event, str) and isinstance(when, str)):
+                continue
+            before = found.get(case)
+            later = before is None or (event == DONE) >= (before.event == DONE)
+            if later and (before is None or event == DONE or when >= before.time):
+                # Names are many, and long enough to be kept once.
+                found[sys.intern(case)] = Told(sys.intern(event), when, line or NOTHING)
     return found
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with contextlib.suppress(OSError):
-        for text in path.read_bytes().splitlines():
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        for text in file:
             with contextlib.suppress(ValueError):  # cut by a full disk
                 line = json.loads(text)
                 if isinstance(line, dict):
