@@ -91,6 +91,7 @@ class BatchServer:
         self._patience_s = SHORTEST_PATIENCE_S
         self._ended: str | None = None
         self.n_batches = self.n_computed = 0
+        self.computing_s = 0.0
         self._thread = threading.Thread(target=self._serve, name="mlmd-batches", daemon=True)
         self._thread.start()
 
@@ -165,6 +166,7 @@ class BatchServer:
                 began = time.perf_counter()
                 self._answer(batch)
                 took_s = time.perf_counter() - began
+                self.computing_s += took_s
                 self._patience_s = min(
                     max(PATIENCE * took_s, SHORTEST_PATIENCE_S), LONGEST_PATIENCE_S
                 )
