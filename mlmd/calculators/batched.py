@@ -166,7 +166,6 @@ class BatchServer:
                 began = time.perf_counter()
                 self._answer(batch)
                 took_s = time.perf_counter() - began
-                self.computing_s += took_s
                 self._patience_s = min(
                     max(PATIENCE * took_s, SHORTEST_PATIENCE_S), LONGEST_PATIENCE_S
                 )
@@ -218,6 +217,7 @@ class BatchServer:
     def _answer(self, batch: list[_Request]) -> None:
         """Compute a batch; where it fails its halves, so that each failure is of one walker."""
         found: list[Evaluation] = []
+        began = time.perf_counter()
         try:
             found = self._computed(batch)
         except Exception as error:  # whatever a model raises is its walker's
@@ -225,6 +225,8 @@ class BatchServer:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
+        finally:
+            self.computing_s += time.perf_counter() - began
         for request, one in zip(batch, found, strict=False):
             request.succeed(one)
         if found:
