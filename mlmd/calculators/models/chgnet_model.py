@@ -177,9 +177,12 @@ class ChgnetModel(GuardedModel):
         import torch
 
         how = self.model.graph_converter.on_isolated_atoms
-        has = torch.bincount(edges.first, minlength=len(edges.structure))
-        n_isolated = int((has == 0).sum())
-        if not n_isolated or how == "ignore":
+        if how == "ignore":
+            return
+        alone = torch.ones_like(edges.structure)
+        alone[edges.first] = 0
+        n_isolated = int(alone.sum())
+        if not n_isolated:
             return
         cutoff_A = self.model.graph_converter.atom_graph_cutoff
         said = f"{n_isolated} atom(s) have no neighbour within {cutoff_A:g} A: CHGNet knows none"
