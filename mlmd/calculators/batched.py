@@ -91,6 +91,7 @@ class BatchServer:
         self._patience_s = SHORTEST_PATIENCE_S
         self._ended: str | None = None
         self.n_batches = self.n_computed = 0
+        self.computing_s = 0.0
         self._thread = threading.Thread(target=self._serve, name="mlmd-batches", daemon=True)
         self._thread.start()
 
@@ -216,6 +217,7 @@ class BatchServer:
     def _answer(self, batch: list[_Request]) -> None:
         """Compute a batch; where it fails its halves, so that each failure is of one walker."""
         found: list[Evaluation] = []
+        began = time.perf_counter()
         try:
             found = self._computed(batch)
         except Exception as error:  # whatever a model raises is its walker's
@@ -223,6 +225,8 @@ class BatchServer:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
+        finally:
+            self.computing_s += time.perf_counter() - began
         for request, one in zip(batch, found, strict=False):
             request.succeed(one)
         if found:
