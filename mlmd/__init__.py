@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlmd.analysis.structure.rdf import rdf
     from mlmd.analysis.transport.conductivity import conductivity
     from mlmd.calculators.spec import CalculatorSpec, load_calculator
+    from mlmd.campaign.case import Case
+    from mlmd.campaign.many import run_many
     from mlmd.comparison.comparing import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CalculatorSpec": "mlmd.calculators.spec",
+    "Case": "mlmd.campaign.case",
     "Equilibrate": "mlmd.stages.equilibrate",
     "EquilibrateVolume": "mlmd.stages.equilibrate_volume",
     "MlmdError": "mlmd.errors",
@@ -55,10 +58,12 @@ _HOMES = {
     "mean_squared_displacement": "mlmd.analysis.diffusion.msd",
     "pack": "mlmd.structure.packing",
     "rdf": "mlmd.analysis.structure.rdf",
+    "run_many": "mlmd.campaign.many",
 }
 
 __all__ = [
     "CalculatorSpec",
+    "Case",
     "Equilibrate",
     "EquilibrateVolume",
     "MlmdError",
@@ -81,6 +86,7 @@ __all__ = [
     "mean_squared_displacement",
     "pack",
     "rdf",
+    "run_many",
 ]
 
 

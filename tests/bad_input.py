@@ -48,6 +48,10 @@ GOOD: dict[str, list[str]] = {
     "protocols": ["protocols"],
     "calculators": ["calculators"],
     "calculators install": ["calculators", "install", "lj"],
+    "calculators bench": [
+        *("calculators", "bench", "lj", "--composition", "LiCl", "--n-atoms", "32"),
+        *("--volume-per-atom-A3", "60", "--walkers", "1", "--steps", "2"),
+    ],
 }
 """A command line of every command and of every way to use it, from which bad ones are made."""
 
@@ -168,5 +172,5 @@ def changed(command: list[str], option: str, value: str, kind: type) -> list[str
         if kind is bool:
             return [*command, option]
         return [*command, f"{option}={value}"]
-    n = 2 if command[:2] == ["calculators", "install"] else 1
+    n = 2 if command[0] == "calculators" and len(command) > 1 else 1
     return [*command[:n], *(["--"] if value.startswith("-") else []), value, *command[n + 1 :]]

@@ -222,3 +222,63 @@ def test_a_run_records_the_pressure_that_was_computed(sheared, tmp_path, change)
     virial = -sheared.get_stress()[:3].mean() / GPa
     kinetic = want[0] - virial
     assert 0.0 < kinetic < 1.0
+
+
+class Frugal(LennardJones):
+    """Computes what is asked and no more, and keeps an account of it."""
+
+    def __init__(self) -> None:
+        super().__init__(cutoff_A=4.5)
+        self.account: list[tuple[str, ...]] = []
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.account.append(tuple(sorted(set(properties))))
+        left_out = {"forces", "stress"} - set(properties)
+        self.results = {name: v for name, v in self.results.items() if name not in left_out}
+
+
+@pytest.mark.parametrize("thermostat", ["nose_hoover", "bussi"])
+def test_the_stress_is_asked_along_with_the_forces_where_a_frame_is_taken(
+    sheared, tmp_path, thermostat
+):
+    stage = Production(
+        name="production",
+        temperature_K=300.0,
+        duration_ps=0.024,
+        timestep_fs=1.0,
+        record_every_fs=4.0,
+        thermostat=thermostat,
+    )
+    calculator, plain = Frugal(), LennardJones(cutoff_A=4.5)
+    run = Protocol("short", (stage,)).run(sheared, calculator, tmp_path / "run")
+    steps = calculator.account[-24:]
+    asked_for = [("forces", "stress") if n % 4 == 0 else ("forces",) for n in range(1, 25)]
+    assert steps == asked_for
+    want = Protocol("short", (stage,)).run(sheared, plain, tmp_path / "plain")
+    got, pressures = (r.trajectory("production") for r in (run, want))
+    assert np.array_equal(got.positions_A, pressures.positions_A)
+    assert np.array_equal(got.pressures_GPa, pressures.pressures_GPa)
+    assert np.isfinite(got.pressures_GPa).all()
+
+
+def test_npt_asks_for_forces_and_stress_at_once(sheared, tmp_path):
+    stage = Production(
+        name="production",
+        temperature_K=300.0,
+        duration_ps=0.01,
+        timestep_fs=1.0,
+        record_every_fs=5.0,
+        ensemble="npt",
+    )
+
+    class Joint(Frugal):
+        """A stress brings the forces along, as a derivative by all coordinates does."""
+
+        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+            asked = {*properties, *(["forces"] if "stress" in properties else [])}
+            super().calculate(atoms, sorted(asked), system_changes)
+
+    calculator = Joint()
+    Protocol("short", (stage,)).run(sheared, calculator, tmp_path / "run")
+    assert calculator.account[-10:] == [("forces", "stress")] * 10

@@ -86,6 +86,7 @@ class BatchServer:
         self._patience_s = SHORTEST_PATIENCE_S
         self._ended: str | None = None
         self.n_batches = self.n_computed = 0
+        self.computing_s = 0.0
         self._thread = threading.Thread(target=self._serve, name="mlmd-batches", daemon=True)
         self._thread.start()
         # A thread that computes while Python ends brings the process down.
@@ -228,6 +229,7 @@ class BatchServer:
     def _answer(self, batch: list[_Request]) -> None:
         """Compute a batch; where it fails its halves, so that each failure is of one walker."""
         found: list[Evaluation] = []
+        began = time.perf_counter()
         try:
             found = self._computed(batch)
         except Exception as error:  # whatever a model raises is its walker's
@@ -235,6 +237,8 @@ class BatchServer:
             if len(batch) == 1:
                 batch[0].fail(error)
                 return
+        finally:
+            self.computing_s += time.perf_counter() - began
         if found:
             self.n_batches += 1
             self.n_computed += len(found)
@@ -368,9 +372,7 @@ class BatchedCalculator(Calculator):
 class _Request:
     """What one walker waits for."""
 
-    def __init__(
-        self, walker: BatchedCalculator, atoms: Atoms, properties: Collection[str]
-    ) -> None:
+    def __init__(self, walker: BatchedCalculator, atoms: Atoms, properties: Any) -> None:
         self.walker, self.atoms, self.properties = walker, atoms, properties
         self.found: Evaluation | None = None
         self.error: Exception | None = None

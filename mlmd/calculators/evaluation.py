@@ -136,16 +136,25 @@ class Evaluator:
         self._seen: Atoms | None = None
         self._seen_cell = b""
 
-    def __call__(self, atoms: Atoms) -> Evaluation:
-        """Return the forces and what the calculator computes along with them."""
+    def __call__(self, atoms: Atoms, *, stress: bool = False) -> Evaluation:
+        """Return the forces and what the calculator computes along with them.
+
+        With the stress where it is needed too: it may cost more, but less than by itself.
+        """
         calculator = atoms.calc
         place = _place(atoms)
         known = self._was_ours(calculator, place)
+        asked = ("stress", "forces") if stress else ("forces",)
         if known:
             calculator.atoms, calculator.results = None, {}
-            calculator.calculate(atoms, ["forces"], ["positions"])
+            try:
+                calculator.calculate(atoms, list(asked), ["positions"])
+            except PropertyNotImplementedError:
+                if not stress:
+                    raise
+                calculator.calculate(atoms, ["forces"], ["positions"])
             _put_back(atoms, place)
-        found = evaluate(atoms, ("forces",), unchanged=known)
+        found = evaluate(atoms, asked, unchanged=known)
         self._seen, self._seen_cell = getattr(calculator, "atoms", None), place[1]
         return found
 

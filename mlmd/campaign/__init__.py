@@ -1,8 +1,25 @@
 """Many runs: what a case is, what one that failed is, and how they are worked through.
 
-May import `errors`, `protocol`, `run`, `stages`.
+May import `calculators`, `checks`, `csv_cells`, `errors`, `files`, `protocol`, `run`, `stages`,
+`structure`, `yaml_text`.
 """
 
 from mlmd.campaign.case import Case, CaseFailure, run_case
+from mlmd.campaign.engine import CampaignState, run_campaign, state_of
+from mlmd.campaign.many import run_many
+from mlmd.campaign.plan import Campaign
+from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.work import Outcome
 
-__all__ = ["Case", "CaseFailure", "run_case"]
+__all__ = [
+    "Campaign",
+    "CampaignState",
+    "Case",
+    "CaseFailure",
+    "LocalPool",
+    "Outcome",
+    "run_campaign",
+    "run_case",
+    "run_many",
+    "state_of",
+]

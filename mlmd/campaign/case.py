@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlmd.errors import (
     CalculatorError,
     InputError,
+    RunLockedError,
     SimulationUnstable,
     StoppedError,
     VolumeNotFoundError,
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from mlmd.run.stopping import StopToken
     from mlmd.stages.context import ProgressReport
 
-FailureKind = Literal["input", "unstable", "no_volume", "memory", "calculator", "other"]
+FailureKind = Literal[
+    "input", "unstable", "no_volume", "memory", "calculator", "busy", "worker", "other"
+]
 """Why a case failed, as far as a remedy depends on it."""
 
 _KINDS: dict[FailureKind, tuple[type[BaseException], ...]] = {
+    "busy": (RunLockedError,),
     "no_volume": (VolumeNotFoundError,),
     "unstable": (SimulationUnstable,),
     "calculator": (CalculatorError,),
@@ -78,7 +82,8 @@ class CaseFailure:
     kind
         ``input``: something given cannot be used. ``unstable``: a guard tripped too often.
         ``no_volume``: there is no volume of zero pressure. ``memory``: it ran out. ``calculator``:
-        the model or program failed. ``other``: anything else.
+        the model or program failed. ``busy``: another process has the directory. ``worker``: the
+        process that ran it died, again and again. ``other``: anything else.
     message
         One line.
     traceback

@@ -15,6 +15,7 @@ from mlmd._version import __version__
 from mlmd.cli import (
     analyze,
     calculators,
+    campaign,
     compare,
     export,
     features,
@@ -86,6 +87,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(calculators.calculators_app, name="calculators")
+app.add_typer(campaign.campaign_app, name="campaign")
 
 
 def main() -> None:

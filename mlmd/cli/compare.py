@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlmd.checks import known_keys
-from mlmd.cli.options import AsJson, Force, Trust, assignments, refuse_given
+from mlmd.cli.options import AsJson, Device, Force, Threads, Trust, assignments, refuse_given
 from mlmd.cli.outputs import Output
 from mlmd.cli.sources import Elements, FrameIntervalFs, element_list, one_interval
 from mlmd.errors import InputError, RunLostError, StageFailedError, StoppedError
@@ -120,8 +120,8 @@ def compare_command(
         list[str] | None,
         typer.Option("--calculator-option", help="KEY=VALUE handed to the only calculator."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
+    device: Device = "auto",
+    threads: Threads = 1,
     trust: Trust = False,
     checkpoint_every_s: Annotated[
         float, typer.Option("--checkpoint-every-s", help="Wall time between checkpoints.")

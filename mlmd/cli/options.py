@@ -60,6 +60,22 @@ Vacancies = Annotated[
         help="Li=0.02 takes out 2 % of the Li atoms, Li=2 two of them; may be repeated.",
     ),
 ]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads of the model.")]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="float32 or float64, where not the model's own.")
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Deterministic algorithms of torch only.")
+]
+Python = Annotated[
+    str | None,
+    typer.Option("--python", help="Interpreter of another environment for the calculator."),
+]
+CalculatorOptions = Annotated[
+    list[str] | None,
+    typer.Option("--calculator-option", help="KEY=VALUE handed to the calculator."),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load files of weights that run code when they are loaded.")
 ]

@@ -11,11 +11,17 @@ import typer
 
 from mlmd.cli.options import (
     AsJson,
+    CalculatorOptions,
     Density,
+    Deterministic,
+    Device,
+    Dtype,
     Format,
+    Python,
     Seed,
     SupercellAtoms,
     SupercellDiameter,
+    Threads,
     Trust,
     Vacancies,
     VolumePerAtom,
@@ -71,22 +77,12 @@ def run_command(
         list[str] | None,
         typer.Option("--extend", help="STAGE=PS: lengthen a stage to this total."),
     ] = None,
-    calculator_options: Annotated[
-        list[str] | None,
-        typer.Option("--calculator-option", help="KEY=VALUE handed to the calculator."),
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads of the model.")] = 1,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float32 or float64, where not the model's own.")
-    ] = None,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Deterministic algorithms of torch only.")
-    ] = False,
-    python: Annotated[
-        str | None,
-        typer.Option("--python", help="Interpreter of another environment for the calculator."),
-    ] = None,
+    calculator_options: CalculatorOptions = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    dtype: Dtype = None,
+    deterministic: Deterministic = False,
+    python: Python = None,
     timeout_s: Annotated[
         float | None,
         typer.Option("--timeout-s", help="Time after which a force call there has hung."),

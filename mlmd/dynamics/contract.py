@@ -43,6 +43,9 @@ class Dynamics(Guarded, Protocol):
     def set_temperature(self, temperature_K: float) -> None:
         """Set the target temperature."""
 
+    def ask_stress_every(self, steps: int) -> None:
+        """Have the stress computed along with the forces at every so manyth step."""
+
     def attach(self, function: Callable[[], None], interval: int = 1) -> None:
         """Have an observer called every `interval` steps, as in ASE."""
 

@@ -99,6 +99,9 @@ class IsotropicNPT(IsotropicMTKNPT):
         if temperature_K != self.temperature_K:
             raise InputError("the temperature of NPT dynamics cannot change on the way; use nvt")
 
+    def ask_stress_every(self, steps: int) -> None:
+        """Accept it: the stress is computed at every step."""
+
     def divide_step(self, substeps: int) -> None:
         """Take each time step in this many parts, so that steps and frames keep their times."""
         self.substeps = substeps
@@ -112,7 +115,8 @@ class IsotropicNPT(IsotropicMTKNPT):
     @property
     def forces_eV_A(self) -> np.ndarray:
         """Forces at the present positions, in eV/angstrom."""
-        forces = evaluate(self.atoms, ("forces",)).forces_eV_A
+        # The stress is asked next: what gives it gives the forces along with it.
+        forces = evaluate(self.atoms, ("stress", "forces")).forces_eV_A
         assert forces is not None  # they were asked for
         return forces
 

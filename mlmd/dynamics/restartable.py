@@ -56,6 +56,7 @@ class RestartableDynamics(MolecularDynamics):
         self._positions: FloatArray = atoms.get_positions()
         self._cell: FloatArray = atoms.cell.array.copy()
         self._ask = Evaluator()
+        self._stress_every: int | None = None
         self._forces: FloatArray | None = None
         self._potential_eV: float | None = None
         self._kinetic_eV: float | None = None  # of the present momenta; None: not yet known
@@ -66,6 +67,10 @@ class RestartableDynamics(MolecularDynamics):
         self.temperature_K = temperature_K
         self._kT = units.kB * temperature_K
 
+    def ask_stress_every(self, steps: int) -> None:
+        """Have the stress computed along with the forces at every so manyth step."""
+        self._stress_every = steps
+
     @property
     def forces_eV_A(self) -> FloatArray:
         """Forces that move the atoms at the present positions, in eV/angstrom.
@@ -73,7 +78,7 @@ class RestartableDynamics(MolecularDynamics):
         Zero on held atoms; without net force where none is held.
         """
         if self._forces is None:
-            self._forces = self._new_forces()
+            self._forces = self._new_forces(self.nsteps)
         return self._forces
 
     @property
@@ -94,7 +99,7 @@ class RestartableDynamics(MolecularDynamics):
     def potential_energy_eV(self) -> float:
         """Potential energy at the present positions, the one the forces derive from, in eV."""
         if self._forces is None:
-            self._forces = self._new_forces()
+            self._forces = self._new_forces(self.nsteps)
         if self._potential_eV is None:
             self._potential_eV = evaluate(self.atoms, ("energy",)).energy_of_forces_eV
             assert self._potential_eV is not None  # it was asked for
@@ -177,7 +182,7 @@ class RestartableDynamics(MolecularDynamics):
         self._momenta += half * forces
         self._move()
         self.atoms.positions[:] = self._positions
-        self._forces = self._new_forces()
+        self._forces = self._new_forces(self.nsteps + 1)
         self._momenta += half * self._forces
         self._kinetic_eV = None
         self._thermostat_after()
@@ -188,9 +193,10 @@ class RestartableDynamics(MolecularDynamics):
         """Move the atoms by the momenta for one step."""
         self._positions += self.dt * self._momenta * self._inverse_masses
 
-    def _new_forces(self) -> FloatArray:
-        """Return the forces that move the atoms, see `forces_eV_A`, in double precision."""
-        found = self._ask(self.atoms)
+    def _new_forces(self, step: int) -> FloatArray:
+        """Return the forces that move the atoms after a step, see `forces_eV_A`."""
+        every = self._stress_every
+        found = self._ask(self.atoms, stress=every is not None and step % every == 0)
         forces, energy = found.forces_eV_A, found.energy_of_forces_eV
         assert forces is not None  # they were asked for
         if not np.isfinite(np.vdot(forces, forces)):

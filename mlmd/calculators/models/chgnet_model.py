@@ -56,14 +56,14 @@ class ChgnetModel(GuardedModel):
         """Return the results of each structure; as :meth:`calculate_many`."""
         import torch
 
-        edges = edges_of(structures, self.model.graph_converter.atom_graph_cutoff, self.device)
+        edges, angles = self.graphs(structures)
         self._look_at_isolated(edges)
         vector = edges.vector_A
         derived = bool({"forces", "stress"} & set(properties))
         vector.requires_grad_(derived)
         with torch.set_grad_enabled(derived):
             found = self.model._compute(
-                self._graph(structures, edges, vector),
+                self._graph(structures, edges, angles, vector),
                 compute_magmom="magmoms" in properties,
                 return_site_energies=self.return_site_energies,
             )
@@ -83,7 +83,15 @@ class ChgnetModel(GuardedModel):
             result["energies"] = (value.detach() + self._shifts_of_sites(atoms)).cpu().numpy()
         return results
 
-    def _graph(self, structures: Sequence[Atoms], edges: Edges, vector: Any) -> Any:
+    def graphs(self, structures: Sequence[Atoms]) -> tuple[Edges, tuple[Any, Any]]:
+        """Return the edges of a batch, and the pairs of them that make angles."""
+        converter = self.model.graph_converter
+        edges = edges_of(structures, converter.atom_graph_cutoff, self.device)
+        return edges, edges.angles(converter.bond_graph_cutoff)
+
+    def _graph(
+        self, structures: Sequence[Atoms], edges: Edges, angles: tuple[Any, Any], vector: Any
+    ) -> Any:
         """Return the batch as CHGNet's layers want it."""
         import torch
         from chgnet.model.model import BatchedGraph
@@ -92,17 +100,17 @@ class ChgnetModel(GuardedModel):
         length = torch.linalg.norm(vector, dim=1)
         direction = vector / length[:, None]
         of_bonds = length[edges.edge_of_bond]
-        left, right = edges.angles(model.graph_converter.bond_graph_cutoff)
+        left, right = angles
         if len(left):
-            angles = model.angle_basis_expansion(direction[left], direction[right]).float()
+            bases = model.angle_basis_expansion(direction[left], direction[right]).float()
         else:  # as the layers know that there are none
-            angles = torch.tensor([])
+            bases = torch.tensor([])
         numbers = [torch.from_numpy(atoms.numbers) for atoms in structures]
         return BatchedGraph(
             atomic_numbers=torch.cat(numbers).to(vector.device),
             bond_bases_ag=model.bond_basis_expansion.rbf_expansion_ag(of_bonds).float(),
             bond_bases_bg=model.bond_basis_expansion.rbf_expansion_bg(of_bonds).float(),
-            angle_bases=angles,
+            angle_bases=bases,
             batched_atom_graph=torch.stack([edges.first, edges.second], dim=1),
             batched_bond_graph=torch.stack(
                 [edges.first[left], edges.bond[left], edges.bond[right]], dim=1
@@ -179,9 +187,12 @@ class ChgnetModel(GuardedModel):
         import torch
 
         how = self.model.graph_converter.on_isolated_atoms
-        has = torch.bincount(edges.first, minlength=len(edges.structure))
-        n_isolated = int((has == 0).sum())
-        if not n_isolated or how == "ignore":
+        if how == "ignore":
+            return
+        alone = torch.ones_like(edges.structure)
+        alone[edges.first] = 0
+        n_isolated = int(alone.sum())
+        if not n_isolated:
             return
         cutoff_A = self.model.graph_converter.atom_graph_cutoff
         said = f"{n_isolated} atom(s) have no neighbour within {cutoff_A:g} A: CHGNet knows none"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class Edges:
         one = torch.repeat_interleave(torch.arange(len(near), device=near.device), each)
         rank = torch.arange(len(one), device=near.device) - (torch.cumsum(each, 0) - each)[one]
         other = begins[centre[one]] + rank
-        differ = one != other
+        differ = torch.nonzero(one != other).flatten()
         return near[one[differ]], near[other[differ]]
 
 
@@ -177,10 +178,15 @@ def _searched(
 
 def _images(atoms: Atoms, cell: FloatArray, cutoff_A: float) -> FloatArray:
     """Return the images (images, 3) within a cutoff of a cell whose atoms are wrapped."""
-    reach = np.ceil(cutoff_A / cell_heights(cell)).astype(int) * atoms.pbc
+    return _box(*(np.ceil(cutoff_A / cell_heights(cell)).astype(int) * atoms.pbc).tolist())
+
+
+@lru_cache(maxsize=64)
+def _box(*reach: int) -> FloatArray:
+    """Return all whole numbers (images, 3) from -n to n; kept, since of most cells they are few."""
     ranges = [np.arange(-n, n + 1) for n in reach]
-    images: FloatArray = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3)
-    return images.astype(float)
+    images: FloatArray = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).astype(float)
+    return images.reshape(-1, 3)
 
 
 def _chunks(
@@ -225,12 +231,12 @@ def _all_distances(
     place, offset = (torch.from_numpy(array).to(device) for array in (places, offsets))
     cell = torch.from_numpy(np.stack([cells[k] for k in chosen])).to(device)
     shift = offset @ cell
-    squared = torch.zeros((len(chosen), n_images, n_atoms, n_atoms), dtype=place.dtype).to(device)
+    squared = place.new_zeros((len(chosen), n_images, n_atoms, n_atoms))
     for axis in range(3):
         there = place[:, None, None, :, axis] + shift[:, :, None, None, axis]
         squared += (place[:, None, :, None, axis] - there) ** 2
     near = squared < cutoff_A**2
-    near[..., torch.arange(n_atoms), torch.arange(n_atoms)] &= (offset != 0).any(2)[:, :, None]
+    near.diagonal(dim1=2, dim2=3).logical_and_((offset != 0).any(2)[:, :, None])
     row, image, first, second = torch.nonzero(near, as_tuple=True)
     start = torch.tensor([starts[k] for k in chosen], device=first.device)[row]
     return [(first + start, second + start, offset[row, image].long())]

@@ -130,10 +130,7 @@ class MatglModel(GuardedModel):
                 "calculator 'm3gnet': potentials with charges or magnetic moments were not tried "
                 "in batches; run their structures one by one"
             )
-        for atoms in structures:
-            _check_boundaries(atoms)
-        with _graphs_in(self.dtype):
-            made = [self._atoms2graph.get_graph(atoms) for atoms in structures]
+        made = self.graphs(structures)
         graph = Batch.from_data_list([one for one, _, _ in made]).to(self.device)
         cells = torch.cat([cell.reshape(1, 3, 3) for _, cell, _ in made]).to(self.device)
         states = torch.stack([torch.as_tensor(state, dtype=cells.dtype) for _, _, state in made])
@@ -153,6 +150,13 @@ class MatglModel(GuardedModel):
             for result, force, stress in zip(results, of_each, matrices, strict=True):
                 result.update(forces=force.numpy(), stress=symmetric_voigt(stress))
         return results
+
+    def graphs(self, structures: Sequence[Atoms]) -> list[Any]:
+        """Return what matgl's converter makes of each structure."""
+        for atoms in structures:
+            _check_boundaries(atoms)
+        with _graphs_in(self.dtype):
+            return [self._atoms2graph.get_graph(atoms) for atoms in structures]
 
 
 def _check_boundaries(atoms: Atoms) -> None:

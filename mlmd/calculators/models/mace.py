@@ -101,7 +101,6 @@ class MaceModel(GuardedModel):
     ) -> list[dict[str, Any]]:
         """Return the results of each structure, as :meth:`calculate_many`."""
         import torch
-        from mace import data
         from mace.tools import torch_geometric
 
         if self.model_type != "MACE":
@@ -109,16 +108,7 @@ class MaceModel(GuardedModel):
                 f"a MACE model of type {self.model_type} was not tried in batches; expected MACE: "
                 "run its structures one by one"
             )
-        keys = data.KeySpecification()
-        graphs = [
-            data.AtomicData.from_config(
-                data.config_from_atoms(atoms, key_specification=keys, head_name=self.head),
-                z_table=self.z_table,
-                cutoff=self.r_max,
-                heads=self.available_heads,
-            )
-            for atoms in structures
-        ]
+        graphs = self.graphs(structures)
         batch = torch_geometric.Batch.from_data_list(graphs).to(self.device)
         derived = bool({"forces", "stress"} & set(properties))
         output = self.models[0](batch.to_dict(), compute_force=derived, compute_stress=derived)
@@ -138,6 +128,21 @@ class MaceModel(GuardedModel):
                 if atoms.cell.rank == 3 and not atoms.pbc.all():
                     result["stress"] *= volume_A3 / atoms.get_volume()
         return results
+
+    def graphs(self, structures: Sequence[Atoms]) -> list[Any]:
+        """Return what MACE's data loader makes of each structure."""
+        from mace import data
+
+        keys = data.KeySpecification()
+        return [
+            data.AtomicData.from_config(
+                data.config_from_atoms(atoms, key_specification=keys, head_name=self.head),
+                z_table=self.z_table,
+                cutoff=self.r_max,
+                heads=self.available_heads,
+            )
+            for atoms in structures
+        ]
 
 
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:

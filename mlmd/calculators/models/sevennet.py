@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+    from mlmd.calculators.models.edges import Edges
     from mlmd.calculators.spec import CalculatorSpec
 
 DEFAULT_MODEL = "7net-0"
@@ -100,7 +101,7 @@ class SevennetModel(GuardedModel):
         import torch
         from sevenn.atom_graph_data import AtomGraphData
 
-        edges = edges_of(structures, self.cutoff, self.device)
+        edges = self.graphs(structures)
         numbers = torch.from_numpy(np.concatenate([atoms.numbers for atoms in structures]))
         positions = np.concatenate([atoms.positions for atoms in structures])
         counts = [len(atoms) for atoms in structures]
@@ -141,6 +142,10 @@ class SevennetModel(GuardedModel):
             }
             for energy, force, stress, n_edges in found
         ]
+
+    def graphs(self, structures: Sequence[Atoms]) -> Edges:
+        """Return the edges of a batch."""
+        return edges_of(structures, self.cutoff, self.device)
 
 
 def model_identity(spec: CalculatorSpec) -> dict[str, str]:

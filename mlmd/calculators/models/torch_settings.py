@@ -175,6 +175,10 @@ class GuardedModel(Calculator):
         """Return the results of each structure: what a model's own class gives."""
         raise NotImplementedError
 
+    def graphs(self, structures: Sequence[Atoms]) -> Any:
+        """Return what :meth:`compute` begins with: who is near whom, without the model."""
+        raise NotImplementedError
+
     def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
         """Have the package's calculator compute one structure."""
         super().calculate(atoms, properties, system_changes)

@@ -36,7 +36,7 @@ class FrameTaker:
         self._next_step = dynamics.nsteps if recorder.n_frames == 0 else dynamics.nsteps + 1
         atoms = dynamics.atoms
         self._n_moving = len(atoms) - int(held_atoms(atoms).sum())
-        self._gives_stress = all(atoms.pbc) and "stress" in atoms.calc.implemented_properties
+        self.gives_stress = all(atoms.pbc) and "stress" in atoms.calc.implemented_properties
         self.temperature_K: float | None = None
         self.pressure_GPa: float | None = None
 
@@ -53,7 +53,7 @@ class FrameTaker:
         energy = dynamics.potential_energy_eV
         conserved = dynamics.conserved_energy_eV
         pressure = math.nan
-        if self._gives_stress:
+        if self.gives_stress:
             stress = evaluate(atoms, ("stress",), unchanged=True).stress_eV_A3
             if stress is not None:  # it may say that it gives one and not have it
                 per_atom_A3 = atoms.get_volume() / self._n_moving

@@ -102,6 +102,8 @@ class DynamicsLoop:
         dynamics.attach(self._guard, interval=CHECK_EVERY)
         # A frame that the checkpoint already vouches for is not taken again.
         dynamics.attach(self._take, interval=self._stage.steps_per_frame)
+        if self._take.gives_stress:
+            dynamics.ask_stress_every(self._stage.steps_per_frame)
         dynamics.attach(self._follow)
         while True:
             try:

@@ -1,0 +1,272 @@
+"""A campaign as a file says it: compositions and structures x protocol x calculators x seeds."""
+
+from __future__ import annotations
+
+import glob
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.calculators.spec import CalculatorSpec
+from mlmd.checks import input_file, known_keys, positive_number, shown, whole_number
+from mlmd.csv_cells import Cells
+from mlmd.errors import InputError
+from mlmd.protocol.protocol import Protocol
+from mlmd.run.identity import digest, digest_text, structure_from_text, structure_text
+from mlmd.structure.composition import Composition
+from mlmd.structure.packing import pack
+from mlmd.structure.reading import read_structures
+from mlmd.yaml_text import read_yaml_file
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SCHEMA = 1
+KEYS = (
+    "schema",
+    "name",
+    "out",
+    "compositions",
+    "structures",
+    "n_atoms",
+    "density_g_cm3",
+    "volume_per_atom_A3",
+    "protocol",
+    "set",
+    "calculators",
+    "seeds",
+    "walkers",
+    "workers",
+    "time_limit_s",
+)
+N_ATOMS = 100
+DIGITS_OF_NAME = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One case, as plain data.
+
+    Attributes
+    ----------
+    name
+        Its directory: what it is made of, and a checksum of all that it is.
+    source
+        ``composition`` with ``n_atoms`` and at most one of ``density_g_cm3`` and
+        ``volume_per_atom_A3``, to be packed with the seed of the case; or ``structure``, a
+        compressed text.
+    calculator
+        Which of the campaign's.
+    seed
+        Of everything random.
+    """
+
+    name: str
+    source: Mapping[str, Any]
+    calculator: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What is to be done, and where.
+
+    Attributes
+    ----------
+    name
+        For people.
+    folder
+        Of all its run directories, and of what its workers write down.
+    protocol
+        With the campaign's settings.
+    calculators
+        Specs; each case is run with each.
+    cases
+        In the order in which they are begun.
+    walkers
+        Cases that share one model on one worker at a time.
+    workers
+        Processes of the local pool; as many as the machine has for them where None.
+    time_limit_s
+        Wall time after which a task stops at a checkpoint; what is left is a task of its own.
+    bad
+        What the file names and cannot be run, with the reason: listed where it was left out.
+    """
+
+    name: str
+    folder: Path
+    protocol: Protocol
+    calculators: tuple[CalculatorSpec, ...]
+    cases: tuple[Planned, ...]
+    walkers: int = 1
+    workers: int | None = None
+    time_limit_s: float | None = None
+    bad: Mapping[str, str] | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, *, skip_bad: bool = False) -> Campaign:
+        """Read a campaign from YAML; ``docs/campaigns.md`` has the keys.
+
+        Parameters
+        ----------
+        path
+            The file; what it names is looked for beside it.
+        skip_bad
+            Leave out compositions and structures that cannot be run, and list them in `bad`.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, a key is unknown, or a case cannot be run.
+        """
+        path = input_file(path, "YAML", "campaign file")
+        content = read_yaml_file(path)
+        if not isinstance(content, Mapping):
+            raise InputError(f"{path} holds {shown(content)}; expected a mapping with its cases")
+        return cls.from_dict(content, beside=path.parent, name=path.stem, skip_bad=skip_bad)
+
+    @classmethod
+    def from_dict(
+        cls,
+        content: Mapping[str, Any],
+        *,
+        beside: Path = Path(),
+        name: str = "campaign",
+        skip_bad: bool = False,
+    ) -> Campaign:
+        """Make a campaign from plain data, as :meth:`load` from a file's."""
+        known_keys("campaign", content, KEYS)
+        schema = content.get("schema", SCHEMA)
+        if schema != SCHEMA:
+            raise InputError(f"campaign has schema {shown(schema)}; expected {SCHEMA}")
+        protocol = Protocol.load(_beside(beside, content.get("protocol", "quickstart")))
+        protocol = protocol.with_settings(content.get("set", {}))
+        calculators = tuple(CalculatorSpec.of(one) for one in _listed(content, "calculators"))
+        bad: dict[str, str] = {}
+        sources = list(_sources(content, beside, bad if skip_bad else None))
+        seeds = _seeds(content.get("seeds", 1))
+        name = str(content.get("name", name))
+        physics = [spec.physics() for spec in calculators]
+        stages = [stage.to_dict() for stage in protocol.stages]
+        cases: dict[str, Planned] = {}
+        for seed in seeds:  # first one of each, then the others
+            for label, source, is_what in sources:
+                for number, one in enumerate(physics):
+                    what = [is_what, stages, one, seed]
+                    case = f"{label}-{digest(what)[:DIGITS_OF_NAME]}"
+                    if case in cases:
+                        raise InputError(
+                            f"campaign has {label} with seed {seed} twice; name it once"
+                        )
+                    cases[case] = Planned(case, source, number, seed)
+        limit = content.get("time_limit_s")
+        workers, walkers = content.get("workers"), content.get("walkers", 1)
+        return cls(
+            name=name,
+            folder=beside / str(content.get("out", f"runs/{name}")),
+            protocol=protocol,
+            calculators=calculators,
+            cases=tuple(cases.values()),
+            walkers=whole_number("walkers", walkers, most=None),
+            workers=None
+            if workers is None
+            else whole_number("workers", workers, least=1, most=None),
+            time_limit_s=None if limit is None else positive_number("time_limit_s", limit, "s"),
+            bad=bad,
+        )
+
+
+def starting_structure(source: Mapping[str, Any], seed: int) -> Atoms:
+    """Pack or unfold the structure of a case."""
+    if "structure" in source:
+        return structure_from_text(zlib.decompress(source["structure"]).decode())
+    how = dict(source)
+    return pack(how.pop("composition"), how.pop("n_atoms"), seed=seed, **how)
+
+
+_Source = tuple[str, Mapping[str, Any], Any]
+"""A label, the source, and what identifies it."""
+
+
+def _sources(
+    content: Mapping[str, Any], beside: Path, bad: dict[str, str] | None
+) -> Iterator[_Source]:
+    """Yield all compositions and structures; note what is bad, or raise where that is None."""
+    if not ("compositions" in content or "structures" in content):
+        raise InputError("campaign has neither compositions nor structures; give one of them")
+    packing = {
+        key: content[key] for key in ("density_g_cm3", "volume_per_atom_A3") if key in content
+    }
+    n_atoms = whole_number("n_atoms", content.get("n_atoms", N_ATOMS), least=1, most=None)
+    for text in _compositions(content, beside):
+        try:
+            composition = Composition.parse(text)
+            composition.counts(n_atoms)
+        except InputError as error:
+            _note(bad, text, error)
+            continue
+        source = {"composition": text, "n_atoms": n_atoms, **packing}
+        yield composition.formula, source, source
+    for pattern in _listed(content, "structures", []):
+        files = sorted(glob.glob(str(beside / str(pattern))))
+        if not files:
+            raise InputError(f"structures: there is no file {beside / str(pattern)}")
+        for file in files:
+            yield from _structures(Path(file), bad)
+
+
+def _structures(file: Path, bad: dict[str, str] | None) -> Iterator[_Source]:
+    for label, atoms in read_structures(file):
+        if isinstance(atoms, InputError):
+            _note(bad, label, atoms)
+            continue
+        text = structure_text(atoms)
+        source = {"structure": zlib.compress(text.encode())}
+        yield Path(label).name.replace(":", "-"), source, digest_text(text)
+
+
+def _compositions(content: Mapping[str, Any], beside: Path) -> list[str]:
+    """Return formulas: a list, or a column of a CSV."""
+    given = content.get("compositions", [])
+    if isinstance(given, str) and given.lower().endswith(".csv"):
+        cells = Cells.read(input_file(beside / given, "CSV with a column composition"))
+        place = _column(cells, given)
+        return [row[place].strip() for row in cells.rows]
+    return [str(one) for one in _listed(content, "compositions", [])]
+
+
+def _column(cells: Cells, file: str) -> int:
+    """Return the place of the compositions in a table."""
+    for place, name in enumerate(cells.columns):
+        if name.strip().lower() in ("composition", "formula"):
+            return place
+    raise InputError(
+        f"{file} has the columns {', '.join(cells.columns)}; expected one named composition"
+    )
+
+
+def _note(bad: dict[str, str] | None, what: str, error: Exception) -> None:
+    if bad is None:
+        raise InputError(f"{what}: {error} (--skip-bad goes on without it)") from error
+    bad[what] = str(error)
+
+
+def _listed(content: Mapping[str, Any], key: str, default: Any = None) -> Sequence[Any]:
+    given = content.get(key, default)
+    if given is None:
+        raise InputError(f"campaign has no {key}; expected one or a list")
+    return given if isinstance(given, list) else [given]
+
+
+def _seeds(given: Any) -> Sequence[int]:
+    if isinstance(given, list):
+        return [whole_number("seeds", one, least=0, most=None) for one in given]
+    return range(whole_number("seeds", given, least=1, most=None))
+
+
+def _beside(folder: Path, protocol: Any) -> str:
+    """Return a protocol's name, or its file beside the campaign's."""
+    file = folder / str(protocol)
+    return str(file) if file.is_file() else str(protocol)

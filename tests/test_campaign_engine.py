@@ -1,0 +1,376 @@
+"""A campaign survives its workers, its client and itself: no case twice, none lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+from runs import assert_equal_bits
+
+from mlmd import CalculatorSpec, Run
+from mlmd.campaign import Campaign, LocalPool, run_campaign, state_of
+from mlmd.campaign.journal import Journal, read_journals
+from mlmd.campaign.plan import starting_structure
+from mlmd.errors import InputError, StoppedError
+from mlmd.run.lock import RunLock
+from mlmd.run.stopping import StopToken
+
+LJ = {"name": "lj", "options": {"cutoff_A": 4.5}}
+PROTOCOL = """\
+schema: 1
+name: short
+stages:
+  - {name: melt, class: Equilibrate, temperature_K: 500, duration_ps: 0.04, record_every_fs: 20}
+  - {name: production, class: Production, temperature_K: 500, duration_ps: DURATION,
+     record_every_fs: 20}
+"""
+
+
+@pytest.fixture
+def content(tmp_path):
+    """Four cases of liquids, without a file."""
+    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "0.1"))
+    return {
+        "compositions": ["LiCl", "LiF"],
+        "n_atoms": 24,
+        "volume_per_atom_A3": 45,
+        "protocol": "p.yaml",
+        "calculators": LJ,
+        "seeds": 2,
+    }
+
+
+@pytest.fixture
+def campaign(content, tmp_path):
+    return Campaign.from_dict(content, beside=tmp_path)
+
+
+def here(campaign: Campaign, **how):
+    """Run in threads of this process: quick, and an executor like any other."""
+    with ThreadPoolExecutor(2) as pool:
+        return run_campaign(campaign, pool, **how)
+
+
+def starts_and_ends(campaign: Campaign) -> dict[str, list[str]]:
+    """All that was written of each case."""
+    found: dict[str, list[str]] = {}
+    for file in campaign.folder.glob("campaign-*.jsonl"):
+        for text in file.read_text().splitlines():
+            line = json.loads(text)
+            found.setdefault(line["case"], []).append(line["event"])
+    return found
+
+
+def assert_as_alone(campaign: Campaign, folder: Path) -> None:
+    """Hold every case against an undisturbed run of it."""
+    for case in campaign.cases:
+        alone = campaign.protocol.run(
+            starting_structure(case.source, case.seed),
+            campaign.calculators[case.calculator],
+            folder / case.name,
+            seed=case.seed,
+        )
+        assert_equal_bits(Run.open(campaign.folder / case.name), alone)
+
+
+def test_every_case_is_a_run_of_its_own(campaign, tmp_path):
+    state = here(campaign)
+    assert state.counts == {"done": 4, "running": 0, "failed": 0, "waiting": 0}
+    assert sorted(events.count("done") for events in starts_and_ends(campaign).values()) == [1] * 4
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_walkers_share_a_model_and_the_runs_are_the_same(content, tmp_path):
+    campaign = Campaign.from_dict({**content, "walkers": 4}, beside=tmp_path)
+    assert here(campaign).counts["done"] == 4
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_what_is_done_is_not_begun_again(campaign):
+    here(campaign)
+    before = starts_and_ends(campaign)
+    ended = []
+    assert here(campaign, ended=ended.append).counts["done"] == 4
+    assert starts_and_ends(campaign) == before
+    assert ended == []
+
+
+def test_directories_are_named_by_what_a_case_is(content, tmp_path):
+    def names(**changes):
+        return {one.name for one in Campaign.from_dict({**content, **changes}).cases}
+
+    content["protocol"] = str(tmp_path / "p.yaml")
+    same = names()
+    assert names(workers=3, walkers=2, name="other") == same
+    assert len(names(seeds=3) & same) == 4
+    for changes in (
+        {"n_atoms": 32},
+        {"volume_per_atom_A3": 46},
+        {"set": {"production.temperature_K": 600}},
+        {"calculators": {"name": "lj", "options": {"cutoff_A": 4.4}}},
+    ):
+        assert not names(**changes) & same
+    threads = {**LJ, "threads": 2}
+    assert names(calculators=threads) == same
+
+
+def test_structures_of_files_and_compositions_of_a_table(content, tmp_path):
+    write(tmp_path / "one.cif", bulk("NaCl", "rocksalt", a=7.2, cubic=True).repeat(2))
+    images = [bulk("LiF", "rocksalt", a=a, cubic=True).repeat(2) for a in (6.0, 6.4)]
+    write(tmp_path / "many.extxyz", images)
+    (tmp_path / "table.csv").write_text("id;composition\n1;LiCl\n2;LiBr\n")
+    campaign = Campaign.from_dict(
+        {
+            **content,
+            "compositions": "table.csv",
+            "structures": ["*.cif", "many.extxyz"],
+            "seeds": 1,
+        },
+        beside=tmp_path,
+    )
+    labels = [case.name.rpartition("-")[0] for case in campaign.cases]
+    assert labels == ["LiCl", "LiBr", "one.cif", "many.extxyz-0", "many.extxyz-1"]
+    atoms = starting_structure(campaign.cases[-1].source, 0)
+    assert atoms.get_volume() == pytest.approx(images[1].get_volume())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seed": 3}, "seed"),
+        ({"compositions": ["LiCl", "LiXx"]}, "LiXx.*--skip-bad"),
+        ({"compositions": ["LiCl", "LiCl"]}, "LiCl.*twice"),
+        ({"structures": "nothing-*.cif"}, "no file"),
+        ({"calculators": "lennard"}, "not known"),
+        ({"set": {"melt.temperature": 3}}, "temperature"),
+        ({"seeds": 0}, "seeds"),
+        ({"walkers": 0}, "walkers"),
+        ({"schema": 2}, "schema"),
+        ({"protocol": "none.yaml"}, "none.yaml"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_begun(content, tmp_path, changes, says):
+    with pytest.raises(InputError, match=says) as caught:
+        Campaign.from_dict({**content, **changes}, beside=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.yaml"]
+
+
+def test_bad_ones_are_left_out_and_listed_where_asked(content, tmp_path):
+    content["compositions"] = ["LiCl", "LiXx"]
+    campaign = Campaign.from_dict(content, beside=tmp_path, skip_bad=True)
+    assert len(campaign.cases) == 2
+    assert list(campaign.bad) == ["LiXx"]
+
+
+def test_a_case_that_fails_is_said_and_tried_again_only_when_asked(content, tmp_path):
+    content["n_atoms"], content["volume_per_atom_A3"] = 2, 10  # no room between images
+    campaign = Campaign.from_dict({**content, "compositions": ["LiCl"]}, beside=tmp_path)
+    state = here(campaign)
+    assert state.counts["failed"] == 2
+    assert {one["kind"] for one in state.failures.values()} == {"input"}
+    before = starts_and_ends(campaign)
+    here(campaign)
+    assert starts_and_ends(campaign) == before
+    here(campaign, retry=True)
+    assert all(events.count("failed") == 2 for events in starts_and_ends(campaign).values())
+
+
+def test_a_stop_leaves_cases_that_go_on(campaign, tmp_path):
+    token = StopToken()
+    with pytest.raises(StoppedError, match="of 4 cases are done"):
+        here(campaign, ended=lambda outcome: token.stop("enough"), stop=token, in_flight=1)
+    assert 1 <= state_of(campaign).counts["done"] < 4
+    assert here(campaign).counts["done"] == 4
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_tasks_stop_at_their_time_limit_and_go_on(content, tmp_path):
+    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "4"))
+    campaign = Campaign.from_dict(
+        {**content, "time_limit_s": 0.2, "compositions": ["LiCl"], "seeds": 1}, beside=tmp_path
+    )
+    assert here(campaign).counts["done"] == 1
+    (events,) = starts_and_ends(campaign).values()
+    assert events.count("stopped") >= 1
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_a_case_that_another_process_has_waits_for_it(campaign, monkeypatch):
+    monkeypatch.setattr("mlmd.campaign.engine.BUSY_AGAIN_S", 0.1)
+    directory = campaign.folder / campaign.cases[0].name
+    directory.mkdir(parents=True)
+    lock = RunLock(directory)
+    lock.__enter__()
+    ended = []
+
+    def release(outcome):
+        ended.append(outcome)
+        if len(ended) == 3:
+            lock.__exit__(None, None, None)
+
+    assert here(campaign, ended=release).counts["done"] == 4
+    assert "busy" in starts_and_ends(campaign)[campaign.cases[0].name]
+
+
+def test_what_ran_out_of_memory_is_tried_with_fewer_walkers(content, tmp_path, monkeypatch):
+    campaign = Campaign.from_dict({**content, "walkers": 4}, beside=tmp_path)
+    sizes = []
+
+    def short(task):
+        from mlmd.campaign.journal import FAILED
+        from mlmd.campaign.work import Outcome, work
+
+        sizes.append(task.walkers)
+        if task.walkers > 1:
+            return [Outcome(case.name, FAILED, "memory", "full") for case in task.cases]
+        return work(task)
+
+    monkeypatch.setattr("mlmd.campaign.engine.work", short)
+    assert here(campaign).counts["done"] == 4
+    assert sizes == [4, 2, 2, 1, 1, 1, 1]
+
+
+class Breaking(ProcessPoolExecutor):
+    """The pool of the standard library, one of whose workers dies at the second task."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__(1, mp_context=get_context("spawn"))
+        type(self).made += 1
+        self.given = 0
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        self.given += 1
+        if self.given == 2 and self.made == 1:
+            return super().submit(os._exit, 1)
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.slow
+def test_an_executor_that_breaks_is_made_anew(campaign, tmp_path):
+    Breaking.made = 0
+    assert run_campaign(campaign, Breaking, in_flight=2).counts["done"] == 4
+    assert Breaking.made == 2
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_an_executor_of_the_user_that_breaks_is_said(campaign):
+    Breaking.made = 0
+    with Breaking() as pool, pytest.raises(StoppedError, match="executor broke"):
+        run_campaign(campaign, pool, in_flight=2)
+    assert here(campaign).counts["done"] == 4
+
+
+@pytest.mark.slow
+def test_a_case_that_kills_its_workers_is_given_up_and_the_others_are_done(
+    content, tmp_path, caplog
+):
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(
+        "import os\n"
+        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+        "class Deadly(LennardJones):\n"
+        "    def calculate(self, atoms, *args):\n"
+        "        if 'F' in atoms.symbols:\n"
+        "            os._exit(9)\n"
+        "        super().calculate(atoms, *args)\n"
+        "def make():\n"
+        "    return Deadly(cutoff_A=4.5)\n"
+    )
+    content["calculators"] = "deadly:make"
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    sys.path.insert(0, str(tmp_path))
+    try:
+        campaign = Campaign.from_dict({**content, "seeds": 1}, beside=tmp_path)
+        state = run_campaign(campaign, lambda: LocalPool(1))
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert state.counts["done"] == 1
+    ((case, failure),) = state.failures.items()
+    assert case.startswith("LiF")
+    assert failure["kind"] == "worker"
+
+
+def test_cut_lines_and_clocks_that_differ_lose_nothing(campaign):
+    here(campaign)
+    name = campaign.cases[0].name
+    journal = Journal(campaign.folder)
+    journal.write(name, "started")  # by a host whose clock is ahead
+    with open(journal._path, "ab") as file:
+        file.write(b'{"time": "2026-12-01", "case": "half')
+    assert read_journals(campaign.folder)[name].event == "done"
+    assert state_of(campaign).counts["done"] == 4
+
+
+def command(tmp_path: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "mlmd.cli", "campaign", *words, str(tmp_path / "c.yaml")]
+
+
+def write_campaign(tmp_path: Path, content: dict, seeds: int, duration_ps: float) -> Campaign:
+    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", str(duration_ps)))
+    (tmp_path / "c.yaml").write_text(json.dumps({**content, "seeds": seeds, "workers": 2}))
+    return Campaign.load(tmp_path / "c.yaml")
+
+
+@pytest.mark.slow
+def test_client_and_workers_killed_again_and_again(content, tmp_path):
+    campaign = write_campaign(tmp_path, content, seeds=4, duration_ps=1.0)
+    for delay_s in (2.0, 2.5, 3.0, 3.5):
+        client = subprocess.Popen(command(tmp_path, "run"), start_new_session=True)
+        time.sleep(delay_s)
+        children = Path(f"/proc/{client.pid}/task/{client.pid}/children").read_text().split()
+        for child in children[-1:]:
+            os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.3)
+        client.kill()
+        client.wait()
+    done = subprocess.run(command(tmp_path, "run"), capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("8 done, 0 running, 0 failed, 0 waiting")
+    logs = [(campaign.folder / case.name / "log.jsonl").read_text() for case in campaign.cases]
+    assert [log.count('"stage done", "stage": "production"') for log in logs] == [1] * 8
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_two_clients_help_each_other(content, tmp_path):
+    campaign = write_campaign(tmp_path, content, seeds=4, duration_ps=0.4)
+    clients = [subprocess.Popen(command(tmp_path, "run")) for _ in range(2)]
+    assert [client.wait(timeout=120) for client in clients] == [0, 0]
+    assert_as_alone(campaign, tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_at_checkpoints_with_exit_code_3(content, tmp_path):
+    campaign = write_campaign(tmp_path, content, seeds=2, duration_ps=4.0)
+    client = subprocess.Popen(command(tmp_path, "run"), stderr=subprocess.PIPE, text=True)
+    while not list(campaign.folder.glob("*/02-production")):
+        time.sleep(0.1)
+    client.send_signal(signal.SIGINT)
+    assert client.wait(timeout=60) == 3
+    assert "cases are done; the same command goes on" in client.stderr.read()
+    statuses = {Run.open(path.parent).status for path in campaign.folder.glob("*/run.json")}
+    assert statuses <= {"stopped", "done", "pending"}
+
+
+def test_the_command_says_counts_and_failures(content, tmp_path):
+    write_campaign(tmp_path, content, seeds=1, duration_ps=0.1)
+    asked = subprocess.run(command(tmp_path, "status"), capture_output=True, text=True, check=True)
+    assert asked.stdout == "0 done, 0 running, 0 failed, 2 waiting\n"
+
+
+def test_specs_of_calculators_are_those_of_runs(content, tmp_path):
+    campaign = Campaign.from_dict(content, beside=tmp_path)
+    assert campaign.calculators == (CalculatorSpec.of(LJ),)
