@@ -16,13 +16,14 @@ import atexit
 import threading
 import time
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ase.calculators.calculator import Calculator, all_changes
 
 from mlmd.calculators.evaluation import PROPERTIES, Evaluation, evaluate, evaluate_many
 from mlmd.calculators.models.memory import BatchMemory
-from mlmd.calculators.precision import computed_one_by_one
+from mlmd.calculators.precision import computed_one_by_one, refuse_program
 from mlmd.calculators.registry import device_and_dtype
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.errors import CalculatorError, InputError, out_of_memory
@@ -41,7 +42,7 @@ LOOK_EVERY_S = 5.0
 """How often who waits looks whether the server is still there."""
 
 
-class BatchServer:
+class BatchServer(AbstractContextManager["BatchServer"]):
     """Owns one model; what many walkers ask of it at one time it computes as one batch.
 
     Forces equal those of the model alone within the rounding of its precision, but not to the
@@ -74,6 +75,7 @@ class BatchServer:
         self.spec: CalculatorSpec | None = None
         if isinstance(calculator, str | CalculatorSpec):
             self.spec = CalculatorSpec.of(calculator)
+            refuse_program(self.spec, f"calculator '{self.spec.name}'")
             calculator = self.spec.load()
         self.model = calculator
         self.one_by_one = computed_one_by_one(calculator, self._name)
@@ -109,10 +111,6 @@ class BatchServer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> BatchServer:
-        """Return the server; it ends with the block."""
-        return self
 
     def __exit__(self, *error: object) -> None:
         """End."""

@@ -91,6 +91,19 @@ def _calculators_in(value: Any) -> Iterator[Any]:
         yield from _calculators_in(list(vars(value).values()))
 
 
+INSTEAD = "run its structures one after another (run_many with unbatched=True)"
+
+
+def refuse_program(calculator: Any, name: str) -> None:
+    """Raise InputError for a calculator, or a spec of one, that many walkers cannot share."""
+    known = KNOWN.get(getattr(calculator, "name", ""))
+    if is_program(calculator) or (known is not None and known.program):
+        raise InputError(
+            f"{name} is a program and goes on from what it did last: many walkers cannot share it; "
+            f"{INSTEAD}, or each as a process of its own"
+        )
+
+
 def computed_one_by_one(calculator: Any, name: str) -> bool:
     """Tell whether structures of many walkers are computed one by one, to the bits of each alone.
 
@@ -101,12 +114,7 @@ def computed_one_by_one(calculator: Any, name: str) -> bool:
     """
     from ase.calculators.emt import EMT
 
-    instead = "run its structures one after another (run_many with unbatched=True)"
-    if is_program(calculator):
-        raise InputError(
-            f"{name} is a program and goes on from what it did last: many walkers cannot share it; "
-            f"{instead}, or each as a process of its own"
-        )
+    refuse_program(calculator, name)
     of_ours = type(calculator).__module__.startswith("mlmd.calculators.models.")
     if getattr(calculator, "deterministic", False):
         return True
@@ -116,5 +124,5 @@ def computed_one_by_one(calculator: Any, name: str) -> bool:
         return True
     raise InputError(
         f"{name} cannot compute many structures at once; expected chgnet, sevennet, m3gnet or mace "
-        f"in this environment: {instead}"
+        f"in this environment: {INSTEAD}"
     )
