@@ -126,7 +126,8 @@ def out_of_memory(error: BaseException | None) -> bool:
         # torch's own class need not be here: torch.OutOfMemoryError, torch.cuda.OutOfMemoryError.
         if type(error).__name__ in ("MemoryError", "OutOfMemoryError"):
             return True
-        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        if "can't allocate memory" in said or "CUBLAS_STATUS_ALLOC_FAILED" in said:
             return True
         error = error.__cause__
     return False
