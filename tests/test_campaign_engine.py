@@ -328,6 +328,7 @@ def write_campaign(tmp_path: Path, content: dict, seeds: int, duration_ps: float
 @pytest.mark.slow
 def test_client_and_workers_killed_again_and_again(content, tmp_path):
     campaign = write_campaign(tmp_path, content, seeds=4, duration_ps=1.0)
+    orphans: list[str] = []
     for delay_s in (2.0, 2.5, 3.0, 3.5):
         client = subprocess.Popen(command(tmp_path, "run"), start_new_session=True)
         time.sleep(delay_s)
@@ -337,8 +338,12 @@ def test_client_and_workers_killed_again_and_again(content, tmp_path):
         time.sleep(0.3)
         client.kill()
         client.wait()
+        orphans += children[:-1]
     done = subprocess.run(command(tmp_path, "run"), capture_output=True, text=True, check=True)
     assert done.stdout.startswith("8 done, 0 running, 0 failed, 0 waiting")
+    # A client that is killed leaves nobody behind.
+    left = [Path(f"/proc/{pid}/cmdline") for pid in orphans]
+    assert [path for path in left if path.exists() and b"spawn_main" in path.read_bytes()] == []
     logs = [(campaign.folder / case.name / "log.jsonl").read_text() for case in campaign.cases]
     assert [log.count('"stage done", "stage": "production"') for log in logs] == [1] * 8
     assert_as_alone(campaign, tmp_path / "alone")

@@ -68,13 +68,15 @@ class LocalPool(Executor):
     def _new(self, slot: int) -> ProcessPoolExecutor:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin, initargs=(gpu,))
+        return ProcessPoolExecutor(
+            1, mp_context=spawn, initializer=_begin, initargs=(gpu, os.getpid())
+        )
 
 
-def _begin(gpu: str | None) -> None:
+def _begin(gpu: str | None, client: int) -> None:
     if gpu is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    listen()
+    listen(client)
 
 
 def _gpus() -> list[str]:

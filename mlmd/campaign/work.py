@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _token = StopToken()
 """Of this worker process: set by the signals that ask it to end."""
+_at_work: list[Task] = []
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,39 @@ class _Until(StopToken):
         self._own = value
 
 
-def listen() -> None:
+def listen(client: int) -> None:
     """Prepare a worker process: it stops at checkpoints when told to end, or left alone.
 
-    Ctrl-C is for the client, which tells its workers.
+    Ctrl-C is for the client, a process of this number, which tells its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGXCPU):
         signal.signal(number, lambda number, _: _token.stop(signal.Signals(number).name))
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(client,), daemon=True).start()
 
 
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(client: int) -> None:
+    """End when the client has gone, however it went: nobody will give another task."""
+    while os.getppid() == client:
         time.sleep(1.0)
     _token.stop("the process that gave the task has gone")
+    while _at_work:  # it stops at its checkpoint
+        time.sleep(0.1)
+    os._exit(1)
 
 
 def work(task: Task) -> list[Outcome]:
     """Run the cases of a task, or go on with them; nothing is raised for a case that fails."""
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _at_work.append(task)
+    try:
+        return _worked(task, folder)
+    finally:
+        _at_work.remove(task)
+
+
+def _worked(task: Task, folder: Path) -> list[Outcome]:
     journal, token = Journal(folder), _Until(task.time_limit_s)
     protocol = Protocol.from_dict(task.protocol)
     outcomes: dict[str, Outcome] = {}
