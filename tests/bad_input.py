@@ -22,6 +22,10 @@ stages:
   - {name: melt, class: Equilibrate, temperature_K: 900, duration_ps: 0.02, record_every_fs: 4}
   - {name: production, class: Production, temperature_K: 900, duration_ps: 0.2, record_every_fs: 4}
 """
+CAMPAIGN = """\
+{compositions: [LiCl], n_atoms: 16, volume_per_atom_A3: 60, protocol: tiny.yaml, workers: 1,
+ calculators: {name: lj, options: {cutoff_A: 4.5}}}
+"""
 LJ = ["--calculator", "lj", "--calculator-option", "cutoff_A=4.5"]
 RUN = ["run", "tiny.yaml", "--structure", "good.extxyz", *LJ, "--out"]
 STUDY = ["compare", "--reference", "md.h5md", "--temperature-K", "900", *LJ, "--out", "study"]
@@ -52,6 +56,7 @@ GOOD: dict[str, list[str]] = {
         *("calculators", "bench", "lj", "--composition", "LiCl", "--n-atoms", "32"),
         *("--volume-per-atom-A3", "60", "--walkers", "1", "--steps", "2"),
     ],
+    **{f"campaign {name}": ["campaign", name, "c.yaml"] for name in ("run", "retry", "status")},
 }
 """A command line of every command and of every way to use it, from which bad ones are made."""
 
@@ -63,6 +68,8 @@ def make_folder(folder: Path) -> None:
     atoms = Atoms("Li13Cl14", positions=3.2 * grid, cell=[9.6] * 3, pbc=True)
     write(folder / "good.extxyz", atoms)
     assert run_command_line([*RUN, "run"]) == 0
+    (folder / "c.yaml").write_text(CAMPAIGN)
+    assert run_command_line(["campaign", "run", "c.yaml"]) == 0
     for name in ("md.extxyz", "md.h5md"):
         assert run_command_line(["export", "run", "production", "-o", name]) == 0
     _training_table(folder / "table.csv")
@@ -115,7 +122,8 @@ def functions() -> dict[str, Any]:
     for command in app.registered_commands:
         found[str(command.name)] = command.callback
     for group in app.registered_groups:
-        found[str(group.name)] = group.typer_instance.registered_callback.callback
+        if group.typer_instance.registered_callback is not None:
+            found[str(group.name)] = group.typer_instance.registered_callback.callback
         for command in group.typer_instance.registered_commands:
             found[f"{group.name} {command.name}"] = command.callback
     return found
@@ -172,5 +180,5 @@ def changed(command: list[str], option: str, value: str, kind: type) -> list[str
         if kind is bool:
             return [*command, option]
         return [*command, f"{option}={value}"]
-    n = 2 if command[0] == "calculators" and len(command) > 1 else 1
+    n = 2 if command[0] in ("calculators", "campaign") and len(command) > 1 else 1
     return [*command[:n], *(["--"] if value.startswith("-") else []), value, *command[n + 1 :]]

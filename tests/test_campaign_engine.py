@@ -195,10 +195,11 @@ def test_a_stop_leaves_cases_that_go_on(campaign, tmp_path):
     assert_as_alone(campaign, tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_tasks_stop_at_their_time_limit_and_go_on(content, tmp_path):
-    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "4"))
+    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "16"))
     campaign = Campaign.from_dict(
-        {**content, "time_limit_s": 0.2, "compositions": ["LiCl"], "seeds": 1}, beside=tmp_path
+        {**content, "time_limit_s": 1.0, "compositions": ["LiCl"], "seeds": 1}, beside=tmp_path
     )
     assert here(campaign).counts["done"] == 1
     (events,) = starts_and_ends(campaign).values()
