@@ -242,6 +242,22 @@ def test_what_ran_out_of_memory_is_tried_with_fewer_walkers(content, tmp_path, m
     assert sizes == [4, 2, 2, 1, 1, 1, 1]
 
 
+def test_a_full_disk_in_one_case_is_no_end_for_the_others_and_said(campaign, monkeypatch):
+    def full(task):
+        from mlmd.campaign.work import Outcome, work
+
+        (case,) = task.cases
+        if case == campaign.cases[0]:
+            return [Outcome(case.name, "stopped", "disk", "no space left")]
+        return work(task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlmd.campaign.engine.work", full)
+        with pytest.raises(StoppedError, match="no space left: 3 of 4 cases are done"):
+            here(campaign)
+    assert here(campaign).counts["done"] == 4
+
+
 class Breaking(ProcessPoolExecutor):
     """The pool of the standard library, one of whose workers dies at the second task."""
 

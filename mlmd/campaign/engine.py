@@ -110,7 +110,7 @@ def run_campaign(
     Raises
     ------
     StoppedError
-        If it was stopped; the same call goes on.
+        If it was stopped, or at the end where a disk was full; the same call goes on.
     InputError
         If the engine cannot be used.
     """
@@ -133,6 +133,8 @@ class _Client:
     protocol: dict[str, Any] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     short: Counter[str] = field(default_factory=Counter)
+    disk_full: str = ""
+    """What was said where there was no space for a case."""
 
     def run(self, token: StopToken, retry: bool) -> None:
         told = read_journals(self.campaign.folder)
@@ -155,6 +157,8 @@ class _Client:
         finally:
             if own:
                 self.executor.shutdown(wait=not self.running, cancel_futures=True)
+        if self.disk_full:
+            raise StoppedError(self._how_far(self.disk_full))
 
     def _new_executor(self) -> Executor:
         if isinstance(self.source, Executor):
@@ -222,7 +226,10 @@ class _Client:
         """Say what became of a case, or have it done again."""
         if outcome.state == BUSY:
             self.later.append((time.monotonic() + BUSY_AGAIN_S, case, walkers))
-        elif outcome.state == STOPPED and outcome.kind != "disk":
+        elif outcome.state == STOPPED and outcome.kind == "disk":
+            self.disk_full = outcome.message
+            self.ended(outcome)
+        elif outcome.state == STOPPED:
             self.waiting.append((case, walkers))
         elif outcome.kind == "memory" and self.short[case.name] < MOST_MEMORY_FAILURES:
             self.short[case.name] += 1
@@ -267,10 +274,13 @@ class _Client:
             self.executor.stop()
         wait(self.running)
         self._collect()
-        counts = state_of(self.campaign).counts
-        raise StoppedError(
-            f"{reason}: {counts['done']} of {len(self.campaign.cases)} cases are done; the same "
-            "command goes on with the others"
+        raise StoppedError(self._how_far(reason))
+
+    def _how_far(self, reason: str) -> str:
+        n_done = state_of(self.campaign).counts["done"]
+        return (
+            f"{reason}: {n_done} of {len(self.campaign.cases)} cases are done; the same command "
+            "goes on with the others"
         )
 
 
