@@ -21,8 +21,6 @@ from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.calculator import Calculator
-
 from mlmd.calculators.models.edges import edges_of
 from mlmd.calculators.models.torch_settings import GuardedModel
 from mlmd.errors import CalculatorError
@@ -46,9 +44,7 @@ class ChgnetModel(GuardedModel):
     stress_weight: float
     return_site_energies: bool
 
-    def _calculate_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
-        Calculator.calculate(self, atoms, properties, system_changes)
-        self.results = self.compute([atoms], properties)[0]
+    _calculate_one = GuardedModel._batch_of_one
 
     def compute(
         self, structures: Sequence[Atoms], properties: Collection[str]
@@ -164,12 +160,11 @@ class ChgnetModel(GuardedModel):
         """Add forces in eV/A and, where there is a volume, stress in eV/A^3."""
         import torch
 
-        # In double precision: sums of opposite numbers lose digits.
-        gradient = gradient.double()
+        # In double precision, as the vectors are: sums of opposite numbers lose digits.
         forces = gradient.new_zeros((len(edges.structure), 3))
         forces.index_add_(0, edges.first, -gradient)
         forces.index_add_(0, edges.second, gradient)
-        products = vector.double()[:, :, None] * gradient[:, None, :]
+        products = vector[:, :, None] * gradient[:, None, :]
         virial = gradient.new_zeros((len(structures), 3, 3))
         virial.index_add_(0, edges.structure[edges.first], products)
         counts = [len(atoms) for atoms in structures]

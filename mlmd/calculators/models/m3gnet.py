@@ -110,8 +110,7 @@ class MatglModel(GuardedModel):
             with _graphs_in(self.dtype):
                 super()._calculate_one(atoms, properties, system_changes)
             return
-        Calculator.calculate(self, atoms, properties, system_changes)
-        self.results = self.compute([atoms], properties)[0]
+        self._batch_of_one(atoms, properties, system_changes)
 
     @property
     def _gives_more(self) -> bool:

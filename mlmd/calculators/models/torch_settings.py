@@ -183,6 +183,11 @@ class GuardedModel(Calculator):
         """Have the package's calculator compute one structure."""
         super().calculate(atoms, properties, system_changes)
 
+    def _batch_of_one(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        """Compute one structure as many are, past the package's calculator."""
+        Calculator.calculate(self, atoms, properties, system_changes)
+        self.results = self.compute([atoms], properties)[0]
+
     @contextlib.contextmanager
     def _watched(self, structures: Sequence[Atoms]) -> Iterator[None]:
         """Refuse what the model does not know; have what fails in it leave as ours."""
