@@ -61,12 +61,16 @@ class Planned:
         Which of the campaign's.
     seed
         Of everything random.
+    group
+        What it shares with those cases that differ from it in nothing but their seed: independent
+        melts of the same.
     """
 
     name: str
     source: Mapping[str, Any]
     calculator: int
     seed: int
+    group: str
 
 
 @dataclass(frozen=True)
@@ -154,13 +158,13 @@ class Campaign:
         for seed in seeds:  # first one of each, then the others
             for label, source, is_what in sources:
                 for number, one in enumerate(physics):
-                    what = [is_what, stages, one, seed]
-                    case = f"{label}-{digest(what)[:DIGITS_OF_NAME]}"
+                    same = [is_what, stages, one]
+                    case = _named(label, [*same, seed])
                     if case in cases:
                         raise InputError(
                             f"campaign has {label} with seed {seed} twice; name it once"
                         )
-                    cases[case] = Planned(case, source, number, seed)
+                    cases[case] = Planned(case, source, number, seed, _named(label, same))
         limit = content.get("time_limit_s")
         workers, walkers = content.get("workers"), content.get("walkers", 1)
         return cls(
@@ -184,6 +188,10 @@ def starting_structure(source: Mapping[str, Any], seed: int) -> Atoms:
         return structure_from_text(zlib.decompress(source["structure"]).decode())
     how = dict(source)
     return pack(how.pop("composition"), how.pop("n_atoms"), seed=seed, **how)
+
+
+def _named(label: str, what: list[Any]) -> str:
+    return f"{label}-{digest(what)[:DIGITS_OF_NAME]}"
 
 
 _Source = tuple[str, Mapping[str, Any], Any]
