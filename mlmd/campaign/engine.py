@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +12,19 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal, read_journals
+from mlmd.campaign.journal import (
+    BUSY,
+    DONE,
+    FAILED,
+    STARTED,
+    STOPPED,
+    Journal,
+    Told,
+    read_journals,
+)
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.watching import take_traceback
 from mlmd.campaign.work import Outcome, Task, work
 from mlmd.errors import StoppedError
 from mlmd.run.lock import is_at_work
@@ -20,6 +32,8 @@ from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlmd.campaign.lengthening import Until
 
 logger = logging.getLogger(__name__)
 
@@ -60,16 +74,29 @@ class CampaignState:
 def state_of(campaign: Campaign) -> CampaignState:
     """Return how far a campaign is, from what its workers wrote down."""
     told = read_journals(campaign.folder)
+    until = _plain(campaign.until)
     counts = Counter({"done": 0, "running": 0, "failed": 0, "waiting": 0})
     failures: dict[str, dict[str, Any]] = {}
     for case in campaign.cases:
         one = told.get(case.name)
-        event = "" if one is None else one.event
+        event = "" if one is None or _is_short(one, until) else one.event
         if one is not None and event == FAILED:
             failures[case.name] = {key: one.details.get(key) for key in ("kind", "message")}
         at_work = event in (STARTED, BUSY) and is_at_work(campaign.folder / case.name)
         counts[event if event in (DONE, FAILED) else "running" if at_work else "waiting"] += 1
     return CampaignState(dict(counts), failures)
+
+
+def _plain(until: Until | None) -> dict[str, Any] | None:
+    return None if until is None else until.to_dict()
+
+
+def _is_short(told: Told, until: Mapping[str, Any] | None) -> bool:
+    """Tell whether a case that is done has its productions by another rule than they are to have.
+
+    Without a rule, however long they have become will do.
+    """
+    return told.event == DONE and until is not None and told.details.get("until") != until
 
 
 def run_campaign(
@@ -139,8 +166,10 @@ class _Client:
     def run(self, token: StopToken, retry: bool) -> None:
         told = read_journals(self.campaign.folder)
         over = {DONE} if retry else {DONE, FAILED}
+        until = _plain(self.campaign.until)
         for case in self.campaign.cases:
-            if case.name not in told or told[case.name].event not in over:
+            one = told.get(case.name)
+            if one is None or one.event not in over or _is_short(one, until):
                 self.waiting.append((case, self.campaign.walkers))
         if not self.waiting:
             return
@@ -200,6 +229,9 @@ class _Client:
             cases=tuple(cases),
             walkers=walkers,
             time_limit_s=campaign.time_limit_s,
+            stalled_after_s=campaign.stalled_after_s,
+            until=_plain(campaign.until),
+            client=(socket.gethostname(), os.getpid()),
         )
         return task, walkers
 
@@ -216,8 +248,7 @@ class _Client:
                 for outcome, case in _paired(future.result(), task.cases):
                     self._judge(outcome, case, walkers)
                 continue
-            for case in task.cases:
-                self._died(case, walkers, error)
+            self._died(task, walkers, error)
             broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
@@ -237,16 +268,28 @@ class _Client:
         else:
             self.ended(outcome)
 
-    def _died(self, case: Planned, walkers: int, error: BaseException) -> None:
-        """Do a case again whose worker died, unless it seems to be what kills them."""
-        self.deaths[case.name] += 1
-        if self.deaths[case.name] < MOST_DEATHS:
-            logger.warning("a worker died (%s); case %s goes on in another", error, case.name)
-            self.waiting.append((case, walkers))
-            return
-        message = f"its worker died {MOST_DEATHS} times: {type(error).__name__}: {error}"
-        Journal(self.campaign.folder).write(case.name, FAILED, kind="worker", message=message)
-        self.ended(Outcome(case.name, FAILED, "worker", message))
+    def _died(self, task: Task, walkers: int, error: BaseException) -> None:
+        """Do the cases again whose worker died, until one of them seems to be what kills them.
+
+        Of several that walk together nobody knows which it was: half of them each time, they come
+        to walk alone, and alone a case has a few tries.
+        """
+        trace = take_traceback(self.campaign.folder, task.cases[0].name)
+        kind, what = "worker", f"{type(error).__name__}: {error}"
+        if trace:
+            kind, what = "hung", f"no step within {task.stalled_after_s:g} s"
+        together = len(task.cases) > 1
+        for case in task.cases:
+            self.deaths[case.name] += not together
+            if self.deaths[case.name] < MOST_DEATHS:
+                logger.warning("a worker died (%s); %s goes on in another", what, case.name)
+                self.waiting.append((case, max(1, walkers // 2) if together else walkers))
+                continue
+            message = f"its worker died {MOST_DEATHS} times: {what}"
+            Journal(self.campaign.folder).write(
+                case.name, FAILED, kind=kind, message=message, traceback=trace
+            )
+            self.ended(Outcome(case.name, FAILED, kind, message))
 
     def _bring_back(self) -> None:
         now = time.monotonic()
