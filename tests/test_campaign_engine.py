@@ -291,34 +291,101 @@ def test_an_executor_of_the_user_that_breaks_is_said(campaign):
     assert here(campaign).counts["done"] == 4
 
 
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A calculator that does something of its own to fluorides."""
+
+    def plant(what: str) -> str:
+        (tmp_path / "planted.py").write_text(
+            "import ctypes, os\n"
+            "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+            "class Planted(LennardJones):\n"
+            "    def calculate(self, atoms, *args):\n"
+            "        if 'F' in atoms.symbols:\n"
+            f"            {what}\n"
+            "        super().calculate(atoms, *args)\n"
+            "def make():\n"
+            "    return Planted(cutoff_A=4.5)\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return "planted:make"
+
+    return plant
+
+
 @pytest.mark.slow
-def test_a_case_that_kills_its_workers_is_given_up_and_the_others_are_done(
-    content, tmp_path, caplog
+@pytest.mark.parametrize(
+    ("what", "kind", "changes"),
+    [
+        ("os._exit(9)", "worker", {}),
+        # As a library of C that waits with the lock of the interpreter in its hand.
+        ("ctypes.PyDLL(None).sleep(600)", "hung", {"stalled_after_s": 1.5}),
+    ],
+)
+def test_a_case_that_costs_its_workers_is_given_up_and_the_others_are_done(
+    content, tmp_path, planted, what, kind, changes
 ):
-    deadly = tmp_path / "deadly.py"
-    deadly.write_text(
-        "import os\n"
-        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
-        "class Deadly(LennardJones):\n"
-        "    def calculate(self, atoms, *args):\n"
-        "        if 'F' in atoms.symbols:\n"
-        "            os._exit(9)\n"
-        "        super().calculate(atoms, *args)\n"
-        "def make():\n"
-        "    return Deadly(cutoff_A=4.5)\n"
-    )
-    content["calculators"] = "deadly:make"
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    sys.path.insert(0, str(tmp_path))
-    try:
-        campaign = Campaign.from_dict({**content, "seeds": 1}, beside=tmp_path)
-        state = run_campaign(campaign, lambda: LocalPool(1))
-    finally:
-        sys.path.remove(str(tmp_path))
+    content.update(changes, calculators=planted(what), seeds=1)
+    campaign = Campaign.from_dict(content, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
     assert state.counts["done"] == 1
     ((case, failure),) = state.failures.items()
     assert case.startswith("LiF")
+    assert failure["kind"] == kind
+    assert not list(campaign.folder.glob("*.hung"))
+    if kind == "hung":
+        assert "no step within 1.5 s" in failure["message"]
+        assert "planted.py" in read_journals(campaign.folder)[case].details["traceback"]
+
+
+@pytest.mark.slow
+def test_of_cases_that_walk_together_only_the_one_that_kills_is_given_up(
+    content, tmp_path, planted
+):
+    content.update(calculators=planted("os._exit(9)"), compositions=["LiCl", "LiBr", "LiF", "LiI"])
+    campaign = Campaign.from_dict({**content, "walkers": 4, "seeds": 1}, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
+    assert state.counts["done"] == 3
+    ((case, failure),) = state.failures.items()
+    assert case.startswith("LiF")
     assert failure["kind"] == "worker"
+
+
+@pytest.mark.slow
+def test_a_walker_that_hangs_is_found_among_those_that_walk(content, tmp_path, planted):
+    content.update(calculators=planted("ctypes.PyDLL(None).sleep(600)"), stalled_after_s=1.5)
+    campaign = Campaign.from_dict({**content, "walkers": 2, "seeds": 1}, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
+    assert state.counts["done"] == 1
+    assert [one["kind"] for one in state.failures.values()] == ["hung"]
+
+
+def test_first_comes_what_has_priority(content, tmp_path):
+    content.update(compositions=["LiCl", "LiF", "NaCl", "NaF"], priority=["NaF", "*F"], seeds=2)
+    campaign = Campaign.from_dict(content, beside=tmp_path)
+    order = [(case.name.partition("-")[0], case.seed) for case in campaign.cases]
+    assert order[:4] == [("NaF", 0), ("NaF", 1), ("LiF", 0), ("LiF", 1)]
+    assert {case.n_atoms for case in campaign.cases} == {24}
+    with pytest.raises(InputError, match="'KCl', which no case is named by"):
+        Campaign.from_dict({**content, "priority": ["KCl"]}, beside=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({}, ["0", "1"]),
+        ({"workers_per_gpu": 2}, ["0", "1", "0", "1"]),
+        ({"workers": 3}, ["0", "1", "0"]),
+    ],
+)
+def test_workers_have_gpus_of_their_own_in_turn(how, expected):
+    pool = LocalPool(gpus=["0", "1"], **how)
+    try:
+        shares = [slot._initargs[0] for slot in pool._slots]
+    finally:
+        pool.shutdown()
+    assert shares == expected
 
 
 def test_cut_lines_and_clocks_that_differ_lose_nothing(campaign):

@@ -6,6 +6,8 @@ May import `analysis`, `calculators`, `checks`, `csv_cells`, `errors`, `files`, 
 
 from mlmd.campaign.case import Case, CaseFailure, run_case
 from mlmd.campaign.engine import CampaignState, run_campaign, state_of
+from mlmd.campaign.forecast import Forecast, forecast
+from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Campaign
 from mlmd.campaign.pool import LocalPool
@@ -16,8 +18,11 @@ __all__ = [
     "CampaignState",
     "Case",
     "CaseFailure",
+    "Forecast",
     "LocalPool",
     "Outcome",
+    "Until",
+    "forecast",
     "run_campaign",
     "run_case",
     "run_many",

@@ -87,6 +87,18 @@ def state_of(campaign: Campaign) -> CampaignState:
     return CampaignState(dict(counts), failures)
 
 
+def left_of(campaign: Campaign, told: Mapping[str, Told], retry: bool = False) -> list[Planned]:
+    """Return the cases that have not ended; with `retry` those that failed, too."""
+    over = {DONE} if retry else {DONE, FAILED}
+    until = _plain(campaign.until)
+    found = []
+    for case in campaign.cases:
+        one = told.get(case.name)
+        if one is None or one.event not in over or _is_short(one, until):
+            found.append(case)
+    return found
+
+
 def _plain(until: Until | None) -> dict[str, Any] | None:
     return None if until is None else until.to_dict()
 
@@ -106,6 +118,7 @@ def run_campaign(
     retry: bool = False,
     in_flight: int | None = None,
     ended: Callable[[Outcome], None] | None = None,
+    looking: Callable[[list[str]], None] | None = None,
     stop: StopToken | None = None,
 ) -> CampaignState:
     """Run the cases of a campaign that have not ended, by any number of workers.
@@ -126,6 +139,8 @@ def run_campaign(
         Tasks given out at a time.
     ended
         Called with what became of each case.
+    looking
+        Called about twice a second with the names of the cases that are given out.
     stop
         Set from anywhere, it has the workers stop at checkpoints.
 
@@ -142,7 +157,13 @@ def run_campaign(
         If the engine cannot be used.
     """
     campaign.folder.mkdir(parents=True, exist_ok=True)
-    client = _Client(campaign, executor, in_flight, ended or (lambda outcome: None))
+    client = _Client(
+        campaign,
+        executor,
+        in_flight,
+        ended or (lambda outcome: None),
+        looking or (lambda names: None),
+    )
     client.run(stop or StopToken(), retry)
     return state_of(campaign)
 
@@ -153,6 +174,7 @@ class _Client:
     source: EngineOf | None
     in_flight: int | None
     ended: Callable[[Outcome], None]
+    looking: Callable[[list[str]], None]
     waiting: deque[tuple[Planned, int]] = field(default_factory=deque)
     """With the walkers that a case may have beside itself, itself included."""
     later: list[tuple[float, Planned, int]] = field(default_factory=list)
@@ -160,17 +182,13 @@ class _Client:
     protocol: dict[str, Any] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
     short: Counter[str] = field(default_factory=Counter)
+    looked: float = 0.0
     disk_full: str = ""
     """What was said where there was no space for a case."""
 
     def run(self, token: StopToken, retry: bool) -> None:
-        told = read_journals(self.campaign.folder)
-        over = {DONE} if retry else {DONE, FAILED}
-        until = _plain(self.campaign.until)
-        for case in self.campaign.cases:
-            one = told.get(case.name)
-            if one is None or one.event not in over or _is_short(one, until):
-                self.waiting.append((case, self.campaign.walkers))
+        left = left_of(self.campaign, read_journals(self.campaign.folder), retry)
+        self.waiting.extend((case, self.campaign.walkers) for case in left)
         if not self.waiting:
             return
         self.protocol = self.campaign.protocol.to_dict()
@@ -183,6 +201,7 @@ class _Client:
                 self._bring_back()
                 self._fill()
                 self._collect()
+                self._look()
         finally:
             if own:
                 self.executor.shutdown(wait=not self.running, cancel_futures=True)
@@ -193,7 +212,7 @@ class _Client:
         if isinstance(self.source, Executor):
             return self.source
         if self.source is None:
-            pool = LocalPool(self.campaign.workers)
+            pool = LocalPool(self.campaign.workers, workers_per_gpu=self.campaign.workers_per_gpu)
             self.in_flight = self.in_flight or pool.workers * TASKS_PER_WORKER
             return pool
         return self.source()
@@ -290,6 +309,12 @@ class _Client:
                 case.name, FAILED, kind=kind, message=message, traceback=trace
             )
             self.ended(Outcome(case.name, FAILED, kind, message))
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self.looked >= LOOK_EVERY_S:
+            self.looked = now
+            self.looking([case.name for task, *_ in self.running.values() for case in task.cases])
 
     def _bring_back(self) -> None:
         now = time.monotonic()

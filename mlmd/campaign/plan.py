@@ -41,6 +41,7 @@ KEYS = (
     "seeds",
     "walkers",
     "workers",
+    "workers_per_gpu",
     "time_limit_s",
     "stalled_after_s",
     "until",
@@ -103,6 +104,8 @@ class Campaign:
         Cases that share one model on one worker at a time.
     workers
         Processes of the local pool; as many as the machine has for them where None.
+    workers_per_gpu
+        Of the local pool, where `workers` is None and there are GPUs.
     time_limit_s
         Wall time after which a task stops at a checkpoint; what is left is a task of its own.
     stalled_after_s
@@ -121,6 +124,7 @@ class Campaign:
     cases: tuple[Planned, ...]
     walkers: int = 1
     workers: int | None = None
+    workers_per_gpu: int = 1
     time_limit_s: float | None = None
     stalled_after_s: float | None = STALLED_AFTER_S
     until: Until | None = None
@@ -196,6 +200,9 @@ class Campaign:
             workers=None
             if workers is None
             else whole_number("workers", workers, least=1, most=None),
+            workers_per_gpu=whole_number(
+                "workers_per_gpu", content.get("workers_per_gpu", 1), most=None
+            ),
             time_limit_s=_seconds(content, "time_limit_s", None),
             stalled_after_s=_seconds(content, "stalled_after_s", STALLED_AFTER_S),
             until=until,
