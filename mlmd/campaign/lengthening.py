@@ -122,22 +122,38 @@ class Until:
                 continue
             if there_ps >= self.max_ps:
                 continue
-            trajectory = run.trajectory(entry.name)
-            factors = list(self._factors(trajectory, how))
-            if not factors:
-                continue
             every_ps = entry.settings["record_every_fs"] / 1000.0
-            growth = min(max(*factors, LEAST_GROWTH), MOST_GROWTH)
-            frames = math.ceil(there_ps * growth / every_ps - 1e-9)
-            wanted[entry.name] = min(frames * every_ps, self.max_ps)
-            logger.info(
-                "%s: %s goes on from %g to %g ps",
-                run.path,
-                entry.name,
-                there_ps,
-                wanted[entry.name],
-            )
+            longer_ps = self.next_ps(run.trajectory(entry.name), there_ps, every_ps, how)
+            if longer_ps is not None:
+                wanted[entry.name] = longer_ps
+                told = (run.path, entry.name, there_ps, longer_ps)
+                logger.info("%s: %s goes on from %g to %g ps", *told)
         return wanted
+
+    def next_ps(
+        self,
+        trajectory: Trajectory,
+        duration_ps: float,
+        every_ps: float,
+        how: Mapping[str, Any],
+    ) -> float | None:
+        """Return how long a production is to become; None where every D is known well enough.
+
+        Parameters
+        ----------
+        trajectory
+            Of the production so far.
+        duration_ps, every_ps
+            Its duration, and the time between its frames.
+        how
+            Keywords of :func:`mlmd.diffusivity`.
+        """
+        factors = list(self._factors(trajectory, how))
+        if not factors:
+            return None
+        growth = min(max(*factors, LEAST_GROWTH), MOST_GROWTH)
+        frames = math.ceil(duration_ps * growth / every_ps - 1e-9)
+        return min(frames * every_ps, self.max_ps)
 
     def _factors(self, trajectory: Trajectory, how: Mapping[str, Any]) -> Iterator[float]:
         """Give, for each species that is not known well enough, how much longer would do."""
