@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from ase.build import bulk
 from ase.io import write
-from runs import assert_equal_bits
+from campaigns import (
+    LJ,
+    PROTOCOL,
+    assert_as_alone,
+    command,
+    content_of,
+    here,
+    starts_and_ends,
+    write_campaign,
+)
 
 from mlmd import CalculatorSpec, Run
 from mlmd.campaign import Campaign, LocalPool, run_campaign, state_of
@@ -25,62 +32,15 @@ from mlmd.errors import InputError, StoppedError
 from mlmd.run.lock import RunLock
 from mlmd.run.stopping import StopToken
 
-LJ = {"name": "lj", "options": {"cutoff_A": 4.5}}
-PROTOCOL = """\
-schema: 1
-name: short
-stages:
-  - {name: melt, class: Equilibrate, temperature_K: 500, duration_ps: 0.04, record_every_fs: 20}
-  - {name: production, class: Production, temperature_K: 500, duration_ps: DURATION,
-     record_every_fs: 20}
-"""
-
 
 @pytest.fixture
 def content(tmp_path):
-    """Four cases of liquids, without a file."""
-    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "0.1"))
-    return {
-        "compositions": ["LiCl", "LiF"],
-        "n_atoms": 24,
-        "volume_per_atom_A3": 45,
-        "protocol": "p.yaml",
-        "calculators": LJ,
-        "seeds": 2,
-    }
+    return content_of(tmp_path)
 
 
 @pytest.fixture
 def campaign(content, tmp_path):
     return Campaign.from_dict(content, beside=tmp_path)
-
-
-def here(campaign: Campaign, **how):
-    """Run in threads of this process: quick, and an executor like any other."""
-    with ThreadPoolExecutor(2) as pool:
-        return run_campaign(campaign, pool, **how)
-
-
-def starts_and_ends(campaign: Campaign) -> dict[str, list[str]]:
-    """All that was written of each case."""
-    found: dict[str, list[str]] = {}
-    for file in campaign.folder.glob("campaign-*.jsonl"):
-        for text in file.read_text().splitlines():
-            line = json.loads(text)
-            found.setdefault(line["case"], []).append(line["event"])
-    return found
-
-
-def assert_as_alone(campaign: Campaign, folder: Path) -> None:
-    """Hold every case against an undisturbed run of it."""
-    for case in campaign.cases:
-        alone = campaign.protocol.run(
-            starting_structure(case.source, case.seed),
-            campaign.calculators[case.calculator],
-            folder / case.name,
-            seed=case.seed,
-        )
-        assert_equal_bits(Run.open(campaign.folder / case.name), alone)
 
 
 def test_every_case_is_a_run_of_its_own(campaign, tmp_path):
@@ -397,16 +357,6 @@ def test_cut_lines_and_clocks_that_differ_lose_nothing(campaign):
         file.write(b'{"time": "2026-12-01", "case": "half')
     assert read_journals(campaign.folder)[name].event == "done"
     assert state_of(campaign).counts["done"] == 4
-
-
-def command(tmp_path: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "mlmd.cli", "campaign", *words, str(tmp_path / "c.yaml")]
-
-
-def write_campaign(tmp_path: Path, content: dict, seeds: int, duration_ps: float) -> Campaign:
-    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", str(duration_ps)))
-    (tmp_path / "c.yaml").write_text(json.dumps({**content, "seeds": seeds, "workers": 2}))
-    return Campaign.load(tmp_path / "c.yaml")
 
 
 @pytest.mark.slow

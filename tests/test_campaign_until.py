@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
+from campaigns import LJ, PROTOCOL
 from runs import assert_equal_bits
-from test_campaign_engine import LJ, PROTOCOL
 
 from mlmd import Run, diffusivity
 from mlmd.campaign import Campaign, run_campaign, state_of
