@@ -250,6 +250,7 @@ class _Client:
             time_limit_s=campaign.time_limit_s,
             stalled_after_s=campaign.stalled_after_s,
             until=_plain(campaign.until),
+            pack=campaign.pack,
             client=(socket.gethostname(), os.getpid()),
         )
         return task, walkers

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.campaign.lengthening import Until
-from mlmd.checks import input_file, known_keys, positive_number, shown, texts, whole_number
+from mlmd.checks import (
+    input_file,
+    known_keys,
+    positive_number,
+    shown,
+    texts,
+    truth,
+    whole_number,
+)
 from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
 from mlmd.protocol.protocol import Protocol
@@ -46,6 +54,7 @@ KEYS = (
     "stalled_after_s",
     "until",
     "priority",
+    "pack",
 )
 N_ATOMS = 100
 STALLED_AFTER_S = 3600.0
@@ -113,6 +122,8 @@ class Campaign:
         None.
     until
         When productions are long enough; as long as the protocol says where None.
+    pack
+        Whether each finished run becomes one file.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
     """
@@ -128,6 +139,7 @@ class Campaign:
     time_limit_s: float | None = None
     stalled_after_s: float | None = STALLED_AFTER_S
     until: Until | None = None
+    pack: bool = False
     bad: Mapping[str, str] | None = None
 
     @classmethod
@@ -206,6 +218,7 @@ class Campaign:
             time_limit_s=_seconds(content, "time_limit_s", None),
             stalled_after_s=_seconds(content, "stalled_after_s", STALLED_AFTER_S),
             until=until,
+            pack=truth("pack", content.get("pack", False)),
             bad=bad,
         )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.archive import pack_run, unpack_run
 from mlmd.campaign.case import Case, CaseFailure, run_case
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.lengthening import Until
@@ -48,6 +49,7 @@ class Task:
     time_limit_s: float | None = None
     stalled_after_s: float | None = None
     until: Mapping[str, Any] | None = None
+    pack: bool = False
     client: tuple[str, int] = ("", 0)
     """Host and process that gave it: one that hangs there, in a thread, is not ended."""
 
@@ -130,16 +132,6 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
     protocol = Protocol.from_dict(task.protocol)
     until = None if task.until is None else Until.of(task.until)
     outcomes: dict[str, Outcome] = {}
-    cases = []
-    for planned in task.cases:
-        journal.write(planned.name, STARTED)
-        try:
-            atoms = starting_structure(planned.source, planned.seed)
-        except MlmdError as error:
-            failure = CaseFailure.of(folder / planned.name, error)
-            outcomes[planned.name] = _told(journal, planned.name, failure, task)
-            continue
-        cases.append(Case(protocol, atoms, folder / planned.name, planned.seed, until=until))
     is_clients = task.client == (socket.gethostname(), os.getpid())
     watch = Watch(None if is_clients else task.stalled_after_s, folder, task.cases[0].name)
 
@@ -152,6 +144,20 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
 
     try:
         spec = CalculatorSpec(**task.calculator)
+        cases = []
+        for planned in task.cases:
+            journal.write(planned.name, STARTED)
+            directory = folder / planned.name
+            try:
+                unpack_run(directory)
+                atoms = starting_structure(planned.source, planned.seed)
+            except StoppedError:
+                raise
+            except MlmdError as error:
+                failure = CaseFailure.of(directory, error)
+                outcomes[planned.name] = _told(journal, planned.name, failure, task)
+                continue
+            cases.append(Case(protocol, atoms, directory, planned.seed, until=until))
         with watch:
             if task.walkers > 1 and len(cases) > 1:
                 run_many(cases, spec, task.walkers, progress=moved, ended=ended, stop=token)
@@ -172,6 +178,13 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
 
 def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> Outcome:
     """Write down what came of a case."""
+    if not isinstance(found, CaseFailure) and task.pack:
+        try:
+            pack_run(found.path)
+        except StoppedError:
+            raise
+        except MlmdError as error:
+            found = CaseFailure.of(found.path, error)
     if not isinstance(found, CaseFailure):
         journal.write(name, DONE, **({} if task.until is None else {"until": task.until}))
         return Outcome(name, DONE)
