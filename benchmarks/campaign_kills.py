@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, began = Path(name), time.monotonic()
-        campaign = write_campaign(folder, content_of(folder), seeds=25, duration_ps=2.0)
+        campaign = write_campaign(folder, content_of(folder), seeds=25, duration_ps=4.0)
         clients = kill_again_and_again(folder, campaign, options.kills, options.seed)
         assert_every_case_once(campaign, folder / "alone")
         told = [event for events in starts_and_ends(campaign).values() for event in events]
