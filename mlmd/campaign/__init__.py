@@ -6,7 +6,7 @@ May import `analysis`, `calculators`, `checks`, `csv_cells`, `errors`, `files`, 
 
 from mlmd.campaign.case import Case, CaseFailure, run_case
 from mlmd.campaign.engine import CampaignState, run_campaign, state_of
-from mlmd.campaign.forecast import Forecast, forecast
+from mlmd.campaign.forecasting import Forecast, forecast
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Campaign
