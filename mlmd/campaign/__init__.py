@@ -1,7 +1,7 @@
 """Many runs: what a case is, what one that failed is, and how they are worked through.
 
-May import `calculators`, `checks`, `csv_cells`, `errors`, `files`, `protocol`, `run`, `stages`,
-`structure`, `yaml_text`.
+May import `calculators`, `campaign/engines`, `checks`, `csv_cells`, `errors`, `files`, `protocol`,
+`run`, `stages`, `structure`, `yaml_text`.
 """
 
 from mlmd.campaign.case import Case, CaseFailure, run_case

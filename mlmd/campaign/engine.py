@@ -6,15 +6,26 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign.engines.deaths import Deaths
+from mlmd.campaign.engines.ending import Ending, stop_file
+from mlmd.campaign.engines.making import executors_of
+from mlmd.campaign.engines.relay import Relay
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal, read_journals
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
 from mlmd.campaign.work import Outcome, Task, work
-from mlmd.errors import StoppedError
+from mlmd.errors import MlmdError, StoppedError
 from mlmd.run.lock import is_at_work
 from mlmd.run.stopping import StopToken
 
@@ -24,9 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EngineOf = Executor | Callable[[], Executor]
-TASKS_PER_WORKER = 2
+IN_FLIGHT = 64
+"""Of an executor that does not say how many tasks it is to have at a time: what it has too many of
+waits in its queue, and all that have begun are read again where it breaks."""
 MOST_DEATHS = 3
-"""Of workers, before a case counts as what kills them."""
+"""Of workers, while a case got no further, before it counts as what kills them."""
 MOST_MEMORY_FAILURES = 3
 """Tries of a case whose memory ran out: each with half of the walkers before."""
 BUSY_AGAIN_S = 5.0
@@ -92,7 +105,7 @@ def run_campaign(
         What to do.
     executor
         Any executor of :mod:`concurrent.futures`, or a function that makes one, which is called
-        again when one breaks; processes on this machine where None.
+        again when one breaks; the campaign's engine where None.
     retry
         Run the cases that failed, too.
     in_flight
@@ -131,7 +144,7 @@ class _Client:
     later: list[tuple[float, Planned, int]] = field(default_factory=list)
     running: dict[Future[list[Outcome]], tuple[Task, int, Executor]] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
-    deaths: Counter[str] = field(default_factory=Counter)
+    deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
     disk_full: str = ""
     """What was said where there was no space for a case."""
@@ -145,33 +158,35 @@ class _Client:
         if not self.waiting:
             return
         self.protocol = self.campaign.protocol.to_dict()
+        if self.source is None:
+            self.source = executors_of(self.campaign)
         self.executor = self._new_executor()
+        self.stop_file = stop_file(self.campaign.folder)
+        ending = Ending()
         own = not isinstance(self.source, Executor)
         try:
             while self.waiting or self.running or self.later:
-                if token.reason is not None:
-                    self._stop(token.reason)
+                if (reason := token.reason or ending.reason) is not None:
+                    self._stop(reason)
                 self._bring_back()
                 self._fill()
                 self._collect()
         finally:
             if own:
                 self.executor.shutdown(wait=not self.running, cancel_futures=True)
+            self.stop_file.unlink(missing_ok=True)
         if self.disk_full:
             raise StoppedError(self._how_far(self.disk_full))
 
     def _new_executor(self) -> Executor:
         if isinstance(self.source, Executor):
             return self.source
-        if self.source is None:
-            pool = LocalPool(self.campaign.workers)
-            self.in_flight = self.in_flight or pool.workers * TASKS_PER_WORKER
-            return pool
+        assert self.source is not None
         return self.source()
 
     def _fill(self) -> None:
         """Give out as many tasks as there may be."""
-        limit = self.in_flight or 64
+        limit = self.in_flight or int(getattr(self.executor, "in_flight", IN_FLIGHT))
         while self.waiting and len(self.running) < limit:
             task, walkers = self._next_task()
             try:
@@ -200,6 +215,7 @@ class _Client:
             cases=tuple(cases),
             walkers=walkers,
             time_limit_s=campaign.time_limit_s,
+            stop_file=str(self.stop_file),
         )
         return task, walkers
 
@@ -211,13 +227,18 @@ class _Client:
         done, _ = wait(self.running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
         for future in done:
             task, walkers, executor = self.running.pop(future)
-            error = future.exception()
+            error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
                 for outcome, case in _paired(future.result(), task.cases):
                     self._judge(outcome, case, walkers)
                 continue
+            if isinstance(error, MlmdError):
+                raise error  # no executor of this engine will do it
             for case in task.cases:
-                self._died(case, walkers, error)
+                if isinstance(error, CancelledError):  # by a stop: nobody had begun it
+                    self.waiting.append((case, walkers))
+                else:
+                    self._died(case, walkers, error)
             broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
@@ -239,12 +260,12 @@ class _Client:
 
     def _died(self, case: Planned, walkers: int, error: BaseException) -> None:
         """Do a case again whose worker died, unless it seems to be what kills them."""
-        self.deaths[case.name] += 1
-        if self.deaths[case.name] < MOST_DEATHS:
+        if self.deaths.count(self.campaign.folder / case.name) < MOST_DEATHS:
             logger.warning("a worker died (%s); case %s goes on in another", error, case.name)
             self.waiting.append((case, walkers))
             return
-        message = f"its worker died {MOST_DEATHS} times: {type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
+        message = f"its worker died {MOST_DEATHS} times without getting further: {what}"
         Journal(self.campaign.folder).write(case.name, FAILED, kind="worker", message=message)
         self.ended(Outcome(case.name, FAILED, "worker", message))
 
@@ -270,7 +291,8 @@ class _Client:
         for future in list(self.running):
             if future.cancel():
                 self.running.pop(future)
-        if isinstance(self.executor, LocalPool):
+        self.stop_file.touch()
+        if isinstance(self.executor, LocalPool | Relay):
             self.executor.stop()
         wait(self.running)
         self._collect()

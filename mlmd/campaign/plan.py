@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.engines.settings import LOCAL, EngineSettings
 from mlmd.checks import input_file, known_keys, positive_number, shown, whole_number
 from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
@@ -40,6 +41,7 @@ KEYS = (
     "walkers",
     "workers",
     "time_limit_s",
+    "engine",
 )
 N_ATOMS = 100
 DIGITS_OF_NAME = 12
@@ -95,6 +97,8 @@ class Campaign:
         Processes of the local pool; as many as the machine has for them where None.
     time_limit_s
         Wall time after which a task stops at a checkpoint; what is left is a task of its own.
+    engine
+        Where it runs.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
     """
@@ -107,6 +111,7 @@ class Campaign:
     walkers: int = 1
     workers: int | None = None
     time_limit_s: float | None = None
+    engine: EngineSettings = field(default_factory=EngineSettings)
     bad: Mapping[str, str] | None = None
 
     @classmethod
@@ -178,6 +183,7 @@ class Campaign:
             if workers is None
             else whole_number("workers", workers, least=1, most=None),
             time_limit_s=None if limit is None else positive_number("time_limit_s", limit, "s"),
+            engine=EngineSettings.of(content.get("engine", LOCAL), beside),
             bad=bad,
         )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.campaign.case import Case, CaseFailure, run_case
+from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
@@ -41,6 +42,8 @@ class Task:
     cases: tuple[Planned, ...]
     walkers: int
     time_limit_s: float | None
+    stop_file: str = ""
+    """Appears when the client stops."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ class Outcome:
 class _Until(StopToken):
     """Stops when this worker is told to end, or when a task has taken long enough."""
 
-    def __init__(self, limit_s: float | None) -> None:
+    def __init__(self, limit_s: float | None, stop_file: str) -> None:
         self._own: str | None = None
+        self._ending = Ending(stop_file)
         self._limit_s = limit_s
         self._began = time.monotonic()
         super().__init__()
@@ -77,7 +81,7 @@ class _Until(StopToken):
         """Why to stop; None while there is no reason."""
         if self._limit_s is not None and time.monotonic() - self._began > self._limit_s:
             return f"time limit of {self._limit_s:g} s"
-        return _token.reason or self._own
+        return _token.reason or self._own or self._ending.reason
 
     @reason.setter
     def reason(self, value: str | None) -> None:
@@ -117,7 +121,7 @@ def work(task: Task) -> list[Outcome]:
 
 
 def _worked(task: Task, folder: Path) -> list[Outcome]:
-    journal, token = Journal(folder), _Until(task.time_limit_s)
+    journal, token = Journal(folder), _Until(task.time_limit_s, task.stop_file)
     protocol = Protocol.from_dict(task.protocol)
     outcomes: dict[str, Outcome] = {}
     cases = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections import Counter
@@ -24,24 +25,39 @@ SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out cases that cannot be run, and list them.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes on this machine.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD_OR_FILE",
+        help="Where it runs: local, parsl, dask, executorlib, mpi, or a YAML file with one.",
+    ),
+]
 FAILURES_SHOWN = 10
 LINE_EVERY_S = 10.0
 
 
 @campaign_app.command("run")
 def run_command(
-    file: CampaignFile, workers: Workers = None, skip_bad: SkipBad = False, as_json: AsJson = False
+    file: CampaignFile,
+    workers: Workers = None,
+    engine: Engine = None,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cases that have not ended, or go on with them. Exit code 1 where cases failed."""
-    _run(file, workers, skip_bad, as_json, retry=False)
+    _run(_campaign(file, workers, engine, skip_bad), as_json, retry=False)
 
 
 @campaign_app.command("retry")
 def retry_command(
-    file: CampaignFile, workers: Workers = None, skip_bad: SkipBad = False, as_json: AsJson = False
+    file: CampaignFile,
+    workers: Workers = None,
+    engine: Engine = None,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cases that have not ended, and those that failed once more."""
-    _run(file, workers, skip_bad, as_json, retry=True)
+    _run(_campaign(file, workers, engine, skip_bad), as_json, retry=True)
 
 
 @campaign_app.command("status")
@@ -52,18 +68,27 @@ def status_command(file: CampaignFile, skip_bad: SkipBad = False, as_json: AsJso
     _show(state_of(Campaign.load(file, skip_bad=skip_bad)), as_json)
 
 
-def _run(file: Path, workers: int | None, skip_bad: bool, as_json: bool, *, retry: bool) -> None:
-    from mlmd.campaign import Campaign, LocalPool, run_campaign
-    from mlmd.cli.signals import stop_on_signals
+def _campaign(file: Path, workers: int | None, engine: str | None, skip_bad: bool) -> Campaign:
+    """Read a campaign, with what the command line says otherwise."""
+    from mlmd.campaign import Campaign
+    from mlmd.campaign.engines.settings import EngineSettings
 
     campaign = Campaign.load(file, skip_bad=skip_bad)
     for what, why in (campaign.bad or {}).items():
         print(f"left out: {what}: {why}", file=sys.stderr)
-    number = workers or campaign.workers
+    if workers is not None:
+        campaign = dataclasses.replace(campaign, workers=workers)
+    if engine is not None:
+        campaign = dataclasses.replace(campaign, engine=EngineSettings.of(engine))
+    return campaign
+
+
+def _run(campaign: Campaign, as_json: bool, *, retry: bool) -> None:
+    from mlmd.campaign import run_campaign
+    from mlmd.cli.signals import stop_on_signals
+
     with stop_on_signals() as stop:
-        state = run_campaign(
-            campaign, lambda: LocalPool(number), retry=retry, ended=_follow(campaign), stop=stop
-        )
+        state = run_campaign(campaign, retry=retry, ended=_follow(campaign), stop=stop)
     _show(state, as_json)
     if state.failures:
         raise typer.Exit(1)
