@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.engines.alone import alone
 from mlmd.campaign.engines.settings import LOCAL, EngineSettings
 from mlmd.checks import input_file, known_keys, positive_number, shown, whole_number
 from mlmd.csv_cells import Cells
@@ -146,6 +147,7 @@ class Campaign:
         skip_bad: bool = False,
     ) -> Campaign:
         """Make a campaign from plain data, as :meth:`load` from a file's."""
+        alone()
         known_keys("campaign", content, KEYS)
         schema = content.get("schema", SCHEMA)
         if schema != SCHEMA:

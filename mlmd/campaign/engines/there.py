@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from mlmd.campaign.engines.alone import alone
 from mlmd.campaign.work import listen
 
 
@@ -20,6 +21,7 @@ def there(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 @functools.cache
 def _begin() -> None:
     """Take a GPU of those that the job has, and listen to signals where this thread may."""
+    alone()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     rank = os.environ.get("PARSL_WORKER_RANK", "")
     gpus = [one for one in visible.split(",") if one.strip()]
