@@ -53,8 +53,8 @@ class NoSlurmError(Exception):
 @contextlib.contextmanager
 def running_slurm() -> Iterator[Path]:
     """Start one; the environment knows of it while the block runs. Gives its folder."""
-    os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian has the daemons
-    missing = [name for name in COMMANDS if shutil.which(name) is None]
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])  # where Debian has the daemons
+    missing = [name for name in COMMANDS if shutil.which(name, path=path) is None]
     if missing:
         raise NoSlurmError(f"{', '.join(missing)} not installed (slurm-wlm, munge)")
     with tempfile.TemporaryDirectory(prefix="slurm-", dir="/tmp") as name:
@@ -62,12 +62,14 @@ def running_slurm() -> Iterator[Path]:
         folder.chmod(0o755)  # munged wants its socket to be reached
         daemons: list[subprocess.Popen] = []
         before = dict(os.environ)
+        os.environ["PATH"] = path
         try:
             _start(folder, daemons)
             yield folder
         finally:
             with contextlib.suppress(Exception):
-                subprocess.run(["scancel", "--user", getpass.getuser()], timeout=20)
+                command = ["scancel", "--user", getpass.getuser()]
+                subprocess.run(command, timeout=20, check=False)
                 _until(lambda: not queue(), 20)
             for daemon in reversed(daemons):
                 daemon.send_signal(signal.SIGTERM)
@@ -115,15 +117,14 @@ def _start(folder: Path, daemons: list[subprocess.Popen]) -> None:
         ["slurmctld", "-D", "-c"],
         ["slurmd", "-D"],
     ):
-        log = open(folder / f"{command[0]}.out", "wb")
-        with log:
+        with (folder / f"{command[0]}.out").open("wb") as log:
             daemons.append(subprocess.Popen(command, stdout=log, stderr=log))
         if command[0] == "munged":
             _until((folder / "munge.socket").exists, 10)
     state = ["sinfo", "--noheader", "--format=%t"]
 
     def idle() -> bool:
-        done = subprocess.run(state, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(state, capture_output=True, text=True, timeout=20, check=False)
         return done.stdout.strip() == "idle"
 
     if not _until(idle, 30):
