@@ -96,6 +96,7 @@ def provider(settings: EngineSettings, workers: int, threads: int) -> Any:
             cores_per_block=cores,
             cores_per_node=cores,
             request_by_nodes=False,
+            bsub_redirection=True,  # its lines are read from standard input alone
             scheduler_options="\n".join([*asked, *settings.options]),
             **how,
         )
