@@ -13,6 +13,7 @@ from campaigns import content_of, here, write_campaign
 from rich.console import Console
 
 from mlmd.campaign import Campaign, Outcome, forecast, state_of
+from mlmd.campaign.engines.settings import EngineSettings
 from mlmd.campaign.forecasting import _at
 from mlmd.campaign.journal import Journal
 from mlmd.cli.campaign_live import Follower
@@ -37,7 +38,8 @@ STEPS = 70
 
 def test_steps_and_hours_are_those_of_the_cases_that_are_left(campaign):
     token = StopToken()
-    found = forecast(campaign, 4, workers_per_node=2)
+    two_nodes = EngineSettings("parsl", "slurm", nodes=2, walltime_s=3600, workers_per_node=2)
+    found = forecast(replace(campaign, workers=2, engine=two_nodes))
     assert (found.n_cases, found.n_left, found.n_steps) == (4, 4, 4 * STEPS)
     (step,) = found.step_times
     assert (step.n_atoms, step.n_runs) == (24, 0)
@@ -46,11 +48,12 @@ def test_steps_and_hours_are_those_of_the_cases_that_are_left(campaign):
     assert found.node_hours == pytest.approx(found.worker_hours / 2)
     assert found.wall_hours == pytest.approx(found.worker_hours / 4)
     assert found.most_node_hours is None
+    assert found.n_jobs == 2
     assert not campaign.folder.exists()
     with pytest.raises(StoppedError):
         here(campaign, ended=lambda outcome: token.stop("enough"), stop=token, in_flight=1)
     n_done = state_of(campaign).counts["done"]
-    again = forecast(campaign, 4)
+    again = forecast(replace(campaign, workers=4))
     assert (again.n_left, again.n_steps) == (4 - n_done, (4 - n_done) * STEPS)
     # More processes than cases do not make it shorter.
     assert again.wall_hours == pytest.approx(again.worker_hours / min(4, 4 - n_done))
@@ -60,16 +63,16 @@ def test_steps_of_finished_runs_are_taken_where_there_are_some(campaign, monkeyp
     here(campaign)
     monkeypatch.setattr("mlmd.campaign.forecasting.SHORTEST_RUN_S", 0.0)
     more = replace(campaign, cases=(*campaign.cases, replace(campaign.cases[0], name="new")))
-    (step,) = forecast(more, 1).step_times
+    (step,) = forecast(more).step_times
     assert step.n_runs == 4
     # Too short to be known from whole seconds: force calls are timed.
     monkeypatch.undo()
-    assert forecast(more, 1).step_times[0].n_runs == 0
+    assert forecast(more).step_times[0].n_runs == 0
 
 
 def test_what_may_be_lengthened_has_a_limit(content, tmp_path):
     until = {"relative_error": 0.1, "max_ps": 1.0}
-    found = forecast(Campaign.from_dict({**content, "until": until}, beside=tmp_path), 1)
+    found = forecast(Campaign.from_dict({**content, "until": until}, beside=tmp_path))
     # 0.04 ps to melt and 1 ps at most instead of 0.1.
     assert found.most_node_hours == pytest.approx(found.node_hours * 520 / STEPS)
 

@@ -1,7 +1,7 @@
 """Many runs: what a case is, what one that failed is, and how they are worked through.
 
-May import `analysis`, `calculators`, `checks`, `csv_cells`, `errors`, `files`, `plain`, `protocol`,
-`run`, `stages`, `structure`, `temporary`, `trajectory`, `yaml_text`.
+May import `analysis`, `calculators`, `campaign/engines`, `checks`, `csv_cells`, `errors`, `files`,
+`plain`, `protocol`, `run`, `stages`, `structure`, `temporary`, `trajectory`, `yaml_text`.
 """
 
 from mlmd.campaign.case import Case, CaseFailure, run_case

@@ -8,10 +8,21 @@ import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign.engines.deaths import Deaths
+from mlmd.campaign.engines.ending import Ending, stop_file
+from mlmd.campaign.engines.making import executors_of
+from mlmd.campaign.engines.relay import Relay
 from mlmd.campaign.journal import (
     BUSY,
     DONE,
@@ -26,7 +37,7 @@ from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
 from mlmd.campaign.watching import take_traceback
 from mlmd.campaign.work import Outcome, Task, work
-from mlmd.errors import StoppedError
+from mlmd.errors import MlmdError, StoppedError
 from mlmd.run.lock import is_at_work
 from mlmd.run.stopping import StopToken
 
@@ -38,9 +49,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EngineOf = Executor | Callable[[], Executor]
-TASKS_PER_WORKER = 2
+IN_FLIGHT = 64
+"""Of an executor that does not say how many tasks it is to have at a time: what it has too many of
+waits in its queue, and all that have begun are read again where it breaks."""
 MOST_DEATHS = 3
-"""Of workers, before a case counts as what kills them."""
+"""Of workers, while a case got no further, before it counts as what kills them."""
 MOST_MEMORY_FAILURES = 3
 """Tries of a case whose memory ran out: each with half of the walkers before."""
 BUSY_AGAIN_S = 5.0
@@ -132,7 +145,7 @@ def run_campaign(
         What to do.
     executor
         Any executor of :mod:`concurrent.futures`, or a function that makes one, which is called
-        again when one breaks; processes on this machine where None.
+        again when one breaks; the campaign's engine where None.
     retry
         Run the cases that failed, too.
     in_flight
@@ -180,7 +193,7 @@ class _Client:
     later: list[tuple[float, Planned, int]] = field(default_factory=list)
     running: dict[Future[list[Outcome]], tuple[Task, int, Executor]] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
-    deaths: Counter[str] = field(default_factory=Counter)
+    deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
     looked: float = 0.0
     disk_full: str = ""
@@ -192,12 +205,16 @@ class _Client:
         if not self.waiting:
             return
         self.protocol = self.campaign.protocol.to_dict()
+        if self.source is None:
+            self.source = executors_of(self.campaign)
         self.executor = self._new_executor()
+        self.stop_file = stop_file(self.campaign.folder)
+        ending = Ending()
         own = not isinstance(self.source, Executor)
         try:
             while self.waiting or self.running or self.later:
-                if token.reason is not None:
-                    self._stop(token.reason)
+                if (reason := token.reason or ending.reason) is not None:
+                    self._stop(reason)
                 self._bring_back()
                 self._fill()
                 self._collect()
@@ -205,21 +222,19 @@ class _Client:
         finally:
             if own:
                 self.executor.shutdown(wait=not self.running, cancel_futures=True)
+            self.stop_file.unlink(missing_ok=True)
         if self.disk_full:
             raise StoppedError(self._how_far(self.disk_full))
 
     def _new_executor(self) -> Executor:
         if isinstance(self.source, Executor):
             return self.source
-        if self.source is None:
-            pool = LocalPool(self.campaign.workers, workers_per_gpu=self.campaign.workers_per_gpu)
-            self.in_flight = self.in_flight or pool.workers * TASKS_PER_WORKER
-            return pool
+        assert self.source is not None
         return self.source()
 
     def _fill(self) -> None:
         """Give out as many tasks as there may be."""
-        limit = self.in_flight or 64
+        limit = self.in_flight or int(getattr(self.executor, "in_flight", IN_FLIGHT))
         while self.waiting and len(self.running) < limit:
             task, walkers = self._next_task()
             try:
@@ -252,6 +267,7 @@ class _Client:
             until=_plain(campaign.until),
             pack=campaign.pack,
             client=(socket.gethostname(), os.getpid()),
+            stop_file=str(self.stop_file),
         )
         return task, walkers
 
@@ -263,12 +279,17 @@ class _Client:
         done, _ = wait(self.running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
         for future in done:
             task, walkers, executor = self.running.pop(future)
-            error = future.exception()
+            error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
                 for outcome, case in _paired(future.result(), task.cases):
                     self._judge(outcome, case, walkers)
                 continue
-            self._died(task, walkers, error)
+            if isinstance(error, MlmdError):
+                raise error  # no executor of this engine will do it
+            if isinstance(error, CancelledError):  # by a stop: nobody had begun it
+                self.waiting.extend((case, walkers) for case in task.cases)
+            else:
+                self._died(task, walkers, error)
             broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
@@ -292,7 +313,7 @@ class _Client:
         """Do the cases again whose worker died, until one of them seems to be what kills them.
 
         Of several that walk together nobody knows which it was: half of them each time, they come
-        to walk alone, and alone a case has a few tries.
+        to walk alone, and only alone is a case given up.
         """
         trace = take_traceback(self.campaign.folder, task.cases[0].name)
         kind, what = "worker", f"{type(error).__name__}: {error}"
@@ -300,12 +321,13 @@ class _Client:
             kind, what = "hung", f"no step within {task.stalled_after_s:g} s"
         together = len(task.cases) > 1
         for case in task.cases:
-            self.deaths[case.name] += not together
-            if self.deaths[case.name] < MOST_DEATHS:
-                logger.warning("a worker died (%s); %s goes on in another", what, case.name)
-                self.waiting.append((case, max(1, walkers // 2) if together else walkers))
+            deaths = self.deaths.count(self.campaign.folder / case.name)
+            if together or deaths < MOST_DEATHS:
+                logger.warning("a worker died (%s); case %s goes on in another", what, case.name)
+                fewer = together and deaths > 1
+                self.waiting.append((case, max(1, walkers // 2) if fewer else walkers))
                 continue
-            message = f"its worker died {MOST_DEATHS} times: {what}"
+            message = f"its worker died {deaths} times without getting further: {what}"
             Journal(self.campaign.folder).write(
                 case.name, FAILED, kind=kind, message=message, traceback=trace
             )
@@ -339,7 +361,8 @@ class _Client:
         for future in list(self.running):
             if future.cancel():
                 self.running.pop(future)
-        if isinstance(self.executor, LocalPool):
+        self.stop_file.touch()
+        if isinstance(self.executor, LocalPool | Relay):
             self.executor.stop()
         wait(self.running)
         self._collect()

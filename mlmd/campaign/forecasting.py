@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmd.campaign.engine import left_of
+from mlmd.campaign.engines.jobs import jobs_needed
+from mlmd.campaign.engines.making import workers_on_node
 from mlmd.campaign.journal import DONE, read_journals
 from mlmd.campaign.plan import starting_structure
 from mlmd.errors import MlmdError
@@ -71,6 +73,8 @@ class Forecast:
         Of those left: of one worker, of nodes, and with all workers at work.
     most_node_hours
         Where productions may be lengthened (`until`): if all go to their limit.
+    n_jobs
+        Jobs of the scheduler at most; None where there is none.
     """
 
     n_cases: int
@@ -84,13 +88,14 @@ class Forecast:
     node_hours: float
     wall_hours: float
     most_node_hours: float | None = None
+    n_jobs: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return plain_fields(self)
 
 
-def forecast(campaign: Campaign, n_workers: int, workers_per_node: int | None = None) -> Forecast:
+def forecast(campaign: Campaign) -> Forecast:
     """Say what the cases of a campaign that have not ended would take.
 
     Steps are those of finished runs; where there are none of a calculator, its force calls are
@@ -100,11 +105,7 @@ def forecast(campaign: Campaign, n_workers: int, workers_per_node: int | None = 
     Parameters
     ----------
     campaign
-        Of which nothing is changed or begun.
-    n_workers
-        Processes at a time.
-    workers_per_node
-        All of them where None.
+        Of which nothing is changed or begun; its engine says how many work at a time.
 
     Raises
     ------
@@ -137,7 +138,12 @@ def forecast(campaign: Campaign, n_workers: int, workers_per_node: int | None = 
         n_steps, disk_bytes = n_steps + steps, disk_bytes + size
         seconds += steps * step_s
         most_s += max(longest, steps) * step_s
-    per_node = workers_per_node or n_workers
+    engine, per_node = campaign.engine, workers_on_node(campaign)
+    n_workers = per_node * engine.nodes
+    n_jobs = None
+    if engine.scheduler is not None and left:
+        hours = seconds / HOUR_S / len(left)
+        n_jobs = jobs_needed(engine, len(left), hours, campaign.workers_per_gpu)
     return Forecast(
         n_cases=len(campaign.cases),
         n_left=len(left),
@@ -150,6 +156,7 @@ def forecast(campaign: Campaign, n_workers: int, workers_per_node: int | None = 
         node_hours=seconds / HOUR_S / per_node,
         # The last ones leave workers without work.
         wall_hours=seconds / HOUR_S / max(1, min(n_workers, len(left))),
+        n_jobs=n_jobs,
         most_node_hours=None if campaign.until is None else most_s / HOUR_S / per_node,
     )
 

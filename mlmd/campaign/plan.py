@@ -6,11 +6,13 @@ import fnmatch
 import glob
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.engines.alone import alone
+from mlmd.campaign.engines.settings import LOCAL, EngineSettings
 from mlmd.campaign.lengthening import Until
 from mlmd.checks import (
     input_file,
@@ -55,6 +57,7 @@ KEYS = (
     "until",
     "priority",
     "pack",
+    "engine",
 )
 N_ATOMS = 100
 STALLED_AFTER_S = 3600.0
@@ -124,6 +127,8 @@ class Campaign:
         When productions are long enough; as long as the protocol says where None.
     pack
         Whether each finished run becomes one file.
+    engine
+        Where it runs.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
     """
@@ -140,6 +145,7 @@ class Campaign:
     stalled_after_s: float | None = STALLED_AFTER_S
     until: Until | None = None
     pack: bool = False
+    engine: EngineSettings = field(default_factory=EngineSettings)
     bad: Mapping[str, str] | None = None
 
     @classmethod
@@ -174,6 +180,7 @@ class Campaign:
         skip_bad: bool = False,
     ) -> Campaign:
         """Make a campaign from plain data, as :meth:`load` from a file's."""
+        alone()
         known_keys("campaign", content, KEYS)
         schema = content.get("schema", SCHEMA)
         if schema != SCHEMA:
@@ -219,6 +226,7 @@ class Campaign:
             stalled_after_s=_seconds(content, "stalled_after_s", STALLED_AFTER_S),
             until=until,
             pack=truth("pack", content.get("pack", False)),
+            engine=EngineSettings.of(content.get("engine", LOCAL), beside),
             bad=bad,
         )
 

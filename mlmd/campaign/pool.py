@@ -11,6 +11,9 @@ from typing import Any
 from mlmd.campaign.work import listen
 from mlmd.checks import whole_number
 
+TASKS_PER_WORKER = 2
+"""One to do, and one to go on with."""
+
 
 class LocalPool(Executor):
     """An executor of single workers: one that is killed costs what it was doing and no more.
@@ -40,6 +43,7 @@ class LocalPool(Executor):
         each = whole_number("workers_per_gpu", workers_per_gpu, most=None)
         number = workers or len(gpus) * each or max(1, len(os.sched_getaffinity(0)) // 2)
         self.workers = whole_number("workers", number, least=1, most=None)
+        self.in_flight = self.workers * TASKS_PER_WORKER
         self._gpus = gpus
         self._slots = [self._new(number) for number in range(self.workers)]
         self._busy = [0] * self.workers

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.campaign.archive import pack_run, unpack_run
 from mlmd.campaign.case import Case, CaseFailure, run_case
+from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
@@ -52,6 +53,8 @@ class Task:
     pack: bool = False
     client: tuple[str, int] = ("", 0)
     """Host and process that gave it: one that hangs there, in a thread, is not ended."""
+    stop_file: str = ""
+    """Appears when the client stops."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ class Outcome:
 class _Limit(StopToken):
     """Stops when this worker is told to end, or when a task has taken long enough."""
 
-    def __init__(self, limit_s: float | None) -> None:
+    def __init__(self, limit_s: float | None, stop_file: str) -> None:
         self._own: str | None = None
+        self._ending = Ending(stop_file)
         self._limit_s = limit_s
         self._began = time.monotonic()
         super().__init__()
@@ -88,7 +92,7 @@ class _Limit(StopToken):
         """Why to stop; None while there is no reason."""
         if self._limit_s is not None and time.monotonic() - self._began > self._limit_s:
             return f"time limit of {self._limit_s:g} s"
-        return _token.reason or self._own
+        return _token.reason or self._own or self._ending.reason
 
     @reason.setter
     def reason(self, value: str | None) -> None:
@@ -128,7 +132,7 @@ def work(task: Task) -> list[Outcome]:
 
 
 def _worked(task: Task, folder: Path) -> list[Outcome]:
-    journal, token = Journal(folder), _Limit(task.time_limit_s)
+    journal, token = Journal(folder), _Limit(task.time_limit_s, task.stop_file)
     protocol = Protocol.from_dict(task.protocol)
     until = None if task.until is None else Until.of(task.until)
     outcomes: dict[str, Outcome] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,13 @@ SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out cases that cannot be run, and list them.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes on this machine.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD_OR_FILE",
+        help="Where it runs: local, parsl, dask, executorlib, mpi, or a YAML file with one.",
+    ),
+]
 FAILURES_SHOWN = 10
 
 
@@ -31,6 +38,7 @@ FAILURES_SHOWN = 10
 def run_command(
     file: CampaignFile,
     workers: Workers = None,
+    engine: Engine = None,
     skip_bad: SkipBad = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show steps, disk and node-hours; write nothing.")
@@ -38,22 +46,25 @@ def run_command(
     as_json: AsJson = False,
 ) -> None:
     """Run the cases that have not ended, or go on with them. Exit code 1 where cases failed."""
+    campaign = _campaign(file, workers, engine, skip_bad)
     if dry_run:
-        from mlmd.campaign import LocalPool, forecast
+        from mlmd.campaign import forecast
 
-        campaign = _load(file, workers, skip_bad)
-        pool = LocalPool(campaign.workers, workers_per_gpu=campaign.workers_per_gpu)
-        _show_forecast(forecast(campaign, pool.workers), as_json)
+        _show_forecast(forecast(campaign), as_json)
         return
-    _run(file, workers, skip_bad, as_json, retry=False)
+    _run(campaign, as_json, retry=False)
 
 
 @campaign_app.command("retry")
 def retry_command(
-    file: CampaignFile, workers: Workers = None, skip_bad: SkipBad = False, as_json: AsJson = False
+    file: CampaignFile,
+    workers: Workers = None,
+    engine: Engine = None,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run the cases that have not ended, and those that failed once more."""
-    _run(file, workers, skip_bad, as_json, retry=True)
+    _run(_campaign(file, workers, engine, skip_bad), as_json, retry=True)
 
 
 @campaign_app.command("status")
@@ -64,12 +75,26 @@ def status_command(file: CampaignFile, skip_bad: SkipBad = False, as_json: AsJso
     _show(state_of(Campaign.load(file, skip_bad=skip_bad)), as_json)
 
 
-def _run(file: Path, workers: int | None, skip_bad: bool, as_json: bool, *, retry: bool) -> None:
+def _campaign(file: Path, workers: int | None, engine: str | None, skip_bad: bool) -> Campaign:
+    """Read a campaign, with what the command line says otherwise."""
+    from mlmd.campaign import Campaign
+    from mlmd.campaign.engines.settings import EngineSettings
+
+    campaign = Campaign.load(file, skip_bad=skip_bad)
+    for what, why in (campaign.bad or {}).items():
+        print(f"left out: {what}: {why}", file=sys.stderr)
+    if workers is not None:
+        campaign = dataclasses.replace(campaign, workers=workers)
+    if engine is not None:
+        campaign = dataclasses.replace(campaign, engine=EngineSettings.of(engine))
+    return campaign
+
+
+def _run(campaign: Campaign, as_json: bool, *, retry: bool) -> None:
     from mlmd.campaign import run_campaign
     from mlmd.cli.campaign_live import following
     from mlmd.cli.signals import stop_on_signals
 
-    campaign = _load(file, workers, skip_bad)
     with stop_on_signals() as stop, following(campaign) as follower:
         state = run_campaign(
             campaign, retry=retry, ended=follower.ended, looking=follower.looking, stop=stop
@@ -77,16 +102,6 @@ def _run(file: Path, workers: int | None, skip_bad: bool, as_json: bool, *, retr
     _show(state, as_json)
     if state.failures:
         raise typer.Exit(1)
-
-
-def _load(file: Path, workers: int | None, skip_bad: bool) -> Campaign:
-    """Read a campaign, and list what was left out of it."""
-    from mlmd.campaign import Campaign
-
-    campaign = Campaign.load(file, skip_bad=skip_bad)
-    for what, why in (campaign.bad or {}).items():
-        print(f"left out: {what}: {why}", file=sys.stderr)
-    return campaign if workers is None else replace(campaign, workers=workers)
 
 
 def _show_forecast(found: Forecast, as_json: bool) -> None:
@@ -99,6 +114,8 @@ def _show_forecast(found: Forecast, as_json: bool) -> None:
     for one in found.step_times:
         how = f"in {one.n_runs} finished runs" if one.n_runs else "timed here and now"
         print(f"  a step of {one.n_atoms} atoms takes {duration(one.seconds)} ({how})")
+    if found.n_jobs is not None:
+        print(f"at most {found.n_jobs} jobs of the scheduler")
     print(
         f"{found.node_hours:.3g} node-hours with {found.workers_per_node} workers on a node "
         f"({found.worker_hours:.3g} of one worker); {clock(found.wall_hours * 3600)} with "
