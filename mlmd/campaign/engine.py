@@ -35,7 +35,7 @@ from mlmd.campaign.journal import (
 )
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
-from mlmd.campaign.watching import take_traceback
+from mlmd.campaign.watching import what_is_left
 from mlmd.campaign.work import Outcome, Task, work
 from mlmd.errors import MlmdError, StoppedError
 from mlmd.run.lock import is_at_work
@@ -54,6 +54,8 @@ IN_FLIGHT = 64
 waits in its queue, and all that have begun are read again where it breaks."""
 MOST_DEATHS = 3
 """Of workers, while a case got no further, before it counts as what kills them."""
+MOST_UNBEGUN = 20
+"""Looks in a row at which workers had died that had begun nothing: none starts."""
 MOST_MEMORY_FAILURES = 3
 """Tries of a case whose memory ran out: each with half of the walkers before."""
 BUSY_AGAIN_S = 5.0
@@ -196,6 +198,8 @@ class _Client:
     deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
     looked: float = 0.0
+    unbegun: int = 0
+    """Looks in a row that found nothing but workers that died before they began."""
     disk_full: str = ""
     """What was said where there was no space for a case."""
 
@@ -277,10 +281,12 @@ class _Client:
             time.sleep(LOOK_EVERY_S if self.later else 0.0)
             return
         done, _ = wait(self.running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+        begun = not done
         for future in done:
             task, walkers, executor = self.running.pop(future)
             error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
+                begun = True
                 for outcome, case in _paired(future.result(), task.cases):
                     self._judge(outcome, case, walkers)
                 continue
@@ -289,10 +295,13 @@ class _Client:
             if isinstance(error, CancelledError):  # by a stop: nobody had begun it
                 self.waiting.extend((case, walkers) for case in task.cases)
             else:
-                self._died(task, walkers, error)
+                begun |= self._died(task, walkers, error)
             broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
+            if not begun and self.unbegun >= MOST_UNBEGUN:
+                raise StoppedError(self._how_far(f"workers die before they begin ({error})"))
+        self.unbegun = 0 if begun and done else self.unbegun + (not begun)
 
     def _judge(self, outcome: Outcome, case: Planned, walkers: int) -> None:
         """Say what became of a case, or have it done again."""
@@ -309,14 +318,17 @@ class _Client:
         else:
             self.ended(outcome)
 
-    def _died(self, task: Task, walkers: int, error: BaseException) -> None:
+    def _died(self, task: Task, walkers: int, error: BaseException) -> bool:
         """Do the cases again whose worker died, until one of them seems to be what kills them.
 
         Of several that walk together nobody knows which it was: half of them each time, they come
-        to walk alone, and only alone is a case given up.
+        to walk alone, and only alone is a case given up. Returns whether they had begun.
         """
-        trace = take_traceback(self.campaign.folder, task.cases[0].name)
         kind, what = "worker", f"{type(error).__name__}: {error}"
+        trace = what_is_left(self.campaign.folder, task.cases[0].name)
+        if trace is None:  # it waited behind another, or no worker starts at all
+            self.waiting.extend((case, walkers) for case in task.cases)
+            return False
         if trace:
             kind, what = "hung", f"no step within {task.stalled_after_s:g} s"
         together = len(task.cases) > 1
@@ -332,6 +344,7 @@ class _Client:
                 case.name, FAILED, kind=kind, message=message, traceback=trace
             )
             self.ended(Outcome(case.name, FAILED, kind, message))
+        return True
 
     def _look(self) -> None:
         now = time.monotonic()
