@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -132,6 +133,44 @@ def test_a_stop_ends_at_checkpoints(engine, tmp_path, monkeypatch):
     assert list(campaign.folder.glob("*.stop")) == []
 
 
+CLIENT = """\
+import pytest, sys
+from pathlib import Path
+from engines import hasten_parsl, small_campaign
+from mlmd.campaign import run_campaign
+from mlmd.cli.signals import stop_on_signals
+hasten_parsl(pytest.MonkeyPatch())
+with stop_on_signals() as stop:
+    run_campaign(small_campaign(Path(sys.argv[1]), 40.0, engine="parsl"), stop=stop)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_jobs_end_with_their_client(how, tmp_path, monkeypatch):
+    """Killed, or told by Ctrl-C, which the terminal sends to all of its processes."""
+    pytest.importorskip("parsl")
+    import_also_from(monkeypatch)
+    campaign = small_campaign(tmp_path, 40.0)
+    with nobody_left_behind(monkeypatch):
+        client = subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(tmp_path)],
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: len(in_production(campaign)) == 2, "no two cases began")
+        if how == signal.SIGKILL:
+            client.kill()
+        else:
+            os.killpg(client.pid, how)
+        said = client.communicate(timeout=60)[1]
+    statuses = {Run.open(path.parent).status for path in campaign.folder.glob("*/run.json")}
+    assert statuses == {"stopped"}
+    if how == signal.SIGINT:
+        assert "StoppedError: SIGINT: 0 of 4 cases are done" in said
+
+
 @pytest.mark.slow
 def test_processes_of_mpi(tmp_path, monkeypatch):
     """ASE takes them for one calculation, and waits for ever, unless it is told otherwise."""
@@ -221,7 +260,11 @@ SCRIPTS = {
         ["--partition=gpu", "--account=me", "--time=120", "--cpus-per-task=8", "--gpus-per-node=4"],
     ),
     "pbs": ("qsub", "7.host", ["-l walltime=02:00:00", "-l select=1:ncpus=8:ngpus=4"]),
-    "lsf": ("bsub", "Job <7> is submitted to queue <gpu>.", ["-W 120", "-q gpu", "-P me", "-n 8", '"num=4"']),
+    "lsf": (
+        "bsub",
+        "Job <7> is submitted to queue <gpu>.",
+        ["-W 120", "-q gpu", "-P me", "-n 8", '"num=4"'],
+    ),
     "grid_engine": ("qsub", 'Your job 7 ("x") has been submitted', ["h_rt=02:00:00", "-P me"]),
 }
 
