@@ -17,10 +17,8 @@ from pathlib import Path
 from unittest import mock
 
 from mlmd.campaign import Campaign, run_campaign
-from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.engines.jobs import jobs_needed
 from mlmd.campaign.engines.settings import EngineSettings
-from mlmd.campaign.journal import DONE, STOPPED
 from mlmd.campaign.work import Outcome, Task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -32,8 +30,14 @@ SECONDS = 4.0
 
 
 def wait(task: Task) -> list[Outcome]:
-    """Take as long as a run, or stop before the job ends."""
-    ending, end = Ending(task.stop_file), time.monotonic() + SECONDS
+    """Take as long as a run, or stop before the job ends; sent to the workers as it stands here."""
+    import time
+
+    from mlmd.campaign.engines.ending import Ending
+    from mlmd.campaign.journal import DONE, STOPPED
+    from mlmd.campaign.work import Outcome
+
+    ending, end = Ending(task.stop_file), time.monotonic() + 4.0  # SECONDS
     while time.monotonic() < end:
         if ending.reason is not None:
             return [Outcome(case.name, STOPPED) for case in task.cases]
@@ -67,8 +71,8 @@ def main() -> None:
             asked = dataclasses.replace(settings, nodes=nodes, workers_per_node=workers)
             needed = jobs_needed(asked, 25_000, minutes / 60)
             print(
-                f"25,000 runs of {minutes} minutes, {nodes} nodes with {workers} workers, jobs of a "
-                f"day: at most {needed}"
+                f"25,000 runs of {minutes} minutes, {nodes} nodes with {workers} workers, jobs of "
+                f"a day: at most {needed}"
             )
     try:
         count(4 if "--smoke" in sys.argv else 60)

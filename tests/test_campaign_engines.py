@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -392,6 +392,34 @@ def test_a_campaign_in_a_job_that_ends_stops_and_goes_on(tmp_path, monkeypatch):
         with pytest.raises(StoppedError, match="about to end: 0 of 4 cases are done"):
             run_campaign(campaign, lambda: ThreadPoolExecutor(1))
     assert run_campaign(campaign, lambda: ThreadPoolExecutor(1)).counts["done"] == 4
+
+
+class Gone(ThreadPoolExecutor):
+    """An executor whose cluster goes away at once, the first time."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__(1)
+        type(self).made += 1
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future = super().submit(fn, *args, **kwargs) if self.made > 1 else Future()
+        if self.made == 1:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_cluster_that_has_gone_is_looked_for_again(tmp_path):
+    Gone.made = 0
+    campaign = small_campaign(tmp_path, 0.1)
+    assert run_campaign(campaign, Gone).counts["done"] == 4
+    assert Gone.made == 2
+    # Nobody had begun them.
+    assert not any(
+        '"failed"' in path.read_text() for path in campaign.folder.glob("campaign-*.jsonl")
+    )
 
 
 def test_each_worker_of_a_job_has_a_gpu_of_those_that_the_job_has(monkeypatch):

@@ -235,11 +235,12 @@ class _Client:
             if isinstance(error, MlmdError):
                 raise error  # no executor of this engine will do it
             for case in task.cases:
-                if isinstance(error, CancelledError):  # by a stop: nobody had begun it
+                if isinstance(error, CancelledError):  # by the executor: nobody had it
                     self.waiting.append((case, walkers))
                 else:
                     self._died(case, walkers, error)
-            broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
+            broken = isinstance(error, BrokenExecutor | CancelledError)
+            broken = broken and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
 
@@ -295,7 +296,11 @@ class _Client:
         if isinstance(self.executor, LocalPool | Relay):
             self.executor.stop()
         wait(self.running)
-        self._collect()
+        for future, (task, walkers, _) in self.running.items():
+            if not future.cancelled() and future.exception() is None:
+                for outcome, case in _paired(future.result(), task.cases):
+                    self._judge(outcome, case, walkers)
+        self.running.clear()
         raise StoppedError(self._how_far(reason))
 
     def _how_far(self, reason: str) -> str:
