@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +23,19 @@ from mlmd.campaign.engines.deaths import Deaths
 from mlmd.campaign.engines.ending import Ending, stop_file
 from mlmd.campaign.engines.making import executors_of
 from mlmd.campaign.engines.relay import Relay
-from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal, read_journals
+from mlmd.campaign.journal import (
+    BUSY,
+    DONE,
+    FAILED,
+    STARTED,
+    STOPPED,
+    Journal,
+    Told,
+    read_journals,
+)
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.watching import take_traceback
 from mlmd.campaign.work import Outcome, Task, work
 from mlmd.errors import MlmdError, StoppedError
 from mlmd.run.lock import is_at_work
@@ -31,6 +43,8 @@ from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlmd.campaign.lengthening import Until
 
 logger = logging.getLogger(__name__)
 
@@ -73,16 +87,41 @@ class CampaignState:
 def state_of(campaign: Campaign) -> CampaignState:
     """Return how far a campaign is, from what its workers wrote down."""
     told = read_journals(campaign.folder)
+    until = _plain(campaign.until)
     counts = Counter({"done": 0, "running": 0, "failed": 0, "waiting": 0})
     failures: dict[str, dict[str, Any]] = {}
     for case in campaign.cases:
         one = told.get(case.name)
-        event = "" if one is None else one.event
+        event = "" if one is None or _is_short(one, until) else one.event
         if one is not None and event == FAILED:
             failures[case.name] = {key: one.details.get(key) for key in ("kind", "message")}
         at_work = event in (STARTED, BUSY) and is_at_work(campaign.folder / case.name)
         counts[event if event in (DONE, FAILED) else "running" if at_work else "waiting"] += 1
     return CampaignState(dict(counts), failures)
+
+
+def left_of(campaign: Campaign, told: Mapping[str, Told], retry: bool = False) -> list[Planned]:
+    """Return the cases that have not ended; with `retry` those that failed, too."""
+    over = {DONE} if retry else {DONE, FAILED}
+    until = _plain(campaign.until)
+    found = []
+    for case in campaign.cases:
+        one = told.get(case.name)
+        if one is None or one.event not in over or _is_short(one, until):
+            found.append(case)
+    return found
+
+
+def _plain(until: Until | None) -> dict[str, Any] | None:
+    return None if until is None else until.to_dict()
+
+
+def _is_short(told: Told, until: Mapping[str, Any] | None) -> bool:
+    """Tell whether a case that is done has its productions by another rule than they are to have.
+
+    Without a rule, however long they have become will do.
+    """
+    return told.event == DONE and until is not None and told.details.get("until") != until
 
 
 def run_campaign(
@@ -92,6 +131,7 @@ def run_campaign(
     retry: bool = False,
     in_flight: int | None = None,
     ended: Callable[[Outcome], None] | None = None,
+    looking: Callable[[list[str]], None] | None = None,
     stop: StopToken | None = None,
 ) -> CampaignState:
     """Run the cases of a campaign that have not ended, by any number of workers.
@@ -112,6 +152,8 @@ def run_campaign(
         Tasks given out at a time.
     ended
         Called with what became of each case.
+    looking
+        Called about twice a second with the names of the cases that are given out.
     stop
         Set from anywhere, it has the workers stop at checkpoints.
 
@@ -128,7 +170,13 @@ def run_campaign(
         If the engine cannot be used.
     """
     campaign.folder.mkdir(parents=True, exist_ok=True)
-    client = _Client(campaign, executor, in_flight, ended or (lambda outcome: None))
+    client = _Client(
+        campaign,
+        executor,
+        in_flight,
+        ended or (lambda outcome: None),
+        looking or (lambda names: None),
+    )
     client.run(stop or StopToken(), retry)
     return state_of(campaign)
 
@@ -139,6 +187,7 @@ class _Client:
     source: EngineOf | None
     in_flight: int | None
     ended: Callable[[Outcome], None]
+    looking: Callable[[list[str]], None]
     waiting: deque[tuple[Planned, int]] = field(default_factory=deque)
     """With the walkers that a case may have beside itself, itself included."""
     later: list[tuple[float, Planned, int]] = field(default_factory=list)
@@ -146,15 +195,13 @@ class _Client:
     protocol: dict[str, Any] = field(default_factory=dict)
     deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
+    looked: float = 0.0
     disk_full: str = ""
     """What was said where there was no space for a case."""
 
     def run(self, token: StopToken, retry: bool) -> None:
-        told = read_journals(self.campaign.folder)
-        over = {DONE} if retry else {DONE, FAILED}
-        for case in self.campaign.cases:
-            if case.name not in told or told[case.name].event not in over:
-                self.waiting.append((case, self.campaign.walkers))
+        left = left_of(self.campaign, read_journals(self.campaign.folder), retry)
+        self.waiting.extend((case, self.campaign.walkers) for case in left)
         if not self.waiting:
             return
         self.protocol = self.campaign.protocol.to_dict()
@@ -171,6 +218,7 @@ class _Client:
                 self._bring_back()
                 self._fill()
                 self._collect()
+                self._look()
         finally:
             if own:
                 self.executor.shutdown(wait=not self.running, cancel_futures=True)
@@ -215,6 +263,10 @@ class _Client:
             cases=tuple(cases),
             walkers=walkers,
             time_limit_s=campaign.time_limit_s,
+            stalled_after_s=campaign.stalled_after_s,
+            until=_plain(campaign.until),
+            pack=campaign.pack,
+            client=(socket.gethostname(), os.getpid()),
             stop_file=str(self.stop_file),
         )
         return task, walkers
@@ -234,11 +286,10 @@ class _Client:
                 continue
             if isinstance(error, MlmdError):
                 raise error  # no executor of this engine will do it
-            for case in task.cases:
-                if isinstance(error, CancelledError):  # by the executor: nobody had it
-                    self.waiting.append((case, walkers))
-                else:
-                    self._died(case, walkers, error)
+            if isinstance(error, CancelledError):  # by the executor: nobody had begun it
+                self.waiting.extend((case, walkers) for case in task.cases)
+            else:
+                self._died(task, walkers, error)
             broken = isinstance(error, BrokenExecutor | CancelledError)
             broken = broken and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
@@ -259,16 +310,35 @@ class _Client:
         else:
             self.ended(outcome)
 
-    def _died(self, case: Planned, walkers: int, error: BaseException) -> None:
-        """Do a case again whose worker died, unless it seems to be what kills them."""
-        if self.deaths.count(self.campaign.folder / case.name) < MOST_DEATHS:
-            logger.warning("a worker died (%s); case %s goes on in another", error, case.name)
-            self.waiting.append((case, walkers))
-            return
-        what = f"{type(error).__name__}: {error}"
-        message = f"its worker died {MOST_DEATHS} times without getting further: {what}"
-        Journal(self.campaign.folder).write(case.name, FAILED, kind="worker", message=message)
-        self.ended(Outcome(case.name, FAILED, "worker", message))
+    def _died(self, task: Task, walkers: int, error: BaseException) -> None:
+        """Do the cases again whose worker died, until one of them seems to be what kills them.
+
+        Of several that walk together nobody knows which it was: half of them each time, they come
+        to walk alone, and only alone is a case given up.
+        """
+        trace = take_traceback(self.campaign.folder, task.cases[0].name)
+        kind, what = "worker", f"{type(error).__name__}: {error}"
+        if trace:
+            kind, what = "hung", f"no step within {task.stalled_after_s:g} s"
+        together = len(task.cases) > 1
+        for case in task.cases:
+            deaths = self.deaths.count(self.campaign.folder / case.name)
+            if together or deaths < MOST_DEATHS:
+                logger.warning("a worker died (%s); case %s goes on in another", what, case.name)
+                fewer = together and deaths > 1
+                self.waiting.append((case, max(1, walkers // 2) if fewer else walkers))
+                continue
+            message = f"its worker died {deaths} times without getting further: {what}"
+            Journal(self.campaign.folder).write(
+                case.name, FAILED, kind=kind, message=message, traceback=trace
+            )
+            self.ended(Outcome(case.name, FAILED, kind, message))
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self.looked >= LOOK_EVERY_S:
+            self.looked = now
+            self.looking([case.name for task, *_ in self.running.values() for case in task.cases])
 
     def _bring_back(self) -> None:
         now = time.monotonic()

@@ -27,11 +27,21 @@ class LocalPool(Executor):
     gpus
         Visible devices, given to the workers in turn; those of ``CUDA_VISIBLE_DEVICES`` or of torch
         where None.
+    workers_per_gpu
+        How many share a GPU where `workers` is None. Each has a model of its own: walkers of one
+        worker, which share a model, use a GPU better.
     """
 
-    def __init__(self, workers: int | None = None, *, gpus: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        gpus: list[str] | None = None,
+        workers_per_gpu: int = 1,
+    ) -> None:
         gpus = _gpus() if gpus is None else gpus
-        number = workers or len(gpus) or max(1, len(os.sched_getaffinity(0)) // 2)
+        each = whole_number("workers_per_gpu", workers_per_gpu, most=None)
+        number = workers or len(gpus) * each or max(1, len(os.sched_getaffinity(0)) // 2)
         self.workers = whole_number("workers", number, least=1, most=None)
         self.in_flight = self.workers * TASKS_PER_WORKER
         self._gpus = gpus

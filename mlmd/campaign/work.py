@@ -5,8 +5,10 @@ A task can be given twice, or be killed at any moment: the run directories know 
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,17 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.archive import pack_run, unpack_run
 from mlmd.campaign.case import Case, CaseFailure, run_case
 from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
+from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
+from mlmd.campaign.watching import Watch
 from mlmd.errors import DiskFullError, MlmdError, StoppedError
 from mlmd.protocol.protocol import Protocol
 from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
+    from mlmd.stages.context import Progress
 
 _token = StopToken()
 """Of this worker process: set by the signals that ask it to end."""
@@ -41,7 +47,12 @@ class Task:
     calculator: Mapping[str, Any]
     cases: tuple[Planned, ...]
     walkers: int
-    time_limit_s: float | None
+    time_limit_s: float | None = None
+    stalled_after_s: float | None = None
+    until: Mapping[str, Any] | None = None
+    pack: bool = False
+    client: tuple[str, int] = ("", 0)
+    """Host and process that gave it: one that hangs there, in a thread, is not ended."""
     stop_file: str = ""
     """Appears when the client stops."""
 
@@ -66,7 +77,7 @@ class Outcome:
     message: str = ""
 
 
-class _Until(StopToken):
+class _Limit(StopToken):
     """Stops when this worker is told to end, or when a task has taken long enough."""
 
     def __init__(self, limit_s: float | None, stop_file: str) -> None:
@@ -121,32 +132,45 @@ def work(task: Task) -> list[Outcome]:
 
 
 def _worked(task: Task, folder: Path) -> list[Outcome]:
-    journal, token = Journal(folder), _Until(task.time_limit_s, task.stop_file)
+    journal, token = Journal(folder), _Limit(task.time_limit_s, task.stop_file)
     protocol = Protocol.from_dict(task.protocol)
+    until = None if task.until is None else Until.of(task.until)
     outcomes: dict[str, Outcome] = {}
-    cases = []
-    for planned in task.cases:
-        journal.write(planned.name, STARTED)
-        try:
-            atoms = starting_structure(planned.source, planned.seed)
-        except MlmdError as error:
-            failure = CaseFailure.of(folder / planned.name, error)
-            outcomes[planned.name] = _told(journal, planned.name, failure)
-            continue
-        cases.append(Case(protocol, atoms, folder / planned.name, seed=planned.seed))
+    is_clients = task.client == (socket.gethostname(), os.getpid())
+    watch = Watch(None if is_clients else task.stalled_after_s, folder, task.cases[0].name)
 
     def ended(case: Case, found: Run | CaseFailure) -> None:
-        outcomes[case.directory.name] = _told(journal, case.directory.name, found)
+        watch.ended(case.directory.name)
+        outcomes[case.directory.name] = _told(journal, case.directory.name, found, task)
+
+    def moved(case: Case, progress: Progress) -> None:
+        watch.moved(case.directory.name)
 
     try:
         spec = CalculatorSpec(**task.calculator)
-        if task.walkers > 1 and len(cases) > 1:
-            run_many(cases, spec, task.walkers, ended=ended, stop=token)
-        else:
+        cases = []
+        for planned in task.cases:
+            journal.write(planned.name, STARTED)
+            directory = folder / planned.name
+            try:
+                unpack_run(directory)
+                atoms = starting_structure(planned.source, planned.seed)
+            except StoppedError:
+                raise
+            except MlmdError as error:
+                failure = CaseFailure.of(directory, error)
+                outcomes[planned.name] = _told(journal, planned.name, failure, task)
+                continue
+            cases.append(Case(protocol, atoms, directory, planned.seed, until=until))
+        with watch:
+            if task.walkers > 1 and len(cases) > 1:
+                run_many(cases, spec, task.walkers, progress=moved, ended=ended, stop=token)
+                cases = []
             for case in cases:
                 if token.reason is not None:
                     raise StoppedError(token.reason)
-                ended(case, run_case(case, spec, stop=token))
+                report = functools.partial(moved, case)
+                ended(case, run_case(case, spec, progress=report, stop=token))
     except StoppedError as error:
         kind = "disk" if isinstance(error, DiskFullError) else ""
         for planned in task.cases:
@@ -156,10 +180,17 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
     return list(outcomes.values())
 
 
-def _told(journal: Journal, name: str, found: Run | CaseFailure) -> Outcome:
+def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> Outcome:
     """Write down what came of a case."""
+    if not isinstance(found, CaseFailure) and task.pack:
+        try:
+            pack_run(found.path)
+        except StoppedError:
+            raise
+        except MlmdError as error:
+            found = CaseFailure.of(found.path, error)
     if not isinstance(found, CaseFailure):
-        journal.write(name, DONE)
+        journal.write(name, DONE, **({} if task.until is None else {"until": task.until}))
         return Outcome(name, DONE)
     if found.kind == BUSY:
         journal.write(name, BUSY, message=found.message)

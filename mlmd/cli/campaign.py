@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlmd.cli.dry_run import duration, size
 from mlmd.cli.options import AsJson
 from mlmd.cli.outputs import Commands
+from mlmd.cli.progress import clock
 from mlmd.plain import json_line
 
 if TYPE_CHECKING:
-    from mlmd.campaign import Campaign, CampaignState, Outcome
+    from mlmd.campaign import Campaign, CampaignState, Forecast
 
 campaign_app = Commands(help="Run many cases from one file; see how far they are.")
 CampaignFile = Annotated[Path, typer.Argument(metavar="FILE", help="A campaign in YAML.")]
@@ -33,7 +32,6 @@ Engine = Annotated[
     ),
 ]
 FAILURES_SHOWN = 10
-LINE_EVERY_S = 10.0
 
 
 @campaign_app.command("run")
@@ -42,10 +40,19 @@ def run_command(
     workers: Workers = None,
     engine: Engine = None,
     skip_bad: SkipBad = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show steps, disk and node-hours; write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the cases that have not ended, or go on with them. Exit code 1 where cases failed."""
-    _run(_campaign(file, workers, engine, skip_bad), as_json, retry=False)
+    campaign = _campaign(file, workers, engine, skip_bad)
+    if dry_run:
+        from mlmd.campaign import forecast
+
+        _show_forecast(forecast(campaign), as_json)
+        return
+    _run(campaign, as_json, retry=False)
 
 
 @campaign_app.command("retry")
@@ -85,30 +92,41 @@ def _campaign(file: Path, workers: int | None, engine: str | None, skip_bad: boo
 
 def _run(campaign: Campaign, as_json: bool, *, retry: bool) -> None:
     from mlmd.campaign import run_campaign
+    from mlmd.cli.campaign_live import following
     from mlmd.cli.signals import stop_on_signals
 
-    with stop_on_signals() as stop:
-        state = run_campaign(campaign, retry=retry, ended=_follow(campaign), stop=stop)
+    with stop_on_signals() as stop, following(campaign) as follower:
+        state = run_campaign(
+            campaign, retry=retry, ended=follower.ended, looking=follower.looking, stop=stop
+        )
     _show(state, as_json)
     if state.failures:
         raise typer.Exit(1)
 
 
-def _follow(campaign: Campaign) -> Callable[[Outcome], None]:
-    """Return what says from time to time how many have ended."""
-    counts: Counter[str] = Counter()
-    said = [0.0]
-
-    def ended(outcome: Outcome) -> None:
-        counts[outcome.state] += 1
-        if outcome.state == "failed":
-            print(f"{outcome.case} failed ({outcome.kind}): {outcome.message}", file=sys.stderr)
-        if time.monotonic() - said[0] > LINE_EVERY_S:
-            said[0] = time.monotonic()
-            done = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-            print(f"{campaign.name}: {done} of {len(campaign.cases)} cases", file=sys.stderr)
-
-    return ended
+def _show_forecast(found: Forecast, as_json: bool) -> None:
+    """Say what is left of a campaign, and what that would take."""
+    if as_json:
+        print(json_line(found))
+        return
+    print(f"{found.n_left} of {found.n_cases} cases are left: dry run, nothing is written")
+    print(f"{found.n_steps} steps, {size(found.disk_bytes)} on the disk")
+    for one in found.step_times:
+        how = f"in {one.n_runs} finished runs" if one.n_runs else "timed here and now"
+        print(f"  a step of {one.n_atoms} atoms takes {duration(one.seconds)} ({how})")
+    if found.n_jobs is not None:
+        print(f"at most {found.n_jobs} jobs of the scheduler")
+    print(
+        f"{found.node_hours:.3g} node-hours with {found.workers_per_node} workers on a node "
+        f"({found.worker_hours:.3g} of one worker); {clock(found.wall_hours * 3600)} with "
+        f"{found.n_workers} at work"
+    )
+    if found.most_node_hours is not None:
+        print(f"at most {found.most_node_hours:.3g} node-hours if all go on to until.max_ps")
+    print(
+        "The time is an estimate: relaxations may end earlier, volume equilibrations add runs, and "
+        "walkers that share a GPU take less than one after another."
+    )
 
 
 def _show(state: CampaignState, as_json: bool) -> None:

@@ -37,7 +37,7 @@ def executors_of(campaign: Campaign) -> Callable[[], Executor]:
     """
     engine, workers = campaign.engine, campaign.workers
     if engine.name == LOCAL:
-        return functools.partial(LocalPool, workers)
+        return functools.partial(LocalPool, workers, workers_per_gpu=campaign.workers_per_gpu)
     package, asked = PACKAGES[engine.name]
     if importlib.util.find_spec(package) is None:
         raise InputError(
@@ -52,16 +52,29 @@ def executors_of(campaign: Campaign) -> Callable[[], Executor]:
     return functools.partial(_make, campaign)
 
 
+def workers_on_node(campaign: Campaign) -> int:
+    """Return how many processes work at a time on this machine, or on each node of an engine."""
+    engine = campaign.engine
+    if engine.name == LOCAL:
+        return LocalPool(campaign.workers, workers_per_gpu=campaign.workers_per_gpu).workers
+    if engine.scheduler is None:
+        return engine.workers_per_node or _workers_here(campaign)
+    return workers_of_a_node(engine, campaign.workers_per_gpu)
+
+
+def _workers_here(campaign: Campaign) -> int:
+    return campaign.workers or max(1, len(os.sched_getaffinity(0)) // 2)
+
+
 def _make(campaign: Campaign) -> Executor:
     # Each imports its package.
     from mlmd.campaign.engines.others import dask_pool, executorlib_pool, mpi_pool
     from mlmd.campaign.engines.pilots import PilotPool
 
     engine = campaign.engine
-    here = campaign.workers or max(1, len(os.sched_getaffinity(0)) // 2)
+    here = _workers_here(campaign)
     if engine.name == "parsl":
-        workers = here if engine.scheduler is None else workers_of_a_node(engine)
-        return PilotPool(engine, campaign.folder, engine.workers_per_node or workers)
+        return PilotPool(engine, campaign.folder, workers_on_node(campaign))
     if engine.name == "dask":
         return dask_pool(here, engine.address)
     return executorlib_pool(here) if engine.name == "executorlib" else mpi_pool()
