@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,44 @@ def test_a_stop_ends_at_checkpoints(engine, tmp_path, monkeypatch):
         "stopped"
     }
     assert list(campaign.folder.glob("*.stop")) == []
+
+
+CLIENT = """\
+import pytest, sys
+from pathlib import Path
+from engines import hasten_parsl, small_campaign
+from mlmd.campaign import run_campaign
+from mlmd.cli.signals import stop_on_signals
+hasten_parsl(pytest.MonkeyPatch())
+with stop_on_signals() as stop:
+    run_campaign(small_campaign(Path(sys.argv[1]), 40.0, engine="parsl"), stop=stop)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_jobs_end_with_their_client(how, tmp_path, monkeypatch):
+    """Killed, or told by Ctrl-C, which the terminal sends to all of its processes."""
+    pytest.importorskip("parsl")
+    import_also_from(monkeypatch)
+    campaign = small_campaign(tmp_path, 40.0)
+    with nobody_left_behind(monkeypatch):
+        client = subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(tmp_path)],
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: len(in_production(campaign)) == 2, "no two cases began")
+        if how == signal.SIGKILL:
+            client.kill()
+        else:
+            os.killpg(client.pid, how)
+        said = client.communicate(timeout=60)[1]
+    statuses = {Run.open(path.parent).status for path in campaign.folder.glob("*/run.json")}
+    assert statuses == {"stopped"}
+    if how == signal.SIGINT:
+        assert "StoppedError: SIGINT: 0 of 4 cases are done" in said
 
 
 @pytest.mark.slow
@@ -353,6 +392,34 @@ def test_a_campaign_in_a_job_that_ends_stops_and_goes_on(tmp_path, monkeypatch):
         with pytest.raises(StoppedError, match="about to end: 0 of 4 cases are done"):
             run_campaign(campaign, lambda: ThreadPoolExecutor(1))
     assert run_campaign(campaign, lambda: ThreadPoolExecutor(1)).counts["done"] == 4
+
+
+class Gone(ThreadPoolExecutor):
+    """An executor whose cluster goes away at once, the first time."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__(1)
+        type(self).made += 1
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future = super().submit(fn, *args, **kwargs) if self.made > 1 else Future()
+        if self.made == 1:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_cluster_that_has_gone_is_looked_for_again(tmp_path):
+    Gone.made = 0
+    campaign = small_campaign(tmp_path, 0.1)
+    assert run_campaign(campaign, Gone).counts["done"] == 4
+    assert Gone.made == 2
+    # Nobody had begun them.
+    assert not any(
+        '"failed"' in path.read_text() for path in campaign.folder.glob("campaign-*.jsonl")
+    )
 
 
 def test_each_worker_of_a_job_has_a_gpu_of_those_that_the_job_has(monkeypatch):

@@ -23,6 +23,8 @@ from engines import (
 from slurm import NoSlurmError, queue, running_slurm
 
 from mlmd.campaign import Campaign, run_campaign
+from mlmd.errors import InputError, StoppedError
+from mlmd.run.stopping import StopToken
 
 pytestmark = pytest.mark.slow
 ENGINE = """\
@@ -72,7 +74,7 @@ def scripts(campaign: Campaign) -> list[Path]:
 
 def test_a_job_and_a_worker_are_killed_and_every_case_is_done_once(quick, tmp_path):
     (tmp_path / "slurm.yaml").write_text(ENGINE)
-    campaign = small_campaign(tmp_path, 6.0, engine="slurm.yaml", workers=None)
+    campaign = small_campaign(tmp_path, 6.0, engine="slurm.yaml")
     found = []
     client = threading.Thread(target=lambda: found.append(run_campaign(campaign)))
     client.start()
@@ -87,3 +89,28 @@ def test_a_job_and_a_worker_are_killed_and_every_case_is_done_once(quick, tmp_pa
     assert found[0].counts == {"done": 4, "running": 0, "failed": 0, "waiting": 0}
     assert len(scripts(campaign)) == 2
     assert_done_once(campaign, undisturbed(tmp_path, 6.0))
+
+
+def test_a_job_that_the_scheduler_refuses_is_one_line(quick, tmp_path):
+    (tmp_path / "slurm.yaml").write_text(ENGINE.replace("main", "nowhere"))
+    campaign = small_campaign(tmp_path, 6.0, engine="slurm.yaml")
+    with pytest.raises(InputError, match=r"no job of the engine starts: .*partition"):
+        run_campaign(campaign)
+    assert list(campaign.folder.glob("campaign-*")) == []
+
+
+def test_a_stop_while_the_job_waits_waits_for_nobody(quick, tmp_path):
+    subprocess.run(["sbatch", "--cpus-per-task=4", "--wrap", "sleep 600"], check=True, cwd=tmp_path)
+    (tmp_path / "slurm.yaml").write_text(ENGINE)
+    campaign = small_campaign(tmp_path, 6.0, engine="slurm.yaml")
+    token = StopToken()
+
+    def stop() -> None:
+        until(lambda: any(one.endswith(" PD") for one in queue()), "no job waits")
+        token.stop("enough")
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(StoppedError, match="enough: 0 of 4 cases are done"):
+        run_campaign(campaign, stop=token)
+    until(lambda: len(queue()) == 1, "the job still waits")
+    subprocess.run(["scancel", queue()[0].split()[0]], check=True)

@@ -292,11 +292,12 @@ class _Client:
                 continue
             if isinstance(error, MlmdError):
                 raise error  # no executor of this engine will do it
-            if isinstance(error, CancelledError):  # by a stop: nobody had begun it
+            if isinstance(error, CancelledError):  # by the executor: nobody had begun it
                 self.waiting.extend((case, walkers) for case in task.cases)
             else:
                 begun |= self._died(task, walkers, error)
-            broken = isinstance(error, BrokenExecutor) and not isinstance(executor, LocalPool)
+            broken = isinstance(error, BrokenExecutor | CancelledError)
+            broken = broken and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
             if not begun and self.unbegun >= MOST_UNBEGUN:
@@ -378,7 +379,11 @@ class _Client:
         if isinstance(self.executor, LocalPool | Relay):
             self.executor.stop()
         wait(self.running)
-        self._collect()
+        for future, (task, walkers, _) in self.running.items():
+            if not future.cancelled() and future.exception() is None:
+                for outcome, case in _paired(future.result(), task.cases):
+                    self._judge(outcome, case, walkers)
+        self.running.clear()
         raise StoppedError(self._how_far(reason))
 
     def _how_far(self, reason: str) -> str:

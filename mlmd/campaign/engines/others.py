@@ -17,6 +17,7 @@ def dask_pool(workers: int, address: str | None) -> Relay:
     import dask
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").propagate = False  # what it says, the campaign says
     cluster = None
     if address is None:
         # A task whose worker died is the campaign's to give again.
@@ -26,7 +27,6 @@ def dask_pool(workers: int, address: str | None) -> Relay:
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,
-                silence_logs=logging.CRITICAL,
             )
     try:
         client = Client(address or cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -55,6 +56,8 @@ class PilotPool(Relay):
         from parsl.executors import HighThroughputExecutor
         from parsl.jobs.error_handlers import windowed_error_handler
 
+        # What it says of a task that was lost, the campaign says in a line.
+        logging.getLogger("parsl").propagate = False
         usable_s = int(settings.walltime_s - grace_s(settings.walltime_s))
         self._jobs = HighThroughputExecutor(
             label="jobs",
@@ -105,7 +108,8 @@ class PilotPool(Relay):
 
     def _broken(self) -> Exception:
         """Return why there are no jobs, as the user is to read it."""
-        said = " ".join(str(self._jobs.executor_exception).split())
+        first = str(self._jobs.executor_exception).partition("Error 2:")[0]
+        said = " ".join(first.removeprefix("Error 1:").split())
         if self._jobs.connected_blocks():
             return StoppedError(f"three jobs in a row did not start: {said}; the same call goes on")
         return InputError(f"no job of the engine starts: {said}")
