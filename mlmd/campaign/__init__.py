@@ -1,7 +1,7 @@
 """Many runs: what a case is, what one that failed is, and how they are worked through.
 
-May import `calculators`, `checks`, `csv_cells`, `errors`, `files`, `protocol`, `run`, `stages`,
-`structure`, `yaml_text`.
+May import `calculators`, `campaign/results`, `checks`, `csv_cells`, `errors`, `files`, `protocol`,
+`run`, `stages`, `structure`, `yaml_text`.
 """
 
 from mlmd.campaign.case import Case, CaseFailure, run_case
@@ -9,15 +9,22 @@ from mlmd.campaign.engine import CampaignState, run_campaign, state_of
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Campaign
 from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.results.measuring import MeasuredCase, measure_case
+from mlmd.campaign.results.rows import CampaignResults, ResultRow, results_of
 from mlmd.campaign.work import Outcome
 
 __all__ = [
     "Campaign",
+    "CampaignResults",
     "CampaignState",
     "Case",
     "CaseFailure",
     "LocalPool",
+    "MeasuredCase",
     "Outcome",
+    "ResultRow",
+    "measure_case",
+    "results_of",
     "run_campaign",
     "run_case",
     "run_many",

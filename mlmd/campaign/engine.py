@@ -44,10 +44,13 @@ class CampaignState:
         Cases ``done``, ``running``, ``failed`` and ``waiting``.
     failures
         By case: ``kind`` and ``message``.
+    cases
+        State of each case, as they are counted.
     """
 
     counts: Mapping[str, int]
     failures: Mapping[str, Mapping[str, Any]]
+    cases: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -62,14 +65,17 @@ def state_of(campaign: Campaign) -> CampaignState:
     told = read_journals(campaign.folder)
     counts = Counter({"done": 0, "running": 0, "failed": 0, "waiting": 0})
     failures: dict[str, dict[str, Any]] = {}
+    cases: dict[str, str] = {}
     for case in campaign.cases:
         one = told.get(case.name)
         event = "" if one is None else one.event
         if one is not None and event == FAILED:
             failures[case.name] = {key: one.details.get(key) for key in ("kind", "message")}
         at_work = event in (STARTED, BUSY) and is_at_work(campaign.folder / case.name)
-        counts[event if event in (DONE, FAILED) else "running" if at_work else "waiting"] += 1
-    return CampaignState(dict(counts), failures)
+        state = event if event in (DONE, FAILED) else "running" if at_work else "waiting"
+        counts[state] += 1
+        cases[case.name] = state
+    return CampaignState(dict(counts), failures, cases)
 
 
 def run_campaign(

@@ -19,6 +19,7 @@ from mlmd.campaign.case import Case, CaseFailure, run_case
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
+from mlmd.campaign.results.measuring import keep_measured
 from mlmd.errors import DiskFullError, MlmdError, StoppedError
 from mlmd.protocol.protocol import Protocol
 from mlmd.run.stopping import StopToken
@@ -155,6 +156,7 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
 def _told(journal: Journal, name: str, found: Run | CaseFailure) -> Outcome:
     """Write down what came of a case."""
     if not isinstance(found, CaseFailure):
+        keep_measured(found)  # what is asked for later is measured where the processors are
         journal.write(name, DONE)
         return Outcome(name, DONE)
     if found.kind == BUSY:
