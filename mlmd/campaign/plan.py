@@ -97,6 +97,8 @@ class Campaign:
         Wall time after which a task stops at a checkpoint; what is left is a task of its own.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
+    files
+        Files that the cases are made from, which no output replaces.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Campaign:
     workers: int | None = None
     time_limit_s: float | None = None
     bad: Mapping[str, str] | None = None
+    files: tuple[Path, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path, *, skip_bad: bool = False) -> Campaign:
@@ -179,6 +182,7 @@ class Campaign:
             else whole_number("workers", workers, least=1, most=None),
             time_limit_s=None if limit is None else positive_number("time_limit_s", limit, "s"),
             bad=bad,
+            files=tuple(_files(content, beside)),
         )
 
 
@@ -223,6 +227,13 @@ def _sources(
             raise InputError(f"structures: there is no file {beside / str(pattern)}")
         for file in files:
             yield from _structures(Path(file), bad)
+
+
+def _files(content: Mapping[str, Any], beside: Path) -> Iterator[Path]:
+    """Yield the files that a campaign names."""
+    for key in ("protocol", "compositions", "structures"):
+        for named in _listed(content, key, []):
+            yield from (Path(file) for file in sorted(glob.glob(str(beside / str(named)))))
 
 
 def _structures(file: Path, bad: dict[str, str] | None) -> Iterator[_Source]:

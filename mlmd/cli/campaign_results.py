@@ -53,7 +53,7 @@ def export_command(
     _refuse_empty(campaign, results)
     problems = dict(results.problems)
     if suffix == ".csv" and not is_url(output):
-        write_table(results, output, force)
+        write_table(campaign, results, output, force)
     else:
         problems |= write_database(campaign, results, output, force)
     shown = output.rpartition("@")[2] if is_url(output) else output

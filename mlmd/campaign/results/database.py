@@ -68,7 +68,8 @@ def write_database(
     from ase.db import connect
 
     path = Path(place)
-    with write_output(path, "results", force) as made, TemporaryDirectory() as here:
+    written = write_output(path, "results", force, inputs=campaign.files)
+    with written as made, TemporaryDirectory() as here:
         # Not beside it: SQLite needs locks, which network disks may not have.
         local = Path(here, "results.db")
         with connect(local, type="db", use_lock_file=False) as database:

@@ -16,6 +16,7 @@ from mlmd.plain import csv_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlmd.campaign.plan import Campaign
     from mlmd.campaign.results.rows import CampaignResults, ResultRow
 
 COLUMNS = tuple(RESULTS.split(","))
@@ -65,7 +66,9 @@ def lines_of(row: ResultRow) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_table(results: CampaignResults, path: str | Path, force: bool = False) -> Path:
+def write_table(
+    campaign: Campaign, results: CampaignResults, path: str | Path, force: bool = False
+) -> Path:
     """Write a table of CSV; an earlier one of a campaign is replaced.
 
     Raises
@@ -74,7 +77,10 @@ def write_table(results: CampaignResults, path: str | Path, force: bool = False)
         If it cannot be written there.
     """
     path = Path(path)
-    with write_output(path, "results", force) as place, place.open("w", newline="") as file:
+    with (
+        write_output(path, "results", force, inputs=campaign.files) as place,
+        place.open("w", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in results.rows:
