@@ -59,6 +59,7 @@ GOOD: dict[str, list[str]] = {
     **{f"campaign {name}": ["campaign", name, "c.yaml"] for name in ("run", "retry", "status")},
     "campaign export": ["campaign", "export", "c.yaml", "-o", "results.csv"],
     "campaign export database": ["campaign", "export", "c.yaml", "-o", "results.db"],
+    "campaign report": ["campaign", "report", "c.yaml"],
 }
 """A command line of every command and of every way to use it, from which bad ones are made."""
 

@@ -66,6 +66,7 @@ ASKED: dict[tuple[str, str], list[str]] = {
     ],
     ("report", "--output"): ["report", "run"],
     ("campaign export", "--output"): ["campaign", "export", "cases.yaml"],
+    ("campaign report", "--output"): ["campaign", "report", "cases.yaml"],
 }
 """A good command for each output, without it."""
 
@@ -285,6 +286,7 @@ AGAIN = {
     "compare": ("--report", "new.html", True),
     "report": ("--output", "new.html", True),
     "campaign export": ("--output", "new.csv", True),
+    "campaign report": ("--output", "new.html", True),
 }
 """An output of each command that is quick, and whether it is made again unasked."""
 

@@ -74,7 +74,29 @@ def export_command(
     _tell(problems)
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"export": export_command}
+def report_command(
+    file: CampaignFile,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="HTML file; report.html in the campaign's folder if not given."
+        ),
+        Output("page"),
+    ] = None,
+    skip_bad: SkipBad = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write one page: how far it is, what failed, all results in a table, D(T) of each."""
+    from mlmd.campaign import Campaign
+    from mlmd.report import write_campaign_report
+
+    campaign = Campaign.load(file, skip_bad=skip_bad)
+    written = write_campaign_report(campaign, output, force, progress=_progress())
+    print(json_line({"file": str(written)}) if as_json else f"written: {written}")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"export": export_command, "report": report_command}
 
 
 def _refuse_empty(campaign: Campaign, results: CampaignResults) -> None:
