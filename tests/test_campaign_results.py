@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ import pytest
 from runs import edit_manifest
 
 from mlmd import Run
+from mlmd.analysis import combine
 from mlmd.analysis.diffusion import kept as kept_file
 from mlmd.analysis.diffusion.diffusivity import diffusivity
+from mlmd.analysis.diffusion.estimators.options import WeightedOptions
 from mlmd.campaign import Campaign, measure_case, results_of
 from mlmd.campaign.results import measuring
 from mlmd.campaign.results.table import COLUMNS, data_frame, write_table
@@ -121,15 +126,40 @@ def test_a_worker_keeps_what_it_measured(six_cases, monkeypatch):
         assert (campaign.folder / case.name / "analysis.json").stat().st_size < 40_000
 
 
-def test_what_is_kept_of_a_diffusivity_is_all_but_its_curves(six_cases):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"window_ps": 0.5, "fit_ps": (0.1, 0.5)},
+        {"estimator": "weighted", "options": WeightedOptions(smoothed="constant", avg_nsteps=50)},
+        {"drift": "none", "atoms": [0, 1, 2, 3]},
+    ],
+)
+def test_what_is_kept_of_a_diffusivity_is_all_but_its_curves(six_cases, how):
     campaign = Campaign.load(six_cases)
     run = Run.open(campaign.folder / campaign.cases[0].name)
-    one = diffusivity(run.trajectory("production-1500K"), "Li")
-    back = kept_file.from_kept(json.loads(json.dumps(kept_file.kept(one))))
-    assert to_plain(back) == to_plain(one)
-    assert back.motion == one.motion
-    assert back.settings == one.settings
-    assert back.df == one.df
+    found = diffusivity(run.trajectory("production-1500K"), "Li", **how)
+    for one in (found, replace(found, df=math.inf, D_interval68_cm2_s=None)):
+        back = kept_file.from_kept(json.loads(json.dumps(kept_file.kept(one), allow_nan=False)))
+        assert to_plain(back) == to_plain(one)
+        assert back.motion == one.motion
+        assert back.settings == one.settings
+        assert back.df == one.df
+        assert back.n_atoms == one.n_atoms
+    others = [diffusivity(run.trajectory("production-2500K"), "Li", **how), found]
+    again = [kept_file.from_kept(kept_file.kept(one)) for one in others]
+    assert to_plain(combine(again)) == to_plain(combine(others))
+
+
+def test_several_may_measure_a_case_at_once(run, monkeypatch):
+    """Each puts a whole file in the place of the other's."""
+    (run.path / "analysis.json").unlink()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: measure_case(Run.open(run.path)).summary, range(4)))
+    assert found == [found[0]] * 4
+    monkeypatch.setattr(measuring, "summarize", None)
+    assert measure_case(run).summary == found[0]
+    assert not list(run.path.glob(".analysis*"))
 
 
 @pytest.fixture
@@ -282,9 +312,8 @@ def test_the_volume_has_the_error_of_its_search(copy):
 
 
 def test_what_is_kept_is_no_output_of_anybody(run, capsys):
-    command = ["analyze", str(run.path), "--plot", str(run.path / "plots")]
-    assert run_command_line(command) == 0
     assert Run.open(run.path).verify() == {}
     os.unlink(run.path / "analysis.json")
-    out = str(run.path / "analysis.json")
+    out = str(run.path / "analysis.json.xyz")
     assert run_command_line(["export", str(run.path), "melt", "-o", out]) == 2
+    assert "is a file of the run" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from mlmd.campaign.plan import Campaign
 from mlmd.campaign.pool import LocalPool
 from mlmd.campaign.results.measuring import MeasuredCase, measure_case
 from mlmd.campaign.results.rows import CampaignResults, ResultRow, results_of
+from mlmd.campaign.results.table import data_frame
 from mlmd.campaign.work import Outcome
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MeasuredCase",
     "Outcome",
     "ResultRow",
+    "data_frame",
     "measure_case",
     "results_of",
     "run_campaign",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 """Of a run, in its directory."""
+NOT_MEASURED = "not measured"
 
 
 class _Texts:
@@ -75,7 +76,9 @@ def page_contents(
                 texts.place(calculator if row is None else row.calculator),
                 case.seed,
                 1,
-                texts.place("damaged" if case.name in results.problems else state.cases[case.name]),
+                texts.place(
+                    "not measured" if case.name in results.problems else state.cases[case.name]
+                ),
                 texts.place(case.group),
                 _link(campaign.folder / case.name, beside),
                 message,
