@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -25,26 +25,22 @@ from mlmd.campaign.engines.making import executors_of
 from mlmd.campaign.engines.relay import Relay
 from mlmd.campaign.journal import (
     BUSY,
-    DONE,
     FAILED,
-    STARTED,
     STOPPED,
     Journal,
-    Told,
     read_journals,
 )
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.state import CampaignState, left_of, plain_rule, state_of
 from mlmd.campaign.watching import what_is_left
 from mlmd.campaign.work import Outcome, Task, work
 from mlmd.errors import MlmdError, StoppedError
-from mlmd.run.lock import is_at_work
 from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmd.campaign.lengthening import Until
 
 logger = logging.getLogger(__name__)
 
@@ -61,69 +57,6 @@ MOST_MEMORY_FAILURES = 3
 BUSY_AGAIN_S = 5.0
 """After which a case that another process had is tried again."""
 LOOK_EVERY_S = 0.5
-
-
-@dataclass(frozen=True)
-class CampaignState:
-    """How far a campaign is.
-
-    Attributes
-    ----------
-    counts
-        Cases ``done``, ``running``, ``failed`` and ``waiting``.
-    failures
-        By case: ``kind`` and ``message``.
-    """
-
-    counts: Mapping[str, int]
-    failures: Mapping[str, Mapping[str, Any]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "counts": dict(self.counts),
-            "failures": {k: dict(v) for k, v in self.failures.items()},
-        }
-
-
-def state_of(campaign: Campaign) -> CampaignState:
-    """Return how far a campaign is, from what its workers wrote down."""
-    told = read_journals(campaign.folder)
-    until = _plain(campaign.until)
-    counts = Counter({"done": 0, "running": 0, "failed": 0, "waiting": 0})
-    failures: dict[str, dict[str, Any]] = {}
-    for case in campaign.cases:
-        one = told.get(case.name)
-        event = "" if one is None or _is_short(one, until) else one.event
-        if one is not None and event == FAILED:
-            failures[case.name] = {key: one.details.get(key) for key in ("kind", "message")}
-        at_work = event in (STARTED, BUSY) and is_at_work(campaign.folder / case.name)
-        counts[event if event in (DONE, FAILED) else "running" if at_work else "waiting"] += 1
-    return CampaignState(dict(counts), failures)
-
-
-def left_of(campaign: Campaign, told: Mapping[str, Told], retry: bool = False) -> list[Planned]:
-    """Return the cases that have not ended; with `retry` those that failed, too."""
-    over = {DONE} if retry else {DONE, FAILED}
-    until = _plain(campaign.until)
-    found = []
-    for case in campaign.cases:
-        one = told.get(case.name)
-        if one is None or one.event not in over or _is_short(one, until):
-            found.append(case)
-    return found
-
-
-def _plain(until: Until | None) -> dict[str, Any] | None:
-    return None if until is None else until.to_dict()
-
-
-def _is_short(told: Told, until: Mapping[str, Any] | None) -> bool:
-    """Tell whether a case that is done has its productions by another rule than they are to have.
-
-    Without a rule, however long they have become will do.
-    """
-    return told.event == DONE and until is not None and told.details.get("until") != until
 
 
 def run_campaign(
@@ -268,7 +201,7 @@ class _Client:
             walkers=walkers,
             time_limit_s=campaign.time_limit_s,
             stalled_after_s=campaign.stalled_after_s,
-            until=_plain(campaign.until),
+            until=plain_rule(campaign.until),
             pack=campaign.pack,
             client=(socket.gethostname(), os.getpid()),
             stop_file=str(self.stop_file),

@@ -25,6 +25,7 @@ from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
+from mlmd.campaign.results.measuring import keep_measured
 from mlmd.campaign.watching import Watch
 from mlmd.errors import DiskFullError, MlmdError, NotSharedError, StoppedError
 from mlmd.protocol.protocol import Protocol
@@ -197,6 +198,8 @@ def _worked(task: Task, folder: Path, outcomes: dict[str, Outcome]) -> None:
 
 def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> Outcome:
     """Write down what came of a case."""
+    if not isinstance(found, CaseFailure):
+        keep_measured(found)  # what is asked for later is measured where the processors are
     if not isinstance(found, CaseFailure) and task.pack:
         try:
             pack_run(found.path)
