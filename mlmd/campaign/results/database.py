@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign.results.measuring import measure_case
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.files import write_output
 from mlmd.plain import to_plain, without_nan
@@ -82,33 +84,43 @@ def _write_all(
     database: Any, campaign: Campaign, results: CampaignResults, problems: dict[str, str]
 ) -> None:
     own = {"campaign": campaign.name, "folder": str(campaign.folder.absolute())}
+
+    @lru_cache(maxsize=1)  # a run has several rows, one after another
+    def opened(path: Path) -> tuple[Run, Mapping[str, Any]]:
+        run = Run.open(path)
+        return run, measure_case(run).summary
+
+    melts: dict[str, list[ResultRow]] = {}
+    for row in results.rows:
+        if row.path is not None:
+            melts.setdefault(row.group, []).append(row)
     for row in results.rows:
         try:
-            atoms = _last_frame(row if row.path is not None else _first_melt(row, results))
-        except MlmdError as error:
+            one = row if row.path is not None else _first_melt(row, melts[row.group])
+            assert one.path is not None
+            run, summary = opened(one.path)
+            atoms = _last_frame(run, one)
+            data = data_of(row, summary if one is row else None)
+        except (MlmdError, OSError) as error:
             problems[row.case] = " ".join(str(error).split())
             continue
-        database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data_of(row))
+        database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data)
 
 
-def _first_melt(pooled: ResultRow, results: CampaignResults) -> ResultRow:
+def _first_melt(pooled: ResultRow, melts: Iterable[ResultRow]) -> ResultRow:
     """Return the first of the productions that a row is pooled from."""
     return next(
         row
-        for row in results.rows
-        if row.path is not None
-        and row.group == pooled.group
-        and row.temperature_K == pooled.temperature_K
-        and pooled.stage.startswith(row.stage)
+        for row in melts
+        if row.temperature_K == pooled.temperature_K and pooled.stage.startswith(row.stage)
     )
 
 
-def _last_frame(row: ResultRow) -> Atoms:
+def _last_frame(run: Run, row: ResultRow) -> Atoms:
     """Return the last frame of a production, its atoms within the cell."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    assert row.path is not None
-    atoms = frame_atoms(Run.open(row.path).trajectory(row.stage, -1), -1)
+    atoms = frame_atoms(run.trajectory(row.stage, -1), -1)
     known = {} if atoms.calc is None else atoms.calc.results
     atoms.wrap()  # which energy and forces do not see
     atoms.calc = SinglePointCalculator(atoms, **known)
@@ -178,15 +190,15 @@ def _texts(found: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def data_of(row: ResultRow) -> dict[str, Any]:
-    """Return all that was found of a row."""
+def data_of(row: ResultRow, whole: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return all that was found of a row, out of all that ``mlmd analyze`` says of its run."""
     found: dict[str, Any] = {"species": row.species, "arrhenius": row.laws}
-    if row.whole is not None:
+    if whole is not None:
         ours = (f"{row.stage}: ", *(f"{symbol}: " for symbol in row.species))
         found |= {
-            "analysis": row.whole["stages"][row.stage],
-            "from_recipe": row.whole["from_recipe"],
-            "findings": [one for one in row.whole["findings"] if one["message"].startswith(ours)],
+            "analysis": whole["stages"][row.stage],
+            "from_recipe": whole["from_recipe"],
+            "findings": [one for one in whole["findings"] if one["message"].startswith(ours)],
         }
     plain: dict[str, Any] = without_nan(to_plain({**found, "versions": row.versions}))
     return plain
