@@ -45,7 +45,7 @@ $(VENV)/.demo-ready: constraints.txt setup.cfg
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.demo-ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[chgnet,kinisi,m3gnet,model,sevennet,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[campaign,chgnet,kinisi,m3gnet,model,sevennet,dev]"
 	$(BIN)/mlmd calculators install mace
 	touch $@
 

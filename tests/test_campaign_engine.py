@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from ase.build import bulk
 from ase.io import write
-from runs import assert_equal_bits
+from campaigns import (
+    LJ,
+    PROTOCOL,
+    assert_as_alone,
+    command,
+    content_of,
+    here,
+    starts_and_ends,
+    write_campaign,
+)
 
 from mlmd import CalculatorSpec, Run
 from mlmd.campaign import Campaign, LocalPool, run_campaign, state_of
@@ -25,62 +32,15 @@ from mlmd.errors import InputError, StoppedError
 from mlmd.run.lock import RunLock
 from mlmd.run.stopping import StopToken
 
-LJ = {"name": "lj", "options": {"cutoff_A": 4.5}}
-PROTOCOL = """\
-schema: 1
-name: short
-stages:
-  - {name: melt, class: Equilibrate, temperature_K: 500, duration_ps: 0.04, record_every_fs: 20}
-  - {name: production, class: Production, temperature_K: 500, duration_ps: DURATION,
-     record_every_fs: 20}
-"""
-
 
 @pytest.fixture
 def content(tmp_path):
-    """Four cases of liquids, without a file."""
-    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", "0.1"))
-    return {
-        "compositions": ["LiCl", "LiF"],
-        "n_atoms": 24,
-        "volume_per_atom_A3": 45,
-        "protocol": "p.yaml",
-        "calculators": LJ,
-        "seeds": 2,
-    }
+    return content_of(tmp_path)
 
 
 @pytest.fixture
 def campaign(content, tmp_path):
     return Campaign.from_dict(content, beside=tmp_path)
-
-
-def here(campaign: Campaign, **how):
-    """Run in threads of this process: quick, and an executor like any other."""
-    with ThreadPoolExecutor(2) as pool:
-        return run_campaign(campaign, pool, **how)
-
-
-def starts_and_ends(campaign: Campaign) -> dict[str, list[str]]:
-    """All that was written of each case."""
-    found: dict[str, list[str]] = {}
-    for file in campaign.folder.glob("campaign-*.jsonl"):
-        for text in file.read_text().splitlines():
-            line = json.loads(text)
-            found.setdefault(line["case"], []).append(line["event"])
-    return found
-
-
-def assert_as_alone(campaign: Campaign, folder: Path) -> None:
-    """Hold every case against an undisturbed run of it."""
-    for case in campaign.cases:
-        alone = campaign.protocol.run(
-            starting_structure(case.source, case.seed),
-            campaign.calculators[case.calculator],
-            folder / case.name,
-            seed=case.seed,
-        )
-        assert_equal_bits(Run.open(campaign.folder / case.name), alone)
 
 
 def test_every_case_is_a_run_of_its_own(campaign, tmp_path):
@@ -94,6 +54,21 @@ def test_walkers_share_a_model_and_the_runs_are_the_same(content, tmp_path):
     campaign = Campaign.from_dict({**content, "walkers": 4}, beside=tmp_path)
     assert here(campaign).counts["done"] == 4
     assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_walkers_that_cannot_share_a_calculator_run_one_after_another(
+    content, tmp_path, caplog, monkeypatch
+):
+    (tmp_path / "alien.py").write_text(
+        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+        "class Alien(LennardJones): pass\n"
+        "def make():\n"
+        "    return Alien(cutoff_A=4.5)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    content.update(walkers=4, calculators="alien:make")
+    assert here(Campaign.from_dict(content, beside=tmp_path)).counts["done"] == 4
+    assert "one after another: calculator 'alien:make' cannot compute many" in caplog.text
 
 
 def test_what_is_done_is_not_begun_again(campaign):
@@ -291,34 +266,140 @@ def test_an_executor_of_the_user_that_breaks_is_said(campaign):
     assert here(campaign).counts["done"] == 4
 
 
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A calculator that does something of its own to fluorides."""
+
+    def plant(what: str) -> str:
+        (tmp_path / "planted.py").write_text(
+            "import ctypes, os\n"
+            "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+            "class Planted(LennardJones):\n"
+            "    deterministic = True\n"  # many walkers may share it
+            "    def calculate(self, atoms, *args):\n"
+            "        if 'F' in atoms.symbols:\n"
+            f"            {what}\n"
+            "        super().calculate(atoms, *args)\n"
+            "def make():\n"
+            "    return Planted(cutoff_A=4.5)\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return "planted:make"
+
+    return plant
+
+
 @pytest.mark.slow
-def test_a_case_that_kills_its_workers_is_given_up_and_the_others_are_done(
-    content, tmp_path, caplog
+@pytest.mark.parametrize(
+    ("what", "kind", "changes"),
+    [
+        ("os._exit(9)", "worker", {}),
+        # As a library of C that waits with the lock of the interpreter in its hand.
+        ("ctypes.PyDLL(None).sleep(600)", "hung", {"stalled_after_s": 1.5}),
+    ],
+)
+def test_a_case_that_costs_its_workers_is_given_up_and_the_others_are_done(
+    content, tmp_path, planted, what, kind, changes
 ):
-    deadly = tmp_path / "deadly.py"
-    deadly.write_text(
-        "import os\n"
-        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
-        "class Deadly(LennardJones):\n"
-        "    def calculate(self, atoms, *args):\n"
-        "        if 'F' in atoms.symbols:\n"
-        "            os._exit(9)\n"
-        "        super().calculate(atoms, *args)\n"
-        "def make():\n"
-        "    return Deadly(cutoff_A=4.5)\n"
-    )
-    content["calculators"] = "deadly:make"
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    sys.path.insert(0, str(tmp_path))
-    try:
-        campaign = Campaign.from_dict({**content, "seeds": 1}, beside=tmp_path)
-        state = run_campaign(campaign, lambda: LocalPool(1))
-    finally:
-        sys.path.remove(str(tmp_path))
+    content.update(changes, calculators=planted(what), seeds=1)
+    campaign = Campaign.from_dict(content, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
     assert state.counts["done"] == 1
     ((case, failure),) = state.failures.items()
     assert case.startswith("LiF")
+    assert failure["kind"] == kind
+    assert not list(campaign.folder.glob("*.begun"))
+    if kind == "hung":
+        assert "no step within 1.5 s" in failure["message"]
+        assert "planted.py" in read_journals(campaign.folder)[case].details["traceback"]
+
+
+@pytest.mark.slow
+def test_of_cases_that_walk_together_only_the_one_that_kills_is_given_up(
+    content, tmp_path, planted
+):
+    content.update(calculators=planted("os._exit(9)"), compositions=["LiCl", "LiBr", "LiF", "LiI"])
+    campaign = Campaign.from_dict({**content, "walkers": 4, "seeds": 1}, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
+    assert state.counts["done"] == 3
+    ((case, failure),) = state.failures.items()
+    assert case.startswith("LiF")
     assert failure["kind"] == "worker"
+
+
+@pytest.mark.slow
+def test_a_walker_that_hangs_is_found_among_those_that_walk(content, tmp_path, planted):
+    content.update(calculators=planted("ctypes.PyDLL(None).sleep(600)"), stalled_after_s=1.5)
+    campaign = Campaign.from_dict({**content, "walkers": 2, "seeds": 1}, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
+    assert state.counts["done"] == 1
+    assert [one["kind"] for one in state.failures.values()] == ["hung"]
+
+
+def test_first_comes_what_has_priority(content, tmp_path):
+    content.update(compositions=["LiCl", "LiF", "NaCl", "NaF"], priority=["NaF", "*F"], seeds=2)
+    campaign = Campaign.from_dict(content, beside=tmp_path)
+    order = [(case.name.partition("-")[0], case.seed) for case in campaign.cases]
+    assert order[:4] == [("NaF", 0), ("NaF", 1), ("LiF", 0), ("LiF", 1)]
+    assert {case.n_atoms for case in campaign.cases} == {24}
+    with pytest.raises(InputError, match="'KCl', which no case is named by"):
+        Campaign.from_dict({**content, "priority": ["KCl"]}, beside=tmp_path)
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_worker_is_not_lost_with_it():
+    pool = LocalPool(1)
+    try:
+        dies, waits = pool.submit(os._exit, 1), pool.submit(abs, -3)
+        assert isinstance(dies.exception(timeout=60), BrokenExecutor)
+        assert waits.result(timeout=60) == 3
+    finally:
+        pool.shutdown()
+
+
+class Dead(Executor):
+    """An engine none of whose workers starts."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future = Future()
+        future.set_exception(RuntimeError("a job that is gone"))
+        return future
+
+
+def test_workers_that_never_begin_are_an_end_and_no_failure_of_cases(campaign):
+    with pytest.raises(StoppedError, match=r"die before they begin.*0 of 4 cases"):
+        run_campaign(campaign, Dead)
+    assert state_of(campaign).counts == {"done": 0, "running": 0, "failed": 0, "waiting": 4}
+
+
+def test_a_defect_of_ours_is_a_failure_of_its_case_with_a_traceback(campaign, monkeypatch):
+    def broken(source, seed):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("mlmd.campaign.work.starting_structure", broken)
+    state = here(campaign)
+    assert state.counts["failed"] == 4
+    assert {one["kind"] for one in state.failures.values()} == {"other"}
+    told = read_journals(campaign.folder)[campaign.cases[0].name]
+    assert "ZeroDivisionError" in told.details["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({}, ["0", "1"]),
+        ({"workers_per_gpu": 2}, ["0", "1", "0", "1"]),
+        ({"workers": 3}, ["0", "1", "0"]),
+    ],
+)
+def test_workers_have_gpus_of_their_own_in_turn(how, expected):
+    pool = LocalPool(gpus=["0", "1"], **how)
+    try:
+        shares = [slot._initargs[0] for slot in pool._slots]
+    finally:
+        pool.shutdown()
+    assert shares == expected
 
 
 def test_cut_lines_and_clocks_that_differ_lose_nothing(campaign):
@@ -330,16 +411,6 @@ def test_cut_lines_and_clocks_that_differ_lose_nothing(campaign):
         file.write(b'{"time": "2026-12-01", "case": "half')
     assert read_journals(campaign.folder)[name].event == "done"
     assert state_of(campaign).counts["done"] == 4
-
-
-def command(tmp_path: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "mlmd.cli", "campaign", *words, str(tmp_path / "c.yaml")]
-
-
-def write_campaign(tmp_path: Path, content: dict, seeds: int, duration_ps: float) -> Campaign:
-    (tmp_path / "p.yaml").write_text(PROTOCOL.replace("DURATION", str(duration_ps)))
-    (tmp_path / "c.yaml").write_text(json.dumps({**content, "seeds": seeds, "workers": 2}))
-    return Campaign.load(tmp_path / "c.yaml")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -175,8 +175,14 @@ def packages(spec: PlainSpec) -> dict[str, str]:
         names = KNOWN[spec.name].distributions
     else:
         top = spec.name.partition(":")[0].partition(".")[0]
-        names = tuple(importlib.metadata.packages_distributions().get(top, ()))
+        names = tuple(_distributions().get(top, ()))
     return {name: importlib.metadata.version(name) for name in names}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return which distributions a package comes from; half a second where many are installed."""
+    return importlib.metadata.packages_distributions()
 
 
 @cache

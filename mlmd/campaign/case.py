@@ -21,6 +21,7 @@ from mlmd.errors import (
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from mlmd.campaign.lengthening import Until
     from mlmd.protocol.protocol import Protocol
     from mlmd.protocol.settings import RunSettings
     from mlmd.run.run import Run
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mlmd.stages.context import ProgressReport
 
 FailureKind = Literal[
-    "input", "unstable", "no_volume", "memory", "calculator", "busy", "worker", "other"
+    "input", "unstable", "no_volume", "memory", "calculator", "busy", "worker", "hung", "other"
 ]
 """Why a case failed, as far as a remedy depends on it."""
 
@@ -58,6 +59,8 @@ class Case:
     settings
         Fields of stages that differ from the protocol's: ``{"NAME.field": value}``, as for
         :meth:`mlmd.Protocol.with_settings`.
+    until
+        When its productions are long enough; as long as the protocol says where None.
     """
 
     protocol: Protocol
@@ -65,6 +68,7 @@ class Case:
     directory: Path
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    until: Until | None = None
 
     def resolved(self) -> Protocol:
         """Return the protocol with the settings of the case."""
@@ -83,7 +87,8 @@ class CaseFailure:
         ``input``: something given cannot be used. ``unstable``: a guard tripped too often.
         ``no_volume``: there is no volume of zero pressure. ``memory``: it ran out. ``calculator``:
         the model or program failed. ``busy``: another process has the directory. ``worker``: the
-        process that ran it died, again and again. ``other``: anything else.
+        process that ran it died, again and again. ``hung``: it took no step for too long, again and
+        again. ``other``: anything else.
     message
         One line.
     traceback
@@ -130,16 +135,22 @@ def run_case(
     StoppedError
         If it was stopped, or the disk is full: that is no failure, the same call goes on.
     """
+    longer: Mapping[str, float] = {}
     try:
-        return case.resolved().run(
-            case.structure,
-            calculator,
-            case.directory,
-            seed=case.seed,
-            progress=progress,
-            stop=stop,
-            settings=keep,
-        )
+        while True:
+            run = case.resolved().run(
+                case.structure,
+                calculator,
+                case.directory,
+                seed=case.seed,
+                progress=progress,
+                stop=stop,
+                extend=longer,
+                settings=keep,
+            )
+            longer = {} if case.until is None else case.until.longer(run)
+            if not longer:
+                return run
     except StoppedError:
         raise
     except Exception as error:  # whatever a model or a program raises is this case's alone

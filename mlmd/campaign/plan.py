@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
-from mlmd.checks import input_file, known_keys, positive_number, shown, whole_number
+from mlmd.campaign.engines.alone import alone
+from mlmd.campaign.engines.settings import LOCAL, EngineSettings
+from mlmd.campaign.lengthening import Until
+from mlmd.checks import (
+    input_file,
+    known_keys,
+    positive_number,
+    shown,
+    texts,
+    truth,
+    whole_number,
+)
 from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
 from mlmd.protocol.protocol import Protocol
@@ -39,9 +51,17 @@ KEYS = (
     "seeds",
     "walkers",
     "workers",
+    "workers_per_gpu",
     "time_limit_s",
+    "stalled_after_s",
+    "until",
+    "priority",
+    "pack",
+    "engine",
 )
 N_ATOMS = 100
+STALLED_AFTER_S = 3600.0
+"""Without a step, after which a case hangs: longer than a step of any model takes, or a start."""
 DIGITS_OF_NAME = 12
 
 
@@ -64,6 +84,8 @@ class Planned:
     group
         What it shares with those cases that differ from it in nothing but their seed: independent
         melts of the same.
+    n_atoms
+        In its cell.
     """
 
     name: str
@@ -71,6 +93,7 @@ class Planned:
     calculator: int
     seed: int
     group: str
+    n_atoms: int
 
 
 @dataclass(frozen=True)
@@ -93,8 +116,19 @@ class Campaign:
         Cases that share one model on one worker at a time.
     workers
         Processes of the local pool; as many as the machine has for them where None.
+    workers_per_gpu
+        Of the local pool, where `workers` is None and there are GPUs.
     time_limit_s
         Wall time after which a task stops at a checkpoint; what is left is a task of its own.
+    stalled_after_s
+        Wall time without a step after which the process of a case that hangs is ended; never where
+        None.
+    until
+        When productions are long enough; as long as the protocol says where None.
+    pack
+        Whether each finished run becomes one file.
+    engine
+        Where it runs.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
     files
@@ -108,7 +142,12 @@ class Campaign:
     cases: tuple[Planned, ...]
     walkers: int = 1
     workers: int | None = None
+    workers_per_gpu: int = 1
     time_limit_s: float | None = None
+    stalled_after_s: float | None = STALLED_AFTER_S
+    until: Until | None = None
+    pack: bool = False
+    engine: EngineSettings = field(default_factory=EngineSettings)
     bad: Mapping[str, str] | None = None
     files: tuple[Path, ...] = ()
 
@@ -144,6 +183,7 @@ class Campaign:
         skip_bad: bool = False,
     ) -> Campaign:
         """Make a campaign from plain data, as :meth:`load` from a file's."""
+        alone()
         known_keys("campaign", content, KEYS)
         schema = content.get("schema", SCHEMA)
         if schema != SCHEMA:
@@ -155,11 +195,14 @@ class Campaign:
         sources = list(_sources(content, beside, bad if skip_bad else None))
         seeds = _seeds(content.get("seeds", 1))
         name = str(content.get("name", name))
+        until = Until.of(content["until"]) if content.get("until") is not None else None
+        if until is not None:
+            until.check(protocol)
         physics = [spec.physics() for spec in calculators]
         stages = [stage.to_dict() for stage in protocol.stages]
         cases: dict[str, Planned] = {}
         for seed in seeds:  # first one of each, then the others
-            for label, source, is_what in sources:
+            for label, source, is_what, n_atoms in sources:
                 for number, one in enumerate(physics):
                     same = [is_what, stages, one]
                     case = _named(label, [*same, seed])
@@ -167,20 +210,26 @@ class Campaign:
                         raise InputError(
                             f"campaign has {label} with seed {seed} twice; name it once"
                         )
-                    cases[case] = Planned(case, source, number, seed, _named(label, same))
-        limit = content.get("time_limit_s")
+                    cases[case] = Planned(case, source, number, seed, _named(label, same), n_atoms)
         workers, walkers = content.get("workers"), content.get("walkers", 1)
         return cls(
             name=name,
             folder=beside / str(content.get("out", f"runs/{name}")),
             protocol=protocol,
             calculators=calculators,
-            cases=tuple(cases.values()),
+            cases=_first(cases.values(), content.get("priority", [])),
             walkers=whole_number("walkers", walkers, most=None),
             workers=None
             if workers is None
             else whole_number("workers", workers, least=1, most=None),
-            time_limit_s=None if limit is None else positive_number("time_limit_s", limit, "s"),
+            workers_per_gpu=whole_number(
+                "workers_per_gpu", content.get("workers_per_gpu", 1), most=None
+            ),
+            time_limit_s=_seconds(content, "time_limit_s", None),
+            stalled_after_s=_seconds(content, "stalled_after_s", STALLED_AFTER_S),
+            until=until,
+            pack=truth("pack", content.get("pack", False)),
+            engine=EngineSettings.of(content.get("engine", LOCAL), beside),
             bad=bad,
             files=tuple(_files(content, beside)),
         )
@@ -198,8 +247,31 @@ def _named(label: str, what: list[Any]) -> str:
     return f"{label}-{digest(what)[:DIGITS_OF_NAME]}"
 
 
-_Source = tuple[str, Mapping[str, Any], Any]
-"""A label, the source, and what identifies it."""
+def _seconds(content: Mapping[str, Any], key: str, default: float | None) -> float | None:
+    given = content.get(key, default)
+    return None if given is None else positive_number(key, given, "s")
+
+
+def _first(cases: Iterable[Planned], patterns: Any) -> tuple[Planned, ...]:
+    """Put those cases first whose names fit a pattern: the first pattern's before the second's."""
+    cases = tuple(cases)
+    wanted = [f"{one}-*" for one in texts("priority", patterns)]
+    for pattern in wanted:
+        if not any(fnmatch.fnmatchcase(case.group, pattern) for case in cases):
+            raise InputError(
+                f"priority has {pattern[:-2]!r}, which no case is named by; expected compositions "
+                "or files of the campaign, or patterns such as Li*"
+            )
+
+    def place(case: Planned) -> int:
+        fits = (n for n, pattern in enumerate(wanted) if fnmatch.fnmatchcase(case.group, pattern))
+        return next(fits, len(wanted))
+
+    return tuple(sorted(cases, key=place))
+
+
+_Source = tuple[str, Mapping[str, Any], Any, int]
+"""A label, the source, what identifies it, and its number of atoms."""
 
 
 def _sources(
@@ -215,12 +287,12 @@ def _sources(
     for text in _compositions(content, beside):
         try:
             composition = Composition.parse(text)
-            composition.counts(n_atoms)
+            n_packed = sum(composition.counts(n_atoms).values())
         except InputError as error:
             _note(bad, text, error)
             continue
         source = {"composition": text, "n_atoms": n_atoms, **packing}
-        yield composition.formula, source, source
+        yield composition.formula, source, source, n_packed
     for pattern in _listed(content, "structures", []):
         files = sorted(glob.glob(str(beside / str(pattern))))
         if not files:
@@ -243,7 +315,7 @@ def _structures(file: Path, bad: dict[str, str] | None) -> Iterator[_Source]:
             continue
         text = structure_text(atoms)
         source = {"structure": zlib.compress(text.encode())}
-        yield Path(label).name.replace(":", "-"), source, digest_text(text)
+        yield Path(label).name.replace(":", "-"), source, digest_text(text), len(atoms)
 
 
 def _compositions(content: Mapping[str, Any], beside: Path) -> list[str]:

@@ -5,8 +5,11 @@ A task can be given twice, or be killed at any moment: the run directories know 
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,17 +18,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmd.calculators.spec import CalculatorSpec
+from mlmd.campaign.archive import pack_run, unpack_run
 from mlmd.campaign.case import Case, CaseFailure, run_case
+from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
+from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
 from mlmd.campaign.results.measuring import keep_measured
-from mlmd.errors import DiskFullError, MlmdError, StoppedError
+from mlmd.campaign.watching import Watch
+from mlmd.errors import DiskFullError, MlmdError, NotSharedError, StoppedError
 from mlmd.protocol.protocol import Protocol
 from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
+    from mlmd.stages.context import Progress
+
+logger = logging.getLogger(__name__)
 
 _token = StopToken()
 """Of this worker process: set by the signals that ask it to end."""
@@ -41,7 +51,14 @@ class Task:
     calculator: Mapping[str, Any]
     cases: tuple[Planned, ...]
     walkers: int
-    time_limit_s: float | None
+    time_limit_s: float | None = None
+    stalled_after_s: float | None = None
+    until: Mapping[str, Any] | None = None
+    pack: bool = False
+    client: tuple[str, int] = ("", 0)
+    """Host and process that gave it: one that hangs there, in a thread, is not ended."""
+    stop_file: str = ""
+    """Appears when the client stops."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +81,12 @@ class Outcome:
     message: str = ""
 
 
-class _Until(StopToken):
+class _Limit(StopToken):
     """Stops when this worker is told to end, or when a task has taken long enough."""
 
-    def __init__(self, limit_s: float | None) -> None:
+    def __init__(self, limit_s: float | None, stop_file: str) -> None:
         self._own: str | None = None
+        self._ending = Ending(stop_file)
         self._limit_s = limit_s
         self._began = time.monotonic()
         super().__init__()
@@ -78,7 +96,7 @@ class _Until(StopToken):
         """Why to stop; None while there is no reason."""
         if self._limit_s is not None and time.monotonic() - self._began > self._limit_s:
             return f"time limit of {self._limit_s:g} s"
-        return _token.reason or self._own
+        return _token.reason or self._own or self._ending.reason
 
     @reason.setter
     def reason(self, value: str | None) -> None:
@@ -111,53 +129,86 @@ def work(task: Task) -> list[Outcome]:
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     _at_work.append(task)
+    outcomes: dict[str, Outcome] = {}
     try:
-        return _worked(task, folder)
+        _worked(task, folder, outcomes)
+        return list(outcomes.values())
+    except Exception as error:  # one of ours: the workers of a task are not to blame for it
+        journal = Journal(folder)
+        for planned in task.cases:
+            if planned.name not in outcomes:
+                failure = CaseFailure.of(folder / planned.name, error)
+                outcomes[planned.name] = _told(journal, planned.name, failure, task)
+        return list(outcomes.values())
     finally:
         _at_work.remove(task)
 
 
-def _worked(task: Task, folder: Path) -> list[Outcome]:
-    journal, token = Journal(folder), _Until(task.time_limit_s)
+def _worked(task: Task, folder: Path, outcomes: dict[str, Outcome]) -> None:
+    """Do what :func:`work` does; note what became of each case."""
+    journal, token = Journal(folder), _Limit(task.time_limit_s, task.stop_file)
     protocol = Protocol.from_dict(task.protocol)
-    outcomes: dict[str, Outcome] = {}
-    cases = []
-    for planned in task.cases:
-        journal.write(planned.name, STARTED)
-        try:
-            atoms = starting_structure(planned.source, planned.seed)
-        except MlmdError as error:
-            failure = CaseFailure.of(folder / planned.name, error)
-            outcomes[planned.name] = _told(journal, planned.name, failure)
-            continue
-        cases.append(Case(protocol, atoms, folder / planned.name, seed=planned.seed))
+    until = None if task.until is None else Until.of(task.until)
+    is_clients = task.client == (socket.gethostname(), os.getpid())
+    watch = Watch(None if is_clients else task.stalled_after_s, folder, task.cases[0].name)
 
     def ended(case: Case, found: Run | CaseFailure) -> None:
-        outcomes[case.directory.name] = _told(journal, case.directory.name, found)
+        watch.ended(case.directory.name)
+        outcomes[case.directory.name] = _told(journal, case.directory.name, found, task)
+
+    def moved(case: Case, progress: Progress) -> None:
+        watch.moved(case.directory.name)
 
     try:
         spec = CalculatorSpec(**task.calculator)
-        if task.walkers > 1 and len(cases) > 1:
-            run_many(cases, spec, task.walkers, ended=ended, stop=token)
-        else:
+        cases = []
+        for planned in task.cases:
+            journal.write(planned.name, STARTED)
+            directory = folder / planned.name
+            try:
+                unpack_run(directory)
+                atoms = starting_structure(planned.source, planned.seed)
+            except StoppedError:
+                raise
+            except MlmdError as error:
+                failure = CaseFailure.of(directory, error)
+                outcomes[planned.name] = _told(journal, planned.name, failure, task)
+                continue
+            cases.append(Case(protocol, atoms, directory, planned.seed, until=until))
+        with watch:
+            if task.walkers > 1 and len(cases) > 1:
+                try:
+                    run_many(cases, spec, task.walkers, progress=moved, ended=ended, stop=token)
+                except NotSharedError as error:
+                    logger.warning("the cases of a task are run one after another: %s", error)
             for case in cases:
+                if case.directory.name in outcomes:
+                    continue
                 if token.reason is not None:
                     raise StoppedError(token.reason)
-                ended(case, run_case(case, spec, stop=token))
+                report = functools.partial(moved, case)
+                ended(case, run_case(case, spec, progress=report, stop=token))
     except StoppedError as error:
         kind = "disk" if isinstance(error, DiskFullError) else ""
         for planned in task.cases:
             if planned.name not in outcomes:
                 journal.write(planned.name, STOPPED, message=str(error))
                 outcomes[planned.name] = Outcome(planned.name, STOPPED, kind, str(error))
-    return list(outcomes.values())
 
 
-def _told(journal: Journal, name: str, found: Run | CaseFailure) -> Outcome:
+def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> Outcome:
     """Write down what came of a case."""
     if not isinstance(found, CaseFailure):
         keep_measured(found)  # what is asked for later is measured where the processors are
-        journal.write(name, DONE)
+    if not isinstance(found, CaseFailure) and task.pack:
+        try:
+            pack_run(found.path)
+        except StoppedError:
+            raise
+        except MlmdError as error:
+            found = CaseFailure.of(found.path, error)
+    if not isinstance(found, CaseFailure):
+        journal.write(name, DONE, **({} if task.until is None else {"until": task.until}))
         return Outcome(name, DONE)
     if found.kind == BUSY:
         journal.write(name, BUSY, message=found.message)

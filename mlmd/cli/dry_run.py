@@ -137,12 +137,12 @@ def _print(content: Mapping[str, Any], calculator: str) -> None:
         state = "" if row["status"] == "pending" else f"  {row['status']}"
         print(
             f"  {row['name']:<{width}}  {row['starts_from'] or '-':<{max(before, 11)}}  "
-            f"{row['n_steps']:>9}  {row['n_frames']:>8}  {_size(row['disk_bytes']):>8}  "
+            f"{row['n_steps']:>9}  {row['n_frames']:>8}  {size(row['disk_bytes']):>8}  "
             f"{clock(row['seconds']):>9}{state}"
         )
     print(
         f"  {'total':<{width}}  {'':<{max(before, 11)}}  {content['n_steps']:>9}  "
-        f"{content['n_frames']:>8}  {_size(content['disk_bytes']):>8}  "
+        f"{content['n_frames']:>8}  {size(content['disk_bytes']):>8}  "
         f"{clock(content['seconds']):>9}"
     )
     if content["seconds_left"] < content["seconds"]:
@@ -157,22 +157,24 @@ def _print(content: Mapping[str, Any], calculator: str) -> None:
     ):
         if first_s > max(SLOW_START_S, 2 * call_s):
             print(
-                f"The first force call took {_time(first_s)} (its start, and electrons from atoms "
-                f"where it has any), each after it {_time(call_s)}."
+                f"The first force call took {duration(first_s)} (its start, and electrons from "
+                f"atoms where it has any), each after it {duration(call_s)}."
             )
 
 
 def _call_times(rows: Sequence[Mapping[str, Any]]) -> str:
-    return " or ".join(dict.fromkeys(_time(row["force_call_s"]) for row in rows))
+    return " or ".join(dict.fromkeys(duration(row["force_call_s"]) for row in rows))
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a time that is short."""
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
+def size(number: float) -> str:
+    """Write a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
             return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
         number /= 1000
     raise AssertionError

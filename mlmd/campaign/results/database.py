@@ -6,16 +6,16 @@ import importlib.util
 import math
 import shutil
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign.archive import opened_run
 from mlmd.campaign.results.measuring import measure_case
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.files import write_output
 from mlmd.plain import to_plain, without_nan
-from mlmd.run.run import Run
 from mlmd.trajectory.export import frame_atoms
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mlmd.campaign.plan import Campaign
     from mlmd.campaign.results.rows import CampaignResults, ResultRow
+    from mlmd.run.run import Run
 
 SCHEMES = ("postgresql://", "postgres://")
 CONNECT_S = 10
@@ -84,27 +85,29 @@ def _write_all(
     database: Any, campaign: Campaign, results: CampaignResults, problems: dict[str, str]
 ) -> None:
     own = {"campaign": campaign.name, "folder": str(campaign.folder.absolute())}
-
-    @lru_cache(maxsize=1)  # a run has several rows, one after another
-    def opened(path: Path) -> tuple[Run, Mapping[str, Any]]:
-        run = Run.open(path)
-        return run, measure_case(run).summary
-
     melts: dict[str, list[ResultRow]] = {}
     for row in results.rows:
         if row.path is not None:
             melts.setdefault(row.group, []).append(row)
-    for row in results.rows:
+    shown = (
+        (row, row if row.path is not None else _first_melt(row, melts[row.group]))
+        for row in results.rows
+    )
+    for path, group in groupby(shown, key=lambda pair: pair[1].path):
+        pairs = list(group)
+        assert path is not None
         try:
-            one = row if row.path is not None else _first_melt(row, melts[row.group])
-            assert one.path is not None
-            run, summary = opened(one.path)
-            atoms = _last_frame(run, one)
-            data = data_of(row, summary if one is row else None)
+            with opened_run(path) as run:
+                whole = measure_case(run).summary
+                made = [
+                    (row, _last_frame(run, one), data_of(row, whole if one is row else None))
+                    for row, one in pairs
+                ]
         except (MlmdError, OSError) as error:
-            problems[row.case] = " ".join(str(error).split())
+            problems |= {row.case: " ".join(str(error).split()) for row, _ in pairs}
             continue
-        database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data)
+        for row, atoms, data in made:
+            database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data)
 
 
 def _first_melt(pooled: ResultRow, melts: Iterable[ResultRow]) -> ResultRow:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
 from mlmd.analysis.together import plain_laws, taken_together
+from mlmd.campaign.archive import archive_of, opened_run
 from mlmd.campaign.results.measuring import MeasuredStage, codes, measure_case
 from mlmd.errors import InputError, MlmdError
 from mlmd.numerics.student import independent_mean
 from mlmd.run.manifest import NAME
 from mlmd.run.overview import StageView, overview
-from mlmd.run.run import Run
 
 if TYPE_CHECKING:
     from mlmd.analysis.diffusion.diffusivity import Diffusivity
     from mlmd.campaign.plan import Campaign, Planned
+    from mlmd.run.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class ResultRow:
     versions
         Of mlmd and of the packages that computed the forces.
     path
-        The run directory; None where several are pooled.
+        The run directory, which may be packed; None where several are pooled.
     """
 
     case: str
@@ -136,8 +137,9 @@ def results_of(
     for number, case in enumerate(campaign.cases, start=1):
         directory = (campaign.folder / case.name).absolute()
         try:
-            if (directory / NAME).exists():
-                found = _ended(case, Run.open(directory), labels[case.calculator])
+            if (directory / NAME).exists() or archive_of(directory).exists():
+                with opened_run(directory) as run:
+                    found = _ended(case, run, labels[case.calculator], directory)
                 if found is not None:
                     rows += found.rows
                     groups.setdefault(case.group, []).append(found)
@@ -165,7 +167,7 @@ def _calculators(campaign: Campaign) -> list[str]:
     ]
 
 
-def _ended(case: Planned, run: Run, calculator: str) -> _Ended | None:
+def _ended(case: Planned, run: Run, calculator: str, directory: Path) -> _Ended | None:
     """Return what a case gave; None for one that is at work, or to go on."""
     if run.status not in ("done", "failed"):
         return None
@@ -201,7 +203,7 @@ def _ended(case: Planned, run: Run, calculator: str) -> _Ended | None:
                     for symbol, found in stage.findings.items()
                 },
                 versions=versions,
-                path=run.path,
+                path=directory,
             )
         )
     return _Ended(RecipeAnalysis.of(run), measured.stages, rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mlmd.campaign.archive import archive_of
 from mlmd.digits import number, with_error
 from mlmd.report.page.elements import of_diffusivity, of_interval
 
@@ -176,12 +177,12 @@ def _sources(details: Mapping[str, Any]) -> str:
 
 
 def _link(directory: Path, beside: Path) -> str | None:
-    """Return a relative address of a run's report, or of its directory; None where there is none.
+    """Return the relative address of a run's report, directory or file; None if there is none.
 
     The colon of a name would begin a scheme: an address begins with a dot.
     """
-    if not directory.is_dir():
+    places = (directory / REPORT, directory, archive_of(directory))
+    place = next((one for one in places if one.exists()), None)
+    if place is None:
         return None
-    page = directory / REPORT
-    place = page if page.is_file() else directory
     return "./" + quote(os.path.relpath(place, beside))
