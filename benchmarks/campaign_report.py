@@ -94,7 +94,7 @@ def made(n_productions: int) -> tuple[Campaign, CampaignResults, CampaignState]:
     names = [f"Li{1 + n // 200}{ANIONS[n % 10]}{1 + n // 10 % 20}-{n:012x}" for n in range(n_cases)]
     waiting = [f"LiX{n}-{n:012x}" for n in range(n_cases // 10)]
     failed = [f"LiY{n}-{n:012x}" for n in range(n_cases // 10)]
-    planned = [Planned(name, {}, 0, 0, f"{name}-g") for name in (*names, *failed, *waiting)]
+    planned = [Planned(name, {}, 0, 0, f"{name}-g", 100) for name in (*names, *failed, *waiting)]
     campaign = Campaign(
         "large",
         Path("runs"),

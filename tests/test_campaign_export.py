@@ -22,7 +22,6 @@ from mlmd import Run
 from mlmd.campaign import Campaign, results_of
 from mlmd.campaign.results.database import key_value_pairs, write_database
 from mlmd.cli.app import run_command_line
-from mlmd.errors import InputError
 
 
 def export(file: Path, out: Path | str, *more: str) -> int:
@@ -176,7 +175,8 @@ def test_a_trajectory_that_is_damaged_meanwhile_is_said(six_cases, tmp_path):
     trajectory.write_bytes(trajectory.read_bytes()[:-10] + bytes(10))
     problems = write_database(campaign, results, tmp_path / "o.db")
     assert name in problems
-    assert connect(tmp_path / "o.db").count(case=name) == 1
+    assert connect(tmp_path / "o.db").count(case=name) == 0
+    assert connect(tmp_path / "o.db").count(n_melts=1) == 10
 
 
 @pytest.mark.parametrize(
@@ -324,14 +324,14 @@ def test_all_is_in_one_transaction(six_cases, server, monkeypatch):
     real = write_database.__globals__["data_of"]
     left = [9]
 
-    def breaking(row):
+    def breaking(row, whole):
         left[0] -= 1
         if left[0] == 0:
-            raise InputError("broke")
-        return real(row)
+            raise RuntimeError("broke")
+        return real(row, whole)
 
     monkeypatch.setitem(write_database.__globals__, "data_of", breaking)
-    with pytest.raises(InputError, match="broke"):
+    with pytest.raises(RuntimeError, match="broke"):
         write_database(campaign, results, server)
     assert {row.id for row in connect(server).select()} == before
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mlmd.campaign.archive import opened_run
+from mlmd.campaign.results.measuring import measure_case
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.files import write_output
 from mlmd.plain import to_plain, without_nan
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from mlmd.campaign.plan import Campaign
     from mlmd.campaign.results.rows import CampaignResults, ResultRow
+    from mlmd.run.run import Run
 
 SCHEMES = ("postgresql://", "postgres://")
 CONNECT_S = 10
@@ -82,34 +85,45 @@ def _write_all(
     database: Any, campaign: Campaign, results: CampaignResults, problems: dict[str, str]
 ) -> None:
     own = {"campaign": campaign.name, "folder": str(campaign.folder.absolute())}
+    melts: dict[str, list[ResultRow]] = {}
     for row in results.rows:
+        if row.path is not None:
+            melts.setdefault(row.group, []).append(row)
+    shown = (
+        (row, row if row.path is not None else _first_melt(row, melts[row.group]))
+        for row in results.rows
+    )
+    for path, group in groupby(shown, key=lambda pair: pair[1].path):
+        pairs = list(group)
+        assert path is not None
         try:
-            atoms = _last_frame(row if row.path is not None else _first_melt(row, results))
-        except MlmdError as error:
-            problems[row.case] = " ".join(str(error).split())
+            with opened_run(path) as run:
+                whole = measure_case(run).summary
+                made = [
+                    (row, _last_frame(run, one), data_of(row, whole if one is row else None))
+                    for row, one in pairs
+                ]
+        except (MlmdError, OSError) as error:
+            problems |= {row.case: " ".join(str(error).split()) for row, _ in pairs}
             continue
-        database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data_of(row))
+        for row, atoms, data in made:
+            database.write(atoms, {**_texts(own), **key_value_pairs(row)}, data)
 
 
-def _first_melt(pooled: ResultRow, results: CampaignResults) -> ResultRow:
+def _first_melt(pooled: ResultRow, melts: Iterable[ResultRow]) -> ResultRow:
     """Return the first of the productions that a row is pooled from."""
     return next(
         row
-        for row in results.rows
-        if row.path is not None
-        and row.group == pooled.group
-        and row.temperature_K == pooled.temperature_K
-        and pooled.stage.startswith(row.stage)
+        for row in melts
+        if row.temperature_K == pooled.temperature_K and pooled.stage.startswith(row.stage)
     )
 
 
-def _last_frame(row: ResultRow) -> Atoms:
+def _last_frame(run: Run, row: ResultRow) -> Atoms:
     """Return the last frame of a production, its atoms within the cell."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    assert row.path is not None
-    with opened_run(row.path) as run:
-        atoms = frame_atoms(run.trajectory(row.stage, -1), -1)
+    atoms = frame_atoms(run.trajectory(row.stage, -1), -1)
     known = {} if atoms.calc is None else atoms.calc.results
     atoms.wrap()  # which energy and forces do not see
     atoms.calc = SinglePointCalculator(atoms, **known)
@@ -179,15 +193,15 @@ def _texts(found: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def data_of(row: ResultRow) -> dict[str, Any]:
-    """Return all that was found of a row."""
+def data_of(row: ResultRow, whole: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return all that was found of a row, out of all that ``mlmd analyze`` says of its run."""
     found: dict[str, Any] = {"species": row.species, "arrhenius": row.laws}
-    if row.whole is not None:
+    if whole is not None:
         ours = (f"{row.stage}: ", *(f"{symbol}: " for symbol in row.species))
         found |= {
-            "analysis": row.whole["stages"][row.stage],
-            "from_recipe": row.whole["from_recipe"],
-            "findings": [one for one in row.whole["findings"] if one["message"].startswith(ours)],
+            "analysis": whole["stages"][row.stage],
+            "from_recipe": whole["from_recipe"],
+            "findings": [one for one in whole["findings"] if one["message"].startswith(ours)],
         }
     plain: dict[str, Any] = without_nan(to_plain({**found, "versions": row.versions}))
     return plain

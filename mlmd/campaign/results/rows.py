@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.analysis.recipe import RecipeAnalysis, shared_analysis
 from mlmd.analysis.together import plain_laws, taken_together
 from mlmd.campaign.archive import archive_of, opened_run
-from mlmd.campaign.results.measuring import MeasuredCase, MeasuredStage, codes, measure_case
+from mlmd.campaign.results.measuring import MeasuredStage, codes, measure_case
 from mlmd.errors import InputError, MlmdError
 from mlmd.numerics.student import independent_mean
 from mlmd.run.manifest import NAME
@@ -67,8 +67,6 @@ class ResultRow:
         Of mlmd and of the packages that computed the forces.
     path
         The run directory, which may be packed; None where several are pooled.
-    whole
-        All that was found, as ``mlmd analyze --json`` gives it; None where several are pooled.
     """
 
     case: str
@@ -90,7 +88,6 @@ class ResultRow:
     findings: Mapping[str, tuple[str, ...]]
     versions: Mapping[str, str]
     path: Path | None
-    whole: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +108,10 @@ class CampaignResults:
 
 @dataclass(frozen=True)
 class _Ended:
-    case: Planned
-    run: Run
-    measured: MeasuredCase
+    """What is to be remembered of a case: thousands of runs would not fit."""
+
+    recipe: RecipeAnalysis
+    stages: Mapping[str, MeasuredStage]
     rows: list[ResultRow]
 
 
@@ -206,10 +204,9 @@ def _ended(case: Planned, run: Run, calculator: str, directory: Path) -> _Ended 
                 },
                 versions=versions,
                 path=directory,
-                whole=measured.summary,
             )
         )
-    return _Ended(case, run, measured, rows)
+    return _Ended(RecipeAnalysis.of(run), measured.stages, rows)
 
 
 def _volume_stderr(view: StageView, views: Mapping[str, StageView], n_atoms: int) -> float | None:
@@ -230,15 +227,15 @@ def _pooled(group: str, members: list[_Ended]) -> Iterator[ResultRow]:
     InputError
         If they cannot be combined.
     """
-    if shared_analysis(RecipeAnalysis.of(one.run) for one in members) is None:
+    if shared_analysis(one.recipe for one in members) is None:
         raise InputError("the recipes of its runs measure differently; analyse each by itself")
     stages: dict[str, MeasuredStage] = {}
     rows: dict[str, ResultRow] = {}
     alike: dict[str, dict[float | None, list[str]]] = {}
     for one in members:
         for row in one.rows:
-            own = f"{one.case.name}:{row.stage}"
-            stages[own], rows[own] = one.measured.stages[row.stage], row
+            own = f"{row.case}:{row.stage}"
+            stages[own], rows[own] = one.stages[row.stage], row
             alike.setdefault(row.stage, {}).setdefault(row.temperature_K, []).append(own)
     groups = {
         (stage if len(by_K) == 1 or T_K is None else f"{stage} {T_K:g} K"): names
