@@ -46,7 +46,7 @@ def test_a_production_becomes_as_long_as_its_error_asks(tmp_path):
     assert run.manifest.extensions  # the 0.4 ps of the protocol do not do
     for one in found.values():
         assert one.is_diffusive
-        assert one.D_stderr_cm2_s <= 0.6 * one.D_cm2_s
+        assert one.D_half_width68_cm2_s <= 0.6 * one.D_cm2_s
     # Each step of the growth is in the record: the results before, and their durations.
     earlier = [one["duration_ps"] for one in run.manifest.stage("production").earlier_results]
     lengths = [*earlier, run.manifest.duration_ps("production")]
@@ -135,7 +135,10 @@ def test_errors_say_how_long_and_the_last_third_does_not_decide(
     def found(trajectory, symbol, **how):
         error = 0.1 * error_over_target * (len(whole) / len(trajectory)) ** 0.5
         return SimpleNamespace(
-            D_cm2_s=1.0, D_stderr_cm2_s=error, duration_ps=trajectory.duration_ps, needs_ps=None
+            D_cm2_s=1.0,
+            D_half_width68_cm2_s=error,
+            duration_ps=trajectory.duration_ps,
+            needs_ps=None,
         )
 
     monkeypatch.setattr("mlmd.campaign.lengthening.diffusivity", found)

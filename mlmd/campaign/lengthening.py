@@ -39,7 +39,8 @@ class Until:
     Attributes
     ----------
     relative_error
-        Of every D: its standard error over D.
+        Of every D: half of its 68 % interval, over D. With few independent parts of a run that is
+        more than the standard error.
     max_ps
         The longest that a production may become.
     species
@@ -177,12 +178,12 @@ class Until:
 
     def is_known(self, found: Diffusivity) -> bool:
         """Tell whether a diffusivity is known well enough."""
-        D, error = found.D_cm2_s, found.D_stderr_cm2_s
+        D, error = found.D_cm2_s, found.D_half_width68_cm2_s
         return D is not None and error is not None and error <= self.relative_error * D
 
     def _factor(self, found: Diffusivity) -> float:
         """Forecast by how much longer a run would do: errors fall with the root of its length."""
-        D, error = found.D_cm2_s, found.D_stderr_cm2_s
+        D, error = found.D_cm2_s, found.D_half_width68_cm2_s
         if D is None:
             return MOST_GROWTH if found.needs_ps is None else found.needs_ps / found.duration_ps
         return MOST_GROWTH if error is None else (error / (self.relative_error * D)) ** 2
