@@ -3,8 +3,8 @@
     python benchmarks/optional_stopping.py [--runs 400] [--processes 2]
 
 Runs of a Lennard-Jones liquid of 100 atoms and of a mixture of 16 + 16 (each its own melt, 2 to
-100 ps), and of a supercooled
-Kob-Andersen mixture (pieces of 400 ps of long runs) are lengthened by the rule of campaigns,
+100 ps), and of a supercooled Kob-Andersen mixture (pieces of 400 ps of long runs) are lengthened by
+the rule of campaigns,
 ``until: {relative_error, max_ps}``. Counted: how often the 68 % interval of the final D holds the
 truth, its bias, and, beside it, the intervals of runs of the same lengths that nobody looked at
 before: of the next run in line. Target: at least 63 % hold.

@@ -28,7 +28,7 @@ from mlmd import CalculatorSpec, Run
 from mlmd.campaign import Campaign, LocalPool, run_campaign, state_of
 from mlmd.campaign.journal import Journal, read_journals
 from mlmd.campaign.plan import starting_structure
-from mlmd.errors import InputError, StoppedError
+from mlmd.errors import InputError, PackingError, StoppedError
 from mlmd.run.lock import RunLock
 from mlmd.run.stopping import StopToken
 
@@ -129,6 +129,8 @@ def test_structures_of_files_and_compositions_of_a_table(content, tmp_path):
         ({"calculators": "lennard"}, "not known"),
         ({"set": {"melt.temperature": 3}}, "temperature"),
         ({"seeds": 0}, "seeds"),
+        ({"n_atoms": 2, "volume_per_atom_A3": 20}, "LiCl.*periodic images.*--skip-bad"),
+        ({"volume_per_atom_A3": 5}, "LiCl.*close-packed spheres.*--skip-bad"),
         ({"walkers": 0}, "walkers"),
         ({"schema": 2}, "schema"),
         ({"protocol": "none.yaml"}, "none.yaml"),
@@ -148,8 +150,11 @@ def test_bad_ones_are_left_out_and_listed_where_asked(content, tmp_path):
     assert list(campaign.bad) == ["LiXx"]
 
 
-def test_a_case_that_fails_is_said_and_tried_again_only_when_asked(content, tmp_path):
-    content["n_atoms"], content["volume_per_atom_A3"] = 2, 10  # no room between images
+def test_a_case_that_fails_is_said_and_tried_again_only_when_asked(content, tmp_path, monkeypatch):
+    def no_packing(source, seed):
+        raise PackingError("PACKMOL found no packing")
+
+    monkeypatch.setattr("mlmd.campaign.work.starting_structure", no_packing)
     campaign = Campaign.from_dict({**content, "compositions": ["LiCl"]}, beside=tmp_path)
     state = here(campaign)
     assert state.counts["failed"] == 2
@@ -313,6 +318,20 @@ def test_a_case_that_costs_its_workers_is_given_up_and_the_others_are_done(
     if kind == "hung":
         assert "no step within 1.5 s" in failure["message"]
         assert "planted.py" in read_journals(campaign.folder)[case].details["traceback"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("walkers", [1, 2])
+def test_a_model_out_of_memory_costs_the_case_that_is_too_large(
+    content, tmp_path, planted, walkers
+):
+    content.update(calculators=planted("raise MemoryError('CUDA out of memory')"), seeds=1)
+    campaign = Campaign.from_dict({**content, "walkers": walkers}, beside=tmp_path)
+    state = run_campaign(campaign, lambda: LocalPool(1))
+    assert state.counts["done"] == 1
+    ((case, failure),) = state.failures.items()
+    assert case.startswith("LiF")
+    assert failure["kind"] == "memory"
 
 
 @pytest.mark.slow

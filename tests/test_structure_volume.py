@@ -11,7 +11,7 @@ from ase.build import bulk
 
 from mlmd.errors import InputError
 from mlmd.structure.composition import Composition
-from mlmd.structure.volume import starting_volume
+from mlmd.structure.volume import starting_volume, warn_if_improbable
 
 # g/cm3. Melts of salts and metals near the melting point: CRC Handbook, after Janz (1988);
 # glasses, amorphous solids and crystals: common handbook values. The first group took part in
@@ -144,7 +144,9 @@ def test_what_gives_no_volume_is_refused_in_one_line(arguments, message):
 def test_the_improbable_is_done_with_a_warning(caplog):
     composition = Composition.parse("Li3PS4")
     with caplog.at_level(logging.WARNING):
-        starting_volume(composition, volume_per_atom_A3=25.0)
+        warn_if_improbable(composition, starting_volume(composition, volume_per_atom_A3=25.0))
         assert not caplog.records
-        assert starting_volume(composition, volume_per_atom_A3=80.0).volume_per_atom_A3 == 80.0
+        large = starting_volume(composition, volume_per_atom_A3=80.0)
+        assert large.volume_per_atom_A3 == 80.0
+        warn_if_improbable(composition, large)
     assert "80 A3/atom for Li3PS4, but atomic radii suggest about 20.2" in caplog.text

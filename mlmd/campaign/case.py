@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlmd.errors import (
     CalculatorError,
     InputError,
+    PackingError,
     RunLockedError,
     SimulationUnstable,
     StoppedError,
@@ -38,7 +39,7 @@ _KINDS: dict[FailureKind, tuple[type[BaseException], ...]] = {
     "no_volume": (VolumeNotFoundError,),
     "unstable": (SimulationUnstable,),
     "calculator": (CalculatorError,),
-    "input": (InputError,),
+    "input": (InputError, PackingError),
 }
 
 

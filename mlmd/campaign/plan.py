@@ -27,8 +27,7 @@ from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
 from mlmd.protocol.protocol import Protocol
 from mlmd.run.identity import digest, digest_text, structure_from_text, structure_text
-from mlmd.structure.composition import Composition
-from mlmd.structure.packing import pack
+from mlmd.structure.packing import pack, packing_box
 from mlmd.structure.reading import read_structures
 from mlmd.yaml_text import read_yaml_file
 
@@ -286,13 +285,12 @@ def _sources(
     n_atoms = whole_number("n_atoms", content.get("n_atoms", N_ATOMS), least=1, most=None)
     for text in _compositions(content, beside):
         try:
-            composition = Composition.parse(text)
-            n_packed = sum(composition.counts(n_atoms).values())
+            box = packing_box(text, n_atoms, **packing)
         except InputError as error:
             _note(bad, text, error)
             continue
         source = {"composition": text, "n_atoms": n_atoms, **packing}
-        yield composition.formula, source, source, n_packed
+        yield box.composition.formula, source, source, sum(box.counts.values())
     for pattern in _listed(content, "structures", []):
         files = sorted(glob.glob(str(beside / str(pattern))))
         if not files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mlmd.errors import InputError, PackingError
 from mlmd.periodic.contacts import OVERLAP_FRACTION, closest_contact
 from mlmd.structure.composition import Composition
 from mlmd.structure.spheres import Spheres, place_spheres
-from mlmd.structure.volume import VolumeEstimate, starting_volume
+from mlmd.structure.volume import VolumeEstimate, starting_volume, warn_if_improbable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,9 +70,77 @@ def pack(
     PackingError
         If PACKMOL finds no packing, or one that breaks the tolerance.
     """
+    seed = whole_number("seed", seed, least=0, most=None)
+    box = packing_box(
+        composition,
+        n_atoms,
+        density_g_cm3=density_g_cm3,
+        volume_per_atom_A3=volume_per_atom_A3,
+        reference=reference,
+        tolerance_A=tolerance_A,
+    )
+    warn_if_improbable(box.composition, box.volume)
+    kinds = [Spheres(symbol, number, box.radii_A[symbol]) for symbol, number in box.counts.items()]
+    symbols = [symbol for symbol, number in box.counts.items() for _ in range(number)]
+    positions_A = place_spheres(kinds, box.edge_A, seed)
+    atoms = Atoms(symbols, positions_A, cell=[box.edge_A] * 3, pbc=True)
+    _verify(atoms, box.radii_A)
+    atoms.info["packing"] = _record(box, seed, tolerance_A)
+    logger.info(
+        "packed %d atoms of %s, edge %.3f A", len(atoms), box.composition.formula, box.edge_A
+    )
+    return atoms
+
+
+@dataclass(frozen=True)
+class PackingBox:
+    """What is known of a packing before it is tried.
+
+    Attributes
+    ----------
+    composition
+        Of the atoms.
+    counts
+        Atoms of each element.
+    radii_A
+        Of the spheres that they keep free.
+    volume
+        Per atom, and where it comes from.
+    edge_A
+        Of the cubic cell.
+    """
+
+    composition: Composition
+    counts: Mapping[str, int]
+    radii_A: Mapping[str, float]
+    volume: VolumeEstimate
+    edge_A: float
+
+
+def packing_box(
+    composition: str | Composition,
+    n_atoms: int = 100,
+    *,
+    density_g_cm3: float | None = None,
+    volume_per_atom_A3: float | None = None,
+    reference: Atoms | None = None,
+    tolerance_A: float = 2.0,
+) -> PackingBox:
+    """Return the cell of a packing, and refuse one that there cannot be; nothing is tried.
+
+    Parameters
+    ----------
+    composition, n_atoms, density_g_cm3, volume_per_atom_A3, reference, tolerance_A
+        As for `pack`.
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, an atom would be near its own periodic image, or spheres
+        would not fit close-packed.
+    """
     if not isinstance(composition, Composition):
         composition = Composition.parse(composition)
-    seed = whole_number("seed", seed, least=0, most=None)
     tolerance_A = positive_number("tolerance_A", tolerance_A, "A")
     counts = composition.counts(n_atoms)
     radii_A = {symbol: _keeping_radius(symbol, tolerance_A) for symbol in counts}
@@ -86,13 +155,7 @@ def pack(
     )
     edge_A = (volume.volume_per_atom_A3 * total) ** (1.0 / 3.0)
     _check_edge(edge_A, composition, volume, 2.0 * max(radii_A.values()))
-    kinds = [Spheres(symbol, number, radii_A[symbol]) for symbol, number in counts.items()]
-    symbols = [symbol for symbol, number in counts.items() for _ in range(number)]
-    atoms = Atoms(symbols, place_spheres(kinds, edge_A, seed), cell=[edge_A] * 3, pbc=True)
-    _verify(atoms, radii_A)
-    atoms.info["packing"] = _record(composition, total, seed, tolerance_A, volume)
-    logger.info("packed %d atoms of %s, edge %.3f A", total, composition.formula, edge_A)
-    return atoms
+    return PackingBox(composition, counts, radii_A, volume, edge_A)
 
 
 def _keeping_radius(symbol: str, tolerance_A: float) -> float:
@@ -126,9 +189,8 @@ def _verify(atoms: Atoms, radii_A: Mapping[str, float]) -> None:
         )
 
 
-def _record(
-    composition: Composition, total: int, seed: int, tolerance_A: float, volume: VolumeEstimate
-) -> dict[str, str | int | float]:
+def _record(box: PackingBox, seed: int, tolerance_A: float) -> dict[str, str | int | float]:
+    composition, volume = box.composition, box.volume
     try:
         packmol = version("packmol")
     except PackageNotFoundError:
@@ -136,7 +198,7 @@ def _record(
     return {
         "composition": composition.text,
         "formula": composition.formula,
-        "n_atoms": total,
+        "n_atoms": sum(box.counts.values()),
         "seed": seed,
         "tolerance_A": tolerance_A,
         "volume_per_atom_A3": volume.volume_per_atom_A3,

@@ -138,9 +138,8 @@ def _from_radii(composition: Composition, exclusion_volume_A3: float) -> VolumeE
 def _check_density(
     composition: Composition, found: VolumeEstimate, exclusion_volume_A3: float
 ) -> None:
-    """Refuse what cannot work and say what is improbable."""
-    volume = found.volume_per_atom_A3
-    given = f"{found.source} ({found.detail}) gives {volume:.4g} A3/atom"
+    """Refuse what cannot work."""
+    volume, given = found.volume_per_atom_A3, _given(found)
     closest = exclusion_volume_A3 / math.sqrt(2.0)
     if volume < closest:
         raise InputError(
@@ -155,7 +154,23 @@ def _check_density(
             f"{given} for {composition.text}, but atomic radii suggest about {guess:.3g}; "
             + ("give one without vacuum" if is_reference else "check the number and its unit")
         )
-    if not _IMPROBABLE[0] * guess <= volume <= _IMPROBABLE[1] * guess:
+
+
+def warn_if_improbable(composition: Composition, found: VolumeEstimate) -> None:
+    """Say if a volume is far from what the radii of the atoms suggest."""
+    guess = volume_from_radii(composition.fractions)
+    is_guess = found.source == "atomic radii"
+    if (
+        not is_guess
+        and not _IMPROBABLE[0] * guess <= found.volume_per_atom_A3 <= _IMPROBABLE[1] * guess
+    ):
         logger.warning(
-            "%s for %s, but atomic radii suggest about %.3g", given, composition.text, guess
+            "%s for %s, but atomic radii suggest about %.3g",
+            _given(found),
+            composition.text,
+            guess,
         )
+
+
+def _given(found: VolumeEstimate) -> str:
+    return f"{found.source} ({found.detail}) gives {found.volume_per_atom_A3:.4g} A3/atom"
