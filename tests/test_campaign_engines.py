@@ -341,7 +341,7 @@ def test_jobs_follow_from_the_work_and_not_from_the_number_of_runs(
             "walltime": walltime,
         }
     )
-    usable_h = (settings.walltime_s - 300) / 3600
+    usable_h = (settings.walltime_s - 300 - 60) / 3600
     needed = jobs.jobs_needed(settings, n_tasks, hours)
     taken = jobs_taken(nodes, workers, n_tasks, hours, usable_h)
     assert taken <= needed <= taken + nodes
