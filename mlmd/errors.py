@@ -35,6 +35,10 @@ class InputError(MlmdError, ValueError):
         return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+class NotSharedError(InputError):
+    """A calculator that many walkers cannot share; each can have one of its own."""
+
+
 class TimeUnknownError(InputError):
     """A file does not say the time between its frames, and it was not given."""
 

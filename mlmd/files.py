@@ -35,7 +35,8 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _NEVER_OF_A_RUN = (*PLOT_SUFFIXES, ".html", ".htm")
 # What a run and a study write themselves: where that will be, no output goes.
 _OWN = {
-    RUN_FILE: r"\.?(run(\.previous)?\.json|structure\.extxyz|log\.jsonl|lock|heartbeat)(\..*)?"
+    RUN_FILE: r"\.?(run(\.previous)?\.json|structure\.extxyz|log\.jsonl|lock|heartbeat"
+    r"|analysis\.json)(\..*)?"
     r"|\d\d+-.+/.+",
     STUDY_FILE: r"\.?(study|comparison)\.json(\..*)?|runs/.+",
 }

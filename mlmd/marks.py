@@ -7,6 +7,7 @@ Once somebody has edited it, it is that person's work and no output any longer.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import re
@@ -21,6 +22,17 @@ _LONGEST_HEAD = 100_000
 _CURVES = re.compile(rb"r_A,g_total,stderr_total(,g_\w+-\w+,stderr_\w+-\w+)*\r?\n")
 _NUMBERS = re.compile(rb"[-+.,0-9einfa]+\r?\n")
 _JOURNAL = b'{"op_code":'
+RESULTS = (
+    "case,group,n_melts,formula,n_atoms,calculator,seed,stage,temperature_K,duration_ps,species,"
+    "verdict,D_cm2_s,D_low68_cm2_s,D_high68_cm2_s,D_stderr_cm2_s,D_within_stderr_cm2_s,"
+    "D_between_stderr_cm2_s,D_raw_cm2_s,D_upper_bound_cm2_s,D_lower_bound_cm2_s,needs_ps,E_a_eV,"
+    "E_a_low68_eV,E_a_high68_eV,E_a_stderr_eV,E_a_lower_bound_eV,volume_per_atom_A3,"
+    "volume_per_atom_stderr_A3,flags,findings,wall_s,versions,path"
+)
+"""Header of a table of results of a campaign."""
+_SQLITE = b"SQLite format 3\0"
+_APPLICATION_ID = slice(68, 72)
+"""Bytes of a SQLite file that are there to say what wrote it."""
 
 
 def is_earlier(path: Path, kind: str) -> bool:
@@ -36,6 +48,11 @@ def seal(path: Path, kind: str) -> None:
     """Seal a file that has just been written, if it is of a kind that is known by its seal."""
     if KINDS[kind] is _is_sealed:
         path.write_bytes(_sealed(path.read_bytes(), kind))
+    elif KINDS[kind] is _is_results:
+        with path.open("r+b") as file:
+            if file.read(len(_SQLITE)) == _SQLITE:
+                file.seek(_APPLICATION_ID.start)
+                file.write(_hash_of_database(path, kind))
 
 
 def _is_sealed(path: Path, kind: str) -> bool:
@@ -78,6 +95,36 @@ def _is_journal(path: Path, kind: str) -> bool:
         return _JOURNAL.startswith(file.read(len(_JOURNAL)))
 
 
+def _is_results(path: Path, kind: str) -> bool:
+    """Tell whether a file is a table or a database of results of a campaign as they are written.
+
+    A table is known by its columns, a database by the hash of all else that its application id is:
+    whatever writes to it breaks that.
+    """
+    with path.open("rb") as file:
+        head = file.readline(_LONGEST_HEAD)
+        if head.startswith(_SQLITE):
+            file.seek(_APPLICATION_ID.start)
+            return file.read(4) == _hash_of_database(path, kind)
+    if head.rstrip(b"\r\n") != RESULTS.encode():
+        return False
+    with path.open(encoding="utf-8", newline="") as text:
+        try:
+            return all(len(row) == RESULTS.count(",") + 1 for row in csv.reader(text))
+        except (ValueError, csv.Error):
+            return False
+
+
+def _hash_of_database(path: Path, kind: str) -> bytes:
+    found = hashlib.blake2b(f"mlmd {kind}".encode(), digest_size=4)
+    with path.open("rb") as file:
+        found.update(file.read(_APPLICATION_ID.start))
+        file.seek(_APPLICATION_ID.stop)
+        while piece := file.read(2**20):
+            found.update(piece)
+    return found.digest()
+
+
 def _sealed(content: bytes, kind: str) -> bytes:
     """Return content with its seal, as a comment of the format."""
     text = f"mlmd {kind} {hashlib.blake2b(content, digest_size=16).hexdigest()}".encode()
@@ -100,6 +147,7 @@ KINDS: dict[str, Callable[[Path, str], bool] | None] = {
     "page": _is_sealed,
     "plot": _is_sealed,
     "journal": _is_journal,
+    "results": _is_results,
 }
 """Kinds of output, and how an earlier one is known by its content.
 
@@ -108,5 +156,6 @@ Those of ``None`` are data, which may hold somebody's work (labels added to a ta
 again at will. ``curves`` are known by their columns and by holding nothing but numbers; a ``page``
 or a ``plot`` by its seal, which breaks when the file is edited: a comment at the end of HTML, SVG
 and PDF, a chunk of text before the end of PNG. A ``journal`` of tuning is written on: it is one of
-Optuna's, or it is refused.
+Optuna's, or it is refused. ``results`` of a campaign are a table known by its columns, all of which
+every row has, or a database known by the hash in its head.
 """

@@ -57,6 +57,9 @@ GOOD: dict[str, list[str]] = {
         *("--volume-per-atom-A3", "60", "--walkers", "1", "--steps", "2"),
     ],
     **{f"campaign {name}": ["campaign", name, "c.yaml"] for name in ("run", "retry", "status")},
+    "campaign export": ["campaign", "export", "c.yaml", "-o", "results.csv"],
+    "campaign export database": ["campaign", "export", "c.yaml", "-o", "results.db"],
+    "campaign report": ["campaign", "report", "c.yaml"],
 }
 """A command line of every command and of every way to use it, from which bad ones are made."""
 

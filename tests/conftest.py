@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from finished_campaign import make_campaign
 
 from mlmd import CalculatorSpec, Protocol
 
@@ -94,3 +95,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def six_cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a campaign that has ended; nobody changes what is beside it."""
+    return make_campaign(tmp_path_factory.mktemp("six"))

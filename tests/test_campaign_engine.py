@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -54,6 +54,21 @@ def test_walkers_share_a_model_and_the_runs_are_the_same(content, tmp_path):
     campaign = Campaign.from_dict({**content, "walkers": 4}, beside=tmp_path)
     assert here(campaign).counts["done"] == 4
     assert_as_alone(campaign, tmp_path / "alone")
+
+
+def test_walkers_that_cannot_share_a_calculator_run_one_after_another(
+    content, tmp_path, caplog, monkeypatch
+):
+    (tmp_path / "alien.py").write_text(
+        "from mlmd.calculators.models.lennard_jones import LennardJones\n"
+        "class Alien(LennardJones): pass\n"
+        "def make():\n"
+        "    return Alien(cutoff_A=4.5)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    content.update(walkers=4, calculators="alien:make")
+    assert here(Campaign.from_dict(content, beside=tmp_path)).counts["done"] == 4
+    assert "one after another: calculator 'alien:make' cannot compute many" in caplog.text
 
 
 def test_what_is_done_is_not_begun_again(campaign):
@@ -260,6 +275,7 @@ def planted(tmp_path, monkeypatch):
             "import ctypes, os\n"
             "from mlmd.calculators.models.lennard_jones import LennardJones\n"
             "class Planted(LennardJones):\n"
+            "    deterministic = True\n"  # many walkers may share it
             "    def calculate(self, atoms, *args):\n"
             "        if 'F' in atoms.symbols:\n"
             f"            {what}\n"
@@ -293,7 +309,7 @@ def test_a_case_that_costs_its_workers_is_given_up_and_the_others_are_done(
     ((case, failure),) = state.failures.items()
     assert case.startswith("LiF")
     assert failure["kind"] == kind
-    assert not list(campaign.folder.glob("*.hung"))
+    assert not list(campaign.folder.glob("*.begun"))
     if kind == "hung":
         assert "no step within 1.5 s" in failure["message"]
         assert "planted.py" in read_journals(campaign.folder)[case].details["traceback"]
@@ -329,6 +345,44 @@ def test_first_comes_what_has_priority(content, tmp_path):
     assert {case.n_atoms for case in campaign.cases} == {24}
     with pytest.raises(InputError, match="'KCl', which no case is named by"):
         Campaign.from_dict({**content, "priority": ["KCl"]}, beside=tmp_path)
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_worker_is_not_lost_with_it():
+    pool = LocalPool(1)
+    try:
+        dies, waits = pool.submit(os._exit, 1), pool.submit(abs, -3)
+        assert isinstance(dies.exception(timeout=60), BrokenExecutor)
+        assert waits.result(timeout=60) == 3
+    finally:
+        pool.shutdown()
+
+
+class Dead(Executor):
+    """An engine none of whose workers starts."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future = Future()
+        future.set_exception(RuntimeError("a job that is gone"))
+        return future
+
+
+def test_workers_that_never_begin_are_an_end_and_no_failure_of_cases(campaign):
+    with pytest.raises(StoppedError, match=r"die before they begin.*0 of 4 cases"):
+        run_campaign(campaign, Dead)
+    assert state_of(campaign).counts == {"done": 0, "running": 0, "failed": 0, "waiting": 4}
+
+
+def test_a_defect_of_ours_is_a_failure_of_its_case_with_a_traceback(campaign, monkeypatch):
+    def broken(source, seed):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("mlmd.campaign.work.starting_structure", broken)
+    state = here(campaign)
+    assert state.counts["failed"] == 4
+    assert {one["kind"] for one in state.failures.values()} == {"other"}
+    told = read_journals(campaign.folder)[campaign.cases[0].name]
+    assert "ZeroDivisionError" in told.details["traceback"]
 
 
 @pytest.mark.parametrize(

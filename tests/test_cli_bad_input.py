@@ -265,7 +265,7 @@ def test_existing_files_are_not_overwritten(
 
 def command_of(way: str) -> str:
     """The name of the command, of a way to use one."""
-    return way if way in functions() else way.split(maxsplit=1)[0]
+    return max((name for name in functions() if f"{way} ".startswith(f"{name} ")), key=len)
 
 
 OPTIONS = [

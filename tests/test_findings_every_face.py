@@ -97,7 +97,7 @@ def probed(made, monkeypatch) -> Run:
     monkeypatch.setattr(Run, "trajectory", read)
     monkeypatch.setattr(RunEvents, "findings", property(lambda _: probes("events")))
     monkeypatch.setattr(ChargeDiffusivity, "findings", property(lambda _: probes("charge")))
-    monkeypatch.setattr("mlmd.analysis.summary.law_of", lambda *_: (None, None, [*probes("law")]))
+    monkeypatch.setattr("mlmd.analysis.together.law_of", lambda *_: (None, None, [*probes("law")]))
     monkeypatch.setattr(
         "mlmd.analysis.summary.extrapolated",
         lambda *_: Extrapolation(300.0, {}, None, None, probes("further")),

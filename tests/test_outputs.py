@@ -12,6 +12,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, get_origin, get_type_hints
 
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 
 from mlmd import CalculatorSpec, Production, Protocol
 from mlmd.calculators.weights import environment_python
+from mlmd.campaign import Campaign, run_campaign
 from mlmd.cli.app import app, run_command_line
 from mlmd.cli.outputs import FOLDERS, Output, outputs_of
 from mlmd.descriptors import FeatureTable
@@ -63,6 +65,8 @@ ASKED: dict[tuple[str, str], list[str]] = {
         *["--calculator", "mine=lj", "--equilibrate-ps", "0.01"],
     ],
     ("report", "--output"): ["report", "run"],
+    ("campaign export", "--output"): ["campaign", "export", "cases.yaml"],
+    ("campaign report", "--output"): ["campaign", "report", "cases.yaml"],
 }
 """A good command for each output, without it."""
 
@@ -132,6 +136,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["features", str(folder / "s.extxyz"), "-o", str(folder / "table.csv")],
     ):
         assert run_command_line(arguments) == 0
+    (folder / "cases.yaml").write_text(
+        "{structures: s.extxyz, protocol: small.yaml, workers: 1, "
+        "calculators: {name: lj, options: {cutoff_A: 4.5}}}"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        run_campaign(Campaign.load(folder / "cases.yaml"), pool)
     (folder / "study").mkdir()
     for name in ("study/study.json", "study/comparison.json", "study/report.html"):
         (folder / name).write_text("{}")
@@ -275,6 +285,8 @@ AGAIN = {
     "predict": ("--plot", "new.svg", True),
     "compare": ("--report", "new.html", True),
     "report": ("--output", "new.html", True),
+    "campaign export": ("--output", "new.csv", True),
+    "campaign report": ("--output", "new.html", True),
 }
 """An output of each command that is quick, and whether it is made again unasked."""
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from mlmd.analysis.activation.arrhenius import Arrhenius
-from mlmd.analysis.diffusion.combining import combine
 from mlmd.analysis.diffusion.diffusivity import diffusivity_settings
 from mlmd.analysis.extrapolation import Extrapolation, extrapolated
-from mlmd.analysis.laws import law_of
 from mlmd.analysis.recipe import RecipeAnalysis
 from mlmd.analysis.stage import Charges, ReplicaDiffusivity, StageDiffusivity, measure_stage
+from mlmd.analysis.together import plain_laws, taken_together
 from mlmd.checks import by_name, shown, texts
 from mlmd.errors import InputError
 from mlmd.findings import Finding
@@ -127,18 +126,11 @@ class AnalysisSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain types for JSON; what is not known is None."""
-        parameters = ("E_a_eV", "E_a_stderr_eV", "D0_cm2_s", "E_a_interval68_eV")
-        laws = {
-            species: {
-                **{name: None if law is None else getattr(law, name) for name in parameters},
-                "E_a_lower_bound_eV": self.E_a_lower_bounds_eV.get(species),
-            }
-            for species, law in self.arrhenius.items()
-        }
+        laws = plain_laws(self.arrhenius, self.E_a_lower_bounds_eV)
         return {
             "stages": to_plain(self.stages),
             **({"replicas": to_plain(self.replicas)} if self.replicas else {}),
-            "arrhenius": to_plain(laws),
+            "arrhenius": laws,
             **({"extrapolations": to_plain(self.extrapolations)} if self.extrapolations else {}),
             "from_recipe": to_plain(self.from_recipe),
             "findings": to_plain(self.findings),
@@ -219,18 +211,17 @@ def summarize(
             results[name] = measure_stage(stage[0], stage[1], wanted, charges, how)
         except InputError as error:
             raise InputError(f"stage '{name}': {error}") from error
-    together = {name: _together(name, names, results) for name, names in (replicas or {}).items()}
-    laws: dict[str, Arrhenius | None] = {}
-    about: dict[str, tuple[Finding, ...]] = {}
-    above: dict[str, float] = {}
-    for symbol in dict.fromkeys(s for stage in results.values() for s in stage.species):
-        laws[symbol], lowest_eV, found = law_of(*_points(symbol, results, together))
-        about[symbol] = tuple(found)
-        if lowest_eV is not None:
-            above[symbol] = lowest_eV
+    laws = taken_together(results, replicas)
     shown_recipe = used if used and used.settings else None
-    further = tuple(extrapolated(results, laws, T_K) for T_K in extrapolate_K)
-    return AnalysisSummary(results, laws, about, shown_recipe, above, together, further)
+    return AnalysisSummary(
+        results,
+        laws.arrhenius,
+        laws.about_laws,
+        shown_recipe,
+        laws.E_a_lower_bounds_eV,
+        laws.replicas,
+        tuple(extrapolated(results, laws.arrhenius, T_K) for T_K in extrapolate_K),
+    )
 
 
 def _charges(
@@ -250,51 +241,3 @@ def _charges(
     if carriers is not None:
         named = texts("carriers", [carriers] if isinstance(carriers, str) else carriers)
     return Charges(by_name("oxidation_states", oxidation_states), named, reference)
-
-
-def _together(
-    name: str, names: Sequence[str], stages: Mapping[str, StageDiffusivity]
-) -> ReplicaDiffusivity:
-    """Combine stages that are samples of the same."""
-    unknown = [one for one in names if one not in stages]
-    if unknown or len(names) < 2 or name in stages:
-        raise InputError(
-            f"replicas '{name}' are {', '.join(names)}; expected two stages or more among "
-            f"{', '.join(stages)}, and a name of their own"
-        )
-    members = [stages[one] for one in names]
-    temperatures = sorted({f"{one.temperature_K} K" for one in members})
-    if len(temperatures) > 1:
-        raise InputError(
-            f"replicas '{name}' are at {', '.join(temperatures)}; expected one temperature"
-        )
-    alike = [s for s in members[0].species if all(s in one.species for one in members)]
-    return ReplicaDiffusivity(
-        members[0].temperature_K,
-        tuple(names),
-        {symbol: combine([one.species[symbol] for one in members]) for symbol in alike},
-    )
-
-
-def _points(
-    symbol: str,
-    stages: Mapping[str, StageDiffusivity],
-    together: Mapping[str, ReplicaDiffusivity],
-) -> tuple[list[tuple[str, float, Diffusivity]], dict[str, list[str]]]:
-    """Points of a law, replicas as one; and the stages that carry each flag."""
-    grouped = {name for group in together.values() for name in group.stages}
-    doubts: dict[str, list[str]] = {}
-    for name, stage in stages.items():
-        if symbol in stage.species and stage.temperature_K is not None:
-            for doubt in stage.flags:
-                doubts.setdefault(doubt, []).append(name)
-    each: dict[str, StageDiffusivity | ReplicaDiffusivity] = {
-        name: stage for name, stage in stages.items() if name not in grouped
-    }
-    each.update(together)
-    points = [
-        (name, one.temperature_K, one.species[symbol])
-        for name, one in each.items()
-        if symbol in one.species and one.temperature_K is not None
-    ]
-    return points, doubts

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlmd.calculators.known import KNOWN
 from mlmd.calculators.registry import device_and_dtype
-from mlmd.errors import InputError
+from mlmd.errors import NotSharedError
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray
@@ -95,10 +95,10 @@ INSTEAD = "run its structures one after another (run_many with unbatched=True)"
 
 
 def refuse_program(calculator: Any, name: str) -> None:
-    """Raise InputError for a calculator, or a spec of one, that many walkers cannot share."""
+    """Raise NotSharedError for a calculator, or a spec of one, that many walkers cannot share."""
     known = KNOWN.get(getattr(calculator, "name", ""))
     if is_program(calculator) or (known is not None and known.program):
-        raise InputError(
+        raise NotSharedError(
             f"{name} is a program and goes on from what it did last: many walkers cannot share it; "
             f"{INSTEAD}, or each as a process of its own"
         )
@@ -109,7 +109,7 @@ def computed_one_by_one(calculator: Any, name: str) -> bool:
 
     Raises
     ------
-    InputError
+    NotSharedError
         If the calculator can neither be shared so nor compute many at once.
     """
     from ase.calculators.emt import EMT
@@ -122,7 +122,7 @@ def computed_one_by_one(calculator: Any, name: str) -> bool:
         return False
     if of_ours or isinstance(calculator, EMT):  # their forces depend on the positions alone
         return True
-    raise InputError(
+    raise NotSharedError(
         f"{name} cannot compute many structures at once; expected chgnet, sevennet, m3gnet or mace "
         f"in this environment: {INSTEAD}"
     )

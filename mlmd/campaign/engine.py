@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -25,26 +25,22 @@ from mlmd.campaign.engines.making import executors_of
 from mlmd.campaign.engines.relay import Relay
 from mlmd.campaign.journal import (
     BUSY,
-    DONE,
     FAILED,
-    STARTED,
     STOPPED,
     Journal,
-    Told,
     read_journals,
 )
 from mlmd.campaign.plan import Campaign, Planned
 from mlmd.campaign.pool import LocalPool
-from mlmd.campaign.watching import take_traceback
+from mlmd.campaign.state import CampaignState, left_of, plain_rule, state_of
+from mlmd.campaign.watching import what_is_left
 from mlmd.campaign.work import Outcome, Task, work
 from mlmd.errors import MlmdError, StoppedError
-from mlmd.run.lock import is_at_work
 from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmd.campaign.lengthening import Until
 
 logger = logging.getLogger(__name__)
 
@@ -54,74 +50,13 @@ IN_FLIGHT = 64
 waits in its queue, and all that have begun are read again where it breaks."""
 MOST_DEATHS = 3
 """Of workers, while a case got no further, before it counts as what kills them."""
+MOST_UNBEGUN = 20
+"""Looks in a row at which workers had died that had begun nothing: none starts."""
 MOST_MEMORY_FAILURES = 3
 """Tries of a case whose memory ran out: each with half of the walkers before."""
 BUSY_AGAIN_S = 5.0
 """After which a case that another process had is tried again."""
 LOOK_EVERY_S = 0.5
-
-
-@dataclass(frozen=True)
-class CampaignState:
-    """How far a campaign is.
-
-    Attributes
-    ----------
-    counts
-        Cases ``done``, ``running``, ``failed`` and ``waiting``.
-    failures
-        By case: ``kind`` and ``message``.
-    """
-
-    counts: Mapping[str, int]
-    failures: Mapping[str, Mapping[str, Any]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "counts": dict(self.counts),
-            "failures": {k: dict(v) for k, v in self.failures.items()},
-        }
-
-
-def state_of(campaign: Campaign) -> CampaignState:
-    """Return how far a campaign is, from what its workers wrote down."""
-    told = read_journals(campaign.folder)
-    until = _plain(campaign.until)
-    counts = Counter({"done": 0, "running": 0, "failed": 0, "waiting": 0})
-    failures: dict[str, dict[str, Any]] = {}
-    for case in campaign.cases:
-        one = told.get(case.name)
-        event = "" if one is None or _is_short(one, until) else one.event
-        if one is not None and event == FAILED:
-            failures[case.name] = {key: one.details.get(key) for key in ("kind", "message")}
-        at_work = event in (STARTED, BUSY) and is_at_work(campaign.folder / case.name)
-        counts[event if event in (DONE, FAILED) else "running" if at_work else "waiting"] += 1
-    return CampaignState(dict(counts), failures)
-
-
-def left_of(campaign: Campaign, told: Mapping[str, Told], retry: bool = False) -> list[Planned]:
-    """Return the cases that have not ended; with `retry` those that failed, too."""
-    over = {DONE} if retry else {DONE, FAILED}
-    until = _plain(campaign.until)
-    found = []
-    for case in campaign.cases:
-        one = told.get(case.name)
-        if one is None or one.event not in over or _is_short(one, until):
-            found.append(case)
-    return found
-
-
-def _plain(until: Until | None) -> dict[str, Any] | None:
-    return None if until is None else until.to_dict()
-
-
-def _is_short(told: Told, until: Mapping[str, Any] | None) -> bool:
-    """Tell whether a case that is done has its productions by another rule than they are to have.
-
-    Without a rule, however long they have become will do.
-    """
-    return told.event == DONE and until is not None and told.details.get("until") != until
 
 
 def run_campaign(
@@ -196,6 +131,8 @@ class _Client:
     deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
     looked: float = 0.0
+    unbegun: int = 0
+    """Looks in a row that found nothing but workers that died before they began."""
     disk_full: str = ""
     """What was said where there was no space for a case."""
 
@@ -264,7 +201,7 @@ class _Client:
             walkers=walkers,
             time_limit_s=campaign.time_limit_s,
             stalled_after_s=campaign.stalled_after_s,
-            until=_plain(campaign.until),
+            until=plain_rule(campaign.until),
             pack=campaign.pack,
             client=(socket.gethostname(), os.getpid()),
             stop_file=str(self.stop_file),
@@ -277,10 +214,12 @@ class _Client:
             time.sleep(LOOK_EVERY_S if self.later else 0.0)
             return
         done, _ = wait(self.running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+        begun = not done
         for future in done:
             task, walkers, executor = self.running.pop(future)
             error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
+                begun = True
                 for outcome, case in _paired(future.result(), task.cases):
                     self._judge(outcome, case, walkers)
                 continue
@@ -289,11 +228,14 @@ class _Client:
             if isinstance(error, CancelledError):  # by the executor: nobody had begun it
                 self.waiting.extend((case, walkers) for case in task.cases)
             else:
-                self._died(task, walkers, error)
+                begun |= self._died(task, walkers, error)
             broken = isinstance(error, BrokenExecutor | CancelledError)
             broken = broken and not isinstance(executor, LocalPool)
             if broken and executor is self.executor:  # not yet replaced for another of its tasks
                 self._replace(error)
+            if not begun and self.unbegun >= MOST_UNBEGUN:
+                raise StoppedError(self._how_far(f"workers die before they begin ({error})"))
+        self.unbegun = 0 if begun and done else self.unbegun + (not begun)
 
     def _judge(self, outcome: Outcome, case: Planned, walkers: int) -> None:
         """Say what became of a case, or have it done again."""
@@ -310,14 +252,17 @@ class _Client:
         else:
             self.ended(outcome)
 
-    def _died(self, task: Task, walkers: int, error: BaseException) -> None:
+    def _died(self, task: Task, walkers: int, error: BaseException) -> bool:
         """Do the cases again whose worker died, until one of them seems to be what kills them.
 
         Of several that walk together nobody knows which it was: half of them each time, they come
-        to walk alone, and only alone is a case given up.
+        to walk alone, and only alone is a case given up. Returns whether they had begun.
         """
-        trace = take_traceback(self.campaign.folder, task.cases[0].name)
         kind, what = "worker", f"{type(error).__name__}: {error}"
+        trace = what_is_left(self.campaign.folder, task.cases[0].name)
+        if trace is None:  # it waited behind another, or no worker starts at all
+            self.waiting.extend((case, walkers) for case in task.cases)
+            return False
         if trace:
             kind, what = "hung", f"no step within {task.stalled_after_s:g} s"
         together = len(task.cases) > 1
@@ -333,6 +278,7 @@ class _Client:
                 case.name, FAILED, kind=kind, message=message, traceback=trace
             )
             self.ended(Outcome(case.name, FAILED, kind, message))
+        return True
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmd.campaign.engine import left_of
 from mlmd.campaign.engines.jobs import jobs_needed
 from mlmd.campaign.engines.making import workers_on_node
 from mlmd.campaign.journal import DONE, read_journals
 from mlmd.campaign.plan import starting_structure
+from mlmd.campaign.state import left_of
 from mlmd.errors import MlmdError
 from mlmd.plain import plain_fields
 from mlmd.protocol.plan import plan, time_force_calls

@@ -131,6 +131,8 @@ class Campaign:
         Where it runs.
     bad
         What the file names and cannot be run, with the reason: listed where it was left out.
+    files
+        Files that the cases are made from, which no output replaces.
     """
 
     name: str
@@ -147,6 +149,7 @@ class Campaign:
     pack: bool = False
     engine: EngineSettings = field(default_factory=EngineSettings)
     bad: Mapping[str, str] | None = None
+    files: tuple[Path, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path, *, skip_bad: bool = False) -> Campaign:
@@ -228,6 +231,7 @@ class Campaign:
             pack=truth("pack", content.get("pack", False)),
             engine=EngineSettings.of(content.get("engine", LOCAL), beside),
             bad=bad,
+            files=tuple(_files(content, beside)),
         )
 
 
@@ -295,6 +299,13 @@ def _sources(
             raise InputError(f"structures: there is no file {beside / str(pattern)}")
         for file in files:
             yield from _structures(Path(file), bad)
+
+
+def _files(content: Mapping[str, Any], beside: Path) -> Iterator[Path]:
+    """Yield the files that a campaign names."""
+    for key in ("protocol", "compositions", "structures"):
+        for named in _listed(content, key, []):
+            yield from (Path(file) for file in sorted(glob.glob(str(beside / str(named)))))
 
 
 def _structures(file: Path, bad: dict[str, str] | None) -> Iterator[_Source]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
+import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 from mlmd.campaign.work import listen
@@ -46,24 +50,28 @@ class LocalPool(Executor):
         self.in_flight = self.workers * TASKS_PER_WORKER
         self._gpus = gpus
         self._slots = [self._new(number) for number in range(self.workers)]
-        self._busy = [0] * self.workers
-        self._pids: set[int] = set()
+        self._idle = list(range(self.workers))
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._open: set[Future[Any]] = set()
+        self._lock = threading.RLock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Give a task to the worker that has fewest."""
-        slot = min(range(self.workers), key=self._busy.__getitem__)
-        try:
-            future = self._slots[slot].submit(fn, *args, **kwargs)
-        except RuntimeError:  # its process has died: BrokenProcessPool
-            self._slots[slot].shutdown(wait=False)
-            self._slots[slot] = self._new(slot)
-            future = self._slots[slot].submit(fn, *args, **kwargs)
-        self._busy[slot] += 1
-        future.add_done_callback(lambda _: self._ended(slot))
+        """Give a task to the next worker that has none."""
+        future: Future[Any] = Future()
+        with self._lock:
+            self._waiting.append((future, functools.partial(fn, *args, **kwargs)))
+            self._open.add(future)
+        future.add_done_callback(self._open.discard)
+        self._give()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers once they have done what they have, or without the rest of it."""
+        if cancel_futures:
+            for future, _ in list(self._waiting):
+                future.cancel()
+        if wait:
+            wait_for(list(self._open))
         for slot in self._slots:
             slot.shutdown(wait=wait, cancel_futures=cancel_futures)
 
@@ -76,8 +84,33 @@ class LocalPool(Executor):
     def _children(self) -> set[int]:
         return {pid for slot in self._slots for pid in getattr(slot, "_processes", None) or ()}
 
-    def _ended(self, slot: int) -> None:
-        self._busy[slot] -= 1
+    def _give(self) -> None:
+        """Give tasks to the workers that have none: who has one has no other to lose."""
+        with self._lock:
+            while self._idle and self._waiting:
+                future, call = self._waiting.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue
+                slot = self._idle.pop()
+                try:
+                    given = self._slots[slot].submit(call)
+                except RuntimeError:  # its process has died since: BrokenProcessPool
+                    self._slots[slot] = self._new(slot)
+                    given = self._slots[slot].submit(call)
+                given.add_done_callback(functools.partial(self._ended, slot, future))
+
+    def _ended(self, slot: int, future: Future[Any], given: Future[Any]) -> None:
+        """Hand on what came of a task; its worker takes the next."""
+        error = given.exception()
+        with self._lock:
+            if isinstance(error, BrokenExecutor):
+                self._slots[slot] = self._new(slot)
+            self._idle.append(slot)
+        if error is None:
+            future.set_result(given.result())
+        else:
+            future.set_exception(error)
+        self._give()
 
     def _new(self, slot: int) -> ProcessPoolExecutor:
         gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None

@@ -1,8 +1,7 @@
-"""Ending a process one of whose cases hangs, whatever it hangs in."""
+"""What a task leaves that did not end: that it had begun, and where it hung."""
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import threading
 import time
@@ -13,19 +12,20 @@ from typing import IO
 from mlmd.files import disk_full_is_a_stop
 
 REARMED_EVERY_S = 1.0
-SUFFIX = ".hung"
+SUFFIX = ".begun"
 
 
 class Watch:
     """Ends this process where one of its cases takes no step for too long.
 
     A thread of C does it (:mod:`faulthandler`), which needs no lock of the interpreter: a library
-    that hangs may hold it for ever. What all threads were at is left in a file, for the client.
+    that hangs may hold it for ever. What all threads were at is left in a file, for the client. The
+    file is there while the task is, and tells where its worker died that it had begun.
 
     Parameters
     ----------
     limit_s
-        Wall time without a step; nothing is watched where None.
+        Wall time without a step; no hanging is ended where None.
     folder, name
         Of the campaign, and the first case of the task: where the file is.
     """
@@ -40,10 +40,9 @@ class Watch:
 
     def __enter__(self) -> Watch:
         """Begin to watch: what comes before the first step counts, too."""
-        if self._limit_s is not None:
-            with disk_full_is_a_stop(str(self._path)):
-                self._file = open(self._path, "w")
-            self._arm()
+        with disk_full_is_a_stop(str(self._path)):
+            self._file = open(self._path, "w")
+        self._arm()
         return self
 
     def __exit__(
@@ -54,7 +53,8 @@ class Watch:
     ) -> None:
         """Watch no more."""
         if self._file is not None:
-            faulthandler.cancel_dump_traceback_later()
+            if self._limit_s is not None:
+                faulthandler.cancel_dump_traceback_later()
             self._file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
@@ -82,11 +82,15 @@ class Watch:
             faulthandler.dump_traceback_later(left_s, exit=True, file=self._file)
 
 
-def take_traceback(folder: Path, name: str) -> str:
-    """Return what the threads of a task were at that was ended for hanging; empty if none was."""
+def what_is_left(folder: Path, name: str) -> str | None:
+    """Return what is left of a task whose worker died.
+
+    Where its threads were, if it was ended for hanging, or nothing; None where it had not begun.
+    """
     path = folder / f"{name}{SUFFIX}"
-    text = ""
-    with contextlib.suppress(OSError, ValueError):
-        text = path.read_text()
+    try:
+        text = path.read_text(errors="replace")
         path.unlink(missing_ok=True)
+    except OSError:
+        return None
     return text

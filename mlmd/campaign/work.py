@@ -6,6 +6,7 @@ A task can be given twice, or be killed at any moment: the run directories know 
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import socket
@@ -24,14 +25,17 @@ from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
 from mlmd.campaign.plan import Planned, starting_structure
+from mlmd.campaign.results.measuring import keep_measured
 from mlmd.campaign.watching import Watch
-from mlmd.errors import DiskFullError, MlmdError, StoppedError
+from mlmd.errors import DiskFullError, MlmdError, NotSharedError, StoppedError
 from mlmd.protocol.protocol import Protocol
 from mlmd.run.stopping import StopToken
 
 if TYPE_CHECKING:
     from mlmd.run.run import Run
     from mlmd.stages.context import Progress
+
+logger = logging.getLogger(__name__)
 
 _token = StopToken()
 """Of this worker process: set by the signals that ask it to end."""
@@ -125,17 +129,26 @@ def work(task: Task) -> list[Outcome]:
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     _at_work.append(task)
+    outcomes: dict[str, Outcome] = {}
     try:
-        return _worked(task, folder)
+        _worked(task, folder, outcomes)
+        return list(outcomes.values())
+    except Exception as error:  # one of ours: the workers of a task are not to blame for it
+        journal = Journal(folder)
+        for planned in task.cases:
+            if planned.name not in outcomes:
+                failure = CaseFailure.of(folder / planned.name, error)
+                outcomes[planned.name] = _told(journal, planned.name, failure, task)
+        return list(outcomes.values())
     finally:
         _at_work.remove(task)
 
 
-def _worked(task: Task, folder: Path) -> list[Outcome]:
+def _worked(task: Task, folder: Path, outcomes: dict[str, Outcome]) -> None:
+    """Do what :func:`work` does; note what became of each case."""
     journal, token = Journal(folder), _Limit(task.time_limit_s, task.stop_file)
     protocol = Protocol.from_dict(task.protocol)
     until = None if task.until is None else Until.of(task.until)
-    outcomes: dict[str, Outcome] = {}
     is_clients = task.client == (socket.gethostname(), os.getpid())
     watch = Watch(None if is_clients else task.stalled_after_s, folder, task.cases[0].name)
 
@@ -164,9 +177,13 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
             cases.append(Case(protocol, atoms, directory, planned.seed, until=until))
         with watch:
             if task.walkers > 1 and len(cases) > 1:
-                run_many(cases, spec, task.walkers, progress=moved, ended=ended, stop=token)
-                cases = []
+                try:
+                    run_many(cases, spec, task.walkers, progress=moved, ended=ended, stop=token)
+                except NotSharedError as error:
+                    logger.warning("the cases of a task are run one after another: %s", error)
             for case in cases:
+                if case.directory.name in outcomes:
+                    continue
                 if token.reason is not None:
                     raise StoppedError(token.reason)
                 report = functools.partial(moved, case)
@@ -177,11 +194,12 @@ def _worked(task: Task, folder: Path) -> list[Outcome]:
             if planned.name not in outcomes:
                 journal.write(planned.name, STOPPED, message=str(error))
                 outcomes[planned.name] = Outcome(planned.name, STOPPED, kind, str(error))
-    return list(outcomes.values())
 
 
 def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> Outcome:
     """Write down what came of a case."""
+    if not isinstance(found, CaseFailure):
+        keep_measured(found)  # what is asked for later is measured where the processors are
     if not isinstance(found, CaseFailure) and task.pack:
         try:
             pack_run(found.path)

@@ -16,6 +16,7 @@ from mlmd.cli import (
     analyze,
     calculators,
     campaign,
+    campaign_results,
     compare,
     export,
     features,
@@ -87,6 +88,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(calculators.calculators_app, name="calculators")
+for _name, _command in campaign_results.COMMANDS.items():
+    campaign.campaign_app.command(_name)(_command)
 app.add_typer(campaign.campaign_app, name="campaign")
 
 

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 import typer
 
+from mlmd.checks import usable_path
 from mlmd.cli.options import CheckedCommand
 from mlmd.errors import InputError
 from mlmd.files import (
@@ -38,13 +39,19 @@ class Output:
         One of `mlmd.marks.KINDS`, or of `FOLDERS`.
     new_folder
         Whether the command makes the folder that the file is to be in.
+    or_url
+        Whether it may be the address of a server, which is no place for a file.
     """
 
     kind: str
     new_folder: bool = False
+    or_url: bool = False
 
-    def check(self, path: Path, force: bool) -> None:
+    def check(self, path: str | Path, force: bool) -> None:
         """Raise InputError where it cannot be written there."""
+        if self.or_url and "://" in str(path):
+            return
+        path = usable_path("output", path)
         if self.kind not in FOLDERS:
             check_output(path, self.kind, force, new_folder=self.new_folder)
             return

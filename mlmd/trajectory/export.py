@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlmd.errors import InputError
 from mlmd.files import write_output
 from mlmd.trajectory.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 FORMATS = {".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "traj", ".h5md": "h5md"}
 
@@ -48,36 +52,47 @@ def check_format(path: Path) -> None:
         raise InputError(f"cannot export to '{path.name}'; expected one of {', '.join(FORMATS)}")
 
 
-def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
-    """Write every frame with its time, energy and velocities to a file by ASE."""
+def frame_atoms(trajectory: Trajectory, number: int) -> Atoms:
+    """Return a frame as ASE has it, with its time, and energy, forces and velocities where known.
+
+    Parameters
+    ----------
+    trajectory
+        Where it is from.
+    number
+        Of the frame, from 0; a negative one counts from the end.
+    """
     from ase import Atoms, units
     from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.io import write
 
     from mlmd.trajectory.ase_formats import TIME_KEY
 
-    images = []
-    cells = trajectory.cells_A()
-    for i in range(len(trajectory)):
-        atoms = Atoms(
-            numbers=trajectory.numbers,
-            positions=trajectory.positions_A[i],
-            cell=cells[i],
-            pbc=trajectory.pbc,
-            masses=trajectory.masses_u,
-        )
-        atoms.info[TIME_KEY] = float(trajectory.time_fs[i])
-        if trajectory.velocities_A_fs is not None:
-            atoms.set_velocities(trajectory.velocities_A_fs[i] / units.fs)
-        known = {
-            "energy": trajectory.energies_eV,
-            "forces": trajectory.forces_eV_A,
-            "stress": trajectory.stresses_eV_A3,
-        }
-        results = {name: array[i] for name, array in known.items() if array is not None}
-        if results:
-            atoms.calc = SinglePointCalculator(atoms, **results)
-        images.append(atoms)
+    atoms = Atoms(
+        numbers=trajectory.numbers,
+        positions=trajectory.positions_A[number],
+        cell=trajectory.cell_A if trajectory.cell_A.ndim == 2 else trajectory.cell_A[number],
+        pbc=trajectory.pbc,
+        masses=trajectory.masses_u,
+    )
+    atoms.info[TIME_KEY] = float(trajectory.time_fs[number])
+    if trajectory.velocities_A_fs is not None:
+        atoms.set_velocities(trajectory.velocities_A_fs[number] / units.fs)
+    known = {
+        "energy": trajectory.energies_eV,
+        "forces": trajectory.forces_eV_A,
+        "stress": trajectory.stresses_eV_A3,
+    }
+    results = {name: array[number] for name, array in known.items() if array is not None}
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def _write_with_ase(trajectory: Trajectory, path: Path, format: str) -> None:
+    """Write every frame with its time, energy and velocities to a file by ASE."""
+    from ase.io import write
+
+    images = [frame_atoms(trajectory, number) for number in range(len(trajectory))]
     write(path, images, format=format)
 
 

@@ -2,5 +2,5 @@
 diffusive, and the estimators' one door.
 
 May import `analysis/checks`, `analysis/diffusion/estimators`, `arrays`, `checks`, `digits`,
-`errors`, `numerics`, `periodic/cell`, `trajectory`.
+`errors`, `numerics`, `periodic/cell`, `plain`, `trajectory`.
 """

@@ -22,11 +22,20 @@ POLICY = (
 """Nothing is loaded from anywhere, and no script runs but our own."""
 
 
-def render(template: str, **content: Any) -> str:
+def render(template: str, own: str | None = None, **content: Any) -> str:
     """Fill in a template of this package.
 
     Whatever comes from outside is escaped. The page forbids the browser to load anything and to
     run any script but the one whose checksum it names: what would slip through is still text.
+
+    Parameters
+    ----------
+    template
+        Its name.
+    own
+        Name of a style sheet and a script that only this page has.
+    **content
+        What is put into it.
 
     Raises
     ------
@@ -48,10 +57,12 @@ def render(template: str, **content: Any) -> str:
     content["content"] = without_nan(to_plain(content["content"]))
     environment.filters["number"] = number
     environment.filters["value_of"] = value_of
-    script = _text("page.js")
+    script, style = _text("page.js"), _text("style.css")
+    if own is not None:
+        script, style = script + _text(f"{own}.js"), style + _text(f"{own}.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
-        style=Markup(_text("style.css")),
+        style=Markup(style),
         script=Markup(script),
         policy=POLICY.format(digest=digest),
         version=__version__,

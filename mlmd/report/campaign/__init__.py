@@ -1,0 +1,4 @@
+"""The page of a campaign.
+
+May import `campaign`, `digits`, `errors`, `files`, `report/page`.
+"""
