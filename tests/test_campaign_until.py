@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from campaigns import LJ, PROTOCOL
 from runs import assert_equal_bits
 
-from mlmd import Run, diffusivity
+from mlmd import Run, Trajectory, diffusivity
 from mlmd.campaign import Campaign, run_campaign, state_of
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.plan import starting_structure
@@ -112,6 +114,33 @@ def test_a_production_that_another_stage_starts_from_cannot_be_lengthened(tmp_pa
     (tmp_path / "q.yaml").write_text(text)
     with pytest.raises(InputError, match="'next' starts from its last frame"):
         campaign_of(tmp_path, {"relative_error": 0.1, "max_ps": 9}, protocol="q.yaml")
+
+
+@pytest.mark.parametrize(
+    ("error_over_target", "growth"),
+    [
+        (0.80, None),  # without its last third 0.98: known
+        (0.95, 1.5),  # without its last third 1.16: not yet
+        (1.10, 1.5),
+        (1.40, 1.96),  # errors fall with the root of the length
+        (3.00, 3.0),  # at most so much at a time
+    ],
+)
+def test_errors_say_how_long_and_the_last_third_does_not_decide(
+    monkeypatch, error_over_target, growth
+):
+    frames = np.zeros((1001, 2, 3))
+    whole = Trajectory(frames, np.eye(3) * 10, np.array([3, 3]), np.arange(1001) * 10.0)
+
+    def found(trajectory, symbol, **how):
+        error = 0.1 * error_over_target * (len(whole) / len(trajectory)) ** 0.5
+        return SimpleNamespace(
+            D_cm2_s=1.0, D_stderr_cm2_s=error, duration_ps=trajectory.duration_ps, needs_ps=None
+        )
+
+    monkeypatch.setattr("mlmd.campaign.lengthening.diffusivity", found)
+    longer_ps = Until(0.1, 1000.0).next_ps(whole, 10.0, 0.01, {})
+    assert longer_ps == (None if growth is None else pytest.approx(10.0 * growth, rel=2e-3))
 
 
 def test_a_rule_is_plain_data_and_back():

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from mlmd.campaign.archive import opened_run
 from mlmd.errors import InputError, MissingExtraError, MlmdError
 from mlmd.files import write_output
 from mlmd.plain import to_plain, without_nan
@@ -18,9 +19,8 @@ from mlmd.trajectory.export import frame_atoms
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from mlmd.campaign.archive import opened_run
     from mlmd.campaign.plan import Campaign
-from mlmd.campaign.results.rows import CampaignResults, ResultRow
+    from mlmd.campaign.results.rows import CampaignResults, ResultRow
 
 SCHEMES = ("postgresql://", "postgres://")
 CONNECT_S = 10

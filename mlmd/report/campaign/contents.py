@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mlmd.campaign.archive import archive_of
 from mlmd.digits import number, with_error
 from mlmd.report.page.elements import of_diffusivity, of_interval
 
 if TYPE_CHECKING:
-    from mlmd.campaign.archive import archive_of
-from mlmd.campaign import Campaign, CampaignResults, CampaignState, ResultRow
+    from mlmd.campaign import Campaign, CampaignResults, CampaignState, ResultRow
 
 REPORT = "report.html"
 """Of a run, in its directory."""
