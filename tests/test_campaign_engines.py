@@ -94,6 +94,9 @@ def test_an_engine(engine, tmp_path, monkeypatch):
     flag.unlink()
     campaign = small_campaign(tmp_path, 0.1, calculators="planted:make", engine=engine)
     threads = threading.active_count()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
     with nobody_left_behind(monkeypatch):
         executor = executors_of(campaign)()
         try:
@@ -110,6 +113,11 @@ def test_an_engine(engine, tmp_path, monkeypatch):
     assert flag.exists()
     assert_done_once(campaign, alone)
     until(lambda: threading.active_count() <= threads + 1, "threads are left")
+    assert list(elsewhere.iterdir()) == []
+    if engine == "parsl":
+        from parsl.dataflow.dflow import DataFlowKernelLoader
+
+        assert DataFlowKernelLoader._dfk is None
 
 
 def test_a_stop_ends_at_checkpoints(engine, tmp_path, monkeypatch):
@@ -341,7 +349,7 @@ def test_jobs_follow_from_the_work_and_not_from_the_number_of_runs(
             "walltime": walltime,
         }
     )
-    usable_h = (settings.walltime_s - 300) / 3600
+    usable_h = (settings.walltime_s - 300 - 60) / 3600
     needed = jobs.jobs_needed(settings, n_tasks, hours)
     taken = jobs_taken(nodes, workers, n_tasks, hours, usable_h)
     assert taken <= needed <= taken + nodes

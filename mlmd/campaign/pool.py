@@ -43,7 +43,7 @@ class LocalPool(Executor):
         gpus: list[str] | None = None,
         workers_per_gpu: int = 1,
     ) -> None:
-        gpus = _gpus() if gpus is None else gpus
+        gpus = gpus_here() if gpus is None else gpus
         each = whole_number("workers_per_gpu", workers_per_gpu, most=None)
         number = workers or len(gpus) * each or max(1, len(os.sched_getaffinity(0)) // 2)
         self.workers = whole_number("workers", number, least=1, most=None)
@@ -126,7 +126,7 @@ def _begin(gpu: str | None, client: int) -> None:
     listen(client)
 
 
-def _gpus() -> list[str]:
+def gpus_here() -> list[str]:
     """Return the devices that this process may use, without starting CUDA here."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

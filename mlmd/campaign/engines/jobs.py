@@ -14,6 +14,9 @@ from mlmd.campaign.engines.ending import STOP_AT, grace_s
 if TYPE_CHECKING:
     from mlmd.campaign.engines.settings import EngineSettings
 
+MOST_START_S = 60
+"""Of a job before its first step: for imports, and for loading a model."""
+
 
 def workers_of_a_node(settings: EngineSettings, workers_per_gpu: int = 1) -> int:
     """Return how many processes work on a node: as told, one for each GPU, or one."""
@@ -30,8 +33,8 @@ def jobs_needed(
     end are not all full, so that there can be one more for each node.
     """
     workers = workers_of_a_node(settings, workers_per_gpu)
-    usable_h = (settings.walltime_s - grace_s(settings.walltime_s)) / 3600
-    full = n_tasks * hours_per_task / (workers * usable_h)
+    lost_s = grace_s(settings.walltime_s) + min(MOST_START_S, settings.walltime_s / 4)
+    full = n_tasks * hours_per_task / (workers * (settings.walltime_s - lost_s) / 3600)
     at_once = min(settings.nodes, math.ceil(n_tasks / workers))
     return max(at_once, math.ceil(full) + at_once - 1)
 

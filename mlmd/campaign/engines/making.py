@@ -74,7 +74,8 @@ def _make(campaign: Campaign) -> Executor:
     engine = campaign.engine
     here = _workers_here(campaign)
     if engine.name == "parsl":
-        return PilotPool(engine, campaign.folder, workers_on_node(campaign))
+        threads = max(spec.threads for spec in campaign.calculators)
+        return PilotPool(engine, campaign.folder, workers_on_node(campaign), threads)
     if engine.name == "dask":
         return dask_pool(here, engine.address)
     return executorlib_pool(here) if engine.name == "executorlib" else mpi_pool()

@@ -68,7 +68,7 @@ class EngineSettings:
     commands
         Lines of shell before the workers start: modules to load, environments to activate.
     options
-        Lines more for the head of the job's script, ``#SBATCH --qos=long``.
+        Lines more for the head of the script that the scheduler is given.
     address
         Of the scheduler of Dask; for Parsl of this machine as nodes see it, any where None.
     """

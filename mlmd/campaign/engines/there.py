@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlmd.campaign.engines.alone import alone
+from mlmd.campaign.pool import gpus_here
 from mlmd.campaign.work import listen
 
 
@@ -22,9 +23,7 @@ def there(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 def _begin() -> None:
     """Take a GPU of those that the job has, and listen to signals where this thread may."""
     alone()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    rank = os.environ.get("PARSL_WORKER_RANK", "")
-    gpus = [one for one in visible.split(",") if one.strip()]
+    rank, gpus = os.environ.get("PARSL_WORKER_RANK", ""), gpus_here()
     if gpus and rank.isdigit():  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(rank) % len(gpus)]
     if threading.current_thread() is threading.main_thread():
