@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mlmd.analysis.transport.conductivity import conductivity
     from mlmd.calculators.spec import CalculatorSpec, load_calculator
     from mlmd.campaign.case import Case
+    from mlmd.campaign.engine import run_campaign
     from mlmd.campaign.many import run_many
+    from mlmd.campaign.plan import Campaign
     from mlmd.comparison.comparing import compare
     from mlmd.descriptors.featurize import featurize
     from mlmd.errors import MlmdError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CalculatorSpec": "mlmd.calculators.spec",
+    "Campaign": "mlmd.campaign.plan",
     "Case": "mlmd.campaign.case",
     "Equilibrate": "mlmd.stages.equilibrate",
     "EquilibrateVolume": "mlmd.stages.equilibrate_volume",
@@ -58,11 +61,13 @@ _HOMES = {
     "mean_squared_displacement": "mlmd.analysis.diffusion.msd",
     "pack": "mlmd.structure.packing",
     "rdf": "mlmd.analysis.structure.rdf",
+    "run_campaign": "mlmd.campaign.engine",
     "run_many": "mlmd.campaign.many",
 }
 
 __all__ = [
     "CalculatorSpec",
+    "Campaign",
     "Case",
     "Equilibrate",
     "EquilibrateVolume",
@@ -86,6 +91,7 @@ __all__ = [
     "mean_squared_displacement",
     "pack",
     "rdf",
+    "run_campaign",
     "run_many",
 ]
 

@@ -16,7 +16,7 @@ from runs import assert_equal_bits
 
 from mlmd import Run
 from mlmd.campaign import Campaign, run_campaign, state_of
-from mlmd.campaign.plan import starting_structure
+from mlmd.campaign.sources import starting_structure
 
 LJ = {"name": "lj", "options": {"cutoff_A": 4.5}}
 PROTOCOL = """\
@@ -61,7 +61,7 @@ def starts_and_ends(campaign: Campaign) -> dict[str, list[str]]:
 def assert_as_alone(campaign: Campaign, folder: Path) -> None:
     """Hold every case against an undisturbed run of it."""
     for case in campaign.cases:
-        alone = campaign.protocol.run(
+        alone = campaign.protocols[0].run(
             starting_structure(case.source, case.seed),
             campaign.calculators[case.calculator],
             folder / case.name,

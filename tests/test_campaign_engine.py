@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from ase.db import connect
 from ase.io import write
 from campaigns import (
     LJ,
@@ -23,11 +24,12 @@ from campaigns import (
     starts_and_ends,
     write_campaign,
 )
+from runs import assert_equal_bits
 
-from mlmd import CalculatorSpec, Run
-from mlmd.campaign import Campaign, LocalPool, run_campaign, state_of
+from mlmd import CalculatorSpec, Run, pack
+from mlmd.campaign import Campaign, Case, LocalPool, run_campaign, state_of
 from mlmd.campaign.journal import Journal, read_journals
-from mlmd.campaign.plan import starting_structure
+from mlmd.campaign.sources import starting_structure
 from mlmd.errors import InputError, PackingError, StoppedError
 from mlmd.run.lock import RunLock
 from mlmd.run.stopping import StopToken
@@ -99,22 +101,57 @@ def test_directories_are_named_by_what_a_case_is(content, tmp_path):
     assert names(calculators=threads) == same
 
 
+def test_a_list_of_cases_is_a_campaign_whose_runs_are_those_of_the_protocols(content, tmp_path):
+    short = Campaign.from_dict(content, beside=tmp_path).protocols[0]
+    atoms = [pack("LiCl", 24, volume_per_atom_A3=45, seed=seed) for seed in (1, 2)]
+    cases = [
+        Case(short, atoms[0], tmp_path / "runs" / "a", seed=5),
+        Case(short, atoms[1], tmp_path / "runs" / "b", settings={"production.duration_ps": 0.06}),
+    ]
+    campaign = Campaign.of_cases(cases, CalculatorSpec.of(LJ), walkers=2)
+    assert here(campaign).counts["done"] == 2, state_of(campaign)
+    for case in cases:
+        alone = case.resolved().run(
+            case.structure, CalculatorSpec.of(LJ), tmp_path / case.directory.name, seed=case.seed
+        )
+        assert_equal_bits(Run.open(case.directory), alone)
+    with pytest.raises(InputError, match="two cases have the directory a"):
+        Campaign.of_cases([cases[0], cases[0]], "lj")
+    with pytest.raises(InputError, match="directories in 2 folders"):
+        Campaign.of_cases([cases[0], Case(short, atoms[0], tmp_path / "a")], "lj")
+
+
+def test_each_protocol_of_several_is_run(content, tmp_path):
+    (tmp_path / "q.yaml").write_text(PROTOCOL.replace("DURATION", "0.06"))
+    campaign = Campaign.from_dict({**content, "protocol": ["p.yaml", "q.yaml"]}, beside=tmp_path)
+    assert len(campaign.cases) == 8
+    assert len({case.group for case in campaign.cases}) == 4
+    assert here(campaign).counts["done"] == 8
+    for case in campaign.cases:
+        trajectory = Run.open(campaign.folder / case.name).trajectory("production")
+        assert trajectory.duration_ps == pytest.approx((0.1, 0.06)[case.protocol])
+
+
 def test_structures_of_files_and_compositions_of_a_table(content, tmp_path):
     write(tmp_path / "one.cif", bulk("NaCl", "rocksalt", a=7.2, cubic=True).repeat(2))
     images = [bulk("LiF", "rocksalt", a=a, cubic=True).repeat(2) for a in (6.0, 6.4)]
     write(tmp_path / "many.extxyz", images)
+    with connect(tmp_path / "crystals.db") as database:
+        for image in images:
+            database.write(image)
     (tmp_path / "table.csv").write_text("id;composition\n1;LiCl\n2;LiBr\n")
     campaign = Campaign.from_dict(
         {
             **content,
             "compositions": "table.csv",
-            "structures": ["*.cif", "many.extxyz"],
+            "structures": ["*.cif", "many.extxyz", "crystals.db"],
             "seeds": 1,
         },
         beside=tmp_path,
     )
     labels = [case.name.rpartition("-")[0] for case in campaign.cases]
-    assert labels == ["LiCl", "LiBr", "one.cif", "many.extxyz-0", "many.extxyz-1"]
+    of_many = [f"{file}-{n}" for file in ("many.extxyz", "crystals.db") for n in (0, 1)]
+    assert labels == ["LiCl", "LiBr", "one.cif", *of_many]
     atoms = starting_structure(campaign.cases[-1].source, 0)
     assert atoms.get_volume() == pytest.approx(images[1].get_volume())
 

@@ -220,7 +220,7 @@ def test_a_lengthened_production_is_measured_again(copy, run, monkeypatch, calcu
     campaign = Campaign.load(copy)
     done = count_measured(monkeypatch)
     before = measure_case(run)
-    campaign.protocol.run(
+    campaign.protocols[0].run(
         run.atoms,
         campaign.calculators[0],
         run.path,

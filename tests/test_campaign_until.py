@@ -14,7 +14,7 @@ from runs import assert_equal_bits
 from mlmd import Run, Trajectory, diffusivity
 from mlmd.campaign import Campaign, run_campaign, state_of
 from mlmd.campaign.lengthening import Until
-from mlmd.campaign.plan import starting_structure
+from mlmd.campaign.sources import starting_structure
 from mlmd.errors import InputError, StoppedError
 from mlmd.run.stopping import StopToken
 
@@ -59,10 +59,14 @@ def test_the_limit_ends_what_will_not_be_known_and_the_bits_are_those_of_one_lon
     run = finished(campaign)
     assert run.manifest.duration_ps("production") == 2.0
     assert run.trajectory("production").duration_ps == pytest.approx(2.0)
-    alone = campaign.protocol.with_settings({"production.duration_ps": 2.0}).run(
-        starting_structure(campaign.cases[0].source, 0),
-        campaign.calculators[0],
-        tmp_path / "alone",
+    alone = (
+        campaign.protocols[0]
+        .with_settings({"production.duration_ps": 2.0})
+        .run(
+            starting_structure(campaign.cases[0].source, 0),
+            campaign.calculators[0],
+            tmp_path / "alone",
+        )
     )
     assert_equal_bits(run, alone)
 

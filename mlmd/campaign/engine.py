@@ -127,7 +127,7 @@ class _Client:
     """With the walkers that a case may have beside itself, itself included."""
     later: list[tuple[float, Planned, int]] = field(default_factory=list)
     running: dict[Future[list[Outcome]], tuple[Task, int, Executor]] = field(default_factory=dict)
-    protocol: dict[str, Any] = field(default_factory=dict)
+    protocols: list[dict[str, Any]] = field(default_factory=list)
     deaths: Deaths = field(default_factory=Deaths)
     short: Counter[str] = field(default_factory=Counter)
     looked: float = 0.0
@@ -141,7 +141,7 @@ class _Client:
         self.waiting.extend((case, self.campaign.walkers) for case in left)
         if not self.waiting:
             return
-        self.protocol = self.campaign.protocol.to_dict()
+        self.protocols = [protocol.to_dict() for protocol in self.campaign.protocols]
         if self.source is None:
             self.source = executors_of(self.campaign)
         self.executor = self._new_executor()
@@ -188,14 +188,15 @@ class _Client:
         cases = [first]
         while self.waiting and len(cases) < walkers:
             case, others = self.waiting[0]
-            if (case.calculator, others) != (first.calculator, walkers):
+            one = (case.calculator, case.protocol, others)
+            if one != (first.calculator, first.protocol, walkers):
                 break
             cases.append(case)
             self.waiting.popleft()
         campaign = self.campaign
         task = Task(
             folder=str(campaign.folder.absolute()),
-            protocol=self.protocol,
+            protocol=self.protocols[first.protocol],
             calculator=campaign.calculators[first.calculator].to_dict(),
             cases=tuple(cases),
             walkers=walkers,

@@ -14,7 +14,7 @@ import numpy as np
 from mlmd.campaign.engines.jobs import jobs_needed
 from mlmd.campaign.engines.making import workers_on_node
 from mlmd.campaign.journal import DONE, read_journals
-from mlmd.campaign.plan import starting_structure
+from mlmd.campaign.sources import starting_structure
 from mlmd.campaign.state import left_of
 from mlmd.errors import MlmdError
 from mlmd.plain import plain_fields
@@ -24,6 +24,7 @@ from mlmd.run.run import Run
 
 if TYPE_CHECKING:
     from mlmd.campaign.plan import Campaign, Planned
+    from mlmd.protocol.protocol import Protocol
 
 MOST_RUNS = 50
 """Finished runs of a calculator whose wall times are looked at."""
@@ -123,21 +124,22 @@ def forecast(campaign: Campaign) -> Forecast:
         number: sorted((one.n_atoms, one.seconds) for one in times if one.calculator == number)
         for number in sizes
     }
-    counts: dict[int, tuple[int, int]] = {}
+    counts: dict[tuple[int, int], tuple[int, int]] = {}
     n_steps, disk_bytes, seconds, most_s = 0, 0, 0.0, 0.0
-    longest = _longest(campaign)
+    longest = [_longest(campaign, protocol) for protocol in campaign.protocols]
     for case in left:
-        if case.n_atoms not in counts:
-            stages = plan(campaign.protocol, case.n_atoms)
-            counts[case.n_atoms] = (
+        kind = case.protocol, case.n_atoms
+        if kind not in counts:
+            stages = plan(campaign.protocols[case.protocol], case.n_atoms)
+            counts[kind] = (
                 sum(stage.n_steps for stage in stages),
                 sum(stage.disk_bytes for stage in stages),
             )
-        steps, size = counts[case.n_atoms]
+        steps, size = counts[kind]
         step_s = _at(case.n_atoms, measured[case.calculator])
         n_steps, disk_bytes = n_steps + steps, disk_bytes + size
         seconds += steps * step_s
-        most_s += max(longest, steps) * step_s
+        most_s += max(longest[case.protocol], steps) * step_s
     engine, per_node = campaign.engine, workers_on_node(campaign)
     n_workers = per_node * engine.nodes
     n_jobs = None
@@ -161,16 +163,16 @@ def forecast(campaign: Campaign) -> Forecast:
     )
 
 
-def _longest(campaign: Campaign) -> int:
+def _longest(campaign: Campaign, protocol: Protocol) -> int:
     """Return the steps of a case all of whose productions are lengthened to the limit."""
     if campaign.until is None:
         return 0
     longer = {
         f"{stage.name}.duration_ps": campaign.until.max_ps
-        for stage in campaign.protocol.stages
+        for stage in protocol.stages
         if stage.measured
     }
-    return sum(stage.n_steps for stage in campaign.protocol.with_settings(longer).stages)
+    return sum(stage.n_steps for stage in protocol.with_settings(longer).stages)
 
 
 def _at(n_atoms: int, points: Sequence[tuple[int, float]]) -> float:
@@ -206,7 +208,7 @@ def _steps_of(campaign: Campaign, cases: Iterator[Planned]) -> Iterator[tuple[Pl
         walls = wall_times(run.path, at_work=False)
         seconds = math.fsum(one.seconds for one in walls.values())
         durations = {f"{name}.duration_ps": ps for name, ps in run.manifest.extensions.items()}
-        protocol = campaign.protocol.with_settings(durations)
+        protocol = campaign.protocols[case.protocol].with_settings(durations)
         n_steps = sum(stage.n_steps for stage in plan(protocol, case.n_atoms))
         if n_steps and seconds >= SHORTEST_RUN_S and all(w.is_complete for w in walls.values()):
             yield case, seconds / n_steps

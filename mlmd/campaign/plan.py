@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import glob
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from mlmd.calculators.spec import CalculatorSpec
 from mlmd.campaign.engines.alone import alone
 from mlmd.campaign.engines.settings import LOCAL, EngineSettings
 from mlmd.campaign.lengthening import Until
+from mlmd.campaign.sources import files_of, several, sources_of
 from mlmd.checks import (
     input_file,
     known_keys,
@@ -23,16 +23,13 @@ from mlmd.checks import (
     truth,
     whole_number,
 )
-from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
 from mlmd.protocol.protocol import Protocol
-from mlmd.run.identity import digest, digest_text, structure_from_text, structure_text
-from mlmd.structure.packing import pack, packing_box
-from mlmd.structure.reading import read_structures
+from mlmd.run.identity import digest, digest_text, structure_text
 from mlmd.yaml_text import read_yaml_file
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    from mlmd.campaign.case import Case
 
 SCHEMA = 1
 KEYS = (
@@ -58,7 +55,6 @@ KEYS = (
     "pack",
     "engine",
 )
-N_ATOMS = 100
 STALLED_AFTER_S = 3600.0
 """Without a step, after which a case hangs: longer than a step of any model takes, or a start."""
 DIGITS_OF_NAME = 12
@@ -85,6 +81,8 @@ class Planned:
         melts of the same.
     n_atoms
         In its cell.
+    protocol
+        Which of the campaign's.
     """
 
     name: str
@@ -93,6 +91,7 @@ class Planned:
     seed: int
     group: str
     n_atoms: int
+    protocol: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,8 @@ class Campaign:
         For people.
     folder
         Of all its run directories, and of what its workers write down.
-    protocol
-        With the campaign's settings.
-    calculators
-        Specs; each case is run with each.
+    protocols, calculators
+        Protocols with the campaign's settings, and specs: each case names one of each.
     cases
         In the order in which they are begun.
     walkers
@@ -136,7 +133,7 @@ class Campaign:
 
     name: str
     folder: Path
-    protocol: Protocol
+    protocols: tuple[Protocol, ...]
     calculators: tuple[CalculatorSpec, ...]
     cases: tuple[Planned, ...]
     walkers: int = 1
@@ -187,34 +184,41 @@ class Campaign:
         schema = content.get("schema", SCHEMA)
         if schema != SCHEMA:
             raise InputError(f"campaign has schema {shown(schema)}; expected {SCHEMA}")
-        protocol = Protocol.load(_beside(beside, content.get("protocol", "quickstart")))
-        protocol = protocol.with_settings(content.get("set", {}))
-        calculators = tuple(CalculatorSpec.of(one) for one in _listed(content, "calculators"))
+        protocols = tuple(
+            Protocol.load(_beside(beside, one)).with_settings(content.get("set", {}))
+            for one in several(content, "protocol", "quickstart")
+        )
+        calculators = tuple(CalculatorSpec.of(one) for one in several(content, "calculators"))
         bad: dict[str, str] = {}
-        sources = list(_sources(content, beside, bad if skip_bad else None))
+        sources = list(sources_of(content, beside, bad if skip_bad else None))
         seeds = _seeds(content.get("seeds", 1))
         name = str(content.get("name", name))
         until = Until.of(content["until"]) if content.get("until") is not None else None
         if until is not None:
-            until.check(protocol)
-        physics = [spec.physics() for spec in calculators]
-        stages = [stage.to_dict() for stage in protocol.stages]
+            for protocol in protocols:
+                until.check(protocol)
+        ways = [
+            ([_stages(protocol), spec.physics()], number, which)
+            for number, spec in enumerate(calculators)
+            for which, protocol in enumerate(protocols)
+        ]
         cases: dict[str, Planned] = {}
         for seed in seeds:  # first one of each, then the others
             for label, source, is_what, n_atoms in sources:
-                for number, one in enumerate(physics):
-                    same = [is_what, stages, one]
+                for how, number, which in ways:
+                    same = [is_what, *how]
                     case = _named(label, [*same, seed])
                     if case in cases:
                         raise InputError(
                             f"campaign has {label} with seed {seed} twice; name it once"
                         )
-                    cases[case] = Planned(case, source, number, seed, _named(label, same), n_atoms)
+                    group = _named(label, same)
+                    cases[case] = Planned(case, source, number, seed, group, n_atoms, which)
         workers, walkers = content.get("workers"), content.get("walkers", 1)
         return cls(
             name=name,
             folder=beside / str(content.get("out", f"runs/{name}")),
-            protocol=protocol,
+            protocols=protocols,
             calculators=calculators,
             cases=_first(cases.values(), content.get("priority", [])),
             walkers=whole_number("walkers", walkers, most=None),
@@ -230,16 +234,58 @@ class Campaign:
             pack=truth("pack", content.get("pack", False)),
             engine=EngineSettings.of(content.get("engine", LOCAL), beside),
             bad=bad,
-            files=tuple(_files(content, beside)),
+            files=tuple(files_of(content, beside)),
         )
 
+    @classmethod
+    def of_cases(cls, cases: Sequence[Case], calculator: Any, **how: Any) -> Campaign:
+        """Make a campaign of single cases, each with its protocol, structure, seed and directory.
 
-def starting_structure(source: Mapping[str, Any], seed: int) -> Atoms:
-    """Pack or unfold the structure of a case."""
-    if "structure" in source:
-        return structure_from_text(zlib.decompress(source["structure"]).decode())
-    how = dict(source)
-    return pack(how.pop("composition"), how.pop("n_atoms"), seed=seed, **how)
+        Parameters
+        ----------
+        cases
+            Their directories are in one folder.
+        calculator
+            A name or a :class:`mlmd.CalculatorSpec`, of all of them.
+        **how
+            Fields of a campaign, such as `walkers` and `engine`.
+
+        Raises
+        ------
+        InputError
+            If there is no case, their directories are not in one folder, or two have the same.
+        """
+        folders = {Path(case.directory).absolute().parent for case in cases}
+        if len(folders) != 1:
+            raise InputError(
+                f"{len(cases)} cases have directories in {len(folders)} folders; expected one"
+            )
+        rules = list(dict.fromkeys(case.until for case in cases))
+        if len(rules) > 1:
+            raise InputError("cases have different rules `until`; expected the same for all")
+        spec = CalculatorSpec.of(calculator)
+        physics = spec.physics()
+        protocols: list[Protocol] = []
+        planned: dict[str, Planned] = {}
+        for case in cases:
+            protocol, name = case.resolved(), Path(case.directory).name
+            if protocol not in protocols:
+                protocols.append(protocol)
+            if name in planned:
+                raise InputError(f"two cases have the directory {name}; expected one for each")
+            text = structure_text(case.structure)
+            source = {"structure": zlib.compress(text.encode())}
+            same = [digest_text(text), _stages(protocol), physics]
+            group = _named(case.structure.symbols.get_chemical_formula("reduce"), same)
+            which, n_atoms = protocols.index(protocol), len(case.structure)
+            planned[name] = Planned(name, source, 0, case.seed, group, n_atoms, which)
+        folder = folders.pop()
+        how = {"until": rules[0], **how}
+        return cls(folder.name, folder, tuple(protocols), (spec,), tuple(planned.values()), **how)
+
+
+def _stages(protocol: Protocol) -> list[dict[str, Any]]:
+    return [stage.to_dict() for stage in protocol.stages]
 
 
 def _named(label: str, what: list[Any]) -> str:
@@ -267,86 +313,6 @@ def _first(cases: Iterable[Planned], patterns: Any) -> tuple[Planned, ...]:
         return next(fits, len(wanted))
 
     return tuple(sorted(cases, key=place))
-
-
-_Source = tuple[str, Mapping[str, Any], Any, int]
-"""A label, the source, what identifies it, and its number of atoms."""
-
-
-def _sources(
-    content: Mapping[str, Any], beside: Path, bad: dict[str, str] | None
-) -> Iterator[_Source]:
-    """Yield all compositions and structures; note what is bad, or raise where that is None."""
-    if not ("compositions" in content or "structures" in content):
-        raise InputError("campaign has neither compositions nor structures; give one of them")
-    packing = {
-        key: content[key] for key in ("density_g_cm3", "volume_per_atom_A3") if key in content
-    }
-    n_atoms = whole_number("n_atoms", content.get("n_atoms", N_ATOMS), least=1, most=None)
-    for text in _compositions(content, beside):
-        try:
-            box = packing_box(text, n_atoms, **packing)
-        except InputError as error:
-            _note(bad, text, error)
-            continue
-        source = {"composition": text, "n_atoms": n_atoms, **packing}
-        yield box.composition.formula, source, source, sum(box.counts.values())
-    for pattern in _listed(content, "structures", []):
-        files = sorted(glob.glob(str(beside / str(pattern))))
-        if not files:
-            raise InputError(f"structures: there is no file {beside / str(pattern)}")
-        for file in files:
-            yield from _structures(Path(file), bad)
-
-
-def _files(content: Mapping[str, Any], beside: Path) -> Iterator[Path]:
-    """Yield the files that a campaign names."""
-    for key in ("protocol", "compositions", "structures"):
-        for named in _listed(content, key, []):
-            yield from (Path(file) for file in sorted(glob.glob(str(beside / str(named)))))
-
-
-def _structures(file: Path, bad: dict[str, str] | None) -> Iterator[_Source]:
-    for label, atoms in read_structures(file):
-        if isinstance(atoms, InputError):
-            _note(bad, label, atoms)
-            continue
-        text = structure_text(atoms)
-        source = {"structure": zlib.compress(text.encode())}
-        yield Path(label).name.replace(":", "-"), source, digest_text(text), len(atoms)
-
-
-def _compositions(content: Mapping[str, Any], beside: Path) -> list[str]:
-    """Return formulas: a list, or a column of a CSV."""
-    given = content.get("compositions", [])
-    if isinstance(given, str) and given.lower().endswith(".csv"):
-        cells = Cells.read(input_file(beside / given, "CSV with a column composition"))
-        place = _column(cells, given)
-        return [row[place].strip() for row in cells.rows]
-    return [str(one) for one in _listed(content, "compositions", [])]
-
-
-def _column(cells: Cells, file: str) -> int:
-    """Return the place of the compositions in a table."""
-    for place, name in enumerate(cells.columns):
-        if name.strip().lower() in ("composition", "formula"):
-            return place
-    raise InputError(
-        f"{file} has the columns {', '.join(cells.columns)}; expected one named composition"
-    )
-
-
-def _note(bad: dict[str, str] | None, what: str, error: Exception) -> None:
-    if bad is None:
-        raise InputError(f"{what}: {error} (--skip-bad goes on without it)") from error
-    bad[what] = str(error)
-
-
-def _listed(content: Mapping[str, Any], key: str, default: Any = None) -> Sequence[Any]:
-    given = content.get(key, default)
-    if given is None:
-        raise InputError(f"campaign has no {key}; expected one or a list")
-    return given if isinstance(given, list) else [given]
 
 
 def _seeds(given: Any) -> Sequence[int]:

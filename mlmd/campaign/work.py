@@ -24,8 +24,9 @@ from mlmd.campaign.engines.ending import Ending
 from mlmd.campaign.journal import BUSY, DONE, FAILED, STARTED, STOPPED, Journal
 from mlmd.campaign.lengthening import Until
 from mlmd.campaign.many import run_many
-from mlmd.campaign.plan import Planned, starting_structure
+from mlmd.campaign.plan import Planned
 from mlmd.campaign.results.measuring import keep_measured
+from mlmd.campaign.sources import starting_structure
 from mlmd.campaign.watching import Watch
 from mlmd.errors import DiskFullError, MlmdError, NotSharedError, StoppedError
 from mlmd.protocol.protocol import Protocol

@@ -109,12 +109,12 @@ def _failures(
 
 
 def _settings(campaign: Campaign, results: CampaignResults) -> list[Group]:
-    protocol = campaign.protocol
+    references = [one.reference for one in campaign.protocols if one.reference]
     about = {
         "cases": len(campaign.cases),
         "melts of the same": max((row.n_melts for row in results.rows), default=1),
-        "protocol": protocol.name,
-        "reference": protocol.reference or None,
+        "protocol": ", ".join(one.name for one in campaign.protocols),
+        "reference": "; ".join(dict.fromkeys(references)) or None,
         "walkers": campaign.walkers,
     }
     versions = {
@@ -131,6 +131,7 @@ def _settings(campaign: Campaign, results: CampaignResults) -> list[Group]:
             "Stages",
             tuple(
                 (stage.name, ", ".join(f"{key} {text}" for key, text in entries(_unnamed(stage))))
+                for protocol in campaign.protocols
                 for stage in protocol.stages
             ),
         ),
