@@ -66,6 +66,9 @@ def test_numbers_are_those_of_the_rows(six_cases, database):
             row = rows[found.case, found.stage]
             for symbol, one in row.species.items():
                 assert found.get(f"D_{symbol}_cm2_s") == one.D_cm2_s
+                if one.D_cm2_s is not None:
+                    tens = found.get(f"log10_D_{symbol}_cm2_s")
+                    assert 10**tens == pytest.approx(one.D_cm2_s)
                 assert found.get(f"D_raw_{symbol}_cm2_s") == one.D_raw_cm2_s
                 low, high = one.D_interval68_cm2_s
                 assert found.get(f"D_low68_{symbol}_cm2_s") == low

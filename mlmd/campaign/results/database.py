@@ -160,6 +160,8 @@ def key_value_pairs(row: ResultRow) -> dict[str, Any]:
         found |= {
             f"verdict_{symbol}": one.verdict,
             f"D_{symbol}_cm2_s": one.D_cm2_s,
+            # ASE's tables have three decimals.
+            f"log10_D_{symbol}_cm2_s": math.log10(one.D_cm2_s) if one.D_cm2_s else None,
             f"D_low68_{symbol}_cm2_s": D_low,
             f"D_high68_{symbol}_cm2_s": D_high,
             f"D_stderr_{symbol}_cm2_s": one.D_stderr_cm2_s,
