@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlmd.model.predictor.predictor import Predictor, fit_predictor
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
+    from mlmd.screening.screening import screen
     from mlmd.stages.equilibrate import Equilibrate
     from mlmd.stages.equilibrate_volume import EquilibrateVolume
     from mlmd.stages.production import Production
@@ -59,6 +60,7 @@ _HOMES = {
     "pack": "mlmd.structure.packing",
     "rdf": "mlmd.analysis.structure.rdf",
     "run_many": "mlmd.campaign.many",
+    "screen": "mlmd.screening.screening",
 }
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "pack",
     "rdf",
     "run_many",
+    "screen",
 ]
 
 

@@ -63,6 +63,8 @@ ASKED: dict[tuple[str, str], list[str]] = {
         *["--calculator", "mine=lj", "--equilibrate-ps", "0.01"],
     ],
     ("report", "--output"): ["report", "run"],
+    ("screen", "--output"): ["screen", "s.extxyz", "--calculator", "lj"],
+    ("screen", "--keep"): ["screen", "s.extxyz", "--calculator", "lj"],
 }
 """A good command for each output, without it."""
 
