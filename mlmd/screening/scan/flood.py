@@ -130,7 +130,7 @@ def pockets(energies: SiteEnergies, start: Place, below_eV: float, margin_eV: fl
     shape = energies.site.shape
     around = _Around(shape)
     limit = float(energies.of(np.array([np.ravel_multi_index(start, shape)]))[0]) + below_eV
-    axes = np.meshgrid(*(np.arange(0, n, 2) for n in shape), indexing="ij")
+    axes = np.meshgrid(*(_every_other(n) for n in shape), indexing="ij")
     coarse = np.ravel_multi_index(tuple(axis.ravel() for axis in axes), shape)
     values = energies.of(coarse)
     seen = np.zeros(energies.site.n_points, dtype=bool)
@@ -142,6 +142,12 @@ def pockets(energies: SiteEnergies, start: Place, below_eV: float, margin_eV: fl
         _fill(energies, around, beside[energies.of(beside) < limit], limit, seen)
     found: IntArray = np.flatnonzero(seen & ~before)
     return found
+
+
+def _every_other(n: int) -> IntArray:
+    """Return every other of n points around a circle; the same ones counted the other way."""
+    steps = 2 * np.arange(n // 2 if n % 2 == 0 else (n + 5) // 4)
+    return np.unique(np.concatenate([steps, -steps]) % n)
 
 
 def _fill(
