@@ -19,6 +19,7 @@ from mlmd.screening.scan.scan import ScanSettings, scan_crystal
 
 pytest.importorskip("spglib", reason="needs the screening extra")
 pytest.importorskip("chgnet", reason="needs the chgnet extra")
+pytestmark = pytest.mark.chgnet
 FLUORITE, ROCK_SALT = (0.25,) * 3, (0.5,) * 3
 
 
