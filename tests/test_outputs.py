@@ -64,6 +64,7 @@ ASKED: dict[tuple[str, str], list[str]] = {
     ],
     ("report", "--output"): ["report", "run"],
     ("screen", "--output"): ["screen", "s.extxyz", "--calculator", "lj"],
+    ("screen", "--report"): ["screen", "s.extxyz", "--calculator", "lj"],
     ("screen", "--keep"): ["screen", "s.extxyz", "--calculator", "lj"],
 }
 """A good command for each output, without it."""

@@ -63,7 +63,7 @@ def test_a_folder_is_ranked_and_what_is_bad_costs_a_line_each(folder, capsys):
     twins = [row for row in good if row["name"] in ("Fm-3m.cif", "twin.extxyz")]
     assert twins[0]["rank"] == twins[1]["rank"]
     assert f"{twins[0]['rank']}=" in said.out
-    assert {row["formula"] for row in good} == {"FLi", "FLi2"}
+    assert {row["formula"] for row in good} == {"LiF", "Li2F"}
     for name, why in (("no_lithium", "no Li"), ("slab", "periodic"), ("noise", "cannot be read")):
         (row,) = [row for row in rows if row["name"].startswith(name)]
         assert why in row["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,11 @@ def screen_command(
         Path | None,
         typer.Option("--output", "-o", help="Table to write (CSV)."),
         Output("table"),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Page (HTML) with the ranking, ways out and volumes."),
+        Output("page"),
     ] = None,
     mobile: Annotated[str, typer.Option("--mobile", help="The element that moves.")] = "Li",
     mode: Annotated[
@@ -118,6 +124,10 @@ def screen_command(
     )
     if list(chosen) != [DEFAULT]:
         raise InputError(f"'{calculator}' is not one calculator for all; expected chgnet, say")
+    if report is not None:
+        from mlmd.report.page.page import require_jinja
+
+        require_jinja()
     if keep is None and output is not None:
         keep = output.with_name(f"{output.stem}-scans")
     with shown_progress() as show:
@@ -132,6 +142,13 @@ def screen_command(
         )
     if output is not None:
         ranking.to_csv(output, force)
+    if report is not None:
+        from mlmd.report import write_screening_report
+
+        how = asdict(settings)
+        spec = {key: value for key, value in chosen[DEFAULT].to_dict().items() if value}
+        how.update(calculator=spec, mobile=mobile, relaxed=not no_relax)
+        write_screening_report(report, ranking, how, force)
     if as_json:
         print(json_line(ranking.to_dict()))
     else:

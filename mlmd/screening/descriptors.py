@@ -1,4 +1,4 @@
-"""What a scan says of a crystal: percolation energies, free volumes and the descriptor Xi."""
+"""What a scan says of a crystal: percolation energies, free volumes, Xi, the easiest way."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from mlmd.screening.landscape.free_volumes import (
     united_volume,
     xi,
 )
+from mlmd.screening.landscape.path import shortest_path
 from mlmd.screening.landscape.percolation import percolation_box, periodic_percolation
 
 if TYPE_CHECKING:
     from mlmd.screening.scan.scan import Scan
+
+_SAME_EV = 1e-6
 
 
 @dataclass(frozen=True)
@@ -105,3 +108,46 @@ def describe(scan: Scan) -> Descriptors:
         xi_error=xi(fv_connected, fv_disconnected + scan.missed) - value,
         deeper_eV=deeper_eV,
     )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The easiest way of an ion to an image of itself.
+
+    Attributes
+    ----------
+    ion
+        Its index among the atoms of the cell that was scanned.
+    length_A, energy_eV
+        How far it has come at each point of the grid on the way, and the energy above its site.
+    """
+
+    ion: int
+    length_A: tuple[float, ...]
+    energy_eV: tuple[float, ...]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Profile:
+        """Return a profile from its plain fields."""
+        return cls(content["ion"], tuple(content["length_A"]), tuple(content["energy_eV"]))
+
+
+def easiest_way(scan: Scan, level_eV: float) -> Profile | None:
+    """Return the shortest way to an image that nowhere exceeds a level; None where none opens.
+
+    Parameters
+    ----------
+    scan
+        Of a crystal.
+    level_eV
+        The energy at which a way opens, `mpe_1d_eV` of :func:`describe`.
+    """
+    if not np.isfinite(level_eV):
+        return None
+    cell_A = scan.crystal.atoms.cell.array
+    for ion in scan.landscapes():
+        if periodic_percolation(ion.energies, ion.start).in_1d_eV <= level_eV + _SAME_EV:
+            path = shortest_path(ion.energies, cell_A, ion.start, level_eV + _SAME_EV)
+            lengths, energies = path.length_A.tolist(), path.energy_eV.tolist()
+            return Profile(ion.ion, tuple(lengths), tuple(energies))
+    return None

@@ -13,7 +13,7 @@ from mlmd.findings import Finding
 from mlmd.plain import csv_text
 
 if TYPE_CHECKING:
-    from mlmd.screening.descriptors import Descriptors
+    from mlmd.screening.descriptors import Descriptors, Profile
     from mlmd.screening.scan.scan import ScanSettings
 
 COLUMNS = (
@@ -57,6 +57,8 @@ class Screened:
         How it was scanned.
     message
         Why it failed, in one line.
+    profile
+        The easiest way of an ion to an image of itself, where one is known.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Screened:
     n_evaluations: int
     settings: ScanSettings
     message: str = ""
+    profile: Profile | None = None
 
     @property
     def status(self) -> str:

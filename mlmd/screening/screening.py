@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mlmd.calculators.spec import CalculatorSpec
 from mlmd.checks import element
 from mlmd.errors import InputError, MlmdError, StoppedError
-from mlmd.screening.descriptors import Descriptors, describe
+from mlmd.plain import to_plain
+from mlmd.screening.descriptors import Descriptors, Profile, describe, easiest_way
 from mlmd.screening.kept import Kept, atoms_of, make_kept, plain_atoms, what_decides
 from mlmd.screening.ranking import Ranking, Screened
 from mlmd.screening.relaxing import relaxed
@@ -110,8 +111,8 @@ class _Screening:
             try:
                 if isinstance(atoms, InputError):
                     raise atoms
-                formula = atoms.get_chemical_formula("hill", empirical=True)
-                found, n_evaluations = self._one(name, atoms)
+                formula = format(atoms.symbols.formula.reduce()[0], "metal")
+                screened = self._one(name, formula, atoms)
             except StoppedError:
                 raise
             except Exception as error:  # whatever a model raises is this structure's alone
@@ -122,14 +123,28 @@ class _Screening:
                 )
                 yield Screened(name, formula, None, 0, self._settings, " ".join(said.split()))
             else:
-                yield Screened(name, formula, found, n_evaluations, self._settings)
+                yield screened
 
-    def _one(self, name: str, atoms: Atoms) -> tuple[Descriptors, int]:
+    def _one(self, name: str, formula: str, atoms: Atoms) -> Screened:
         mobile_ions(atoms, self._mobile)
         kept = self._place_of(atoms)
         done = None if kept is None else kept.read("result")
-        if done is not None:
-            return Descriptors.of(done["descriptors"]), done["n_evaluations"]
+        if done is None:
+            done = self._scanned(name, atoms, kept)
+            if kept is not None:
+                kept.write("result", done)
+        profile = done["profile"] and Profile.of(done["profile"])
+        return Screened(
+            name,
+            formula,
+            Descriptors.of(done["descriptors"]),
+            done["n_evaluations"],
+            self._settings,
+            profile=profile,
+        )
+
+    def _scanned(self, name: str, atoms: Atoms, kept: Kept | None) -> dict[str, Any]:
+        """Relax, scan and describe; return what is found as JSON has it."""
         crystal = self._prepared(atoms, kept)
 
         def report(n: int, most: int) -> None:
@@ -145,10 +160,11 @@ class _Screening:
             report=report,
         )
         found = describe(scan)
-        if kept is not None:
-            result = {"descriptors": found.to_dict(), "n_evaluations": scan.n_evaluations}
-            kept.write("result", result)
-        return found, scan.n_evaluations
+        return {
+            "descriptors": found.to_dict(),
+            "profile": to_plain(easiest_way(scan, found.mpe_1d_eV)),
+            "n_evaluations": scan.n_evaluations,
+        }
 
     def _place_of(self, atoms: Atoms) -> Kept | None:
         if self._kept is None or self._spec is None:
