@@ -54,7 +54,12 @@ def disconnected_region(energies: FloatArray, start: Place, threshold_eV: float)
 
 
 def connected_region(box: Box, start: Place, threshold_eV: float) -> Region:
-    """Return where the level is below a threshold, over the eight cells around the start.
+    """Return where the level is below a threshold, over the eight cells around the start."""
+    return Region((eight_cells(box, start) < threshold_eV).astype(float), (2, 2, 2))
+
+
+def eight_cells(box: Box, start: Place) -> FloatArray:
+    """Return the level map of the eight cells around the start, from the site of the ion on.
 
     Opposite faces of the box are the same points of the eight cells: the lower level counts.
     """
@@ -65,7 +70,8 @@ def connected_region(box: Box, start: Place, threshold_eV: float) -> Region:
         levels = np.concatenate([np.minimum(low, high), inner], axis=axis)
     # The box begins a cell before the start, which has its place relative to the site.
     shift = [at - n for at, n in zip(_signed(start, box.shape), box.shape, strict=True)]
-    return Region(np.roll(levels < threshold_eV, shift, axis=(0, 1, 2)).astype(float), (2, 2, 2))
+    rolled: FloatArray = np.roll(levels, shift, axis=(0, 1, 2))
+    return rolled
 
 
 def _signed(start: Place, shape: Place) -> list[int]:
