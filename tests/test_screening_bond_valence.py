@@ -32,7 +32,7 @@ STRUCTURES = {
     "LiFePO4": crystal(["Li", "Fe", "P", "O", "O", "O"], OLIVINE, spacegroup=62,
                        cellpar=[10.332, 6.010, 4.692, 90, 90, 90]),
 }  # fmt: skip
-SLOW = ("LiFePO4",)
+SLOW = ("Li2O", "LiAlO2", "LiFePO4")
 BISECTION_EV = 0.01
 
 

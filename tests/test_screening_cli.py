@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +129,29 @@ def test_a_folder_of_somebody_elses_is_not_written_into(folder, capsys):
     assert not Path("r.csv").exists()
 
 
+def test_of_two_processes_on_one_folder_the_second_is_refused(folder, capsys):
+    """And may work there when the first is gone, killed or done."""
+    hold = (
+        "import sys, time; from pathlib import Path; from mlmd.screening.kept import make_kept; "
+        "lock = make_kept(Path('a-scans')); print('held', flush=True); time.sleep(60)"
+    )
+    command = ["screen", "P6_3mc.cif", *MODEL, "-o", "a.csv"]
+    other = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert run_command_line(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "another process works on a-scans" in line
+        assert "--keep" in line
+        assert {path.name for path in Path("a-scans").iterdir()} == {"screening.json", "lock"}
+    finally:
+        other.kill()
+        other.wait()
+    assert run_command_line(command) == 0
+    assert run_command_line([*command, "--force"]) == 0
+
+
 def test_an_object_cannot_be_kept_but_used(folder):
     atoms = {"one": CRYSTALS["P6_3mc"]}
     assert screen(atoms, Ions(), relax=False).screened[0].descriptors is not None
@@ -192,6 +217,7 @@ def test_ranks_are_shared_by_equal_rows_alone():
         (["--mode", "fast"], "lazy or full"),
         (["--max-level-eV", "0.2"], "at least 0.5"),
         (["--thresholds", "mine"], "paper or averaged"),
+        (["--ions", "some"], "inequivalent or all"),
         (["--cell", "0x1x1"], "2x2x2"),
         (["--calculator", "melt=lj"], "one calculator"),
     ],

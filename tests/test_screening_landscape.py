@@ -13,6 +13,8 @@ from scipy.ndimage import label
 
 from mlmd.errors import InputError
 from mlmd.screening.landscape.free_volumes import (
+    Region,
+    boxed_volume,
     connected_region,
     disconnected_region,
     united_volume,
@@ -98,7 +100,14 @@ def test_free_volume_of_a_pocket_counts_once_in_eight_cells():
     sites = np.zeros((1, 3))
     connected = united_volume([connected_region(box, (0, 0, 0), 0.5)], sites)
     assert connected == pytest.approx(pocket / 8)
-    assert united_volume([disconnected_region(energies, (0, 0, 0), 0.5)], sites) == pocket
+    free = [disconnected_region(energies, (0, 0, 0), 0.5)]
+    assert united_volume(free, sites) == pytest.approx(pocket)
+    # The box of an ion has both its faces: 49 points for 24 steps.
+    levels = [connected_region(box, (0, 0, 0), 0.5)]
+    n_points = pocket * 24**3
+    assert boxed_volume(levels, sites, [(0, 0, 0)]) == pytest.approx(n_points / 49**3)
+    boxed = np.pad(np.tile(energies, (2, 2, 2)), [(0, 1)] * 3, mode="wrap")
+    assert boxed_volume(free, sites, [(0, 0, 0)]) == pytest.approx((boxed < 0.5).mean())
 
 
 def test_free_volume_of_an_open_landscape_is_everything():
@@ -119,13 +128,32 @@ def test_united_volumes_are_those_on_one_common_grid(apart):
     alone = united_volume(regions[:1], np.zeros((1, 3)))
     both = united_volume(regions, np.array([np.zeros(3), apart]))
     assert both == pytest.approx(2 * alone)
-    moved = [np.roll(one.inside, (8, 0, 0), axis=(0, 1, 2)) for one in regions]
-    same = [regions[0], type(regions[0])(moved[0], (1, 1, 1))]
+    moved = np.roll(regions[0].repeated, (8, 0, 0), axis=(0, 1, 2))
+    same = [regions[0], Region(regions[0].boxed, moved)]
     assert united_volume(same, np.array([[0, 0, 0], [0.5, 0, 0]])) == pytest.approx(alone)
     odd = channels(3, 2.0, n=15)
     between = [disconnected_region(odd, (0, 0, 0), 0.2)] * 2
     one = united_volume(between[:1], np.zeros((1, 3)))
     assert united_volume(between, np.array([[0, 0, 0], [0.5, 0.5, 0.5]])) == pytest.approx(2 * one)
+
+
+def test_a_box_counts_what_other_ions_reach_in_it():
+    """Wells of one landscape, seen from both: each box is that of a map that holds them both."""
+    energies = channels(3, 2.0, n=16)
+    energies[5:7, 2:6, 3] = 0.1  # to one side
+    starts = [(0, 0, 0), (1, 15, 2)]
+    sites = np.array([[0.1, 0.2, 0.3], [0.6, 0.45, 0.3]])
+    wells = [
+        np.roll(energies, starts[0], axis=(0, 1, 2)),
+        np.roll(channels(3, 1.5, 16), starts[1], (0, 1, 2)),
+    ]
+    regions = [disconnected_region(e, s, 0.3) for e, s in zip(wells, starts, strict=True)]
+    expected = []
+    for own, other, steps in ((0, 1, (8, 4, 0)), (1, 0, (-8, -4, 0))):
+        inside = (wells[own] < 0.3) | np.roll(wells[other] < 0.3, steps, axis=(0, 1, 2))
+        around = np.roll(inside, [-at for at in starts[own]], axis=(0, 1, 2))
+        expected.append(np.pad(np.tile(around, (2, 2, 2)), [(0, 1)] * 3, mode="wrap").mean())
+    assert boxed_volume(regions, sites, starts) == pytest.approx(np.mean(expected))
 
 
 def test_xi_is_that_of_equation_4():

@@ -79,6 +79,13 @@ def screen_command(
             help="Of free volumes: paper (0.5 eV) or averaged (0.46 to 0.54 eV).",
         ),
     ] = "paper",
+    ions: Annotated[
+        str,
+        typer.Option(
+            "--ions",
+            help="Whose free volumes are united: inequivalent, or all, which makes Xi larger.",
+        ),
+    ] = "inequivalent",
     batch: Annotated[
         int, typer.Option("--batch", help="Structures that a model computes at once.")
     ] = 32,
@@ -110,7 +117,12 @@ def screen_command(
     from mlmd.structure.reading import read_structures
 
     settings = ScanSettings(
-        mode=mode, cell=cell, max_level_eV=max_level_eV, thresholds=thresholds, batch=batch
+        mode=mode,
+        cell=cell,
+        max_level_eV=max_level_eV,
+        thresholds=thresholds,
+        ions=ions,
+        batch=batch,
     )
     chosen = chosen_calculators(
         [calculator],

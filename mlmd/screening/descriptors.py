@@ -11,6 +11,7 @@ import numpy as np
 from mlmd.plain import plain_fields, without_nan
 from mlmd.screening.landscape.free_volumes import (
     Region,
+    boxed_volume,
     connected_region,
     disconnected_region,
     united_volume,
@@ -39,8 +40,8 @@ class Descriptors:
     mpe_1d_eV, mpe_2d_eV, mpe_3d_eV
         Lowest energies at which an ion gets to images of itself, in one direction, two, three.
     fv_connected, fv_disconnected
-        Parts of space below the threshold: reached from the site (of eight cells, so that a
-        pocket that leads nowhere counts once in eight), and anywhere.
+        Parts of space below the threshold: reached from the site (in the box of -1...1 cells, so
+        that a pocket that leads nowhere counts about once in eight), and anywhere.
     fv_error, xi_error
         What a lazy scan may have missed of the disconnected volume, and what that makes of Xi.
     deeper_eV
@@ -73,10 +74,12 @@ class Descriptors:
 def describe(scan: Scan) -> Descriptors:
     """Return the descriptors of a scanned crystal.
 
-    Percolation energies are the lowest over all ions; free volumes are united over them.
+    Percolation energies are the lowest over all ions; free volumes are united over those that the
+    settings name.
     """
     thresholds_eV = scan.settings.thresholds_eV
-    energies_eV, deeper_eV, sites = [], 0.0, []
+    united = {ion.ion for ion in (scan.of_sites if scan.settings.ions == "inequivalent" else ())}
+    energies_eV, deeper_eV, sites, starts = [], 0.0, [], []
     connected: list[list[Region]] = [[] for _ in thresholds_eV]
     disconnected: list[list[Region]] = [[] for _ in thresholds_eV]
     for ion in scan.landscapes():
@@ -84,7 +87,10 @@ def describe(scan: Scan) -> Descriptors:
         ways = periodic_percolation(ion.energies, ion.start)
         energies_eV.append((box.percolation_eV, ways.in_1d_eV, ways.in_2d_eV, ways.in_3d_eV))
         deeper_eV = max(deeper_eV, ion.deeper_eV)
+        if united and ion.ion not in united:
+            continue
         sites.append(scan.crystal.atoms.get_scaled_positions()[ion.ion])
+        starts.append(ion.start)
         for place, threshold_eV in enumerate(thresholds_eV):
             connected[place].append(connected_region(box, ion.start, threshold_eV))
             disconnected[place].append(disconnected_region(ion.energies, ion.start, threshold_eV))
@@ -93,8 +99,14 @@ def describe(scan: Scan) -> Descriptors:
         lowest[lowest > scan.settings.max_level_eV] = np.inf
     mpe_eV, in_1d_eV, in_2d_eV, in_3d_eV = lowest.tolist()
     places = np.array(sites)
-    fv_connected = float(np.mean([united_volume(one, places) for one in connected]))
-    fv_disconnected = float(np.mean([united_volume(one, places) for one in disconnected]))
+
+    def volume(regions: list[Region]) -> float:
+        if united:
+            return boxed_volume(regions, places, starts)
+        return united_volume(regions, places)
+
+    fv_connected = float(np.mean([volume(one) for one in connected]))
+    fv_disconnected = float(np.mean([volume(one) for one in disconnected]))
     value = xi(fv_connected, fv_disconnected)
     return Descriptors(
         xi=value,

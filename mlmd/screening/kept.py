@@ -7,15 +7,17 @@ are called, and another question another folder.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from mlmd.errors import InputError
+from mlmd.errors import InputError, RunLockedError
 from mlmd.files import check_folder, write_json
 
 if TYPE_CHECKING:
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
 
     from mlmd.screening.scan.scan import ScanSettings
 
+logger = logging.getLogger(__name__)
+
 SCHEMA = 1
 MARK = "screening.json"
 """The file that says of a folder that it is of screenings."""
+LOCK = "lock"
+"""Held while a process works on the folder; let go by the system when it ends, however it does."""
 
 
 def check_kept(folder: Path) -> None:
@@ -51,12 +57,32 @@ def check_kept(folder: Path) -> None:
         )
 
 
-def make_kept(folder: Path) -> None:
-    """Make the folder of screenings, or see that it is one."""
+def make_kept(folder: Path) -> TextIO:
+    """Make the folder of screenings, or see that it is one; return its lock, to be closed.
+
+    Raises
+    ------
+    RunLockedError
+        If another process works on it: two would ask for the same energies, and write into the
+        same files.
+    """
     check_kept(folder)
     if not (folder / MARK).exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / MARK, {"schema": SCHEMA})
+    lock = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RunLockedError(
+            f"another process works on {folder}; wait for it, or give another folder (--keep)"
+        ) from None
+    except OSError as error:  # a file system without locks
+        logger.warning(
+            "%s cannot be locked (%s); let one process at a time work on it", folder, error.strerror
+        )
+    return lock
 
 
 class Kept:

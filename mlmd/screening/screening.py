@@ -62,6 +62,8 @@ def screen(
     InputError
         If a setting cannot be used, or `kept` is given with a calculator that is an object: of
         that nobody knows afterwards what it was.
+    RunLockedError
+        If another process works on `kept`.
     """
     screening = _Screening(calculator, element("mobile", mobile), settings, relax, kept, report)
     named = structures.items() if isinstance(structures, Mapping) else structures
@@ -95,11 +97,12 @@ class _Screening:
         self._mobile, self._settings = mobile, settings or ScanSettings()
         self._relax, self._report = relax, report
         self._kept = None if kept is None else Path(kept)
-        if self._kept is not None:
-            make_kept(self._kept)
+        self._lock = None if self._kept is None else make_kept(self._kept)
 
     def close(self) -> None:
-        """End a calculator that was made here."""
+        """End a calculator that was made here, and let others work on what is kept."""
+        if self._lock is not None:
+            self._lock.close()
         close = getattr(self._calculator, "close", None)
         if self._spec is not None and callable(close):
             close()

@@ -4,8 +4,8 @@ A free volume is the part of space below an energy: of the level map (`connected
 energies themselves (`disconnected`). Volumes of several ions are united before they are measured.
 
 Each ion has its own grid, with a point at its site. To be united, regions are brought to the grid
-of the first ion by trilinear interpolation of what is inside (1) and outside (0): volumes keep
-their size, and where grids fall on each other it is the union of the paper.
+of one ion by trilinear interpolation of what is inside (1) and outside (0): volumes keep their
+size, and where grids fall on each other it is the union of the paper.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from mlmd.screening.landscape.percolation import in_box
 
 if TYPE_CHECKING:
     from mlmd.arrays import FloatArray, IntArray
@@ -34,28 +36,34 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of space on the grid of an ion.
+    """A part of space as an ion sees it.
 
     Attributes
     ----------
-    inside : (m1, m2, m3)
-        Whether a point belongs to it; the first point is the site of the ion.
-    cells : (3,)
-        Cells along each vector that the grid spans, beyond which it repeats.
+    boxed : (2 n1 + 1, 2 n2 + 1, 2 n3 + 1)
+        Whether a point of the box of -1...1 cells around its minimum belongs to it.
+    repeated : (2 n1, 2 n2, 2 n3)
+        The same for the eight cells of the box, repeated without end; the first point is the site
+        of the ion. Opposite faces of the box are one: what either has counts.
     """
 
-    inside: FloatArray
-    cells: tuple[int, int, int]
+    boxed: FloatArray
+    repeated: FloatArray
 
 
 def disconnected_region(energies: FloatArray, start: Place, threshold_eV: float) -> Region:
     """Return where the energy is less than a threshold above that of the start."""
-    return Region((energies - energies[start] < threshold_eV).astype(float), (1, 1, 1))
+    return _region(in_box(energies, start) - energies[start], start, threshold_eV)
 
 
 def connected_region(box: Box, start: Place, threshold_eV: float) -> Region:
-    """Return where the level is below a threshold, over the eight cells around the start."""
-    return Region((eight_cells(box, start) < threshold_eV).astype(float), (2, 2, 2))
+    """Return where the level is below a threshold, in the box around the start."""
+    return _region(box.levels_eV, start, threshold_eV)
+
+
+def _region(boxed: FloatArray, start: Place, threshold_eV: float) -> Region:
+    inside = boxed < threshold_eV, _repeated(boxed, start) < threshold_eV
+    return Region(*(one.astype(float) for one in inside))
 
 
 def eight_cells(box: Box, start: Place) -> FloatArray:
@@ -63,24 +71,32 @@ def eight_cells(box: Box, start: Place) -> FloatArray:
 
     Opposite faces of the box are the same points of the eight cells: the lower level counts.
     """
-    levels = box.levels_eV
+    return _repeated(box.levels_eV, start)
+
+
+def _repeated(boxed: FloatArray, start: Place) -> FloatArray:
+    result = boxed
     for axis in range(3):
-        low, high = (levels.take([i], axis=axis) for i in (0, -1))
-        inner = levels.take(range(1, levels.shape[axis] - 1), axis=axis)
-        levels = np.concatenate([np.minimum(low, high), inner], axis=axis)
-    # The box begins a cell before the start, which has its place relative to the site.
-    shift = [at - n for at, n in zip(_signed(start, box.shape), box.shape, strict=True)]
-    rolled: FloatArray = np.roll(levels, shift, axis=(0, 1, 2))
+        low, high = (result.take([i], axis=axis) for i in (0, -1))
+        inner = result.take(range(1, result.shape[axis] - 1), axis=axis)
+        result = np.concatenate([np.minimum(low, high), inner], axis=axis)
+    rolled: FloatArray = np.roll(result, _first_of_box(start, boxed.shape), axis=(0, 1, 2))
     return rolled
 
 
-def _signed(start: Place, shape: Place) -> list[int]:
+def _first_of_box(start: Place, shape: Sequence[int]) -> list[int]:
+    """Return where a box around a place begins, a cell before it, counted from the site."""
+    half = [n // 2 for n in shape]
+    return [at - n for at, n in zip(_signed(start, half), half, strict=True)]
+
+
+def _signed(start: Place, shape: Sequence[int]) -> list[int]:
     """Return indices counted from the site, the shorter way."""
     return [(at + n // 2) % n - n // 2 for at, n in zip(start, shape, strict=True)]
 
 
 def united_volume(regions: Sequence[Region], sites: FloatArray) -> float:
-    """Return the part of space in any of several regions.
+    """Return the part of eight cells that is in any of several regions.
 
     Parameters
     ----------
@@ -89,14 +105,44 @@ def united_volume(regions: Sequence[Region], sites: FloatArray) -> float:
     sites : (ions, 3)
         Their sites in fractions of the cell; what counts is the image next to the first.
     """
-    first = regions[0].inside
-    shape = np.array(first.shape) // regions[0].cells
-    apart = sites - sites[0]
-    apart = apart - np.floor(apart + 0.5 + _ROUNDING)
-    united = first
-    for region, shift in zip(regions[1:], apart[1:] * shape, strict=True):
-        united = np.maximum(united, _shifted(region.inside, shift))
+    united = regions[0].repeated
+    for region, shift in zip(regions[1:], _apart(sites, 0, united)[1:], strict=True):
+        united = np.maximum(united, _shifted(region.repeated, shift))
     return float(united.mean())
+
+
+def boxed_volume(regions: Sequence[Region], sites: FloatArray, starts: Sequence[Place]) -> float:
+    """Return the part of the box around an ion that is in any of several regions.
+
+    Both faces of the box are of it, so that what lies there counts twice. Of several ions each has
+    its box, and the mean over them is returned.
+
+    Parameters
+    ----------
+    regions, sites
+        As for :func:`united_volume`.
+    starts
+        The minima that the boxes lie around.
+    """
+    volumes = []
+    for own, (region, start) in enumerate(zip(regions, starts, strict=True)):
+        united, shape = region.boxed, region.boxed.shape
+        first = _first_of_box(start, shape)
+        points = [(np.arange(n) + at) % (n - 1) for n, at in zip(shape, first, strict=True)]
+        shifts = _apart(sites, own, region.repeated)
+        for place, other in enumerate(regions):
+            if place != own:
+                moved = _shifted(other.repeated, shifts[place])
+                united = np.maximum(united, moved[np.ix_(*points)])
+        volumes.append(united.mean())
+    return float(np.mean(volumes))
+
+
+def _apart(sites: FloatArray, first: int, repeated: FloatArray) -> FloatArray:
+    """Return how far sites lie from one of them, the shorter way, in steps of the grid."""
+    apart = sites - sites[first]
+    steps: FloatArray = (apart - np.floor(apart + 0.5 + _ROUNDING)) * (np.array(repeated.shape) / 2)
+    return steps
 
 
 def _shifted(inside: FloatArray, shift: FloatArray) -> FloatArray:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlmd.screening.scan.sites import Site
 
 MODES = ("lazy", "full")
+IONS = ("inequivalent", "all")
 POCKET_MARGIN_EV = 0.5
 """Around points of the coarse grid so little above a threshold it is looked whether a pocket lies
 between them."""
@@ -51,6 +52,10 @@ class ScanSettings:
         `lazy` does not look for ways that are higher.
     thresholds
         Of the free volumes, see `THRESHOLDS_EV`.
+    ions
+        Whose free volumes are united: `inequivalent`, those that are moved, in the box of -1...1
+        cells with both its faces; `all`, also those that symmetry makes equal to them, over the
+        eight cells of the box, as the code of the paper's authors does.
     batch
         Structures that the calculator is asked about at once.
 
@@ -65,12 +70,14 @@ class ScanSettings:
     spacing_A: float = SPACING_A
     max_level_eV: float = 1.0
     thresholds: str = "paper"
+    ions: str = "inequivalent"
     batch: int = BATCH
 
     def __post_init__(self) -> None:
         """Check the values."""
         choice("mode", self.mode, MODES)
         choice("thresholds", self.thresholds, THRESHOLDS_EV)
+        choice("ions", self.ions, IONS)
         positive_number("spacing_A", self.spacing_A, "A")
         highest = max(self.thresholds_eV)
         if not positive_number("max_level_eV", self.max_level_eV, "eV") >= highest:
@@ -197,7 +204,7 @@ def scan_crystal(
         energies = SiteEnergies(asked, site, _file(kept, crystal, site), settings.batch, told)
         landscape, missing = _scanned(energies, settings)
         found.append(landscape)
-        missed += missing * len(site.images)
+        missed += missing * (len(site.images) if settings.ions == "all" else 1)
     return Scan(crystal, sites, found, settings, missed, n_evaluations)
 
 
