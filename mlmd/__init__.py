@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlmd.model.predictor.predictor import Predictor, fit_predictor
     from mlmd.protocol import Protocol
     from mlmd.run.run import Run
+    from mlmd.screening.screening import screen
     from mlmd.stages.equilibrate import Equilibrate
     from mlmd.stages.equilibrate_volume import EquilibrateVolume
     from mlmd.stages.production import Production
@@ -63,6 +64,7 @@ _HOMES = {
     "rdf": "mlmd.analysis.structure.rdf",
     "run_campaign": "mlmd.campaign.engine",
     "run_many": "mlmd.campaign.many",
+    "screen": "mlmd.screening.screening",
 }
 
 __all__ = [
@@ -93,6 +95,7 @@ __all__ = [
     "rdf",
     "run_campaign",
     "run_many",
+    "screen",
 ]
 
 

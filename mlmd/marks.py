@@ -142,6 +142,7 @@ KINDS: dict[str, Callable[[Path, str], bool] | None] = {
     "trajectory": None,
     "table": None,
     "model": None,
+    "volume": None,
     "recipe": None,
     "curves": _is_curves,
     "page": _is_sealed,

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 from typer.models import OptionInfo
 
@@ -56,6 +57,10 @@ GOOD: dict[str, list[str]] = {
         *("calculators", "bench", "lj", "--composition", "LiCl", "--n-atoms", "32"),
         *("--volume-per-atom-A3", "60", "--walkers", "1", "--steps", "2"),
     ],
+    "screen": [
+        *("screen", "salt.extxyz", "--calculator", "lj", "--calculator-option", "cutoff_A=2.5"),
+        *("--cell", "given", "--no-relax"),
+    ],
     **{f"campaign {name}": ["campaign", name, "c.yaml"] for name in ("run", "retry", "status")},
     "campaign export": ["campaign", "export", "c.yaml", "-o", "results.csv"],
     "campaign export database": ["campaign", "export", "c.yaml", "-o", "results.db"],
@@ -70,6 +75,7 @@ def make_folder(folder: Path) -> None:
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)
     atoms = Atoms("Li13Cl14", positions=3.2 * grid, cell=[9.6] * 3, pbc=True)
     write(folder / "good.extxyz", atoms)
+    write(folder / "salt.extxyz", bulk("LiCl", "rocksalt", a=5.13, cubic=True))
     assert run_command_line([*RUN, "run"]) == 0
     (folder / "c.yaml").write_text(CAMPAIGN)
     assert run_command_line(["campaign", "run", "c.yaml"]) == 0

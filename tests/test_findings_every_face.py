@@ -34,6 +34,7 @@ CARRIERS = {
     "cli": "pieces that are left out, which their trajectories carry",
     "comparison": "a comparison",
     "model": "predictions",
+    "screening": "rankings, see test_screening_cli.py",
     "studies": "trainings",
 }
 """Rooms whose findings a test below follows to all faces."""

@@ -67,6 +67,9 @@ ASKED: dict[tuple[str, str], list[str]] = {
     ("report", "--output"): ["report", "run"],
     ("campaign export", "--output"): ["campaign", "export", "cases.yaml"],
     ("campaign report", "--output"): ["campaign", "report", "cases.yaml"],
+    ("screen", "--output"): ["screen", "s.extxyz", "--calculator", "lj"],
+    ("screen", "--report"): ["screen", "s.extxyz", "--calculator", "lj"],
+    ("screen", "--keep"): ["screen", "s.extxyz", "--calculator", "lj"],
 }
 """A good command for each output, without it."""
 

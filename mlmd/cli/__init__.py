@@ -2,5 +2,6 @@
 
 May import `_version`, `analysis`, `calculators`, `campaign`, `checks`, `comparison`,
 `descriptors`, `digits`, `errors`, `files`, `findings`, `model`, `plain`, `plot`, `protocol`,
-`report`, `run`, `stages`, `structure`, `studies`, `temporary`, `trajectory`, `yaml_text`.
+`report`, `run`, `screening`, `stages`, `structure`, `studies`, `temporary`, `trajectory`,
+`yaml_text`.
 """

@@ -26,6 +26,7 @@ from mlmd.cli import (
     rdf,
     report,
     run,
+    screen,
     status,
     train,
 )
@@ -81,6 +82,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "features": features.features_command,
     "train": train.train_command,
     "predict": predict.predict_command,
+    "screen": screen.screen_command,
     "compare": compare.compare_command,
     "report": report.report_command,
     "protocols": protocols.protocols_command,

@@ -25,7 +25,7 @@ from mlmd.files import (
     refuse_one_place,
 )
 
-FOLDERS = ("plots", "run", "study")
+FOLDERS = ("plots", "run", "scans", "study")
 """Outputs that are folders; a run refuses by itself what is not its own."""
 
 
@@ -58,6 +58,10 @@ class Output:
         refuse_files_of_runs(path)
         if self.kind == "plots":
             check_folder(path, f"{path} cannot be written", new=True)
+        elif self.kind == "scans":
+            from mlmd.screening.kept import check_kept
+
+            check_kept(path)
         elif self.kind == "study":
             from mlmd.studies.folder import REPORT, check_study
 

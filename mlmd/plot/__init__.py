@@ -1,7 +1,7 @@
 """Plots: ``plot_x(result, ax=None) -> Axes``. Matplotlib is imported when one is drawn.
 
 May import `analysis`, `arrays`, `checks`, `comparison`, `digits`, `errors`, `model`, `numerics`,
-`stages`.
+`screening`, `stages`.
 """
 
 from mlmd.plot.angles import plot_angles
@@ -24,6 +24,7 @@ from mlmd.plot.msd import plot_msd
 from mlmd.plot.prediction import plot_predictions
 from mlmd.plot.prediction_parity import plot_prediction_parity
 from mlmd.plot.rdf import plot_rdf
+from mlmd.plot.screening import plot_free_volumes, plot_profiles
 from mlmd.plot.start_sensitivity import plot_start_sensitivity
 from mlmd.plot.structure_factor import plot_structure_factor
 from mlmd.plot.vdos import plot_vdos
@@ -40,12 +41,14 @@ __all__ = [
     "plot_feature_differences",
     "plot_feature_parity",
     "plot_force_parity",
+    "plot_free_volumes",
     "plot_importance",
     "plot_learning_curve",
     "plot_loss_curve",
     "plot_msd",
     "plot_prediction_parity",
     "plot_predictions",
+    "plot_profiles",
     "plot_r2_distribution",
     "plot_rdf",
     "plot_rdf_parity",

@@ -1,6 +1,6 @@
 """Reports: one HTML file each, to be read offline, printed, sent and kept.
 
-May import `report/campaign`, `report/comparison`, `report/model`, `report/run`.
+May import `report/campaign`, `report/comparison`, `report/model`, `report/run`, `report/screening`.
 """
 
 from mlmd.report.campaign.report import write_campaign_report
@@ -8,6 +8,7 @@ from mlmd.report.comparison.report import Compared, write_comparison_report
 from mlmd.report.comparison.study_report import write_study_report
 from mlmd.report.model.report import write_model_report
 from mlmd.report.run.report import write_run_report
+from mlmd.report.screening.report import write_screening_report
 
 __all__ = [
     "Compared",
@@ -15,5 +16,6 @@ __all__ = [
     "write_comparison_report",
     "write_model_report",
     "write_run_report",
+    "write_screening_report",
     "write_study_report",
 ]

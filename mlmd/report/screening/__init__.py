@@ -1,0 +1,4 @@
+"""The page of a ranking.
+
+May import `plot`, `report/page`, `screening`.
+"""

@@ -1,0 +1,4 @@
+"""How well a descriptor puts good conductors first: scores of rankings against labels.
+
+May import `arrays`, `checks`, `errors`.
+"""
