@@ -166,6 +166,7 @@ def test_structures_of_files_and_compositions_of_a_table(content, tmp_path):
         ({"calculators": "lennard"}, "not known"),
         ({"set": {"melt.temperature": 3}}, "temperature"),
         ({"seeds": 0}, "seeds"),
+        ({"compositions": ["LiCl", False]}, "compositions has False.*in quotes"),
         ({"n_atoms": 2, "volume_per_atom_A3": 20}, "LiCl.*periodic images.*--skip-bad"),
         ({"volume_per_atom_A3": 5}, "LiCl.*close-packed spheres.*--skip-bad"),
         ({"walkers": 0}, "walkers"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmd.checks import input_file, whole_number
+from mlmd.checks import input_file, shown, whole_number
 from mlmd.csv_cells import Cells
 from mlmd.errors import InputError
 from mlmd.run.identity import digest_text, structure_from_text, structure_text
@@ -83,7 +83,16 @@ def _compositions(content: Mapping[str, Any], beside: Path) -> list[str]:
         cells = Cells.read(input_file(beside / given, "CSV with a column composition"))
         place = _column(cells, given)
         return [row[place].strip() for row in cells.rows]
-    return [str(one) for one in several(content, "compositions", [])]
+    return [_formula(one) for one in several(content, "compositions", [])]
+
+
+def _formula(given: Any) -> str:
+    if not isinstance(given, str):
+        raise InputError(
+            f"compositions has {shown(given)}; expected a formula, in quotes where YAML takes it for "
+            "something else ('NO' is false there)"
+        )
+    return given
 
 
 def _column(cells: Cells, file: str) -> int:
