@@ -89,8 +89,8 @@ def _compositions(content: Mapping[str, Any], beside: Path) -> list[str]:
 def _formula(given: Any) -> str:
     if not isinstance(given, str):
         raise InputError(
-            f"compositions has {shown(given)}; expected a formula, in quotes where YAML takes it for "
-            "something else ('NO' is false there)"
+            f"compositions has {shown(given)}; expected a formula, in quotes where YAML takes it "
+            "for something else ('NO' is false there)"
         )
     return given
 
