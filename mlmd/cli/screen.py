@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +53,9 @@ def screen_command(
     mode: Annotated[
         str,
         typer.Option(
-            "--mode", help="lazy: ask where the answer depends on it; full: ask for every point."
+            "--mode",
+            help="lazy: ask until MPE and Xi are known; thorough: until percolation in three "
+            "directions and free volumes are; full: ask for every point.",
         ),
     ] = "lazy",
     cell: Annotated[
@@ -70,7 +71,7 @@ def screen_command(
         typer.Option("--no-relax", help="Scan crystals as they are: relaxed by this calculator."),
     ] = False,
     max_level_eV: Annotated[
-        float, typer.Option("--max-level-eV", help="A lazy scan looks for no higher way out.")
+        float, typer.Option("--max-level-eV", help="Only a full scan looks for higher ways out.")
     ] = 1.0,
     thresholds: Annotated[
         str,
@@ -164,7 +165,7 @@ def screen_command(
     if as_json:
         print(json_line(ranking.to_dict()))
     else:
-        _print(ranking, settings.max_level_eV)
+        _print(ranking)
     left_out = LeftOut()
     for one in ranking.screened:
         if one.descriptors is None:
@@ -174,7 +175,7 @@ def screen_command(
     left_out.raise_if_any(n_done, "row(s)")
 
 
-def _print(ranking: Ranking, max_level_eV: float) -> None:
+def _print(ranking: Ranking) -> None:
     rows: list[tuple[str, ...]] = [
         ("", "name", "formula", "Xi", "MPE/eV", "1-D", "2-D", "3-D", "FV conn.", "FV disc.", "n")
     ]
@@ -182,7 +183,7 @@ def _print(ranking: Ranking, max_level_eV: float) -> None:
     for rank, one in ranking.ranked():
         if one.descriptors is not None:
             tied = "=" if ranks.count(rank) > 1 else ""
-            rows.append((f"{rank}{tied}", one.name, one.formula, *_numbers(one, max_level_eV)))
+            rows.append((f"{rank}{tied}", one.name, one.formula, *_numbers(one)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     if len(rows) > 1:
         for row in rows:
@@ -193,15 +194,14 @@ def _print(ranking: Ranking, max_level_eV: float) -> None:
             print(f"{finding.severity}: {finding.message}")
 
 
-def _numbers(one: Screened, max_level_eV: float) -> tuple[str, ...]:
+def _numbers(one: Screened) -> tuple[str, ...]:
     found = one.descriptors
     assert found is not None
-    none = f">{max_level_eV:.1f}" if one.settings.mode == "lazy" else "none"
     energies = (found.mpe_eV, found.mpe_1d_eV, found.mpe_2d_eV, found.mpe_3d_eV)
     return (
         f"{found.xi:.2g}",
-        *(f"{value:.3f}" if math.isfinite(value) else none for value in energies),
+        *map(one.energy_text, energies),
         f"{found.fv_connected:.4f}",
-        f"{found.fv_disconnected:.4f}",
+        one.volume_text,
         str(one.n_evaluations),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlmd.files import write_output
 from mlmd.findings import Finding
 from mlmd.plain import csv_text
+from mlmd.screening.scan.scan import XI_ERROR
 
 if TYPE_CHECKING:
     from mlmd.screening.descriptors import Descriptors, Profile
@@ -31,13 +32,16 @@ COLUMNS = (
     "rank",
     "cell",
     "mode",
+    "known_eV",
     "xi_error",
+    "fv_error",
     "deeper_eV",
     "message",
 )
 DEEPER_EV = 0.01
 """So far below an ion's site another place is worth a word."""
-XI_ERROR = 0.02
+FV_ERROR = 0.02
+"""A volume that may be larger by more has not been looked for."""
 _TIE = 5e-7
 
 
@@ -78,7 +82,22 @@ class Screened:
             return "failed"
         if math.isfinite(self.descriptors.mpe_eV):
             return "done"
-        return "above_max_level" if self.settings.mode == "lazy" else "closed"
+        return "closed" if self.settings.mode == "full" else "above_max_level"
+
+    def energy_text(self, energy_eV: float) -> str:
+        """Return one of its energies as people see it: that it is above what is known, too."""
+        assert self.descriptors is not None
+        if math.isfinite(energy_eV):
+            return f"{energy_eV:.3f}"
+        known_eV = self.descriptors.known_eV
+        return f">{math.floor(known_eV * 100) / 100:.2f}" if math.isfinite(known_eV) else "none"
+
+    @property
+    def volume_text(self) -> str:
+        """Return its disconnected volume as people see it: whether there may be more."""
+        found = self.descriptors
+        assert found is not None
+        return f"{'>' if found.fv_error > FV_ERROR else ''}{found.fv_disconnected:.4f}"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -180,6 +199,8 @@ def _row(rank: int | None, one: Screened) -> dict[str, Any]:
             value = getattr(one.descriptors, column, None)
             if value is not None and math.isfinite(value):
                 row[column] = value
+        if one.descriptors.fv_error > FV_ERROR:
+            row["fv_disconnected"] = None
     return row
 
 
