@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mlmd.errors import InputError
 from mlmd.screening.descriptors import describe
 from mlmd.screening.scan.crystal import crystal_of
 from mlmd.screening.scan.energies import SiteEnergies
-from mlmd.screening.scan.flood import Flood, rise_together, site_minimum
+from mlmd.screening.scan.flood import Flood, distinct, rise_together, site_minimum
 from mlmd.screening.scan.scan import ScanSettings, scan_crystal
 from mlmd.screening.scan.sites import Site, grid_shape, inequivalent_sites
 
@@ -137,6 +138,25 @@ def test_a_copy_turned_by_symmetry_may_be_out_of_its_box_first():
     lazy = scan_crystal(atoms, Ions(), settings=replace(scan.settings, mode="lazy"))
     assert describe(lazy).mpe_eV == pytest.approx(min(boxes_eV), abs=1e-6)
     assert lazy.known_eV < boxes_eV[0]
+
+
+def test_faces_of_a_box_are_those_of_the_turned_ion():
+    """A blind alley, half a cell along a and back along b: over the longer diagonal of the copy."""
+    energies = np.full((8, 8, 8), np.inf)
+    for i in range(5):
+        energies[i, -i, 0] = energies[min(i + 1, 4), -i, 0] = 0.1 * i
+    shape = SimpleNamespace(shape=energies.shape, n_points=energies.size)
+    known = SimpleNamespace(site=shape, of=lambda points: energies.ravel()[points])
+    third = np.array([[0, -1, 0], [1, -1, 0], [0, 0, 1]])
+    out = []
+    for matrix in (np.eye(3, dtype=int), third):
+        flood = Flood(known, (0, 0, 0), matrix)
+        while flood.next_eV < np.inf:
+            flood.rise()
+        assert flood.dimensions == 0
+        out.append(flood.is_out)
+    assert out == [False, True]
+    assert len(distinct([np.eye(3, dtype=int), -np.eye(3, dtype=int), third])) == 2
 
 
 def test_lazy_asks_for_less():
