@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from mlmd.cli.left_out import LeftOut
@@ -66,6 +67,33 @@ def screen_command(
             "2x2x1. Numbers depend on it: the ion's images move with it.",
         ),
     ] = "primitive",
+    no_transition_metals: Annotated[
+        bool,
+        typer.Option(
+            "--no-transition-metals", help="Leave out crystals that hold transition metals."
+        ),
+    ] = False,
+    properties: Annotated[
+        Path | None,
+        typer.Option(
+            "--properties",
+            help="Table (CSV: name, band_gap_eV, hull_eV_atom): leave out crystals with a gap "
+            "below 0.5 eV, or more than 0.05 eV/atom above the hull.",
+        ),
+    ] = None,
+    orderings: Annotated[
+        int | None,
+        typer.Option(
+            "--orderings",
+            help="Take partly occupied crystals (CIF) as so many ordered ones of low "
+            "electrostatic energy; refused if not given.",
+        ),
+    ] = None,
+    control: Annotated[
+        int | None,
+        typer.Option("--control", help="Mark so many rows, drawn at random, as a control."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the control.")] = 0,
     no_relax: Annotated[
         bool,
         typer.Option("--no-relax", help="Scan crystals as they are: relaxed by this calculator."),
@@ -112,11 +140,13 @@ def screen_command(
     """Rank ion conductors by the energies of a mobile ion in a rigid framework."""
     from mlmd.calculators.choice import DEFAULT, chosen_calculators
     from mlmd.cli.progress import shown_progress
+    from mlmd.screening.candidates import Properties, Selection, candidates, read_candidates
     from mlmd.screening.scan.scan import ScanSettings
     from mlmd.screening.screening import screen
     from mlmd.stages.context import Progress
-    from mlmd.structure.reading import read_structures
 
+    table = None if properties is None else Properties.read(properties)
+    selection = Selection(not no_transition_metals, table)
     settings = ScanSettings(
         mode=mode,
         cell=cell,
@@ -145,7 +175,7 @@ def screen_command(
         keep = output.with_name(f"{output.stem}-scans")
     with shown_progress() as show:
         ranking = screen(
-            (one for path in paths for one in read_structures(path)),
+            candidates(read_candidates(paths, orderings or 0), selection),
             chosen[DEFAULT],
             mobile,
             settings,
@@ -153,6 +183,8 @@ def screen_command(
             kept=keep,
             report=lambda name, n, most: show(Progress(name, n, most)),
         )
+    if control is not None:
+        ranking = ranking.with_control(control, np.random.default_rng(seed))
     if output is not None:
         ranking.to_csv(output, force)
     if report is not None:

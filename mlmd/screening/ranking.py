@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import whole_number
 from mlmd.files import write_output
 from mlmd.findings import Finding
 from mlmd.plain import csv_text
 from mlmd.screening.scan.scan import XI_ERROR
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
+
     from mlmd.screening.descriptors import Descriptors, Profile
     from mlmd.screening.scan.scan import ScanSettings
 
@@ -36,6 +39,7 @@ COLUMNS = (
     "xi_error",
     "fv_error",
     "deeper_eV",
+    "control",
     "message",
 )
 DEEPER_EV = 0.01
@@ -126,9 +130,21 @@ class Ranking:
     ----------
     screened
         In any order.
+    control
+        Names of those that were drawn at random, to compare the top with.
     """
 
     screened: tuple[Screened, ...]
+    control: tuple[str, ...] = ()
+
+    def with_control(self, n: int, rng: Generator) -> Ranking:
+        """Return the ranking with a control drawn of all that have a rank; all, if there are fewer.
+
+        See :func:`mlmd.screening.scores.enrichment.enrichment` for what to compare.
+        """
+        names = sorted(one.name for one in self.screened if one.descriptors is not None)
+        drawn = rng.choice(len(names), min(whole_number("control", n), len(names)), replace=False)
+        return replace(self, control=tuple(names[i] for i in sorted(drawn.tolist())))
 
     def ranked(self) -> list[tuple[int | None, Screened]]:
         """Return structures with their ranks, equal ones for equal Xi; failures last, without."""
@@ -150,7 +166,10 @@ class Ranking:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return rows of the table by `COLUMNS`; None where there is no number."""
-        return [_row(rank, one) for rank, one in self.ranked()]
+        rows = [_row(rank, one) for rank, one in self.ranked()]
+        for row in rows:
+            row["control"] = int(row["name"] in self.control) if self.control else None
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain types for JSON."""
