@@ -59,7 +59,7 @@ GOOD: dict[str, list[str]] = {
     ],
     "screen": [
         *("screen", "salt.extxyz", "--calculator", "lj", "--calculator-option", "cutoff_A=2.5"),
-        *("--cell", "given", "--no-relax"),
+        *("--cell", "given", "--no-relax", "--orderings", "1", "--control", "1"),
     ],
     **{f"campaign {name}": ["campaign", name, "c.yaml"] for name in ("run", "retry", "status")},
     "campaign export": ["campaign", "export", "c.yaml", "-o", "results.csv"],

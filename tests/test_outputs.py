@@ -33,7 +33,7 @@ from mlmd.model.data.table import TrainingTable
 from mlmd.plain import csv_text, text_of_csv
 from mlmd.report.page.elements import csv_block
 
-READ = {("run", "--structure"), ("compare", "--reference")}
+READ = {("run", "--structure"), ("compare", "--reference"), ("screen", "--properties")}
 """Options with a path that is read."""
 FEW = ["--timestep-fs", "4"]
 TABLE_OF = ["train", "table.csv", "--model", "ridge"]

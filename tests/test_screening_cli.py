@@ -214,7 +214,7 @@ def test_ranks_are_shared_by_equal_rows_alone():
     ("arguments", "said"),
     [
         (["--mobile", "Xx"], "unknown"),
-        (["--mode", "fast"], "lazy or full"),
+        (["--mode", "fast"], "lazy or thorough or full"),
         (["--max-level-eV", "0.2"], "at least 0.5"),
         (["--thresholds", "mine"], "paper or averaged"),
         (["--ions", "some"], "inequivalent or all"),

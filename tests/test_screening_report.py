@@ -28,7 +28,7 @@ def screened(name: str, **changes) -> Screened:
 RANKING = Ranking(
     (
         screened("good", xi=0.93),
-        screened("shut", xi=0.0, mpe_eV=np.inf, fv_connected=0.0),
+        screened("shut", xi=0.0, mpe_eV=np.inf, known_eV=1.0, fv_connected=0.0),
         screened("also <shut>", xi=0.0, deeper_eV=0.5),
         Screened("bad & ugly", "", None, 0, ScanSettings(), "it cannot be read"),
     )
@@ -47,7 +47,7 @@ def test_the_page_shows_all_of_a_ranking(tmp_path):
         "also <shut>",
         "bad & ugly",
         "it cannot be read",
-        "> 1",
+        ">1.00",
         "2=",
         "primitive",
     ):

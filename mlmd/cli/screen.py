@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from mlmd.cli.left_out import LeftOut
@@ -54,7 +54,9 @@ def screen_command(
     mode: Annotated[
         str,
         typer.Option(
-            "--mode", help="lazy: ask where the answer depends on it; full: ask for every point."
+            "--mode",
+            help="lazy: ask until MPE and Xi are known; thorough: until percolation in three "
+            "directions and free volumes are; full: ask for every point.",
         ),
     ] = "lazy",
     cell: Annotated[
@@ -65,12 +67,39 @@ def screen_command(
             "2x2x1. Numbers depend on it: the ion's images move with it.",
         ),
     ] = "primitive",
+    no_transition_metals: Annotated[
+        bool,
+        typer.Option(
+            "--no-transition-metals", help="Leave out crystals that hold transition metals."
+        ),
+    ] = False,
+    properties: Annotated[
+        Path | None,
+        typer.Option(
+            "--properties",
+            help="Table (CSV: name, band_gap_eV, hull_eV_atom): leave out crystals with a gap "
+            "below 0.5 eV, or more than 0.05 eV/atom above the hull.",
+        ),
+    ] = None,
+    orderings: Annotated[
+        int | None,
+        typer.Option(
+            "--orderings",
+            help="Take partly occupied crystals (CIF) as so many ordered ones of low "
+            "electrostatic energy; refused if not given.",
+        ),
+    ] = None,
+    control: Annotated[
+        int | None,
+        typer.Option("--control", help="Mark so many rows, drawn at random, as a control."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the control.")] = 0,
     no_relax: Annotated[
         bool,
         typer.Option("--no-relax", help="Scan crystals as they are: relaxed by this calculator."),
     ] = False,
     max_level_eV: Annotated[
-        float, typer.Option("--max-level-eV", help="A lazy scan looks for no higher way out.")
+        float, typer.Option("--max-level-eV", help="Only a full scan looks for higher ways out.")
     ] = 1.0,
     thresholds: Annotated[
         str,
@@ -111,11 +140,13 @@ def screen_command(
     """Rank ion conductors by the energies of a mobile ion in a rigid framework."""
     from mlmd.calculators.choice import DEFAULT, chosen_calculators
     from mlmd.cli.progress import shown_progress
+    from mlmd.screening.candidates import Properties, Selection, candidates, read_candidates
     from mlmd.screening.scan.scan import ScanSettings
     from mlmd.screening.screening import screen
     from mlmd.stages.context import Progress
-    from mlmd.structure.reading import read_structures
 
+    table = None if properties is None else Properties.read(properties)
+    selection = Selection(not no_transition_metals, table)
     settings = ScanSettings(
         mode=mode,
         cell=cell,
@@ -144,7 +175,7 @@ def screen_command(
         keep = output.with_name(f"{output.stem}-scans")
     with shown_progress() as show:
         ranking = screen(
-            (one for path in paths for one in read_structures(path)),
+            candidates(read_candidates(paths, orderings or 0), selection),
             chosen[DEFAULT],
             mobile,
             settings,
@@ -152,6 +183,8 @@ def screen_command(
             kept=keep,
             report=lambda name, n, most: show(Progress(name, n, most)),
         )
+    if control is not None:
+        ranking = ranking.with_control(control, np.random.default_rng(seed))
     if output is not None:
         ranking.to_csv(output, force)
     if report is not None:
@@ -164,7 +197,7 @@ def screen_command(
     if as_json:
         print(json_line(ranking.to_dict()))
     else:
-        _print(ranking, settings.max_level_eV)
+        _print(ranking)
     left_out = LeftOut()
     for one in ranking.screened:
         if one.descriptors is None:
@@ -174,7 +207,7 @@ def screen_command(
     left_out.raise_if_any(n_done, "row(s)")
 
 
-def _print(ranking: Ranking, max_level_eV: float) -> None:
+def _print(ranking: Ranking) -> None:
     rows: list[tuple[str, ...]] = [
         ("", "name", "formula", "Xi", "MPE/eV", "1-D", "2-D", "3-D", "FV conn.", "FV disc.", "n")
     ]
@@ -182,7 +215,7 @@ def _print(ranking: Ranking, max_level_eV: float) -> None:
     for rank, one in ranking.ranked():
         if one.descriptors is not None:
             tied = "=" if ranks.count(rank) > 1 else ""
-            rows.append((f"{rank}{tied}", one.name, one.formula, *_numbers(one, max_level_eV)))
+            rows.append((f"{rank}{tied}", one.name, one.formula, *_numbers(one)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     if len(rows) > 1:
         for row in rows:
@@ -193,15 +226,14 @@ def _print(ranking: Ranking, max_level_eV: float) -> None:
             print(f"{finding.severity}: {finding.message}")
 
 
-def _numbers(one: Screened, max_level_eV: float) -> tuple[str, ...]:
+def _numbers(one: Screened) -> tuple[str, ...]:
     found = one.descriptors
     assert found is not None
-    none = f">{max_level_eV:.1f}" if one.settings.mode == "lazy" else "none"
     energies = (found.mpe_eV, found.mpe_1d_eV, found.mpe_2d_eV, found.mpe_3d_eV)
     return (
         f"{found.xi:.2g}",
-        *(f"{value:.3f}" if math.isfinite(value) else none for value in energies),
+        *map(one.energy_text, energies),
         f"{found.fv_connected:.4f}",
-        f"{found.fv_disconnected:.4f}",
+        one.volume_text,
         str(one.n_evaluations),
     )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.checks import whole_number
 from mlmd.files import write_output
 from mlmd.findings import Finding
 from mlmd.plain import csv_text
+from mlmd.screening.scan.scan import XI_ERROR
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
+
     from mlmd.screening.descriptors import Descriptors, Profile
     from mlmd.screening.scan.scan import ScanSettings
 
@@ -31,13 +35,17 @@ COLUMNS = (
     "rank",
     "cell",
     "mode",
+    "known_eV",
     "xi_error",
+    "fv_error",
     "deeper_eV",
+    "control",
     "message",
 )
 DEEPER_EV = 0.01
 """So far below an ion's site another place is worth a word."""
-XI_ERROR = 0.02
+FV_ERROR = 0.02
+"""A volume that may be larger by more has not been looked for."""
 _TIE = 5e-7
 
 
@@ -78,7 +86,22 @@ class Screened:
             return "failed"
         if math.isfinite(self.descriptors.mpe_eV):
             return "done"
-        return "above_max_level" if self.settings.mode == "lazy" else "closed"
+        return "closed" if self.settings.mode == "full" else "above_max_level"
+
+    def energy_text(self, energy_eV: float) -> str:
+        """Return one of its energies as people see it: that it is above what is known, too."""
+        assert self.descriptors is not None
+        if math.isfinite(energy_eV):
+            return f"{energy_eV:.3f}"
+        known_eV = self.descriptors.known_eV
+        return f">{math.floor(known_eV * 100) / 100:.2f}" if math.isfinite(known_eV) else "none"
+
+    @property
+    def volume_text(self) -> str:
+        """Return its disconnected volume as people see it: whether there may be more."""
+        found = self.descriptors
+        assert found is not None
+        return f"{'>' if found.fv_error > FV_ERROR else ''}{found.fv_disconnected:.4f}"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -107,9 +130,21 @@ class Ranking:
     ----------
     screened
         In any order.
+    control
+        Names of those that were drawn at random, to compare the top with.
     """
 
     screened: tuple[Screened, ...]
+    control: tuple[str, ...] = ()
+
+    def with_control(self, n: int, rng: Generator) -> Ranking:
+        """Return the ranking with a control drawn of all that have a rank; all, if there are fewer.
+
+        See :func:`mlmd.screening.scores.enrichment.enrichment` for what to compare.
+        """
+        names = sorted(one.name for one in self.screened if one.descriptors is not None)
+        drawn = rng.choice(len(names), min(whole_number("control", n), len(names)), replace=False)
+        return replace(self, control=tuple(names[i] for i in sorted(drawn.tolist())))
 
     def ranked(self) -> list[tuple[int | None, Screened]]:
         """Return structures with their ranks, equal ones for equal Xi; failures last, without."""
@@ -131,7 +166,10 @@ class Ranking:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return rows of the table by `COLUMNS`; None where there is no number."""
-        return [_row(rank, one) for rank, one in self.ranked()]
+        rows = [_row(rank, one) for rank, one in self.ranked()]
+        for row in rows:
+            row["control"] = int(row["name"] in self.control) if self.control else None
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain types for JSON."""
@@ -180,6 +218,8 @@ def _row(rank: int | None, one: Screened) -> dict[str, Any]:
             value = getattr(one.descriptors, column, None)
             if value is not None and math.isfinite(value):
                 row[column] = value
+        if one.descriptors.fv_error > FV_ERROR:
+            row["fv_disconnected"] = None
     return row
 
 

@@ -165,7 +165,7 @@ class _Screening:
         found = describe(scan)
         return {
             "descriptors": found.to_dict(),
-            "profile": to_plain(easiest_way(scan, found.mpe_1d_eV)),
+            "profile": to_plain(easiest_way(scan, found)),
             "n_evaluations": scan.n_evaluations,
         }
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from mlmd.arrays import FloatArray
-    from mlmd.screening.scan.scan import Landscape, Scan
+    from mlmd.screening.scan.landscapes import Landscape
+    from mlmd.screening.scan.scan import Scan
 
 QUANTITIES = ("energy", "level")
 HIGHEST_EV = 10.0

@@ -83,15 +83,17 @@ def _row(rank: int | None, one: Screened, tied: bool) -> tuple[Any, ...] | None:
     if found is None:
         return None
     energies = (found.mpe_eV, found.mpe_1d_eV, found.mpe_2d_eV, found.mpe_3d_eV)
-    above = f"> {one.settings.max_level_eV:g}" if one.settings.mode == "lazy" else "none"
     return (
         one.name,
         Cell(f"{rank}{'=' if tied else ''}", rank),
         one.formula,
         of(found.xi),
-        *(of(value) if math.isfinite(value) else Cell(above) for value in energies),
+        *(
+            of(value) if math.isfinite(value) else Cell(one.energy_text(value))
+            for value in energies
+        ),
         of(found.fv_connected),
-        of(found.fv_disconnected),
+        Cell(one.volume_text, found.fv_disconnected),
         Cell(str(one.n_evaluations), one.n_evaluations),
     )
 

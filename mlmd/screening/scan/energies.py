@@ -99,6 +99,11 @@ class SiteEnergies:
         if self._report is not None:
             self._report(len(points))
 
+    @property
+    def unknown(self) -> float:
+        """Return the part of the points that nobody has asked about."""
+        return float(np.isnan(self._values[self.site.orbit]).mean())
+
     def on_grid(self, unknown: float = np.inf) -> FloatArray:
         """Return the energies of all points, with a value for those that are not known."""
         values = self._values[self.site.orbit].reshape(self.site.shape)

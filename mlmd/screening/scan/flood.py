@@ -7,8 +7,9 @@ that the level at which a way opens is exact though most of the grid is never se
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def site_minimum(energies: SiteEnergies) -> Place:
         here, lowest = points[0, best : best + 1], values[best]
 
 
-def flood(energies: SiteEnergies, start: Place, at_least_eV: float, at_most_eV: float) -> None:
-    """Fill the landscape from the start until ways to images are open in three directions.
+class Flood:
+    """Water that rises from the place of an ion.
 
     Parameters
     ----------
@@ -44,42 +45,123 @@ def flood(energies: SiteEnergies, start: Place, at_least_eV: float, at_most_eV: 
         Of the ion; asked for what is needed.
     start
         Its minimum.
-    at_least_eV
-        Above the energy there: rise to this level also where the ways have opened below.
-    at_most_eV
-        Go on no higher.
+    matrix : (3, 3)
+        That takes its grid to the one of the ion that the water rises for, which is turned by
+        symmetry: neighbours of a point, and faces of the box of -1...1 cells, are those that it
+        has there.
+
+    Attributes
+    ----------
+    next_eV
+        Above the energy at the start: the lowest point of the shore, to which the water rises
+        next. Below it everything that can be reached is known. Infinite where there is no shore.
+    is_out
+        Whether it has come to a face of the box of -1...1 cells around the ion.
     """
-    shape = energies.site.shape
-    around = _Around(shape)
-    first = int(np.ravel_multi_index(start, shape))
-    at_start = float(energies.of(np.array([first]))[0])
-    wet = np.zeros(energies.site.n_points, dtype=bool)
-    reached = wet.copy()
-    cell = np.zeros((energies.site.n_points, 3), dtype=int)  # which a point is first reached in
-    ways = np.empty((0, 3), dtype=int)
-    shore: list[tuple[float, int]] = []
-    level, wave = at_start, np.array([first])
-    reached[first] = True
-    while True:
+
+    def __init__(self, energies: SiteEnergies, start: Place, matrix: IntArray) -> None:
+        shape = energies.site.shape
+        self._energies, self._shape, self._matrix = energies, np.array(shape), matrix
+        self._around = _Around(shape, _turned(matrix))
+        first = int(np.ravel_multi_index(start, shape))
+        self._start = np.array(start)
+        self._at_start = float(energies.of(np.array([first]))[0])
+        self._wet = np.zeros(energies.site.n_points, dtype=bool)
+        self._reached = self._wet.copy()
+        self._reached[first] = True
+        # Which cell a point is first reached in.
+        self._cell: IntArray = np.zeros((energies.site.n_points, 3), dtype=int)
+        self._ways: IntArray = np.empty((0, 3), dtype=int)
+        self._shore = [(self._at_start, first)]
+        self.is_out = False
+        self.rise()
+
+    @property
+    def next_eV(self) -> float:
+        """See above."""
+        return self._shore[0][0] - self._at_start if self._shore else np.inf
+
+    @property
+    def dimensions(self) -> int:
+        """Return in how many independent directions it has come to images of itself."""
+        return len(self._ways)
+
+    def rise(self) -> None:
+        """Rise to the lowest point of the shore, and fill what lies behind it."""
+        level = self._shore[0][0]
+        wave = np.array(_taken(self._shore, level))
         while len(wave):
-            wet[wave] = True
-            points, crossed = around.of(wave)
-            cells = cell[wave][:, None] + crossed
-            ways = _independent(ways, (cells - cell[points])[wet[points]])
-            new, which = np.unique(points[~reached[points]], return_index=True)
-            cell[new] = cells[~reached[points]][which]
-            reached[new] = True
-            values = energies.of(new)
+            self._wet[wave] = True
+            points, crossed = self._around.of(wave)
+            cells = self._cell[wave][:, None] + crossed
+            again = (cells - self._cell[points])[self._wet[points]]
+            self._ways = _independent(self._ways, again)
+            self.is_out = self.is_out or self.dimensions > 0 or self._at_face(wave)
+            fresh = ~self._reached[points]
+            new, which = np.unique(points[fresh], return_index=True)
+            self._cell[new] = cells[fresh][which]
+            self._reached[new] = True
+            values = self._energies.of(new)
             for value, point in zip(values.tolist(), new.tolist(), strict=True):
                 if level < value < np.inf:
-                    heapq.heappush(shore, (value, point))
+                    heapq.heappush(self._shore, (value, point))
             wave = new[values <= level]
-        next_level = shore[0][0] if shore else np.inf
-        done = len(ways) == 3 and next_level - at_start >= at_least_eV
-        if done or next_level - at_start > at_most_eV:
-            return
-        level = next_level
-        wave = np.array(_taken(shore, level))
+
+    def _at_face(self, points: IntArray) -> bool:
+        """Tell whether some of the points are a whole cell away from the start along an axis.
+
+        Until the water meets an image of itself, the way to each of its points is the only one.
+        """
+        places = np.stack(np.unravel_index(points, tuple(self._shape)), axis=1)
+        away = places + self._cell[points] * self._shape - self._start
+        return bool((np.abs(away @ self._matrix.T) >= self._shape).any())
+
+
+def distinct(matrices: Iterable[IntArray]) -> list[IntArray]:
+    """Return those of some matrices that neighbours or faces are different by."""
+    found: dict[tuple[frozenset[Any], frozenset[Any]], IntArray] = {}
+    for matrix in matrices:
+        faces = frozenset(max(tuple(row), tuple(-row)) for row in matrix)
+        found.setdefault((frozenset(map(tuple, _turned(matrix))), faces), matrix)
+    return list(found.values())
+
+
+def _turned(matrix: IntArray) -> IntArray:
+    """Return the steps to neighbours that a matrix takes to the 26 steps."""
+    steps: IntArray = np.rint(_STEPS @ np.linalg.inv(matrix).T).astype(int)
+    return steps
+
+
+def rise_together(
+    floods: Sequence[Flood], at_least_eV: float, at_most_eV: float, dimensions: int
+) -> float:
+    """Let the water of several ions rise until one is out, always that which stands lowest.
+
+    Parameters
+    ----------
+    floods
+        Of each ion, and of those turned by symmetry.
+    at_least_eV
+        All rise to this level.
+    at_most_eV
+        None rises higher.
+    dimensions
+        In so many directions one has to come to images of itself; 0 if the face of a box is enough.
+
+    Returns
+    -------
+    float
+        The level up to which everything is known of all of them.
+    """
+    for one in floods:
+        while one.next_eV < at_least_eV:
+            one.rise()
+    while True:
+        lowest = min(floods, key=lambda one: one.next_eV)
+        out = any(one.is_out and one.dimensions >= dimensions for one in floods)
+        if out or lowest.next_eV > at_most_eV:
+            return min(lowest.next_eV, at_most_eV)
+        lowest.rise()
 
 
 def _taken(shore: list[tuple[float, int]], level: float) -> list[int]:
@@ -102,13 +184,13 @@ def _independent(ways: IntArray, found: IntArray) -> IntArray:
 class _Around:
     """The 26 neighbours of points, by flat index."""
 
-    def __init__(self, shape: Place) -> None:
-        self._shape = np.array(shape)
+    def __init__(self, shape: Place, steps: IntArray = _STEPS) -> None:
+        self._shape, self._steps = np.array(shape), steps
 
     def of(self, points: IntArray) -> tuple[IntArray, IntArray]:
         """Return the neighbours (n, 26) of points (n,), and the cells (n, 26, 3) gone across."""
         indices = np.stack(np.unravel_index(points, tuple(self._shape)), axis=-1)
-        moved = indices[:, None, :] + _STEPS
+        moved = indices[:, None, :] + self._steps
         crossed = moved // self._shape
         moved = moved - crossed * self._shape
         flat = np.ravel_multi_index(tuple(np.moveaxis(moved, -1, 0)), tuple(self._shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +17,22 @@ from mlmd.screening.landscape.free_volumes import THRESHOLDS_EV
 from mlmd.screening.landscape.levels import local_minimum
 from mlmd.screening.scan.crystal import crystal_of
 from mlmd.screening.scan.energies import BATCH, SiteEnergies
-from mlmd.screening.scan.flood import flood, pockets, site_minimum
+from mlmd.screening.scan.flood import Flood, distinct, pockets, rise_together, site_minimum
+from mlmd.screening.scan.landscapes import Landscape
 from mlmd.screening.scan.sites import SPACING_A, inequivalent_sites
+from mlmd.screening.scan.volumes import Volumes, free_volumes
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-    from mlmd.arrays import FloatArray
-    from mlmd.screening.landscape.levels import Place
     from mlmd.screening.scan.crystal import Crystal
     from mlmd.screening.scan.sites import Site
 
-MODES = ("lazy", "full")
+MODES = ("lazy", "thorough", "full")
 IONS = ("inequivalent", "all")
+XI_ERROR = 0.02
+"""Where Xi cannot be larger by more, a lazy scan does not look for what lies apart from the ion."""
 POCKET_MARGIN_EV = 0.5
 """Around points of the coarse grid so little above a threshold it is looked whether a pocket lies
 between them."""
@@ -42,14 +45,15 @@ class ScanSettings:
     Attributes
     ----------
     mode
-        `full` asks about every inequivalent point. `lazy` asks where the percolation energy
-        depends on it, and besides about every other point along each axis.
+        `full` asks about every inequivalent point. `lazy` asks until the percolation energy of the
+        paper is known and Xi to 0.02; `thorough` until those in one, two and three directions are,
+        and about what lies below the thresholds apart from the ions, too.
     cell
         See :func:`crystal_of`.
     spacing_A
         Longest step of the grid.
     max_level_eV
-        `lazy` does not look for ways that are higher.
+        `lazy` and `thorough` do not look for ways that are higher.
     thresholds
         Of the free volumes, see `THRESHOLDS_EV`.
     ions
@@ -93,31 +97,6 @@ class ScanSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Landscape:
-    """What is known of the energies of an ion, or of one that symmetry makes equal to it.
-
-    Attributes
-    ----------
-    ion
-        Its index among the atoms of the crystal.
-    energies : (n1, n2, n3)
-        In eV at the points of its grid, the first at its site; infinite where it may not be, and
-        where a lazy scan has not looked.
-    start
-        The minimum at its site, from which energies are counted.
-    """
-
-    ion: int
-    energies: FloatArray
-    start: Place
-
-    @property
-    def deeper_eV(self) -> float:
-        """How far below its minimum another point was found."""
-        return float(self.energies[self.start] - self.energies.min())
-
-
-@dataclass(frozen=True, eq=False)
 class Scan:
     """A crystal with the landscapes of its inequivalent ions.
 
@@ -129,6 +108,8 @@ class Scan:
         The ions that were moved, and their landscapes.
     settings
         How.
+    known_eV
+        Levels up to this one, above the sites, are those of all points; infinite of a full scan.
     missed
         Points below the highest threshold that may have been missed, as a part of the cell.
     n_evaluations
@@ -139,6 +120,7 @@ class Scan:
     sites: list[Site]
     of_sites: list[Landscape]
     settings: ScanSettings
+    known_eV: float
     missed: float
     n_evaluations: int
 
@@ -147,11 +129,22 @@ class Scan:
         for site, own in zip(self.sites, self.of_sites, strict=True):
             n = np.array(site.shape)[:, None]
             points = np.stack([axis.ravel() for axis in np.indices(site.shape)])
+            yield own
             for ion, matrix in site.images.items():
+                if ion == own.ion:
+                    continue
                 energies = np.empty_like(own.energies)
                 energies[tuple(matrix @ points % n)] = own.energies.ravel()
                 n1, n2, n3 = (matrix @ own.start % site.shape).tolist()
                 yield Landscape(ion, energies, (n1, n2, n3))
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """The free volumes, united over the ions that the settings name."""
+        only = self.settings.ions == "inequivalent"
+        landscapes = self.of_sites if only else list(self.landscapes())
+        sites = self.crystal.atoms.get_scaled_positions()[[one.ion for one in landscapes]]
+        return free_volumes(landscapes, sites, self.settings.thresholds_eV, only, self.missed)
 
 
 def scan_crystal(
@@ -191,7 +184,7 @@ def scan_crystal(
     sites = inequivalent_sites(crystal, mobile, settings.spacing_A)
     asked = crystal.atoms.copy()
     asked.calc = calculator
-    found, missed, n_evaluations = [], 0.0, 0
+    n_evaluations = 0
     most = sum(site.n_inequivalent for site in sites)
 
     def told(n: int) -> None:
@@ -200,12 +193,45 @@ def scan_crystal(
         if report is not None:
             report(n_evaluations, most)
 
-    for site in sites:
-        energies = SiteEnergies(asked, site, _file(kept, crystal, site), settings.batch, told)
-        landscape, missing = _scanned(energies, settings)
-        found.append(landscape)
-        missed += missing * (len(site.images) if settings.ions == "all" else 1)
-    return Scan(crystal, sites, found, settings, missed, n_evaluations)
+    every = [
+        SiteEnergies(asked, site, _file(kept, crystal, site), settings.batch, told)
+        for site in sites
+    ]
+
+    def found(known_eV: float, missed: list[float]) -> Scan:
+        copies = [len(site.images) if settings.ions == "all" else 1 for site in sites]
+        return Scan(
+            crystal,
+            sites,
+            [Landscape(e.site.ion, e.on_grid(), at) for e, at in zip(every, starts, strict=True)],
+            settings,
+            known_eV,
+            float(np.dot(missed, copies)),
+            n_evaluations,
+        )
+
+    if settings.mode == "full":
+        for one in every:
+            one.of(np.arange(one.site.n_points))
+        starts = [local_minimum(one.on_grid(), (0, 0, 0)) for one in every]
+        return found(np.inf, [0.0] * len(every))
+    starts = [site_minimum(one) for one in every]
+    floods = [
+        Flood(one, start, matrix)
+        for one, start in zip(every, starts, strict=True)
+        for matrix in distinct(one.site.images.values())
+    ]
+    highest_eV, dimensions = max(settings.thresholds_eV), 3 if settings.mode == "thorough" else 0
+    known_eV = rise_together(floods, highest_eV, settings.max_level_eV, dimensions)
+    if settings.mode == "lazy":
+        scan = found(known_eV, [one.unknown for one in every])
+        if scan.volumes.xi_error <= XI_ERROR:
+            return scan
+    missed = [
+        len(pockets(one, start, highest_eV, POCKET_MARGIN_EV)) / one.site.n_points
+        for one, start in zip(every, starts, strict=True)
+    ]
+    return found(known_eV, missed)
 
 
 def _file(kept: Path | None, crystal: Crystal, site: Site) -> Path | None:
@@ -216,18 +242,3 @@ def _file(kept: Path | None, crystal: Crystal, site: Site) -> Path | None:
     arrays = (atoms.numbers, atoms.cell.array, atoms.positions, np.array(site.shape))
     digest = hashlib.blake2b(b"".join(one.tobytes() for one in arrays), digest_size=8).hexdigest()
     return kept / f"ion-{site.ion}-{digest}.energies"
-
-
-def _scanned(energies: SiteEnergies, settings: ScanSettings) -> tuple[Landscape, float]:
-    """Ask for the energies of an ion; return them, and the part that may have been missed."""
-    site, missed = energies.site, 0.0
-    if settings.mode == "full":
-        energies.of(np.arange(site.n_points))
-        start = local_minimum(energies.on_grid(), (0, 0, 0))
-    else:
-        highest = max(settings.thresholds_eV)
-        start = site_minimum(energies)
-        flood(energies, start, highest, settings.max_level_eV)
-        doubtful = pockets(energies, start, highest, POCKET_MARGIN_EV)
-        missed = len(doubtful) / site.n_points
-    return Landscape(site.ion, energies.on_grid(), start), missed
