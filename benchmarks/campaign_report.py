@@ -98,7 +98,7 @@ def made(n_productions: int) -> tuple[Campaign, CampaignResults, CampaignState]:
     campaign = Campaign(
         "large",
         Path("runs"),
-        Protocol.load("zheng2024"),
+        (Protocol.load("zheng2024"),),
         (CalculatorSpec("chgnet"),),
         tuple(planned),
     )
