@@ -69,6 +69,20 @@ def chosen_calculators(words: Sequence[str], **common: Any) -> dict[str, Calcula
     return found
 
 
+def chosen_calculator(word: str, **common: Any) -> CalculatorSpec:
+    """Read a command line that has one calculator for all it does; see :func:`chosen_calculators`.
+
+    Raises
+    ------
+    InputError
+        If the word is not understood, or names calculators of stages.
+    """
+    found = chosen_calculators([word], **common)
+    if list(found) != [DEFAULT]:
+        raise InputError(f"'{word}' is not one calculator for all; expected chgnet, say")
+    return found[DEFAULT]
+
+
 def _uses(spec: CalculatorSpec, name: str) -> bool:
     """Tell whether a field of a spec does anything for it."""
     known = KNOWN.get(spec.name)

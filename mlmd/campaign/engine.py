@@ -215,7 +215,7 @@ class _Client:
             time.sleep(LOOK_EVERY_S if self.later else 0.0)
             return
         done, _ = wait(self.running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
-        begun = not done
+        begun = False
         for future in done:
             task, walkers, executor = self.running.pop(future)
             error = CancelledError() if future.cancelled() else future.exception()
@@ -236,7 +236,8 @@ class _Client:
                 self._replace(error)
             if not begun and self.unbegun >= MOST_UNBEGUN:
                 raise StoppedError(self._how_far(f"workers die before they begin ({error})"))
-        self.unbegun = 0 if begun and done else self.unbegun + (not begun)
+        if done:
+            self.unbegun = 0 if begun else self.unbegun + 1
 
     def _judge(self, outcome: Outcome, case: Planned, walkers: int) -> None:
         """Say what became of a case, or have it done again."""

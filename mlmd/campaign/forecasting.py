@@ -13,7 +13,7 @@ import numpy as np
 
 from mlmd.campaign.engines.jobs import jobs_needed
 from mlmd.campaign.engines.making import workers_on_node
-from mlmd.campaign.journal import DONE, read_journals
+from mlmd.campaign.journal import DONE, Told, read_journals
 from mlmd.campaign.sources import starting_structure
 from mlmd.campaign.state import left_of
 from mlmd.errors import MlmdError
@@ -113,13 +113,14 @@ def forecast(campaign: Campaign) -> Forecast:
     InputError, CalculatorError
         If a case that is to be timed cannot be packed or computed.
     """
-    left = left_of(campaign, read_journals(campaign.folder))
+    told = read_journals(campaign.folder)
+    left = left_of(campaign, told)
     sizes: dict[int, set[int]] = defaultdict(set)
     for case in left:
         sizes[case.calculator].add(case.n_atoms)
     times: list[StepTime] = []
     for calculator in sizes:
-        times += _of_runs(campaign, calculator) or _timed(campaign, left, calculator)
+        times += _of_runs(campaign, told, calculator) or _timed(campaign, left, calculator)
     measured = {
         number: sorted((one.n_atoms, one.seconds) for one in times if one.calculator == number)
         for number in sizes
@@ -182,9 +183,8 @@ def _at(n_atoms: int, points: Sequence[tuple[int, float]]) -> float:
     return float(np.interp(nearest, sizes, seconds)) * max(1.0, n_atoms / nearest)
 
 
-def _of_runs(campaign: Campaign, calculator: int) -> list[StepTime]:
+def _of_runs(campaign: Campaign, told: Mapping[str, Told], calculator: int) -> list[StepTime]:
     """Return the times of steps in finished runs, by the number of atoms."""
-    told = read_journals(campaign.folder)
     done = (
         case
         for case in campaign.cases

@@ -45,7 +45,7 @@ class LocalPool(Executor):
     ) -> None:
         gpus = gpus_here() if gpus is None else gpus
         each = whole_number("workers_per_gpu", workers_per_gpu, most=None)
-        number = workers or len(gpus) * each or max(1, len(os.sched_getaffinity(0)) // 2)
+        number = workers or len(gpus) * each or half_of_processors()
         self.workers = whole_number("workers", number, least=1, most=None)
         self.in_flight = self.workers * TASKS_PER_WORKER
         self._gpus = gpus
@@ -124,6 +124,11 @@ def _begin(gpu: str | None, client: int) -> None:
     if gpu is not None:  # before torch is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     listen(client)
+
+
+def half_of_processors() -> int:
+    """Return how many processes work here where nobody says so and there are no GPUs."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def gpus_here() -> list[str]:

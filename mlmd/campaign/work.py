@@ -201,9 +201,9 @@ def _told(journal: Journal, name: str, found: Run | CaseFailure, task: Task) -> 
     """Write down what came of a case."""
     if not isinstance(found, CaseFailure):
         keep_measured(found)  # what is asked for later is measured where the processors are
-    if not isinstance(found, CaseFailure) and task.pack:
         try:
-            pack_run(found.path)
+            if task.pack:
+                pack_run(found.path)
         except StoppedError:
             raise
         except MlmdError as error:

@@ -111,13 +111,13 @@ def bench_command(
     as_json: AsJson = False,
 ) -> None:
     """Time dynamics on this machine: one walker, and many that share the model."""
-    from mlmd.calculators.choice import DEFAULT, chosen_calculators
+    from mlmd.calculators.choice import chosen_calculator
     from mlmd.cli.progress import shown_progress
     from mlmd.structure import pack
     from mlmd.studies.speed import bench_calculator
 
-    chosen = chosen_calculators(
-        [calculator],
+    spec = chosen_calculator(
+        calculator,
         device=device,
         threads=threads,
         dtype=dtype,
@@ -126,8 +126,6 @@ def bench_command(
         trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
-    if list(chosen) != [DEFAULT]:
-        raise InputError(f"'{calculator}' is not one calculator for all; expected chgnet, say")
     atoms = pack(
         composition,
         n_atoms,
@@ -137,7 +135,7 @@ def bench_command(
     )
     with shown_progress() as progress:
         found = bench_calculator(
-            chosen[DEFAULT],
+            spec,
             atoms,
             walkers=None if walkers is None else _numbers(walkers),
             n_steps=n_steps,
@@ -145,9 +143,9 @@ def bench_command(
             progress=progress,
         )
     if as_json:
-        print(json_line({"calculator": chosen[DEFAULT].to_dict(), **found.to_dict()}))
+        print(json_line({"calculator": spec.to_dict(), **found.to_dict()}))
     else:
-        _show(chosen[DEFAULT].name, found)
+        _show(spec.name, found)
 
 
 def _numbers(text: str) -> list[int]:

@@ -138,7 +138,7 @@ def screen_command(
     as_json: AsJson = False,
 ) -> None:
     """Rank ion conductors by the energies of a mobile ion in a rigid framework."""
-    from mlmd.calculators.choice import DEFAULT, chosen_calculators
+    from mlmd.calculators.choice import chosen_calculator
     from mlmd.cli.progress import shown_progress
     from mlmd.screening.candidates import Properties, Selection, candidates, read_candidates
     from mlmd.screening.scan.scan import ScanSettings
@@ -155,8 +155,8 @@ def screen_command(
         ions=ions,
         batch=batch,
     )
-    chosen = chosen_calculators(
-        [calculator],
+    spec = chosen_calculator(
+        calculator,
         device=device,
         threads=threads,
         dtype=dtype,
@@ -165,8 +165,6 @@ def screen_command(
         trust=trust,
         options=assignments(calculator_options or [], "--calculator-option"),
     )
-    if list(chosen) != [DEFAULT]:
-        raise InputError(f"'{calculator}' is not one calculator for all; expected chgnet, say")
     if report is not None:
         from mlmd.report.page.page import require_jinja
 
@@ -176,7 +174,7 @@ def screen_command(
     with shown_progress() as show:
         ranking = screen(
             candidates(read_candidates(paths, orderings or 0), selection),
-            chosen[DEFAULT],
+            spec,
             mobile,
             settings,
             relax=not no_relax,
@@ -191,8 +189,8 @@ def screen_command(
         from mlmd.report import write_screening_report
 
         how = asdict(settings)
-        spec = {key: value for key, value in chosen[DEFAULT].to_dict().items() if value}
-        how.update(calculator=spec, mobile=mobile, relaxed=not no_relax)
+        said = {key: value for key, value in spec.to_dict().items() if value}
+        how.update(calculator=said, mobile=mobile, relaxed=not no_relax)
         write_screening_report(report, ranking, how, force)
     if as_json:
         print(json_line(ranking.to_dict()))

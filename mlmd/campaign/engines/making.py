@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlmd.campaign.engines.jobs import workers_of_a_node
 from mlmd.campaign.engines.settings import LOCAL, SCHEDULERS
-from mlmd.campaign.pool import LocalPool
+from mlmd.campaign.pool import LocalPool, half_of_processors
 from mlmd.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def workers_on_node(campaign: Campaign) -> int:
 
 
 def _workers_here(campaign: Campaign) -> int:
-    return campaign.workers or max(1, len(os.sched_getaffinity(0)) // 2)
+    return campaign.workers or half_of_processors()
 
 
 def _make(campaign: Campaign) -> Executor:
