@@ -154,31 +154,16 @@ def key_value_pairs(row: ResultRow) -> dict[str, Any]:
         "path": None if row.path is None else str(row.path),
     }
     for symbol, one in row.species.items():
-        law = row.laws.get(symbol, {})
-        D_low, D_high = one.D_interval68_cm2_s or (None, None)
-        E_low, E_high = law.get("E_a_interval68_eV") or (None, None)
-        found |= {
-            f"verdict_{symbol}": one.verdict,
-            f"D_{symbol}_cm2_s": one.D_cm2_s,
-            # ASE's tables have three decimals.
-            f"log10_D_{symbol}_cm2_s": math.log10(one.D_cm2_s) if one.D_cm2_s else None,
-            f"D_low68_{symbol}_cm2_s": D_low,
-            f"D_high68_{symbol}_cm2_s": D_high,
-            f"D_stderr_{symbol}_cm2_s": one.D_stderr_cm2_s,
-            f"D_within_stderr_{symbol}_cm2_s": one.details.get("within_stderr_cm2_s"),
-            f"D_between_stderr_{symbol}_cm2_s": one.details.get("between_stderr_cm2_s"),
-            f"D_raw_{symbol}_cm2_s": one.D_raw_cm2_s,
-            f"D_upper_bound_{symbol}_cm2_s": one.D_upper_bound_cm2_s,
-            f"D_lower_bound_{symbol}_cm2_s": one.D_lower_bound_cm2_s,
-            f"needs_ps_{symbol}": one.needs_ps,
-            f"E_a_{symbol}_eV": law.get("E_a_eV"),
-            f"E_a_low68_{symbol}_eV": E_low,
-            f"E_a_high68_{symbol}_eV": E_high,
-            f"E_a_stderr_{symbol}_eV": law.get("E_a_stderr_eV"),
-            f"E_a_lower_bound_{symbol}_eV": law.get("E_a_lower_bound_eV"),
-            f"findings_{symbol}": " ".join(row.findings.get(symbol, ())),
-        }
+        found |= {_key(name, symbol): value for name, value in row.numbers_of(symbol).items()}
+        # ASE's tables have three decimals.
+        found[f"log10_D_{symbol}_cm2_s"] = math.log10(one.D_cm2_s) if one.D_cm2_s else None
     return _texts(found)
+
+
+def _key(name: str, symbol: str) -> str:
+    """Return the name of a number with a symbol before its unit."""
+    unit = next((one for one in ("_cm2_s", "_eV") if name.endswith(one)), "")
+    return f"{name.removesuffix(unit)}_{symbol}{unit}"
 
 
 def _texts(found: Mapping[str, Any]) -> dict[str, Any]:

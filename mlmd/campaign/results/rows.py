@@ -89,6 +89,31 @@ class ResultRow:
     versions: Mapping[str, str]
     path: Path | None
 
+    def numbers_of(self, symbol: str) -> dict[str, Any]:
+        """Return what tables and databases say of a species; None where not known."""
+        one, law = self.species[symbol], self.laws.get(symbol, {})
+        D_low, D_high = one.D_interval68_cm2_s or (None, None)
+        E_low, E_high = law.get("E_a_interval68_eV") or (None, None)
+        return {
+            "verdict": one.verdict,
+            "D_cm2_s": one.D_cm2_s,
+            "D_low68_cm2_s": D_low,
+            "D_high68_cm2_s": D_high,
+            "D_stderr_cm2_s": one.D_stderr_cm2_s,
+            "D_within_stderr_cm2_s": one.details.get("within_stderr_cm2_s"),
+            "D_between_stderr_cm2_s": one.details.get("between_stderr_cm2_s"),
+            "D_raw_cm2_s": one.D_raw_cm2_s,
+            "D_upper_bound_cm2_s": one.D_upper_bound_cm2_s,
+            "D_lower_bound_cm2_s": one.D_lower_bound_cm2_s,
+            "needs_ps": one.needs_ps,
+            "E_a_eV": law.get("E_a_eV"),
+            "E_a_low68_eV": E_low,
+            "E_a_high68_eV": E_high,
+            "E_a_stderr_eV": law.get("E_a_stderr_eV"),
+            "E_a_lower_bound_eV": law.get("E_a_lower_bound_eV"),
+            "findings": " ".join(self.findings.get(symbol, ())),
+        }
+
 
 @dataclass(frozen=True)
 class CampaignResults:

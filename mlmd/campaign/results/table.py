@@ -24,10 +24,7 @@ COLUMNS = tuple(RESULTS.split(","))
 
 def lines_of(row: ResultRow) -> Iterator[dict[str, Any]]:
     """Yield what there is of each species of a production, by :data:`COLUMNS`."""
-    for symbol, one in row.species.items():
-        law = row.laws.get(symbol, {})
-        D_low, D_high = one.D_interval68_cm2_s or (None, None)
-        E_low, E_high = law.get("E_a_interval68_eV") or (None, None)
+    for symbol in row.species:
         yield {
             "case": row.case,
             "group": row.group,
@@ -40,26 +37,10 @@ def lines_of(row: ResultRow) -> Iterator[dict[str, Any]]:
             "temperature_K": row.temperature_K,
             "duration_ps": row.duration_ps,
             "species": symbol,
-            "verdict": one.verdict,
-            "D_cm2_s": one.D_cm2_s,
-            "D_low68_cm2_s": D_low,
-            "D_high68_cm2_s": D_high,
-            "D_stderr_cm2_s": one.D_stderr_cm2_s,
-            "D_within_stderr_cm2_s": one.details.get("within_stderr_cm2_s"),
-            "D_between_stderr_cm2_s": one.details.get("between_stderr_cm2_s"),
-            "D_raw_cm2_s": one.D_raw_cm2_s,
-            "D_upper_bound_cm2_s": one.D_upper_bound_cm2_s,
-            "D_lower_bound_cm2_s": one.D_lower_bound_cm2_s,
-            "needs_ps": one.needs_ps,
-            "E_a_eV": law.get("E_a_eV"),
-            "E_a_low68_eV": E_low,
-            "E_a_high68_eV": E_high,
-            "E_a_stderr_eV": law.get("E_a_stderr_eV"),
-            "E_a_lower_bound_eV": law.get("E_a_lower_bound_eV"),
+            **row.numbers_of(symbol),
             "volume_per_atom_A3": row.volume_per_atom_A3,
             "volume_per_atom_stderr_A3": row.volume_per_atom_stderr_A3,
             "flags": " ".join(row.flags),
-            "findings": " ".join(row.findings.get(symbol, ())),
             "wall_s": row.wall_s,
             "versions": ", ".join(f"{name} {one}" for name, one in row.versions.items()),
             "path": "" if row.path is None else str(row.path),
