@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from mlmd.screening.scan.sites import mobile_ions
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
+
+logger = logging.getLogger(__name__)
 
 Structures = Mapping[str, "Atoms"] | Iterable[tuple[str, "Atoms | InputError"]]
 Report = Callable[[str, int, int], None]
@@ -119,6 +122,7 @@ class _Screening:
             except StoppedError:
                 raise
             except Exception as error:  # whatever a model raises is this structure's alone
+                logger.info("%s is left out", name, exc_info=True)
                 said = (
                     str(error)
                     if isinstance(error, MlmdError)
